@@ -1,0 +1,1 @@
+"""Access to OCI: credentials, endpoints, signed requests, and the poller. No Airflow in here."""

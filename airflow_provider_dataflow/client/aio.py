@@ -1,0 +1,130 @@
+"""The asynchronous client, for the triggerer: aiohttp, signed by the SDK's signer, JSON only."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+
+from airflow_provider_dataflow.client.access import Access, is_loopback
+from airflow_provider_dataflow.client.retry import CONNECT_TIMEOUT, READ_TIMEOUT, retry_after, retrying_async
+from airflow_provider_dataflow.client.signing import RequestSigner
+from airflow_provider_dataflow.exceptions import ServiceError
+from airflow_provider_dataflow.run import Run
+
+API_PATH = "/20200129"
+MAX_CONNECTIONS = 4
+
+
+class AsyncDataFlowClient:
+    """Calls Data Flow from an event loop without ever blocking it. One per connection and loop.
+
+    Use :meth:`create`; the constructor wants what that prepares in a thread.
+    """
+
+    def __init__(self, endpoint: str, signer: RequestSigner) -> None:
+        self.endpoint = endpoint
+        self._signer = signer
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS),
+            timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT),
+            middlewares=(self._sign,),
+            # A proxy of the environment is for the way out, never for loopback.
+            trust_env=not is_loopback(urlsplit(endpoint).hostname or ""),
+        )
+
+    @classmethod
+    async def create(cls, access: Callable[[], Access]) -> Self:
+        """Build a client. The connection's lookup, the SDK's import and the key's loading happen in a thread.
+
+        :raises InvalidConnection: the connection cannot be used.
+        """
+
+        def prepare() -> tuple[str, RequestSigner]:
+            resolved = access()
+            return resolved.endpoint, RequestSigner(resolved.signer)
+
+        return cls(*await asyncio.to_thread(prepare))
+
+    async def get_run(self, run_id: str) -> Run:
+        """GetRun, once: whoever polls asks again anyway.
+
+        :raises ServiceError: no answer, an error, or an answer that is no run.
+        """
+        body = await self._request("GetRun", "GET", f"/runs/{quote(run_id, safe='')}")
+        try:
+            return Run.from_api(body)
+        except ValueError as error:
+            raise ServiceError(operation="GetRun", message=str(error), endpoint=self.endpoint) from error
+
+    async def cancel_run(self, run_id: str) -> None:
+        """DeleteRun, which cancels, with bounded retries. A run that has ended already is left as it is.
+
+        :raises ServiceError: after the retries.
+        """
+        path = f"/runs/{quote(run_id, safe='')}"
+        try:
+            await retrying_async()(self._request, "DeleteRun", "DELETE", path)
+        except ServiceError as error:
+            if error.status not in (404, 409) or not (await self.get_run(run_id)).is_terminal:
+                raise
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _sign(
+        self,
+        request: aiohttp.ClientRequest,
+        handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]],
+    ) -> aiohttp.ClientResponse:
+        # In a middleware, since only here the URL is as it goes over the wire.
+        self._signer.sign(request)
+        return await handler(request)
+
+    async def _request(self, operation: str, method: str, path: str) -> Any:
+        try:
+            async with self._session.request(
+                method,
+                f"{self.endpoint}{API_PATH}{path}",
+                headers={"accept": "application/json", "content-type": "application/json"},
+                # A signature is for one host; a redirect would carry it to another.
+                allow_redirects=False,
+            ) as response:
+                body = await response.read()
+                if response.status == 204 or (200 <= response.status < 300 and not body):
+                    return None
+                if 200 <= response.status < 300:
+                    return json.loads(body)
+                raise self._service_error(operation, response, body)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            message = str(error) or type(error).__name__
+            raise ServiceError(operation=operation, message=message, endpoint=self.endpoint) from error
+
+    def _service_error(self, operation: str, response: aiohttp.ClientResponse, body: bytes) -> ServiceError:
+        try:
+            said = json.loads(body)
+            code, message = said.get("code"), said.get("message")
+        except (ValueError, AttributeError):
+            code, message = None, None
+        return ServiceError(
+            operation=operation,
+            message=message or body[:200].decode(errors="replace") or (response.reason or "no message"),
+            status=response.status,
+            code=code,
+            opc_request_id=response.headers.get("opc-request-id"),
+            endpoint=self.endpoint,
+            retry_after=retry_after(response.headers),
+        )

@@ -1,0 +1,56 @@
+"""When a request is sent again: one policy for the synchronous and the asynchronous client."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from tenacity import AsyncRetrying, RetryCallState, Retrying, stop_after_attempt, stop_after_delay
+from tenacity.retry import retry_if_exception
+
+from airflow_provider_dataflow.exceptions import ServiceError
+
+#: Per attempt, in seconds: to connect, and to wait for the answer.
+CONNECT_TIMEOUT = 10
+READ_TIMEOUT = 60
+
+MAX_ATTEMPTS = 5
+#: Seconds after which no further attempt is begun.
+MAX_DELAY = 60
+MAX_WAIT = 20
+
+
+def wait(state: RetryCallState) -> float:
+    """Half a second, doubling, with jitter; the service's ``Retry-After`` wins where it is longer."""
+    backoff = min(0.5 * 2 ** (state.attempt_number - 1), MAX_WAIT) * random.uniform(0.75, 1.25)  # noqa: S311
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, ServiceError) and error.retry_after else 0
+    return max(backoff, min(asked, MAX_DELAY))
+
+
+def _policy() -> dict[str, Any]:
+    return {
+        "retry": retry_if_exception(lambda error: isinstance(error, ServiceError) and error.is_transient),
+        "stop": stop_after_attempt(MAX_ATTEMPTS) | stop_after_delay(MAX_DELAY),
+        "wait": wait,
+        "reraise": True,
+    }
+
+
+def retrying() -> Retrying:
+    """For requests that may be repeated: reads, cancels, and submits that carry a retry token."""
+    return Retrying(**_policy())
+
+
+def retrying_async() -> AsyncRetrying:
+    """The same on an event loop."""
+    return AsyncRetrying(**_policy())
+
+
+def retry_after(headers: object) -> float | None:
+    """Seconds of the header ``Retry-After``; the service never sends its other form, a date."""
+    value = getattr(headers, "get", lambda _: None)("retry-after")
+    try:
+        return max(0.0, float(value)) if value is not None else None
+    except ValueError:
+        return None

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from airflow_provider_dataflow.client import retry
+from airflow_provider_dataflow.client.access import Access
+from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
+from airflow_provider_dataflow.client.credentials import ApiKey
+from airflow_provider_dataflow.exceptions import ServiceError
+from tests.unit.support import RUN_ID, run_body, verify_signature
+
+
+@pytest.fixture
+async def service(monkeypatch):
+    """A service that answers what ``service.answers`` holds, first to last, and keeps the requests."""
+    monkeypatch.setattr(retry, "wait", lambda state: 0)
+    requests = []
+    answers: list = []
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        requests.append(request)
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if answer is None:
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response()
+        status, body, *headers = answer
+        if isinstance(body, str):
+            return web.Response(status=status, text=body, headers=headers[0] if headers else None)
+        return web.json_response(body, status=status, headers=headers[0] if headers else None)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handle)
+    async with TestServer(app, host="127.0.0.1") as server:
+        server.answers = answers  # type: ignore[attr-defined]
+        server.requests = requests  # type: ignore[attr-defined]
+        yield server
+
+
+@pytest.fixture
+async def client(service, key_fields):
+    access = Access(ApiKey(**key_fields), "us-ashburn-1", str(service.make_url("")).rstrip("/"))
+    async with await AsyncDataFlowClient.create(lambda: access) as client:
+        yield client
+
+
+async def test_a_run_is_read(client, service):
+    service.answers.append((200, run_body("IN_PROGRESS")))
+    assert (await client.get_run(RUN_ID)).state == "IN_PROGRESS"
+    (request,) = service.requests
+    assert request.path == f"/20200129/runs/{RUN_ID}"
+    assert request.headers["authorization"].startswith('Signature algorithm="rsa-sha256"')
+
+
+async def test_an_error_of_the_service_comes_with_all_that_it_says(client, service):
+    body = {"code": "TooManyRequests", "message": "User-rate limit exceeded."}
+    service.answers.append((429, body, {"retry-after": "7", "opc-request-id": "req"}))
+    with pytest.raises(ServiceError) as caught:
+        await client.get_run(RUN_ID)
+    error = caught.value
+    assert (error.status, error.code, error.retry_after, error.opc_request_id) == (
+        429,
+        body["code"],
+        7.0,
+        "req",
+    )
+    assert body["message"] in str(error)
+
+
+@pytest.mark.parametrize("answer", [None, (200, '{"id": "x", "lifecy'), (200, "{}"), (200, "[]")])
+async def test_no_or_half_an_answer_is_a_passing_error(client, service, answer):
+    service.answers.append(answer)
+    with pytest.raises(ServiceError) as caught:
+        await client.get_run(RUN_ID)
+    assert caught.value.is_transient
+
+
+async def test_a_redirect_is_not_followed(client, service):
+    service.answers.append((302, "", {"location": "http://127.0.0.1:1/elsewhere"}))
+    with pytest.raises(ServiceError) as caught:
+        await client.get_run(RUN_ID)
+    assert caught.value.status == 302
+
+
+async def test_a_cancel_is_repeated_while_the_service_is_down(client, service):
+    service.answers.extend([(503, {}), None, (204, "")])
+    await client.cancel_run(RUN_ID)
+    assert [request.method for request in service.requests] == ["DELETE"] * 3
+
+
+@pytest.mark.parametrize("status", [404, 409])
+async def test_a_cancel_of_an_ended_run_is_done(client, service, status):
+    service.answers.extend([(status, {"code": "x", "message": "y"}), (200, run_body("SUCCEEDED"))])
+    await client.cancel_run(RUN_ID)
+
+
+async def test_a_cancel_that_is_refused_is_an_error(client, service):
+    service.answers.extend([(409, {"code": "Conflict", "message": "y"}), (200, run_body("IN_PROGRESS"))])
+    with pytest.raises(ServiceError, match="Conflict"):
+        await client.cancel_run(RUN_ID)
+
+
+async def test_the_loop_runs_on_while_a_client_is_built(key_fields, service):
+    access = Access(ApiKey(**key_fields), "us-ashburn-1", str(service.make_url("")).rstrip("/"))
+    longest = 0.0
+
+    async def watch():
+        nonlocal longest
+        loop = asyncio.get_running_loop()
+        while True:
+            before = loop.time()
+            await asyncio.sleep(0.005)
+            longest = max(longest, loop.time() - before)
+
+    watcher = asyncio.create_task(watch())
+    await asyncio.sleep(0.01)
+    async with await AsyncDataFlowClient.create(lambda: access):
+        pass
+    watcher.cancel()
+    # Building the signer alone takes 40 ms of CPU; the machine may be busy, so the bound is generous.
+    assert longest < 0.5
+
+
+async def test_signatures_are_those_of_what_is_sent(key_fields, private_key, service):
+    """Checked by an implementation that shares nothing with the signer, over ids that invite escaping."""
+    access = Access(ApiKey(**key_fields), "us-ashburn-1", str(service.make_url("")).rstrip("/"))
+    service.answers.append((200, run_body()))
+    hostile = ["a b", "a/b", "a%2Fb", "\u00fc", "a:b@c", "~$!'()*,", "a?b=c&d"]
+    async with await AsyncDataFlowClient.create(lambda: access) as client:
+        for run_id in hostile:
+            await client.get_run(run_id)
+    for request in service.requests:
+        verify_signature(private_key.public_key(), request.method, request.raw_path, request.headers)

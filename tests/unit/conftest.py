@@ -1,0 +1,60 @@
+"""What the unit tests of the skin and of the clients share."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from airflow_provider_dataflow.client import credentials
+from tests.unit.support import COMPARTMENT_ID
+
+
+@pytest.fixture(scope="session")
+def private_key():
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@pytest.fixture(scope="session")
+def pem(private_key) -> str:
+    return private_key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+
+
+@pytest.fixture(scope="session")
+def key_fields(private_key, pem) -> dict[str, str]:
+    """The fields of an API key, as arguments of ``ApiKey``."""
+    return {
+        "user": "ocid1.user.oc1..aaaa",
+        "tenancy": "ocid1.tenancy.oc1..aaaa",
+        "fingerprint": credentials._fingerprint_of(private_key),
+        "private_key_content": pem,
+    }
+
+
+@pytest.fixture
+def connection(monkeypatch, key_fields):
+    """Defines ``oci_default``; call it with fields to change them (None takes one away)."""
+
+    def define(endpoint="http://127.0.0.1:9", **changes):
+        extra = {
+            "tenancy": key_fields["tenancy"],
+            "fingerprint": key_fields["fingerprint"],
+            "private_key_content": key_fields["private_key_content"],
+            "region": "us-ashburn-1",
+            "compartment_id": COMPARTMENT_ID,
+            "service_endpoint": endpoint,
+        }
+        top = {"conn_type": "oci", "login": key_fields["user"]}
+        for name, value in changes.items():
+            (top if name in ("login", "password") else extra)[name] = value
+        top["extra"] = {name: value for name, value in extra.items() if value is not None}
+        monkeypatch.setenv(
+            "AIRFLOW_CONN_OCI_DEFAULT", json.dumps({k: v for k, v in top.items() if v is not None})
+        )
+
+    define()
+    return define

@@ -1,0 +1,87 @@
+"""Ids, bodies, and a verifier of signatures that shares nothing with what signs."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from airflow_provider_dataflow.request import RunRequest
+from airflow_provider_dataflow.run import Run, RunLog
+
+RUN_ID = "ocid1.dataflowrun.oc1.iad.aaaa"
+APPLICATION_ID = "ocid1.dataflowapplication.oc1.iad.aaaa"
+COMPARTMENT_ID = "ocid1.compartment.oc1..aaaa"
+
+
+def run_body(state: str = "ACCEPTED", **fields: Any) -> dict[str, Any]:
+    return {"id": RUN_ID, "lifecycleState": state, "displayName": "nightly", **fields}
+
+
+def verify_signature(key: rsa.RSAPublicKey, method: str, target: str, headers: Mapping[str, str]) -> None:
+    """:raises InvalidSignature: the request is not signed as it was received."""
+    received = {name.lower(): value for name, value in headers.items()}
+    signature = dict(re.findall(r'(\w+)="([^"]*)"', received["authorization"]))
+    values = received | {"(request-target)": f"{method.lower()} {target}"}
+    text = "\n".join(f"{name}: {values[name]}" for name in signature["headers"].split())
+    key.verify(base64.b64decode(signature["signature"]), text.encode(), padding.PKCS1v15(), SHA256())
+
+
+class FakeClient:
+    """In the place of the synchronous client: a run that goes through ``states``, and a journal of calls."""
+
+    def __init__(self, *states: str | Exception, stderr: str = "", stdout: str = "") -> None:
+        self.states: list[str | Exception] = list(states or ["SUCCEEDED"])
+        self.stderr = stderr
+        self.stdout = stdout
+        self.submitted: list[tuple[dict[str, Any], str]] = []
+        self.cancelled: list[str] = []
+        self.cancel_error: Exception | None = None
+
+    def create_run(self, request: RunRequest, retry_token: str) -> Run:
+        self.submitted.append((request.body(), retry_token))
+        return Run.from_api(run_body("ACCEPTED"))
+
+    def get_run(self, run_id: str) -> Run:
+        state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        if isinstance(state, Exception):
+            raise state
+        details = "exit code 1" if state == "FAILED" else None
+        return Run.from_api(run_body(state, lifecycleDetails=details))
+
+    def cancel_run(self, run_id: str) -> None:
+        if self.cancel_error:
+            raise self.cancel_error
+        self.cancelled.append(run_id)
+
+    def list_run_logs(self, run_id: str) -> list[RunLog]:
+        return [
+            RunLog("spark_application_stdout.log.gz", "APPLICATION", "STDOUT"),
+            RunLog("spark_application_stderr.log.gz", "APPLICATION", "STDERR"),
+        ]
+
+    def get_run_log(self, run_id: str, name: str) -> Iterator[bytes]:
+        yield (self.stderr if "stderr" in name else self.stdout).encode()
+
+
+class FakeTaskInstance:
+    """What of a task instance the operators use."""
+
+    def __init__(self, task_id: str = "task", **fields: Any) -> None:
+        self.dag_id, self.run_id, self.task_id, self.map_index = "dag", "manual__1", task_id, -1
+        self.try_number, self.max_tries = 1, 0
+        self.start_date = datetime.now(UTC)
+        self.xcoms: dict[str, Any] = {}
+        vars(self).update(fields)
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.xcoms[key] = value
+
+    def xcom_pull(self, task_ids: str, key: str, map_indexes: int) -> Any:
+        assert (task_ids, map_indexes) == (self.task_id, self.map_index)
+        return self.xcoms.get(key)
