@@ -1,0 +1,79 @@
+"""The only file that knows that Airflow releases differ.
+
+What the rest of the package needs from Airflow is imported here, and what a release may lack is found by
+looking for it, not by comparing versions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import (
+    AirflowSkipException,
+    BaseHook,
+    BaseOperator,
+    BaseOperatorLink,
+    BaseSensorOperator,
+    conf,
+)
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection, Context
+    from airflow.sdk.types import RuntimeTaskInstanceProtocol, TaskInstanceKey
+
+__all__ = [
+    "TRIGGERS_HAVE_ON_KILL",
+    "TRIGGER_FAILED",
+    "AirflowSkipException",
+    "BaseHook",
+    "BaseOperator",
+    "BaseOperatorLink",
+    "BaseSensorOperator",
+    "BaseTrigger",
+    "Connection",
+    "Context",
+    "RuntimeTaskInstanceProtocol",
+    "TaskInstanceKey",
+    "TriggerEvent",
+    "conf",
+    "deferred_owner",
+    "xcom_value",
+]
+
+#: Since 3.3 the triggerer calls ``on_kill``; before, a killed trigger only sees itself cancelled.
+TRIGGERS_HAVE_ON_KILL = hasattr(BaseTrigger, "on_kill")
+
+#: The ``next_method`` of a task whose trigger failed or timed out.
+TRIGGER_FAILED = "__fail__"
+
+
+def xcom_value(ti_key: TaskInstanceKey, key: str) -> Any:
+    """An XCom of a task instance, or nothing."""
+    from airflow.providers.common.compat.sdk import XCom
+
+    return XCom.get_value(key=key, ti_key=ti_key)
+
+
+def deferred_owner(ti: RuntimeTaskInstanceProtocol, xcom_key: str) -> tuple[str | None, object]:
+    """State of a task instance as the database has it now, and the value of one of its XComs.
+
+    For triggers. Blocks, and imports much the first time, so call it in a thread.
+    """
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    from airflow.sdk.execution_time.xcom import XCom
+
+    map_index = -1 if ti.map_index is None else ti.map_index
+    of_runs = RuntimeTaskInstance.get_task_states(
+        dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=map_index
+    )
+    key = ti.task_id if map_index < 0 else f"{ti.task_id}_{map_index}"
+    state = (of_runs.get(ti.run_id) or {}).get(key)
+    value = XCom.get_one(
+        key=xcom_key,
+        dag_id=ti.dag_id,
+        task_id=ti.task_id,
+        run_id=ti.run_id,
+        map_index=map_index if map_index >= 0 else None,
+    )
+    return (str(getattr(state, "value", state)) if state is not None else None), value

@@ -1,0 +1,167 @@
+"""The hook: an Airflow connection, and the calls of Data Flow through it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_dataflow.compat import BaseHook
+from airflow_provider_dataflow.exceptions import DataFlowError
+
+if TYPE_CHECKING:
+    from airflow_provider_dataflow.client.access import Access
+    from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
+    from airflow_provider_dataflow.client.sync import DataFlowClient
+    from airflow_provider_dataflow.request import RunRequest
+    from airflow_provider_dataflow.run import Run, RunLog
+
+
+class DataFlowHook(BaseHook):
+    """Calls OCI Data Flow through an Airflow connection of type ``oci``.
+
+    Requests time out after 10 seconds to connect and 60 to read. What can be repeated safely is repeated, at
+    most five times within a minute: on 429 (as late as ``Retry-After`` asks), on 5xx except 501, and when
+    there is no answer. Runs come back as :class:`~airflow_provider_dataflow.run.Run`.
+
+    :param oci_conn_id: Airflow connection, ``oci_default`` by default.
+    :param region: region name, for example ``eu-frankfurt-1``. Default: the connection's ``region``.
+    :param service_endpoint: URL of the service instead of the region's own, for example
+        ``http://127.0.0.1:8170``. Default: the connection's ``service_endpoint``. Loopback and OCI's own
+        hosts are allowed; an administrator can allow others in ``[oci_data_flow] allowed_endpoints``.
+    """
+
+    conn_name_attr = "oci_conn_id"
+    default_conn_name = "oci_default"
+    conn_type = "oci"
+    hook_name = "Oracle Cloud Infrastructure"
+
+    def __init__(
+        self,
+        oci_conn_id: str = default_conn_name,
+        *,
+        region: str | None = None,
+        service_endpoint: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.oci_conn_id = oci_conn_id
+        self.region = region
+        self.service_endpoint = service_endpoint
+
+    @cached_property
+    def access(self) -> Access:
+        """Who calls, and where.
+
+        :raises InvalidConnection: a field of the connection is missing or malformed.
+        """
+        from airflow_provider_dataflow.hooks.connection import access_from
+
+        return access_from(
+            self.get_connection(self.oci_conn_id),
+            region=self.region,
+            service_endpoint=self.service_endpoint,
+        )
+
+    @cached_property
+    def compartment_id(self) -> str | None:
+        """OCID of the connection's compartment, the default for all calls that need one."""
+        from airflow_provider_dataflow.hooks.connection import extras_of
+
+        return extras_of(self.get_connection(self.oci_conn_id)).get("compartment_id")
+
+    @cached_property
+    def client(self) -> DataFlowClient:
+        """The synchronous client. For workers only: its calls block."""
+        return self.new_client()
+
+    def new_client(self) -> DataFlowClient:
+        """A synchronous client with connections of its own, for use beside one that may be busy."""
+        from airflow_provider_dataflow.client.sync import DataFlowClient
+
+        return DataFlowClient(self.access)
+
+    async def async_client(self) -> AsyncDataFlowClient:
+        """An asynchronous client; close it after use. The connection is looked up in a thread."""
+        from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
+
+        return await AsyncDataFlowClient.create(lambda: self.access)
+
+    @property
+    def key(self) -> tuple[str, str | None, str | None]:
+        """What tells this hook's access from another's, known without looking anything up."""
+        return self.oci_conn_id, self.region, self.service_endpoint
+
+    def create_run(self, request: RunRequest, retry_token: str) -> Run:
+        """Submit a run (CreateRun).
+
+        :param request: what to run.
+        :param retry_token: at most 64 characters (``opc-retry-token``). The service answers a second submit
+            with the same token, within 24 hours, with the run that it already has.
+        :raises SubmitRejected: the service refused; no run exists.
+        :raises ServiceError: it is open whether a run exists.
+        """
+        return self.client.create_run(request, retry_token)
+
+    def get_run(self, run_id: str) -> Run:
+        """Read a run (GetRun).
+
+        :param run_id: OCID of the run.
+        :raises ServiceError: the service could not be asked, or does not know the run.
+        """
+        return self.client.get_run(run_id)
+
+    def list_runs(self, compartment_id: str | None = None, **filters: Any) -> Iterator[Run]:
+        """Runs of a compartment, newest first (ListRuns).
+
+        :param compartment_id: OCID. Default: the connection's ``compartment_id``.
+        :param filters: at most one of ``application_id``, ``pool_id``, ``owner_principal_id``,
+            ``display_name``, ``display_name_starts_with``, ``lifecycle_state``,
+            ``time_created_greater_than``: the service allows no more than one.
+        :raises InvalidArgument: no compartment, an unknown filter, or more than one.
+        :raises ServiceError: the service could not be asked.
+        """
+        from airflow_provider_dataflow.exceptions import InvalidArgument
+
+        compartment_id = compartment_id or self.compartment_id
+        if not compartment_id:
+            raise InvalidArgument("compartment_id", "missing, and the connection has none either")
+        return self.client.list_runs(compartment_id, **filters)
+
+    def cancel_run(self, run_id: str) -> None:
+        """Cancel a run (DeleteRun). A run that has ended already is left as it is.
+
+        :param run_id: OCID of the run.
+        :raises ServiceError: the service could not be asked, or does not know the run.
+        """
+        self.client.cancel_run(run_id)
+
+    def list_run_logs(self, run_id: str) -> list[RunLog]:
+        """The logs that the service has of a run so far (ListRunLogs).
+
+        :param run_id: OCID of the run.
+        :raises ServiceError: the service could not be asked.
+        """
+        return self.client.list_run_logs(run_id)
+
+    def get_run_log(self, run_id: str, name: str) -> Iterator[bytes]:
+        """One log of a run, decompressed, in chunks (GetRunLog).
+
+        :param run_id: OCID of the run.
+        :param name: of the log, as :meth:`list_run_logs` has it.
+        :raises ServiceError: the service could not be asked, or the answer broke off.
+        """
+        return self.client.get_run_log(run_id, name)
+
+    def run_page_url(self, run_id: str) -> str:
+        """Where a person can look at the run: OCI's console, or Local Data Flow's page."""
+        from airflow_provider_dataflow.client.console import run_page_url
+
+        return run_page_url(self.access, run_id)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Whether the connection works, in words. Needs the right to list runs, as every use does."""
+        try:
+            next(self.list_runs(), None)
+        except DataFlowError as error:
+            return False, str(error)
+        return True, f"Data Flow answers at {self.access.endpoint}"

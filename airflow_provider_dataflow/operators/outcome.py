@@ -1,0 +1,103 @@
+"""What an ended run means for its task: the log that a person sees, and the error, if there is one.
+
+The one way out for every path: waited in the worker or in the triggerer, operator or sensor.
+"""
+
+from __future__ import annotations
+
+from logging import Logger
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_dataflow.events import Outcome, RunEvent
+from airflow_provider_dataflow.exceptions import (
+    LOG_TAIL_LINES,
+    InvalidArgument,
+    RunCanceled,
+    RunError,
+    RunFailed,
+    RunStopped,
+)
+from airflow_provider_dataflow.run import LifecycleState
+
+if TYPE_CHECKING:
+    from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+    from airflow_provider_dataflow.run import Run
+
+FETCH_LOGS = ("always", "on_failure", "never")
+
+#: Of each of the driver's logs, the last so many lines are copied into the task's log.
+MAX_LOG_LINES = 1000
+
+ERRORS: dict[str, type[RunError]] = {
+    LifecycleState.FAILED: RunFailed,
+    LifecycleState.CANCELED: RunCanceled,
+    LifecycleState.STOPPED: RunStopped,
+}
+
+
+def check_fetch_logs(value: str) -> str:
+    if value not in FETCH_LOGS:
+        raise InvalidArgument("fetch_logs", f"expected one of {', '.join(FETCH_LOGS)}, got {value!r}")
+    return value
+
+
+def log_end_of_wait(log: Any, event: RunEvent) -> None:
+    """Says in the worker's log what the triggerer has seen."""
+    if event.outcome is Outcome.REACHED:
+        log.info("Run %s is %s", event.run_id, event.state)
+    else:
+        log.warning("Run %s: the wait ended by %s: %s", event.run_id, event.outcome, event.message or "")
+
+
+def finish(run: Run, hook: DataFlowHook, log: Logger | Any, *, fetch_logs: str) -> None:
+    """Copy the driver's output into the task's log as wished, and raise if the run did not succeed.
+
+    :raises RunError: the run ended otherwise than SUCCEEDED.
+    """
+    if fetch_logs == "always" or (fetch_logs == "on_failure" and not run.succeeded):
+        copy_driver_logs(run, hook, log)
+    if not run.succeeded:
+        raise error_of(run, hook, log)
+
+
+def error_of(run: Run, hook: DataFlowHook, log: Logger | Any) -> RunError:
+    """The error that a run ended with. What cannot be read of it is left out."""
+    return ERRORS.get(run.state, RunFailed)(
+        run_id=run.id,
+        state=run.state,
+        lifecycle_details=run.lifecycle_details,
+        opc_request_id=run.opc_request_id,
+        url=hook.run_page_url(run.id),
+        log_tail=_stderr_tail(run, hook, log),
+    )
+
+
+def copy_driver_logs(run: Run, hook: DataFlowHook, log: Logger | Any) -> None:
+    """The application's stdout and stderr. A log that cannot be read is a warning, never an error."""
+    from airflow_provider_dataflow.client.logs import named, tail
+
+    try:
+        logs = hook.list_run_logs(run.id)
+        for kind in ("STDOUT", "STDERR"):
+            for entry in named(logs, "APPLICATION", kind):
+                output = tail(hook.get_run_log(run.id, entry.name), MAX_LOG_LINES)
+                if output:
+                    log.info("Driver's %s (%s):", kind.lower(), entry.name)
+                for line in output:
+                    log.info("%s", line)
+    except Exception as error:  # noqa: BLE001 - a log never decides over a task
+        log.warning("The logs of run %s could not be read: %s", run.id, error)
+
+
+def _stderr_tail(run: Run, hook: DataFlowHook, log: Logger | Any) -> str | None:
+    from airflow_provider_dataflow.client.logs import STDERR_SOURCES, named, tail
+
+    try:
+        logs = hook.list_run_logs(run.id)
+        for source in STDERR_SOURCES:
+            for entry in reversed(named(logs, source, "STDERR")):
+                if output := tail(hook.get_run_log(run.id, entry.name), LOG_TAIL_LINES):
+                    return "\n".join(output)
+    except Exception as error:  # noqa: BLE001 - a log never decides over a task
+        log.warning("The stderr of run %s could not be read: %s", run.id, error)
+    return None

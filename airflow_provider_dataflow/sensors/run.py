@@ -1,0 +1,183 @@
+"""RunSensor: waits for a run that somebody else has submitted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_dataflow.compat import AirflowSkipException, BaseSensorOperator, conf
+from airflow_provider_dataflow.events import Outcome, RunEvent
+from airflow_provider_dataflow.exceptions import (
+    InvalidArgument,
+    RunError,
+    RunLost,
+    RunTimedOut,
+    ServiceError,
+)
+from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from airflow_provider_dataflow.operators.outcome import (
+    check_fetch_logs,
+    copy_driver_logs,
+    error_of,
+    log_end_of_wait,
+)
+from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, ErrorBudget
+from airflow_provider_dataflow.run import KNOWN_STATES, SUCCESS_STATES, has_reached
+from airflow_provider_dataflow.triggers.run import RunTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_dataflow.compat import Context
+    from airflow_provider_dataflow.run import Run
+
+#: Seconds that the trigger is given over its deadline before Airflow's own timeout of the deferral strikes.
+DEFERRAL_MARGIN = 60
+
+
+class RunSensor(BaseSensorOperator):
+    """Waits until a run of OCI Data Flow has succeeded, or is in one of the given states.
+
+    A run that ends in another state can no longer reach them: the sensor fails at once, with the same typed
+    errors as :class:`~airflow_provider_dataflow.operators.run.InvokeRunOperator`; with ``soft_fail`` it is
+    skipped. A sensor never cancels a run. Its result is the run's state.
+
+    :param run_id: OCID of the run; templated.
+    :param target_states: lifecycle states to wait for; templated. Default: ``SUCCEEDED``. For whatever end:
+        all of ``airflow_provider_dataflow.run.TERMINAL_STATES``.
+    :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
+    :param region: region name; templated. Default: the connection's.
+    :param deferrable: wait in the triggerer, without a worker slot. Default: ``[operators]
+        default_deferrable`` of Airflow's configuration.
+    :param error_budget: seconds for which the service may be out of reach before the run counts as lost.
+        Default: 1800.
+    :param fetch_logs: when the driver's output is copied into the task's log: ``always``, ``on_failure`` or
+        ``never``. Default: ``on_failure``.
+    :param poke_interval: seconds between two looks at the run. Default: 60.
+    :param timeout: seconds to wait at most. Default: seven days.
+    :raises InvalidArgument: an argument is refused, before anything is asked.
+    :raises RunError: the run ended in another state, or is out of sight.
+    """
+
+    template_fields: Sequence[str] = ("run_id", "target_states", "oci_conn_id", "region")
+    ui_color = "#f4e6e1"
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        target_states: Collection[str] | None = None,
+        oci_conn_id: str = DataFlowHook.default_conn_name,
+        region: str | None = None,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        error_budget: float = DEFAULT_ERROR_BUDGET,
+        fetch_logs: str = "on_failure",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.run_id = run_id
+        self.target_states = list(target_states) if target_states is not None else sorted(SUCCESS_STATES)
+        self.oci_conn_id = oci_conn_id
+        self.region = region
+        self.deferrable = deferrable
+        self.error_budget = error_budget
+        self.fetch_logs = check_fetch_logs(fetch_logs)
+        self._budget = ErrorBudget(error_budget)
+        self._last_state: str | None = None
+
+    @cached_property
+    def hook(self) -> DataFlowHook:
+        return DataFlowHook(self.oci_conn_id, region=self.region)
+
+    def execute(self, context: Context) -> Any:
+        self._check()
+        if not self.deferrable:
+            super().execute(context)
+            return self._last_state
+        if self.poke(context):
+            return self._last_state
+        self.defer(
+            trigger=RunTrigger(
+                run_id=self.run_id,
+                oci_conn_id=self.oci_conn_id,
+                region=self.region,
+                target_states=self.target_states,
+                poll_interval=self.poke_interval,
+                deadline=time.time() + self.timeout,
+                error_budget=self.error_budget,
+                cancel_on_kill=False,
+            ),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=self.timeout + DEFERRAL_MARGIN),
+        )
+
+    def poke(self, context: Context) -> bool:
+        try:
+            run = self.hook.get_run(self.run_id)
+        except ServiceError as error:
+            return self._bear(error)
+        self._budget.success()
+        if run.state != self._last_state:
+            self._last_state = run.state
+            self.log.info("Run %s is %s", run.id, run.state)
+        return self._has_reached(run)
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
+        """Go on where the trigger ended."""
+        end = RunEvent.parse(event)
+        self.run_id = end.run_id
+        log_end_of_wait(self.log, end)
+        if end.outcome is Outcome.REACHED:
+            run = self.hook.get_run(end.run_id)
+            self._has_reached(run)
+            return run.state
+        kind = RunTimedOut if end.outcome is Outcome.TIMEOUT else RunLost
+        self._fail(
+            kind(
+                run_id=end.run_id,
+                state=end.state,
+                url=self.hook.run_page_url(end.run_id),
+                note=end.message or f"it was waited for for {self.timeout:g} seconds",
+            )
+        )
+        raise AssertionError("unreachable")
+
+    def _check(self) -> None:
+        if not self.run_id:
+            raise InvalidArgument("run_id", "missing; expected the OCID of a run")
+        for state in self.target_states:
+            if state not in KNOWN_STATES:
+                raise InvalidArgument(
+                    "target_states", f"expected some of {', '.join(sorted(KNOWN_STATES))}, got {state!r}"
+                )
+
+    def _has_reached(self, run: Run) -> bool:
+        reached = has_reached(run.state, self.target_states)
+        if run.is_terminal and (
+            self.fetch_logs == "always" or (self.fetch_logs == "on_failure" and not reached)
+        ):
+            copy_driver_logs(run, self.hook, self.log)
+        if run.is_terminal and not reached:
+            self._fail(error_of(run, self.hook, self.log))
+        return reached
+
+    def _bear(self, error: ServiceError) -> bool:
+        """Not reached yet, as far as one can see; or an end of it, if one could not see for too long."""
+        if not self._budget.failing:
+            self.log.warning("Waiting on for run %s although %s", self.run_id, error)
+        if self._budget.failure(error, time.monotonic()):
+            self._fail(
+                RunLost(
+                    run_id=self.run_id,
+                    state=self._last_state,
+                    opc_request_id=error.opc_request_id,
+                    note=str(error),
+                )
+            )
+        return False
+
+    def _fail(self, error: RunError) -> None:
+        if self.soft_fail:
+            raise AirflowSkipException(str(error)) from error
+        raise error

@@ -1,0 +1,195 @@
+"""The trigger: waits for a run in the triggerer, and cancels it when its task is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Collection
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_dataflow.compat import (
+    TRIGGERS_HAVE_ON_KILL,
+    BaseTrigger,
+    TriggerEvent,
+    deferred_owner,
+)
+from airflow_provider_dataflow.events import Outcome, RunEvent
+from airflow_provider_dataflow.exceptions import DataFlowError, RunLost
+from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from airflow_provider_dataflow.polling import (
+    DEFAULT_ERROR_BUDGET,
+    DEFAULT_POLL_INTERVAL,
+    NO_EVENT_BEFORE,
+)
+from airflow_provider_dataflow.run import SUCCESS_STATES
+
+if TYPE_CHECKING:
+    from airflow_provider_dataflow.client.poller import RunPoller
+    from airflow_provider_dataflow.run import Run
+
+#: XCom of the run that a task waits for; pushed right after the submit, and asked before any cancel.
+RUN_ID = "run_id"
+
+#: Seconds. Airflow gives ``on_kill`` 30.
+KILL_TIMEOUT = 25
+
+#: Seconds. However late it is, the first look at the run is awaited so long.
+LAST_LOOK = 5
+
+_kills: set[asyncio.Task[None]] = set()
+"""Cancels under way: the loop itself holds tasks only weakly."""
+
+
+class RunTrigger(BaseTrigger):
+    """Waits until a run is in one of the target states, or has ended.
+
+    All triggers of a connection share one client and one poller in a triggerer process. The row in Airflow's
+    database holds ids only.
+
+    :param run_id: OCID of the run.
+    :param oci_conn_id: Airflow connection.
+    :param region: region name; default: the connection's.
+    :param service_endpoint: URL of the service; default: the connection's, or the region's own.
+    :param target_states: lifecycle states to wait for. The end of the run always ends the wait.
+    :param poll_interval: seconds between two looks at the run.
+    :param deadline: seconds since the epoch at which to give up; default: never.
+    :param error_budget: seconds for which errors of the service are borne.
+    :param cancel_on_kill: cancel the run when the task is killed while it is deferred.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        oci_conn_id: str = DataFlowHook.default_conn_name,
+        region: str | None = None,
+        service_endpoint: str | None = None,
+        target_states: Collection[str] = tuple(SUCCESS_STATES),
+        poll_interval: float = DEFAULT_POLL_INTERVAL,
+        deadline: float | None = None,
+        error_budget: float = DEFAULT_ERROR_BUDGET,
+        cancel_on_kill: bool = False,
+        **_: Any,
+    ) -> None:
+        # What a newer version of this class has written into the row is ignored, not refused: workers and
+        # triggerers are not upgraded at the same moment.
+        super().__init__()
+        self.run_id = run_id
+        self.oci_conn_id = oci_conn_id
+        self.region = region
+        self.service_endpoint = service_endpoint
+        self.target_states = sorted(target_states)
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+        self.error_budget = error_budget
+        self.cancel_on_kill = cancel_on_kill
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        names = (
+            "run_id",
+            "oci_conn_id",
+            "region",
+            "service_endpoint",
+            "target_states",
+            "poll_interval",
+            "deadline",
+            "error_budget",
+            "cancel_on_kill",
+        )
+        return f"{type(self).__module__}.{type(self).__qualname__}", {
+            name: getattr(self, name) for name in names
+        }
+
+    @property
+    def hook(self) -> DataFlowHook:
+        return DataFlowHook(self.oci_conn_id, region=self.region, service_endpoint=self.service_endpoint)
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        try:
+            event = await self._wait()
+        except asyncio.CancelledError:
+            if not TRIGGERS_HAVE_ON_KILL:
+                # Also on a restart of the triggerer; the look at the owner is what tells them apart.
+                await self.on_kill()
+            raise
+        yield TriggerEvent(event.payload())
+
+    async def _wait(self) -> RunEvent:
+        from airflow_provider_dataflow.client.poller import shared_poller
+
+        await asyncio.sleep(NO_EVENT_BEFORE)
+        hook = self.hook
+        async with shared_poller(hook.key, hook.async_client) as poller:
+            return await self._ask(poller)
+
+    async def _ask(self, poller: RunPoller) -> RunEvent:
+        """The end of the run, or the deadline. A run that has ended by then has ended in time."""
+        state: str | None = None
+
+        def changed(run: Run) -> None:
+            nonlocal state
+            state = run.state
+            self.log.info("Run %s is %s", self.run_id, state)
+
+        wait = asyncio.ensure_future(
+            poller.wait_for(
+                self.run_id,
+                states=self.target_states,
+                poll_interval=self.poll_interval,
+                error_budget=self.error_budget,
+                on_change=changed,
+            )
+        )
+        left = None if self.deadline is None else max(self.deadline - time.time(), LAST_LOOK)
+        try:
+            await asyncio.wait({wait}, timeout=left)
+            if not wait.done():
+                return RunEvent(Outcome.TIMEOUT, self.run_id, state)
+            return RunEvent(Outcome.REACHED, self.run_id, (await wait).state)
+        except RunLost as error:
+            return RunEvent(Outcome.LOST, self.run_id, error.state, error.note)
+        finally:
+            wait.cancel()
+
+    async def on_kill(self) -> None:
+        """Cancel the run, unless the task still waits for it.
+
+        Airflow cancels this coroutine again every second, so the work is done in a task of its own while
+        those cancellations are absorbed.
+        """
+        if not self.cancel_on_kill:
+            return
+        kill = asyncio.create_task(self._cancel_unless_owned())
+        _kills.add(kill)
+        kill.add_done_callback(_kills.discard)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + KILL_TIMEOUT
+        while not kill.done() and loop.time() < until:
+            try:
+                await asyncio.wait({kill}, timeout=1)
+            except asyncio.CancelledError:
+                if (current := asyncio.current_task()) is not None:
+                    current.uncancel()
+
+    async def _cancel_unless_owned(self) -> None:
+        try:
+            if await asyncio.to_thread(self._is_still_waited_for):
+                self.log.info("Run %s goes on: the task still waits for it elsewhere", self.run_id)
+                return
+            await asyncio.to_thread(lambda: self.hook.cancel_run(self.run_id))
+        except DataFlowError as error:
+            self.log.error("Run %s could not be cancelled and may still be running: %s", self.run_id, error)
+        except Exception:
+            self.log.exception("Run %s could not be cancelled and may still be running", self.run_id)
+        else:
+            self.log.info("Run %s: cancel requested, since the task was killed", self.run_id)
+
+    def _is_still_waited_for(self) -> bool:
+        """Whether the task is deferred for this very run.
+
+        A triggerer that lost its triggers to another one while it was frozen is told that they were killed.
+        A cleared task is deferred again, too, but for another run.
+        """
+        if self.task_instance is None:
+            return False
+        state, run_id = deferred_owner(self.task_instance, RUN_ID)
+        return state == "deferred" and run_id == self.run_id

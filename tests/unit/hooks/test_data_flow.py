@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_dataflow.exceptions import InvalidArgument, InvalidConnection, ServiceError
+from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from tests.unit.support import COMPARTMENT_ID, RUN_ID
+
+
+def test_the_connection_is_read(connection, key_fields):
+    hook = DataFlowHook()
+    assert hook.access.credentials.user == key_fields["user"]
+    assert hook.access.region == "us-ashburn-1"
+    assert hook.access.endpoint == "http://127.0.0.1:9"
+    assert hook.compartment_id == COMPARTMENT_ID
+    assert hook.access.signer is hook.access.signer
+
+
+def test_arguments_win_over_the_connection(connection):
+    hook = DataFlowHook(region="eu-frankfurt-1", service_endpoint="http://127.0.0.1:10")
+    assert (hook.access.region, hook.access.endpoint) == ("eu-frankfurt-1", "http://127.0.0.1:10")
+
+
+def test_the_prefixed_names_of_older_forms_are_read(connection):
+    connection(region=None, extra__oci__region="eu-zurich-1")
+    assert DataFlowHook().access.region == "eu-zurich-1"
+    connection(region="us-ashburn-1", extra__oci__region="eu-zurich-1")
+    assert DataFlowHook().access.region == "us-ashburn-1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"login": None}, "login: missing"),
+        ({"tenancy": None}, "tenancy: missing"),
+        ({"fingerprint": "x"}, "fingerprint: expected"),
+        ({"private_key_content": None}, "private_key_content: missing"),
+        ({"region": "a.b"}, "region: expected"),
+        ({"region": None, "endpoint": None}, "region: missing"),
+    ],
+)
+def test_every_bad_field_is_named_with_its_connection(connection, changes, problem):
+    connection(**changes)
+    with pytest.raises(InvalidConnection, match=f"connection 'oci_default': {problem}"):
+        _ = DataFlowHook().access
+
+
+def test_an_endpoint_elsewhere_needs_the_administrator(connection, monkeypatch):
+    connection("https://elsewhere.example")
+    with pytest.raises(InvalidConnection, match=r"elsewhere\.example is neither"):
+        _ = DataFlowHook().access.endpoint
+    monkeypatch.setenv("AIRFLOW__OCI_DATA_FLOW__ALLOWED_ENDPOINTS", "a.example, elsewhere.example")
+    assert DataFlowHook().access.endpoint == "https://elsewhere.example"
+
+
+def test_an_endpoint_that_nobody_listens_at(connection, monkeypatch):
+    monkeypatch.setattr("airflow_provider_dataflow.client.retry.MAX_ATTEMPTS", 1)
+    with pytest.raises(
+        ServiceError, match=r"GetRun at http://127.0.0.1:9 got no answer: .*refused"
+    ) as caught:
+        DataFlowHook().get_run(RUN_ID)
+    assert caught.value.is_transient
+    ok, message = DataFlowHook().test_connection()
+    assert not ok
+    assert "127.0.0.1:9" in message
+
+
+@pytest.mark.parametrize("filters", [{"nonsense": 1}, {"display_name": "a", "lifecycle_state": "FAILED"}])
+def test_list_runs_takes_one_known_filter(connection, filters):
+    with pytest.raises(InvalidArgument):
+        DataFlowHook().list_runs(**filters)
+
+
+def test_list_runs_needs_a_compartment(connection):
+    connection(compartment_id=None)
+    with pytest.raises(InvalidArgument, match="compartment_id"):
+        DataFlowHook().list_runs()

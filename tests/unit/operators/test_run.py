@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import inspect
+import re
+from datetime import timedelta
+
+import pytest
+from airflow.sdk.exceptions import TaskDeferralError, TaskDeferralTimeout, TaskDeferred
+
+from airflow_provider_dataflow.events import Outcome, RunEvent
+from airflow_provider_dataflow.exceptions import (
+    InvalidArgument,
+    InvalidConnection,
+    RunCanceled,
+    RunFailed,
+    RunLost,
+    RunStopped,
+    RunTimedOut,
+    ServiceError,
+    SubmitRejected,
+)
+from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from airflow_provider_dataflow.operators.run import ATTRIBUTES, InvokeRunOperator
+from airflow_provider_dataflow.request import RunRequest
+from airflow_provider_dataflow.triggers.run import RunTrigger
+from tests.unit.support import APPLICATION_ID, COMPARTMENT_ID, RUN_ID, FakeClient, FakeTaskInstance
+
+
+@pytest.fixture
+def client(mocker, connection) -> FakeClient:
+    client = FakeClient()
+    mocker.patch.object(DataFlowHook, "new_client", return_value=client)
+    return client
+
+
+@pytest.fixture
+def ti() -> FakeTaskInstance:
+    return FakeTaskInstance()
+
+
+def operator(**kwargs) -> InvokeRunOperator:
+    return InvokeRunOperator(
+        task_id="task", **{"application_id": APPLICATION_ID, "poll_interval": 0} | kwargs
+    )
+
+
+def test_signature_docstring_and_request_name_the_same_arguments():
+    names = RunRequest.argument_names()
+    signature = list(inspect.signature(InvokeRunOperator.__init__).parameters)
+    documented = re.findall(r":param (\w+):", InvokeRunOperator.__doc__ or "")
+    assert tuple(signature[1 : len(names) + 1]) == names
+    assert documented == [name for name in signature if name not in ("self", "kwargs")]
+    assert set(ATTRIBUTES.values()) <= set(InvokeRunOperator.template_fields)
+    assert set(InvokeRunOperator.template_fields_renderers) <= set(InvokeRunOperator.template_fields)
+
+
+def test_submit_wait_and_result(client, ti):
+    client.states = ["ACCEPTED", "IN_PROGRESS", "SUCCEEDED"]
+    task = operator(num_executors="2", arguments=["--day", 1], display_name="nightly")
+    assert task.execute({"ti": ti}) == RUN_ID
+    assert ti.xcoms["run_id"] == RUN_ID
+    assert ti.xcoms["run_page_url"].endswith(RUN_ID)
+    ((body, token),) = client.submitted
+    assert body == {
+        "applicationId": APPLICATION_ID,
+        "compartmentId": COMPARTMENT_ID,
+        "numExecutors": 2,
+        "arguments": ["--day", "1"],
+        "displayName": "nightly",
+    }
+    assert 1 <= len(token) <= 64
+
+
+def test_the_argument_execute_does_not_hide_the_method(client, ti):
+    task = operator(application_id=None, execute="oci://b@n/app.py {{ ds }}")
+    assert task.execute_string == "oci://b@n/app.py {{ ds }}"
+    task.execute({"ti": ti})
+    assert client.submitted[0][0]["execute"] == "oci://b@n/app.py {{ ds }}"
+
+
+def test_the_run_is_known_before_anything_can_fail(client, ti, mocker):
+    mocker.patch.object(DataFlowHook, "run_page_url", side_effect=RuntimeError)
+    with pytest.raises(RuntimeError):
+        operator().execute({"ti": ti})
+    assert ti.xcoms["run_id"] == RUN_ID
+
+
+@pytest.mark.parametrize(
+    ("state", "error"), [("FAILED", RunFailed), ("CANCELED", RunCanceled), ("STOPPED", RunStopped)]
+)
+def test_a_run_that_does_not_succeed_fails_the_task(client, ti, state, error):
+    client.states = ["IN_PROGRESS", state]
+    client.stderr = "Traceback\nValueError: no such month\n"
+    with pytest.raises(error) as caught:
+        operator().execute({"ti": ti})
+    assert (caught.value.run_id, caught.value.state) == (RUN_ID, state)
+    assert "ValueError: no such month" in str(caught.value)
+    assert str(caught.value).count(RUN_ID) >= 2, "id and link"
+
+
+def test_a_log_that_cannot_be_read_does_not_decide_over_the_task(client, ti, mocker):
+    mocker.patch.object(
+        client, "list_run_logs", side_effect=ServiceError(operation="ListRunLogs", message="x")
+    )
+    assert operator().execute({"ti": ti}) == RUN_ID
+    client.states = ["FAILED"]
+    with pytest.raises(RunFailed, match="exit code 1"):
+        operator().execute({"ti": ti})
+
+
+@pytest.mark.parametrize(
+    ("fetch_logs", "state", "copied"),
+    [
+        ("always", "SUCCEEDED", True),
+        ("on_failure", "SUCCEEDED", False),
+        ("on_failure", "FAILED", True),
+        ("never", "FAILED", False),
+    ],
+)
+def test_the_drivers_output_is_copied_as_wished(client, ti, mocker, fetch_logs, state, copied):
+    client.states, client.stdout = [state], "42 rows\n"
+    task = operator(fetch_logs=fetch_logs)
+    lines = []
+    mocker.patch.object(task.log, "info", side_effect=lambda text, *args: lines.append(text % args))
+    if state == "FAILED":
+        with pytest.raises(RunFailed):
+            task.execute({"ti": ti})
+    else:
+        task.execute({"ti": ti})
+    assert ("42 rows" in lines) is copied
+
+
+def test_fire_and_forget(client, ti):
+    client.states = [AssertionError("asked")]
+    assert operator(wait_for_completion=False).execute({"ti": ti}) == RUN_ID
+
+
+def test_a_retry_after_a_lost_answer_has_the_same_token_and_a_new_try_another(client):
+    for fields in ({}, {}, {"try_number": 2}, {"max_tries": 1}, {"map_index": 0}):
+        operator().execute({"ti": FakeTaskInstance(**fields)})
+    tokens = [token for _, token in client.submitted]
+    assert tokens[0] == tokens[1]
+    assert len(set(tokens)) == 4
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "problem"),
+    [
+        ({"application_id": "nightly"}, "application_id: expected an OCID"),
+        ({"application_id": None}, "application_id: expected exactly one of application_id and execute"),
+        ({"num_executors": "many"}, "num_executors: expected a number"),
+        ({"spark_version": "3.5.0"}, "spark_version: allowed only together with execute"),
+    ],
+)
+def test_bad_arguments_are_refused_before_the_submit(client, ti, kwargs, problem):
+    with pytest.raises(InvalidArgument, match=problem):
+        operator(**kwargs).execute({"ti": ti})
+    assert client.submitted == []
+
+
+def test_a_bad_choice_of_logs_is_refused_at_parse():
+    with pytest.raises(InvalidArgument, match="fetch_logs"):
+        operator(fetch_logs="sometimes")
+
+
+def test_no_compartment_anywhere(client, connection, ti):
+    connection(compartment_id=None)
+    with pytest.raises(InvalidArgument, match="compartment_id"):
+        operator().execute({"ti": ti})
+
+
+def test_a_bad_connection_is_refused_by_field(connection, ti):
+    connection(fingerprint=None)
+    with pytest.raises(InvalidConnection, match="connection 'oci_default': fingerprint: missing"):
+        operator().execute({"ti": ti})
+
+
+def test_a_rejected_submit_leaves_nothing_to_cancel(client, ti, mocker):
+    rejected = SubmitRejected(operation="CreateRun", message="no", status=404, code="NotAuthorizedOrNotFound")
+    mocker.patch.object(client, "create_run", side_effect=rejected)
+    task = operator()
+    with pytest.raises(SubmitRejected):
+        task.execute({"ti": ti})
+    task.on_kill()
+    assert client.cancelled == []
+
+
+# --- Deferred ------------------------------------------------------------------------------------------
+
+
+def deferred(ti, **kwargs) -> TaskDeferred:
+    with pytest.raises(TaskDeferred) as caught:
+        operator(deferrable=True, **kwargs).execute({"ti": ti})
+    return caught.value
+
+
+def test_it_defers_to_a_trigger_that_knows_ids_only(client, ti, key_fields):
+    deferral = deferred(ti, poll_interval=7)
+    trigger = deferral.trigger
+    assert isinstance(trigger, RunTrigger)
+    assert (trigger.run_id, trigger.poll_interval, trigger.cancel_on_kill) == (RUN_ID, 7, True)
+    assert deferral.method_name == "execute_complete"
+    assert deferral.timeout is None
+    row = repr(trigger.serialize())
+    assert "PRIVATE KEY" not in row
+    assert key_fields["fingerprint"] not in row
+
+
+def test_execution_timeout_holds_while_deferred(client, ti):
+    deferral = deferred(ti, execution_timeout=timedelta(minutes=10))
+    assert deferral.trigger.deadline == pytest.approx(ti.start_date.timestamp() + 600)
+    assert deferral.timeout > timedelta(minutes=10)
+
+
+def resume(ti, outcome, state=None, task=None, **kwargs):
+    task = task or operator(deferrable=True, **kwargs)
+    event = RunEvent(outcome, RUN_ID, state, "why").payload()
+    return task.resume_execution("execute_complete", {"event": event}, {"ti": ti})
+
+
+def test_a_new_instance_goes_on_after_the_deferral(client, ti):
+    assert resume(ti, Outcome.REACHED, "SUCCEEDED") == RUN_ID
+
+
+def test_a_failed_run_fails_the_task_after_the_deferral(client, ti):
+    client.states = ["FAILED"]
+    with pytest.raises(RunFailed, match="exit code 1"):
+        resume(ti, Outcome.REACHED, "FAILED")
+
+
+@pytest.mark.parametrize(("outcome", "error"), [(Outcome.TIMEOUT, RunTimedOut), (Outcome.LOST, RunLost)])
+def test_giving_up_cancels_and_says_so(client, ti, outcome, error):
+    with pytest.raises(error, match="cancel was requested"):
+        resume(ti, outcome)
+    assert client.cancelled == [RUN_ID]
+
+
+def test_giving_up_leaves_the_run_if_so_wished(client, ti):
+    with pytest.raises(RunTimedOut):
+        resume(ti, Outcome.TIMEOUT, cancel_on_kill=False)
+    assert client.cancelled == []
+
+
+def test_a_cancel_that_fails_is_said_and_hides_nothing(client, ti):
+    client.cancel_error = ServiceError(operation="DeleteRun", message="down", status=503)
+    with pytest.raises(RunTimedOut, match="may still be running"):
+        resume(ti, Outcome.TIMEOUT)
+
+
+@pytest.mark.parametrize(
+    ("reason", "error"), [("Trigger timeout", TaskDeferralTimeout), ("Trigger failure", TaskDeferralError)]
+)
+def test_a_trigger_that_dies_leaves_no_run_behind(client, ti, reason, error):
+    ti.xcoms["run_id"] = RUN_ID
+    with pytest.raises(error):
+        operator(deferrable=True).resume_execution("__fail__", {"error": reason}, {"ti": ti})
+    assert client.cancelled == [RUN_ID]
+
+
+# --- Killed --------------------------------------------------------------------------------------------
+
+
+def test_a_kill_cancels_the_run_and_ends_the_wait(client, ti, mocker):
+    task = operator(poll_interval=60)
+    client.states = ["IN_PROGRESS"]
+    naps = []
+
+    def nap(seconds):
+        naps.append(seconds)
+        task.on_kill()
+        client.states = ["CANCELED"]
+
+    mocker.patch("airflow_provider_dataflow.client.waiting.time.sleep", nap)
+    with pytest.raises(Exception, match="killed while it waited"):
+        task.execute({"ti": ti})
+    assert client.cancelled == [RUN_ID]
+    assert naps == [pytest.approx(1, abs=0.01)]
+
+
+def test_a_kill_leaves_the_run_if_so_wished(client, ti):
+    task = operator(cancel_on_kill=False)
+    task.execute({"ti": ti})
+    task.on_kill()
+    assert client.cancelled == []

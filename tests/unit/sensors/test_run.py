@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import pytest
+from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
+
+from airflow_provider_dataflow.events import Outcome, RunEvent
+from airflow_provider_dataflow.exceptions import (
+    InvalidArgument,
+    RunCanceled,
+    RunFailed,
+    RunLost,
+    RunStopped,
+    RunTimedOut,
+    ServiceError,
+)
+from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from airflow_provider_dataflow.run import TERMINAL_STATES
+from airflow_provider_dataflow.sensors.run import RunSensor
+from tests.unit.support import RUN_ID, FakeClient, FakeTaskInstance
+
+
+@pytest.fixture
+def client(mocker, connection) -> FakeClient:
+    client = FakeClient()
+    mocker.patch.object(DataFlowHook, "new_client", return_value=client)
+    return client
+
+
+@pytest.fixture
+def context():
+    return {"ti": FakeTaskInstance()}
+
+
+def sensor(**kwargs) -> RunSensor:
+    return RunSensor(task_id="wait", **{"run_id": RUN_ID, "poke_interval": 0} | kwargs)
+
+
+def test_it_waits_for_the_success(client, context):
+    client.states = ["ACCEPTED", "IN_PROGRESS", "SUCCEEDED"]
+    assert sensor().execute(context) == "SUCCEEDED"
+
+
+@pytest.mark.parametrize(
+    ("state", "error"), [("FAILED", RunFailed), ("CANCELED", RunCanceled), ("STOPPED", RunStopped)]
+)
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_another_end_fails_it_at_once(client, context, state, error, deferrable):
+    client.states = [state]
+    with pytest.raises(error):
+        sensor(deferrable=deferrable).execute(context)
+    with pytest.raises(AirflowSkipException):
+        sensor(deferrable=deferrable, soft_fail=True).execute(context)
+    assert sensor(deferrable=deferrable, target_states=TERMINAL_STATES).execute(context) == state
+
+
+def test_it_can_wait_for_the_start(client, context):
+    client.states = ["ACCEPTED", "IN_PROGRESS"]
+    assert sensor(target_states=["IN_PROGRESS"]).execute(context) == "IN_PROGRESS"
+    client.states = ["SUCCEEDED"]
+    assert sensor(target_states=["IN_PROGRESS"]).execute(context) == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("kwargs", [{"target_states": ["DONE"]}, {"run_id": ""}, {"run_id": None}])
+def test_bad_arguments_are_refused(client, context, kwargs):
+    with pytest.raises(InvalidArgument):
+        sensor(**kwargs).execute(context)
+
+
+def test_an_outage_is_borne_and_then_said(client, context):
+    down = ServiceError(operation="GetRun", message="down", status=503)
+    client.states = [down, "SUCCEEDED"]
+    assert sensor().execute(context) == "SUCCEEDED"
+    client.states = [down]
+    with pytest.raises(RunLost, match="down"):
+        sensor(error_budget=0).execute(context)
+
+
+def test_it_defers_with_its_timeout_and_never_cancels(client, context):
+    client.states = ["IN_PROGRESS"]
+    with pytest.raises(TaskDeferred) as caught:
+        sensor(deferrable=True, poke_interval=7, timeout=100).execute(context)
+    trigger = caught.value.trigger
+    assert (trigger.run_id, trigger.poll_interval, trigger.cancel_on_kill) == (RUN_ID, 7, False)
+    assert caught.value.timeout.total_seconds() > 100
+
+
+def complete(context, outcome, state=None, **kwargs):
+    event = RunEvent(outcome, RUN_ID, state).payload()
+    return sensor(deferrable=True, **kwargs).resume_execution("execute_complete", {"event": event}, context)
+
+
+def test_after_the_deferral(client, context):
+    assert complete(context, Outcome.REACHED, "SUCCEEDED") == "SUCCEEDED"
+    for outcome, error in ((Outcome.TIMEOUT, RunTimedOut), (Outcome.LOST, RunLost)):
+        with pytest.raises(error):
+            complete(context, outcome)
+        with pytest.raises(AirflowSkipException):
+            complete(context, outcome, soft_fail=True)
+    client.states = ["FAILED"]
+    with pytest.raises(RunFailed):
+        complete(context, Outcome.REACHED, "FAILED")
+    assert client.cancelled == []
