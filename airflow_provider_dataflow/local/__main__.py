@@ -1,0 +1,7 @@
+"""``python -m airflow_provider_dataflow.local``: the same as ``dataflow-local``."""
+
+import sys
+
+from airflow_provider_dataflow.local.cli import main
+
+sys.exit(main())

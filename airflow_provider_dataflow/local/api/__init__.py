@@ -1,0 +1,1 @@
+"""The operations of ``/20200129``, a module for each kind of resource."""

@@ -1,0 +1,196 @@
+"""Applications: what a run is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from airflow_provider_dataflow.local.api.context import (
+    Context,
+    Listing,
+    caller,
+    check_etag,
+    create_once,
+    load,
+    page_headers,
+    resource,
+)
+from airflow_provider_dataflow.local.api.fields import (
+    CHANGE_COMPARTMENT,
+    CREATE_APPLICATION,
+    UPDATE_APPLICATION,
+    check_main,
+    check_spark_version,
+)
+from airflow_provider_dataflow.local.clock import rfc3339
+from airflow_provider_dataflow.local.execute import Submission, parse_execute
+from airflow_provider_dataflow.local.http import JSON, ApiError, Request, Response, Route, missing, not_found
+from airflow_provider_dataflow.local.lifecycle import has_ended
+from airflow_provider_dataflow.local.ocids import ocid
+from airflow_provider_dataflow.local.store import APPLICATIONS, RUNS, Filter, Record
+
+FIELDS = (
+    "applicationLogConfig", "archiveUri", "arguments", "className", "configuration", "compartmentId",
+    "definedTags", "description", "displayName", "driverShape", "driverShapeConfig", "execute",
+    "executorShape", "executorShapeConfig", "fileUri", "freeformTags", "id", "language", "lifecycleState",
+    "logsBucketUri", "metastoreId", "numExecutors", "ownerPrincipalId", "ownerUserName", "parameters",
+    "poolId", "privateEndpointId", "sparkVersion", "timeCreated", "timeUpdated", "type", "warehouseBucketUri",
+    "maxDurationInMinutes", "idleTimeoutInMinutes",
+)  # fmt: skip
+SUMMARY_FIELDS = (
+    "compartmentId", "definedTags", "displayName", "freeformTags", "id", "language", "lifecycleState",
+    "ownerPrincipalId", "ownerUserName", "poolId", "sparkVersion", "timeCreated", "timeUpdated", "type",
+)  # fmt: skip
+_EMPTY: JSON = {"arguments": [], "configuration": {}, "definedTags": {}, "freeformTags": {}, "parameters": []}
+
+LISTING = Listing(
+    APPLICATIONS,
+    filters={
+        "displayName": ("display_name", "="),
+        "ownerPrincipalId": ("owner", "="),
+        "displayNameStartsWith": ("display_name", "prefix"),
+        "sparkVersion": ("spark_version", "="),
+    },
+    sorts={"timeCreated": "time_created", "displayName": "display_name", "language": "language"},
+    always=(Filter("state", "=", "ACTIVE"),),
+)
+
+
+def new_application(context: Context, request: Request, details: JSON) -> Record:
+    """Store a new application, made from valid details."""
+    principal = caller(request)
+    moment = rfc3339(context.lifecycle.now())
+    body: JSON = dict.fromkeys(FIELDS)
+    body.update(_EMPTY, type="BATCH")
+    body.update(details)
+    submission = apply_execute(body)
+    body.update(
+        id=ocid("dataflowapplication"),
+        lifecycleState="ACTIVE",
+        ownerPrincipalId=principal.user,
+        ownerUserName="local-user",
+        timeCreated=moment,
+        timeUpdated=moment,
+    )
+    check_spark_version(body["sparkVersion"], context.spark_version)
+    if not body["fileUri"]:
+        raise missing("fileUri is required, or execute.")
+    check_main(body["language"], body["fileUri"], body["className"])
+    record = Record(body, {"submission": submission})
+    context.store.insert(APPLICATIONS, record)
+    return record
+
+
+def apply_execute(body: JSON) -> JSON:
+    """Let ``execute`` override the fields that it speaks of; return what the API has no fields for."""
+    if not body.get("execute"):
+        return {}
+    parsed: Submission = parse_execute(body["execute"])
+    CREATE_APPLICATION.checks["fileUri"]("execute: the main file", parsed.main)
+    CREATE_APPLICATION.checks["configuration"]("execute: --conf", parsed.configuration)
+    language = parsed.language
+    if language == "JAVA" and body.get("language") == "SCALA":
+        language = "SCALA"
+    body.update(
+        fileUri=parsed.main,
+        arguments=parsed.arguments,
+        className=parsed.class_name,
+        configuration=parsed.configuration,
+        language=language,
+    )
+    extra = {
+        "jars": parsed.jars,
+        "files": parsed.files,
+        "pyFiles": parsed.py_files,
+        "archives": parsed.archives,
+    }
+    return {k: v for k, v in extra.items() if v}
+
+
+class ApplicationsApi:
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    def routes(self) -> Iterator[Route]:
+        one = "/applications/{application_id}"
+        yield Route("CreateApplication", "POST", "/applications", self.create)
+        yield Route("ListApplications", "GET", "/applications", self.list_page)
+        yield Route("GetApplication", "GET", one, self.get)
+        yield Route("UpdateApplication", "PUT", one, self.update)
+        yield Route("DeleteApplication", "DELETE", one, self.delete)
+        yield Route(
+            "CascadingDeleteApplication", "POST", f"{one}/actions/cascadingDeleteApplication", self.cascade
+        )
+        yield Route("ChangeApplicationCompartment", "POST", f"{one}/actions/changeCompartment", self.move)
+
+    def create(self, request: Request) -> Response:
+        details = CREATE_APPLICATION.read(request)
+        record = create_once(
+            self.context, APPLICATIONS, request, lambda: new_application(self.context, request, details)
+        )
+        request.notes["resourceId"] = record.id
+        return resource(record, record.body)
+
+    def list_page(self, request: Request) -> Response:
+        records, next_page = LISTING.page(self.context, request.query())
+        bodies = [{k: r.body.get(k) for k in SUMMARY_FIELDS} for r in records]
+        return Response.of_json(bodies, headers=page_headers(next_page))
+
+    def get(self, request: Request, application_id: str) -> Response:
+        record = load(self.context, APPLICATIONS, application_id)
+        return resource(record, record.body)
+
+    def update(self, request: Request, application_id: str) -> Response:
+        details = UPDATE_APPLICATION.read(request)
+        record = load_active(self.context, application_id)
+        check_etag(request, record)
+        body = {**record.body, **details}
+        submission = apply_execute(body) if "execute" in details else record.internal.get("submission", {})
+        check_spark_version(body["sparkVersion"], self.context.spark_version)
+        check_main(body["language"], body["fileUri"], body["className"])
+        body["timeUpdated"] = rfc3339(self.context.lifecycle.now())
+        record.body, record.internal["submission"] = body, submission
+        self.context.store.update(APPLICATIONS, record)
+        return resource(record, record.body)
+
+    def delete(self, request: Request, application_id: str) -> Response:
+        record = load_active(self.context, application_id)
+        check_etag(request, record)
+        if self._live_runs(application_id):
+            message = "The application has runs that have not ended."
+            raise ApiError(409, "Conflict", message)
+        self._mark_deleted(record)
+        return Response(204)
+
+    def cascade(self, request: Request, application_id: str) -> Response:
+        """Delete the application, and end its runs first."""
+        record = load_active(self.context, application_id)
+        check_etag(request, record)
+        for run in self._live_runs(application_id):
+            self.context.lifecycle.cancel(run, "The run was canceled: its application was deleted.")
+        self._mark_deleted(record)
+        return Response(204)
+
+    def move(self, request: Request, application_id: str) -> Response:
+        details = CHANGE_COMPARTMENT.read(request)
+        record = load_active(self.context, application_id)
+        check_etag(request, record)
+        record.body["compartmentId"] = details["compartmentId"]
+        self.context.store.update(APPLICATIONS, record)
+        return Response(204)
+
+    def _live_runs(self, application_id: str) -> list[Record]:
+        runs = self.context.store.select(RUNS, [Filter("application_id", "=", application_id)])
+        return [run for run in runs if not has_ended(run)]
+
+    def _mark_deleted(self, record: Record) -> None:
+        record.body["lifecycleState"] = "DELETED"
+        record.body["timeUpdated"] = rfc3339(self.context.lifecycle.now())
+        self.context.store.update(APPLICATIONS, record)
+
+
+def load_active(context: Context, application_id: str) -> Record:
+    """:raises ApiError: 404, also for a deleted one"""
+    record = load(context, APPLICATIONS, application_id)
+    if record.body["lifecycleState"] == "DELETED":
+        raise not_found()
+    return record

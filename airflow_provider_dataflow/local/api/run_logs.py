@@ -1,0 +1,50 @@
+"""The logs of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from airflow_provider_dataflow.local.api.context import Context, load, page_headers, paging_limit
+from airflow_provider_dataflow.local.clock import rfc3339
+from airflow_provider_dataflow.local.http import Request, Response, Route, invalid, not_found
+from airflow_provider_dataflow.local.store import RUNS
+
+
+class RunLogsApi:
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    def routes(self) -> Iterator[Route]:
+        yield Route("ListRunLogs", "GET", "/runs/{run_id}/logs", self.list_page)
+        yield Route("GetRunLog", "GET", "/runs/{run_id}/logs/{name}", self.get)
+
+    def list_page(self, request: Request, run_id: str) -> Response:
+        query = request.query()
+        load(self.context, RUNS, run_id)
+        limit = paging_limit(self.context, query)
+        start = query.get("page", "0")
+        if not (start.isascii() and start.isdigit() and len(start) < 9):
+            raise invalid("The page token is invalid.")
+        first, end = int(start), int(start) + limit
+        files = self.context.logs(run_id).list()
+        bodies = [
+            {
+                "name": f.name,
+                "runId": run_id,
+                "sizeInBytes": f.size,
+                "source": f.source,
+                "timeCreated": rfc3339(f.modified),
+                "type": f.type,
+            }
+            for f in files[first:end]
+        ]
+        return Response.of_json(bodies, headers=page_headers(str(end) if end < len(files) else None))
+
+    def get(self, request: Request, run_id: str, name: str) -> Response:
+        load(self.context, RUNS, run_id)
+        content = self.context.logs(run_id).open_gzip(name)
+        if content is None:
+            raise not_found()
+        # Clients read text, although the name ends in .gz: their HTTP library undoes the encoding.
+        headers = {"content-type": "application/octet-stream", "content-encoding": "gzip"}
+        return Response(200, headers, content)

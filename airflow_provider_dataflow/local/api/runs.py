@@ -1,0 +1,211 @@
+"""Runs: submit, watch, cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from airflow_provider_dataflow.local.api.applications import load_active, new_application
+from airflow_provider_dataflow.local.api.context import (
+    Context,
+    Listing,
+    caller,
+    check_etag,
+    create_once,
+    load,
+    page_headers,
+    resource,
+)
+from airflow_provider_dataflow.local.api.fields import (
+    CHANGE_COMPARTMENT,
+    CREATE_RUN,
+    LATEST_SPARK_VERSION,
+    UPDATE_RUN,
+)
+from airflow_provider_dataflow.local.clock import rfc3339
+from airflow_provider_dataflow.local.execute import fill_in, parse_execute
+from airflow_provider_dataflow.local.http import JSON, ApiError, Request, Response, Route, invalid
+from airflow_provider_dataflow.local.lifecycle import has_ended
+from airflow_provider_dataflow.local.ocids import ocid
+from airflow_provider_dataflow.local.options import EndedRunDelete
+from airflow_provider_dataflow.local.shapes import DEFAULT_SHAPE, total_ocpus
+from airflow_provider_dataflow.local.store import RUNS, Record
+from airflow_provider_dataflow.run import LifecycleState as State
+
+FIELDS = (
+    "archiveUri", "arguments", "applicationId", "applicationLogConfig", "className", "compartmentId",
+    "configuration", "dataReadInBytes", "dataWrittenInBytes", "definedTags", "displayName", "driverShape",
+    "driverShapeConfig", "execute", "executorShape", "executorShapeConfig", "fileUri", "freeformTags", "id",
+    "language", "lifecycleDetails", "lifecycleState", "logsBucketUri", "metastoreId", "numExecutors",
+    "opcRequestId", "ownerPrincipalId", "ownerUserName", "parameters", "poolId", "privateEndpointDnsZones",
+    "privateEndpointMaxHostCount", "privateEndpointNsgIds", "privateEndpointId", "privateEndpointSubnetId",
+    "runDurationInMilliseconds", "sparkVersion", "timeCreated", "timeUpdated", "totalOCpu", "type",
+    "warehouseBucketUri", "maxDurationInMinutes", "idleTimeoutInMinutes",
+)  # fmt: skip
+SUMMARY_FIELDS = (
+    "applicationId", "compartmentId", "dataReadInBytes", "dataWrittenInBytes", "definedTags", "displayName",
+    "freeformTags", "id", "language", "lifecycleDetails", "lifecycleState", "opcRequestId",
+    "ownerPrincipalId", "ownerUserName", "poolId", "runDurationInMilliseconds", "totalOCpu", "timeCreated",
+    "timeUpdated", "type",
+)  # fmt: skip
+# What a run takes from its application, where it does not say otherwise itself.
+_INHERITED = (
+    "applicationLogConfig", "archiveUri", "arguments", "className", "driverShape", "driverShapeConfig",
+    "execute", "executorShape", "executorShapeConfig", "fileUri", "language", "logsBucketUri", "metastoreId",
+    "numExecutors", "poolId", "privateEndpointId", "sparkVersion", "type", "warehouseBucketUri",
+    "maxDurationInMinutes", "idleTimeoutInMinutes",
+)  # fmt: skip
+
+LISTING = Listing(
+    RUNS,
+    filters={
+        "applicationId": ("application_id", "="),
+        "poolId": ("pool_id", "="),
+        "ownerPrincipalId": ("owner", "="),
+        "displayNameStartsWith": ("display_name", "prefix"),
+        "lifecycleState": ("state", "="),
+        "timeCreatedGreaterThan": ("time_created", ">"),
+        "displayName": ("display_name", "="),
+    },
+    sorts={
+        "timeCreated": "time_created",
+        "displayName": "display_name",
+        "language": "language",
+        "runDurationInMilliseconds": "duration",
+        "lifecycleState": "state",
+        "totalOCpu": "total_ocpu",
+        "dataReadInBytes": "bytes_read",
+        "dataWrittenInBytes": "bytes_written",
+    },
+)
+
+
+class RunsApi:
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    def routes(self) -> Iterator[Route]:
+        yield Route("CreateRun", "POST", "/runs", self.create)
+        yield Route("ListRuns", "GET", "/runs", self.list_page)
+        yield Route("GetRun", "GET", "/runs/{run_id}", self.get)
+        yield Route("UpdateRun", "PUT", "/runs/{run_id}", self.update)
+        yield Route("DeleteRun", "DELETE", "/runs/{run_id}", self.delete)
+        yield Route("ChangeRunCompartment", "POST", "/runs/{run_id}/actions/changeCompartment", self.move)
+
+    def create(self, request: Request) -> Response:
+        details = CREATE_RUN.read(request)
+        record = create_once(self.context, RUNS, request, lambda: self._create(request, details))
+        request.notes["resourceId"] = record.id
+        return resource(record, self._body(record))
+
+    def _create(self, request: Request, details: JSON) -> Record:
+        if ("applicationId" in details) == ("execute" in details):
+            raise invalid("Exactly one of applicationId and execute must be given.")
+        if "sparkVersion" in details and "execute" not in details:
+            raise invalid("sparkVersion may only be given together with execute.")
+        with self.context.store.transaction():
+            if "execute" in details:
+                application = new_application(self.context, request, _application_of(details))
+                details = {k: v for k, v in details.items() if k not in ("arguments", "configuration")}
+            else:
+                application = load_active(self.context, details["applicationId"])
+            record = self._new_run(request, details, application)
+            self.context.lifecycle.submit(record)
+        return record
+
+    def _new_run(self, request: Request, details: JSON, application: Record) -> Record:
+        principal = caller(request)
+        base = application.body
+        body: JSON = dict.fromkeys(FIELDS)
+        body.update({k: base[k] for k in _INHERITED})
+        body.update({"displayName": base["displayName"], "definedTags": {}, "freeformTags": {}})
+        body.update(details)
+        body.update(
+            id=ocid("dataflowrun"),
+            applicationId=application.id,
+            # Both are merged: the application has the defaults.
+            configuration={**(base["configuration"] or {}), **(details.get("configuration") or {})},
+            parameters=_merge_parameters(base["parameters"] or [], details.get("parameters") or []),
+            opcRequestId=request.notes.get("requestId"),
+            ownerPrincipalId=principal.user,
+            ownerUserName="local-user",
+            totalOCpu=total_ocpus(body),
+        )
+        fill_in(body["arguments"] or [], body["parameters"])  # 400 now rather than a failed run later
+        return Record(body, {"submission": application.internal.get("submission", {})})
+
+    def _body(self, record: Record) -> JSON:
+        duration = self.context.lifecycle.duration(record, self.context.lifecycle.now())
+        return {**record.body, "runDurationInMilliseconds": duration}
+
+    def list_page(self, request: Request) -> Response:
+        query = request.query()
+        state = query.get("lifecycleState")
+        if state is not None and state not in list(State):
+            raise invalid(f"lifecycleState must be one of {', '.join(State)}.")
+        records, next_page = LISTING.page(self.context, query)
+        bodies = []
+        for record in records:
+            body = self._body(record)
+            bodies.append({k: body[k] for k in SUMMARY_FIELDS})
+        return Response.of_json(bodies, headers=page_headers(next_page))
+
+    def get(self, request: Request, run_id: str) -> Response:
+        record = load(self.context, RUNS, run_id)
+        return resource(record, self._body(record))
+
+    def update(self, request: Request, run_id: str) -> Response:
+        details = UPDATE_RUN.read(request)
+        record = load(self.context, RUNS, run_id)
+        check_etag(request, record)
+        record.body.update(details, timeUpdated=rfc3339(self.context.lifecycle.now()))
+        self.context.store.update(RUNS, record)
+        if "maxDurationInMinutes" in details:
+            self.context.lifecycle.max_duration_changed(record)
+        return resource(record, self._body(record))
+
+    def delete(self, request: Request, run_id: str) -> Response:
+        """Cancel: there is no way to delete what is known of a run."""
+        record = load(self.context, RUNS, run_id)
+        check_etag(request, record)
+        answer = self.context.options.ended_run_delete
+        if (
+            record.body["lifecycleState"] in (State.SUCCEEDED, State.FAILED)
+            and answer != EndedRunDelete.NO_CONTENT
+        ):
+            message = f"The run has ended already: it is {record.body['lifecycleState']}."
+            raise ApiError(409, answer.value, message)
+        self.context.lifecycle.cancel(record)
+        return Response(204)
+
+    def move(self, request: Request, run_id: str) -> Response:
+        details = CHANGE_COMPARTMENT.read(request)
+        record = load(self.context, RUNS, run_id)
+        check_etag(request, record)
+        if not has_ended(record):
+            raise ApiError(409, "IncorrectState", "A run can only be moved when it has ended.")
+        record.body["compartmentId"] = details["compartmentId"]
+        record.body["timeUpdated"] = rfc3339(self.context.lifecycle.now())
+        self.context.store.update(RUNS, record)
+        return Response(204)
+
+
+def _application_of(details: JSON) -> JSON:
+    """The application that a run with ``execute`` creates."""
+    parsed = parse_execute(details["execute"])
+    name = parsed.main.rstrip("/").rpartition("/")[2] or parsed.main
+    defaults = {
+        "displayName": name[:255],
+        "driverShape": DEFAULT_SHAPE,
+        "executorShape": DEFAULT_SHAPE,
+        "numExecutors": 1,
+        "sparkVersion": LATEST_SPARK_VERSION,
+        "language": parsed.language,
+    }
+    ignored = ("applicationId", "freeformTags", "definedTags")
+    return {**defaults, **{k: v for k, v in details.items() if k not in ignored}}
+
+
+def _merge_parameters(defaults: list[JSON], given: list[JSON]) -> list[JSON]:
+    by_name = {p["name"]: p for p in defaults}
+    by_name.update({p["name"]: p for p in given})
+    return list(by_name.values())

@@ -1,0 +1,196 @@
+"""Local Data Flow within another program: a server of its own, as a child process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from airflow_provider_dataflow.local.connection import CONNECTION_VARIABLE, connection_json, sdk_config
+from airflow_provider_dataflow.local.home import Home, ServerInfo
+from airflow_provider_dataflow.local.keys import Identity
+from airflow_provider_dataflow.local.server import wait_for_info
+
+_START_TIMEOUT = 60.0
+_STOP_TIMEOUT = 20.0
+# Never by way of a proxy.
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class LocalDataFlow:
+    """A server that lives as long as a ``with`` block, and not longer than this process, whatever ends it.
+
+    ::
+
+        with LocalDataFlow() as local:
+            (local.create_bucket("data") / "app.py").write_text("print('hello')")
+            client = oci.data_flow.DataFlowClient(local.sdk_config, service_endpoint=local.endpoint)
+
+    :param home: the folder that holds everything; by default a temporary one, removed at the end
+    :param port: 0 takes any that is free
+    :param max_concurrent_runs: by default, what the machine can take
+    :param verify: whether requests must be signed with the key of :attr:`identity`
+    :param warm: make the class-data archive in the background, if this machine has none yet
+    """
+
+    def __init__(
+        self,
+        home: Path | str | None = None,
+        port: int = 0,
+        *,
+        max_concurrent_runs: int | None = None,
+        verify: bool = True,
+        warm: bool = False,
+    ) -> None:
+        self._temporary = tempfile.TemporaryDirectory(prefix="dataflow-local-") if home is None else None
+        self._home = Home(self._temporary.name if self._temporary else str(home))
+        self._arguments = [
+            "--home",
+            str(self._home.path),
+            "--port",
+            str(port),
+            "--exit-with-stdin",
+            "--quiet",
+        ]
+        if max_concurrent_runs is not None:
+            self._arguments += ["--max-concurrent-runs", str(max_concurrent_runs)]
+        if not verify:
+            self._arguments.append("--no-verify")
+        if not warm:
+            self._arguments.append("--no-warm")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._info: ServerInfo | None = None
+
+    def start(self) -> Self:
+        """Start the server; return when it listens.
+
+        :raises RuntimeError: it did not start; says why
+        """
+        self._home.create()
+        log_path = self._home.path / "server.log"
+        begin = log_path.stat().st_size if log_path.exists() else 0
+        with open(log_path, "ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", "airflow_provider_dataflow.local", "serve", *self._arguments],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                # A Ctrl-C is for the program around; this ends with it.
+                start_new_session=True,
+            )
+        process = self._process
+        try:
+            self._info = wait_for_info(
+                self._home, process.pid, lambda: process.poll() is None, _START_TIMEOUT
+            )
+        except (ChildProcessError, TimeoutError) as e:
+            self.kill()
+            output = log_path.read_bytes()[begin:].decode(errors="replace").strip()
+            raise RuntimeError(f"{e}\n{output}") from None
+        return self
+
+    def stop(self) -> None:
+        """End the server and all that runs in it. Its state stays in its home, if that is not temporary."""
+        if self._process is not None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_STOP_TIMEOUT)
+        self.kill()
+
+    def kill(self) -> None:
+        """End it by SIGKILL, as a crash would."""
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process = self._info = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    @property
+    def home(self) -> Path:
+        return self._home.path
+
+    @property
+    def pid(self) -> int:
+        return self._running.pid
+
+    @property
+    def endpoint(self) -> str:
+        return self._running.endpoint
+
+    @property
+    def _running(self) -> ServerInfo:
+        if self._info is None:
+            raise RuntimeError("the server does not run")
+        return self._info
+
+    @property
+    def identity(self) -> Identity:
+        return self._home.identity()
+
+    @property
+    def compartment_id(self) -> str:
+        return self.identity.compartment_id
+
+    @property
+    def connection_json(self) -> str:
+        """The value of ``AIRFLOW_CONN_OCI_DEFAULT``."""
+        return connection_json(self.identity, self.endpoint)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variable by which Airflow finds the server."""
+        return {CONNECTION_VARIABLE: self.connection_json}
+
+    @property
+    def sdk_config(self) -> dict[str, str]:
+        """The ``config`` of a client of the ``oci`` SDK."""
+        return sdk_config(self.identity)
+
+    def bucket_path(self, namespace: str, bucket: str) -> Path:
+        """The folder that is ``oci://bucket@namespace/``; it may not exist."""
+        return self._home.buckets.path(namespace, bucket)
+
+    def create_bucket(self, bucket: str, namespace: str = "local") -> Path:
+        return self._home.buckets.create(namespace, bucket)
+
+    def local(self, path: str, method: str = "GET", **query: str) -> Any:
+        """The answer of a route below ``/_local/``."""
+        url = f"{self.endpoint}/_local/{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
+        with _opener.open(urllib.request.Request(url, method=method), timeout=30) as response:  # noqa: S310
+            content = response.read()
+        return json.loads(content) if content else None
+
+    def journal(self, operation: str | None = None, resource_id: str | None = None) -> list[dict[str, Any]]:
+        """The requests that came, in their order; see ``journal.Entry``."""
+        query = {"operation": operation, "resourceId": resource_id}
+        answer = self.local("journal", **{k: v for k, v in query.items() if v is not None})
+        entries: list[dict[str, Any]] = answer["entries"]
+        return entries
+
+    def clear_journal(self) -> None:
+        self.local("journal", "DELETE")
+
+    def run_states(self, run_id: str) -> list[str]:
+        """The states that a run went through."""
+        return [s["state"] for s in self.local(f"runs/{run_id}")["states"]]

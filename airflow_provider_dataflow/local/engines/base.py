@@ -1,0 +1,60 @@
+"""The one interface of all engines, and what they and the service tell each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from airflow_provider_dataflow.local.http import JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A run to be run: what the API shows of it, what the service knows beside that, and its arguments with
+    all parameters filled in."""
+
+    run_id: str
+    run: JSON
+    internal: JSON
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended. Whether a cancelled one counts as CANCELED is not the engine's to decide."""
+
+    succeeded: bool
+    details: str | None = None
+    bytes_read: int | None = None
+    bytes_written: int | None = None
+    # When, in seconds since the epoch, if that was not just now.
+    ended: float | None = None
+
+
+Finished = Callable[[str, Outcome], None]
+
+
+class Engine(Protocol):
+    """Runs jobs. All methods return at once, but for ``recover`` and ``close``."""
+
+    name: str
+
+    def bind(self, finished: Finished) -> None:
+        """Called once, first: what to call, from any thread, when a run has ended and all its processes are
+        gone."""
+
+    def recover(self) -> None:
+        """Called before the first job: end whatever an earlier process of the server left running."""
+
+    def recovered_outcome(self, run_id: str) -> Outcome | None:
+        """How a run ended that was in progress when the server died. An outcome that is no success and has no
+        details was not the run's own doing. ``None``: nothing is known of it."""
+
+    def start(self, job: Job) -> None: ...
+
+    def cancel(self, run_id: str) -> None:
+        """End a run that was started; ``finished`` is called as always. Harmless if it has ended."""
+
+    def close(self) -> None:
+        """End everything that runs, without calling ``finished``; return when no process is left."""

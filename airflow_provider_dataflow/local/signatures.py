@@ -1,0 +1,132 @@
+"""Verification of request signatures (draft-cavage HTTP signatures, as OCI uses them).
+
+Two dialects: the Python SDK, the CLI and others sign ``date``; the TypeScript SDK signs ``x-date`` and names
+the signed headers in mixed case.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+import time
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from airflow_provider_dataflow.local.http import ApiError, Principal, Request
+from airflow_provider_dataflow.local.keys import KeyRing
+
+MAX_CLOCK_SKEW_SECONDS = 300
+_BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
+_PARAMETER = re.compile(r'\s*([a-zA-Z]+)="([^"]*)"\s*(?:,|$)')
+
+
+def _rejected(message: str) -> ApiError:
+    return ApiError(401, "NotAuthenticated", message)
+
+
+def parse_authorization(header: str) -> dict[str, str]:
+    """The parameters of ``Authorization: Signature a="b",...``, names in lower case.
+
+    :raises ApiError: it is of another form
+    """
+    scheme, _, rest = header.partition(" ")
+    if scheme.lower() != "signature":
+        raise _rejected("The required information to complete authentication was not provided.")
+    parameters: dict[str, str] = {}
+    position = 0
+    while position < len(rest):
+        match = _PARAMETER.match(rest, position)
+        if match is None:
+            raise _rejected("The Authorization header is malformed.")
+        parameters[match[1].lower()] = match[2]
+        position = match.end()
+    return parameters
+
+
+def signing_string(request: Request, names: list[str]) -> str:
+    """:raises ApiError: a header that is said to be signed is not there"""
+    lines = []
+    for name in names:
+        if name == "(request-target)":
+            value: str | None = f"{request.method.lower()} {request.target}"
+        else:
+            value = request.headers.get(name)
+        if value is None:
+            raise _rejected(f"The signed header {name} is missing.")
+        lines.append(f"{name}: {value}")
+    return "\n".join(lines)
+
+
+def _require_signed(request: Request, names: list[str]) -> None:
+    required = {"(request-target)", "host"}
+    if request.method in _BODY_METHODS:
+        required |= {"content-length", "content-type", "x-content-sha256"}
+    absent = sorted(required - set(names))
+    if not {"date", "x-date"} & set(names):
+        absent.append("date")
+    if absent:
+        raise _rejected(f"Not signed: {', '.join(absent)}.")
+
+
+def _check_date(text: str, now: float) -> None:
+    try:
+        moment = parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        raise _rejected("The date of the request is malformed.") from None
+    if abs(now - moment) > MAX_CLOCK_SKEW_SECONDS:
+        raise _rejected("The date of the request is more than five minutes off.")
+
+
+class SignatureVerifier:
+    """:param now: the wall clock, and never a simulated one: clients sign with their own"""
+
+    def __init__(self, keys: KeyRing, now: Callable[[], float] = time.time) -> None:
+        self._keys = keys
+        self._now = now
+
+    def verify(self, request: Request) -> Principal:
+        """Who signed the request.
+
+        :raises ApiError: 401, for whatever reason
+        """
+        parameters = parse_authorization(request.headers.get("authorization", ""))
+        if parameters.get("algorithm", "").lower() != "rsa-sha256":
+            raise _rejected("The signature's algorithm is not rsa-sha256.")
+        if parameters.get("version", "1") != "1":
+            raise _rejected("The signature's version is not 1.")
+        names = parameters.get("headers", "").lower().split()
+        _require_signed(request, names)
+        _check_date(request.headers.get("x-date" if "x-date" in names else "date", ""), self._now())
+        known = self._keys.find(parameters.get("keyid", ""))
+        if known is None:
+            raise _rejected("The key that signed the request is not registered.")
+        principal, key = known
+        try:
+            signature = base64.b64decode(parameters.get("signature", ""), validate=True)
+            key.verify(signature, signing_string(request, names).encode("latin-1"), PKCS1v15(), SHA256())
+        except (binascii.Error, UnicodeEncodeError, InvalidSignature):
+            raise _rejected("Failed to verify the HTTP(S) Signature.") from None
+        if request.method in _BODY_METHODS:
+            digest = base64.b64encode(hashlib.sha256(request.body).digest()).decode()
+            if request.headers.get("x-content-sha256") != digest:
+                raise _rejected("The x-content-sha256 header does not match the body.")
+        return principal
+
+
+class NoVerifier:
+    """Believes what the signature says without checking it; who does not sign is anonymous."""
+
+    def verify(self, request: Request) -> Principal:
+        try:
+            key_id = parse_authorization(request.headers.get("authorization", "")).get("keyid", "")
+        except ApiError:
+            key_id = ""
+        tenancy, _, rest = key_id.partition("/")
+        user = rest.rpartition("/")[0]
+        return Principal(tenancy or "anonymous", user or "anonymous")

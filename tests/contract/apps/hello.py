@@ -1,0 +1,3 @@
+"""The smallest: not even a session."""
+
+print("hello")
