@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
+    AirflowSensorTimeout,
     AirflowSkipException,
     BaseHook,
     BaseOperator,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "TRIGGERS_HAVE_ON_KILL",
     "TRIGGER_FAILED",
+    "AirflowSensorTimeout",
     "AirflowSkipException",
     "BaseHook",
     "BaseOperator",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -37,6 +38,7 @@ class Access:
     :param region: region name, for example ``eu-frankfurt-1``.
     :param service_endpoint: instead of the region's own endpoint, for example ``http://127.0.0.1:8170``.
     :param allowed_endpoints: further hosts that ``service_endpoint`` may name.
+    :param connection: id of the connection that all this is from, for messages.
     :raises InvalidConnection: the region or the endpoint is malformed or not allowed.
     """
 
@@ -44,6 +46,7 @@ class Access:
     region: str | None = None
     service_endpoint: str | None = None
     allowed_endpoints: Collection[str] = ()
+    connection: str | None = None
 
     def __post_init__(self) -> None:
         if self.region is not None and not REGION.fullmatch(self.region):
@@ -60,7 +63,8 @@ class Access:
         :raises InvalidConnection: the endpoint is malformed, or its host is not allowed.
         """
         if self.service_endpoint is not None:
-            return checked_endpoint(self.service_endpoint, self.allowed_endpoints)
+            with naming(self.connection):
+                return checked_endpoint(self.service_endpoint, self.allowed_endpoints)
         from oci.regions import endpoint_for
 
         return str(endpoint_for("data_flow", region=self.region, service_endpoint_template=ENDPOINT_TEMPLATE))
@@ -68,7 +72,17 @@ class Access:
     @cached_property
     def signer(self) -> Any:
         """The signer, built once. Not for an event loop (see :class:`Credentials`)."""
-        return self.credentials.build_signer()
+        with naming(self.connection):
+            return self.credentials.build_signer()
+
+
+@contextmanager
+def naming(connection: str | None) -> Iterator[None]:
+    """Put the connection's id before what is wrong with it."""
+    try:
+        yield
+    except InvalidConnection as error:
+        raise InvalidConnection(f"connection {connection!r}: {error}" if connection else str(error)) from None
 
 
 def is_loopback(host: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dataflow.client.access import Access
+from airflow_provider_dataflow.client.access import Access, naming
 from airflow_provider_dataflow.client.credentials import ApiKey
 from airflow_provider_dataflow.compat import conf
 from airflow_provider_dataflow.exceptions import InvalidConnection
@@ -39,8 +39,8 @@ def access_from(connection: Connection, *, region: str | None, service_endpoint:
     :param service_endpoint: instead of the connection's, or of the region's own.
     :raises InvalidConnection: a field is missing or malformed; its name is in the message.
     """
-    extras = extras_of(connection)
-    try:
+    with naming(connection.conn_id):
+        extras = extras_of(connection)
         return Access(
             credentials=ApiKey(
                 user=connection.login or "",
@@ -52,9 +52,8 @@ def access_from(connection: Connection, *, region: str | None, service_endpoint:
             region=region or extras.get("region"),
             service_endpoint=service_endpoint or extras.get("service_endpoint"),
             allowed_endpoints=allowed_endpoints(),
+            connection=connection.conn_id,
         )
-    except InvalidConnection as error:
-        raise InvalidConnection(f"connection {connection.conn_id!r}: {error}") from None
 
 
 def allowed_endpoints() -> list[str]:

@@ -55,7 +55,7 @@ def finish(run: Run, hook: DataFlowHook, log: Logger | Any, *, fetch_logs: str) 
     :raises RunError: the run ended otherwise than SUCCEEDED.
     """
     if fetch_logs == "always" or (fetch_logs == "on_failure" and not run.succeeded):
-        copy_driver_logs(run, hook, log)
+        copy_driver_logs(run.id, hook, log)
     if not run.succeeded:
         raise error_of(run, hook, log)
 
@@ -72,21 +72,21 @@ def error_of(run: Run, hook: DataFlowHook, log: Logger | Any) -> RunError:
     )
 
 
-def copy_driver_logs(run: Run, hook: DataFlowHook, log: Logger | Any) -> None:
+def copy_driver_logs(run_id: str, hook: DataFlowHook, log: Logger | Any) -> None:
     """The application's stdout and stderr. A log that cannot be read is a warning, never an error."""
     from airflow_provider_dataflow.client.logs import named, tail
 
     try:
-        logs = hook.list_run_logs(run.id)
+        logs = hook.list_run_logs(run_id)
         for kind in ("STDOUT", "STDERR"):
             for entry in named(logs, "APPLICATION", kind):
-                output = tail(hook.get_run_log(run.id, entry.name), MAX_LOG_LINES)
+                output = tail(hook.get_run_log(run_id, entry.name), MAX_LOG_LINES)
                 if output:
                     log.info("Driver's %s (%s):", kind.lower(), entry.name)
                 for line in output:
                     log.info("%s", line)
     except Exception as error:  # noqa: BLE001 - a log never decides over a task
-        log.warning("The logs of run %s could not be read: %s", run.id, error)
+        log.warning("The logs of run %s could not be read: %s", run_id, error)
 
 
 def _stderr_tail(run: Run, hook: DataFlowHook, log: Logger | Any) -> str | None:

@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow_provider_dataflow.compat import TRIGGER_FAILED, BaseOperator, conf
 from airflow_provider_dataflow.events import Outcome, RunEvent
-from airflow_provider_dataflow.exceptions import DataFlowError, RunLost, RunTimedOut
+from airflow_provider_dataflow.exceptions import DataFlowError, RunError, RunLost, RunTimedOut
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.links.run import RUN_PAGE_URL, RunLink
 from airflow_provider_dataflow.operators.outcome import check_fetch_logs, finish, log_end_of_wait
@@ -188,14 +188,7 @@ class InvokeRunOperator(BaseOperator):
         log_end_of_wait(self.log, end)
         if end.outcome is Outcome.REACHED:
             return self._finish(self._wait(end.run_id, end.state))
-        cancelled = self._cancel()
-        error = RunTimedOut if end.outcome is Outcome.TIMEOUT else RunLost
-        raise error(
-            run_id=end.run_id,
-            state=end.state,
-            url=self.hook.run_page_url(end.run_id),
-            note="; ".join(filter(None, (end.message, cancelled))),
-        )
+        self._give_up(RunTimedOut if end.outcome is Outcome.TIMEOUT else RunLost, end.state, end.message)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Called by Airflow instead of ``execute`` after a deferral.
@@ -268,20 +261,34 @@ class InvokeRunOperator(BaseOperator):
     def _wait(self, run_id: str, last_state: str | None) -> Run:
         from airflow_provider_dataflow.client.waiting import wait_for_run
 
-        return wait_for_run(
-            self.hook.client,
-            run_id,
-            states=SUCCESS_STATES,
-            poll_interval=self.poll_interval,
-            error_budget=self.error_budget,
-            check=self._raise_if_killed,
-            on_change=lambda run: self.log.info("Run %s is %s", run.id, run.state),
-            last_state=last_state,
-        )
+        try:
+            return wait_for_run(
+                self.hook.client,
+                run_id,
+                states=SUCCESS_STATES,
+                poll_interval=self.poll_interval,
+                error_budget=self.error_budget,
+                check=self._raise_if_killed,
+                on_change=lambda run: self.log.info("Run %s is %s", run.id, run.state),
+                last_state=last_state,
+            )
+        except RunLost as error:
+            self._give_up(RunLost, error.state, error.note)
 
     def _raise_if_killed(self) -> None:
         if self._killed:
             raise DataFlowError(f"The task was killed while it waited for run {self.run_id}")
+
+    def _give_up(self, kind: type[RunError], state: str | None, note: str | None) -> NoReturn:
+        """End a wait that has not seen the run's end, without leaving the run behind."""
+        assert self.run_id is not None  # noqa: S101 - nothing is waited for without it
+        cancelled = self._cancel()
+        raise kind(
+            run_id=self.run_id,
+            state=state,
+            url=self.hook.run_page_url(self.run_id),
+            note="; ".join(filter(None, (note, cancelled))),
+        )
 
     def _finish(self, run: Run) -> str:
         finish(run, self.hook, self.log, fetch_logs=self.fetch_logs)

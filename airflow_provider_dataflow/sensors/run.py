@@ -6,9 +6,14 @@ import time
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_provider_dataflow.compat import AirflowSkipException, BaseSensorOperator, conf
+from airflow_provider_dataflow.compat import (
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+    conf,
+)
 from airflow_provider_dataflow.events import Outcome, RunEvent
 from airflow_provider_dataflow.exceptions import (
     InvalidArgument,
@@ -25,7 +30,7 @@ from airflow_provider_dataflow.operators.outcome import (
     log_end_of_wait,
 )
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, ErrorBudget
-from airflow_provider_dataflow.run import KNOWN_STATES, SUCCESS_STATES, has_reached
+from airflow_provider_dataflow.run import KNOWN_STATES, SUCCESS_STATES, has_reached, is_terminal
 from airflow_provider_dataflow.triggers.run import RunTrigger
 
 if TYPE_CHECKING:
@@ -58,6 +63,7 @@ class RunSensor(BaseSensorOperator):
     :param timeout: seconds to wait at most. Default: seven days.
     :raises InvalidArgument: an argument is refused, before anything is asked.
     :raises RunError: the run ended in another state, or is out of sight.
+    :raises AirflowSensorTimeout: ``timeout`` has passed; not retried.
     """
 
     template_fields: Sequence[str] = ("run_id", "target_states", "oci_conn_id", "region")
@@ -77,7 +83,9 @@ class RunSensor(BaseSensorOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.run_id = run_id
-        self.target_states = list(target_states) if target_states is not None else sorted(SUCCESS_STATES)
+        self.target_states: Collection[str] = sorted(SUCCESS_STATES)
+        if target_states is not None:
+            self.target_states = target_states if isinstance(target_states, str) else list(target_states)
         self.oci_conn_id = oci_conn_id
         self.region = region
         self.deferrable = deferrable
@@ -127,11 +135,14 @@ class RunSensor(BaseSensorOperator):
         """Go on where the trigger ended."""
         end = RunEvent.parse(event)
         self.run_id = end.run_id
+        self._check()
         log_end_of_wait(self.log, end)
-        if end.outcome is Outcome.REACHED:
-            run = self.hook.get_run(end.run_id)
-            self._has_reached(run)
-            return run.state
+        if end.outcome is Outcome.REACHED and end.state is not None:
+            if has_reached(end.state, self.target_states):
+                if self.fetch_logs == "always" and is_terminal(end.state):
+                    copy_driver_logs(end.run_id, self.hook, self.log)
+                return end.state
+            return self._fail_as_ended(end)
         kind = RunTimedOut if end.outcome is Outcome.TIMEOUT else RunLost
         self._fail(
             kind(
@@ -141,11 +152,29 @@ class RunSensor(BaseSensorOperator):
                 note=end.message or f"it was waited for for {self.timeout:g} seconds",
             )
         )
-        raise AssertionError("unreachable")
+
+    def _fail_as_ended(self, end: RunEvent) -> NoReturn:
+        """The run's end was no target; what it was is read with the same patience as the wait had."""
+        from airflow_provider_dataflow.client.waiting import wait_for_run
+
+        run = wait_for_run(
+            self.hook.client,
+            end.run_id,
+            states=(),
+            poll_interval=self.poke_interval,
+            error_budget=self.error_budget,
+            check=lambda: None,
+            last_state=end.state,
+        )
+        self._has_reached(run)
+        raise AssertionError(f"{run.id} has ended {run.state}, which is no target")
 
     def _check(self) -> None:
         if not self.run_id:
             raise InvalidArgument("run_id", "missing; expected the OCID of a run")
+        if isinstance(self.target_states, str):
+            # What a template renders to, unless the DAG renders natively.
+            self.target_states = self.target_states.replace(",", " ").split()
         for state in self.target_states:
             if state not in KNOWN_STATES:
                 raise InvalidArgument(
@@ -157,7 +186,7 @@ class RunSensor(BaseSensorOperator):
         if run.is_terminal and (
             self.fetch_logs == "always" or (self.fetch_logs == "on_failure" and not reached)
         ):
-            copy_driver_logs(run, self.hook, self.log)
+            copy_driver_logs(run.id, self.hook, self.log)
         if run.is_terminal and not reached:
             self._fail(error_of(run, self.hook, self.log))
         return reached
@@ -177,7 +206,10 @@ class RunSensor(BaseSensorOperator):
             )
         return False
 
-    def _fail(self, error: RunError) -> None:
+    def _fail(self, error: RunError) -> NoReturn:
         if self.soft_fail:
             raise AirflowSkipException(str(error)) from error
+        if isinstance(error, RunTimedOut):
+            # As in the worker, where Airflow itself raises it: a sensor's timeout is not retried.
+            raise AirflowSensorTimeout(str(error)) from error
         raise error

@@ -45,6 +45,15 @@ def test_every_bad_field_is_named_with_its_connection(connection, changes, probl
         _ = DataFlowHook().access
 
 
+def test_what_shows_only_at_the_first_call_names_the_connection_too(connection):
+    connection(fingerprint=":".join(["00"] * 16))
+    with pytest.raises(InvalidConnection, match="connection 'oci_default': private_key_content"):
+        _ = DataFlowHook().access.signer
+    connection("https://elsewhere.example")
+    with pytest.raises(InvalidConnection, match="connection 'oci_default': service_endpoint"):
+        _ = DataFlowHook().access.endpoint
+
+
 def test_an_endpoint_elsewhere_needs_the_administrator(connection, monkeypatch):
     connection("https://elsewhere.example")
     with pytest.raises(InvalidConnection, match=r"elsewhere\.example is neither"):

@@ -241,6 +241,14 @@ def test_giving_up_leaves_the_run_if_so_wished(client, ti):
     assert client.cancelled == []
 
 
+def test_a_run_out_of_sight_of_the_worker_is_given_up_in_the_same_way(client, ti):
+    client.states = [ServiceError(operation="GetRun", message="down", status=503)]
+    with pytest.raises(RunLost, match="down; the run's cancel was requested") as caught:
+        operator(error_budget=0).execute({"ti": ti})
+    assert caught.value.url
+    assert client.cancelled == [RUN_ID]
+
+
 def test_a_cancel_that_fails_is_said_and_hides_nothing(client, ti):
     client.cancel_error = ServiceError(operation="DeleteRun", message="down", status=503)
     with pytest.raises(RunTimedOut, match="may still be running"):

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
+from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 
 from airflow_provider_dataflow.events import Outcome, RunEvent
 from airflow_provider_dataflow.exceptions import (
@@ -10,7 +10,6 @@ from airflow_provider_dataflow.exceptions import (
     RunFailed,
     RunLost,
     RunStopped,
-    RunTimedOut,
     ServiceError,
 )
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
@@ -91,12 +90,23 @@ def complete(context, outcome, state=None, **kwargs):
 
 def test_after_the_deferral(client, context):
     assert complete(context, Outcome.REACHED, "SUCCEEDED") == "SUCCEEDED"
-    for outcome, error in ((Outcome.TIMEOUT, RunTimedOut), (Outcome.LOST, RunLost)):
+    for outcome, error in ((Outcome.TIMEOUT, AirflowSensorTimeout), (Outcome.LOST, RunLost)):
         with pytest.raises(error):
             complete(context, outcome)
         with pytest.raises(AirflowSkipException):
             complete(context, outcome, soft_fail=True)
-    client.states = ["FAILED"]
+    down = ServiceError(operation="GetRun", message="down", status=503)
+    client.states = [down, down, "FAILED"]
     with pytest.raises(RunFailed):
         complete(context, Outcome.REACHED, "FAILED")
     assert client.cancelled == []
+
+
+def test_what_the_trigger_has_seen_holds_although_the_run_went_on(client, context):
+    client.states = ["CANCELING"]
+    assert complete(context, Outcome.REACHED, "IN_PROGRESS", target_states=["IN_PROGRESS"]) == "IN_PROGRESS"
+
+
+def test_target_states_may_come_from_a_template(client, context):
+    client.states = ["FAILED"]
+    assert sensor(target_states="SUCCEEDED, FAILED").execute(context) == "FAILED"
