@@ -1,0 +1,226 @@
+"""A real Airflow on this machine: API server, scheduler, DAG processor and triggerer as processes.
+
+It is what the demo shows and what the tests in ``tests/airflow`` run against. So it is small and fast to
+start, but nothing in it is faked: tasks run in workers of the LocalExecutor, triggers in a triggerer.
+"""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+
+from dev import processes
+from dev.airflow_rest import AirflowRest
+from dev.processes import StackError
+
+COMPONENTS: dict[str, tuple[str, ...]] = {
+    "api-server": ("api-server",),
+    # Logs are files that the API server reads itself. The log servers would listen on every interface.
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
+}
+
+
+def settings(home: Path, dags: Path, port: int) -> dict[str, str]:
+    """Return the configuration that makes an Airflow quick to start, quick to react and visible only here."""
+    url = f"http://127.0.0.1:{port}"
+    # Waiting for a lock beats failing with "database is locked": four processes write to one file.
+    database = f"sqlite:///{home / 'airflow.db'}?timeout=60"
+    options: dict[str, dict[str, Any]] = {
+        "core": {
+            "dags_folder": dags,
+            "executor": "LocalExecutor",
+            "load_examples": False,
+            "dags_are_paused_at_creation": False,
+            "parallelism": 4,
+            "simple_auth_manager_all_admins": True,
+            "execution_api_server_url": f"{url}/execution/",
+            "fernet_key": "",
+        },
+        "database": {"sql_alchemy_conn": database},
+        "api": {
+            "host": "127.0.0.1",
+            "port": port,
+            "base_url": url,
+            "workers": 1,
+            "secret_key": secrets.token_hex(24),
+            "expose_config": False,
+        },
+        "api_auth": {"jwt_secret": secrets.token_hex(24)},
+        "dag_processor": {"refresh_interval": 5, "min_file_process_interval": 5, "parsing_processes": 1},
+        "scheduler": {
+            "scheduler_idle_sleep_time": 0.5,
+            "job_heartbeat_sec": 2,
+            "task_instance_heartbeat_sec": 3,
+            "trigger_timeout_check_interval": 2,
+        },
+        "triggerer": {"job_heartbeat_sec": 2},
+        "logging": {"base_log_folder": home / "logs"},
+        "usage_data_collection": {"enabled": False},
+    }
+    return {
+        f"AIRFLOW__{section}__{name}".upper(): str(value)
+        for section, values in options.items()
+        for name, value in values.items()
+    }
+
+
+class AirflowStack:
+    """Start, watch, hurt and stop one Airflow. Use it as a context manager.
+
+    Processes must be started from the main thread: unless ``detached``, they end with the thread that started
+    them, so that an interrupted test session leaves nothing behind.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        dags: Path,
+        *,
+        env: Mapping[str, str] | None = None,
+        port: int = 0,
+        detached: bool = False,
+    ) -> None:
+        self.home = home.absolute()
+        self.dags = dags.absolute()
+        self.port = port or processes.free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.rest = AirflowRest(self.url)
+        self.detached = detached
+        self.marker = f"airflow:{self.home}"
+        self.processes: dict[str, psutil.Popen] = {}
+        self.env = processes.child_environment(
+            {
+                **settings(self.home, self.dags, self.port),
+                **(env or {}),
+                "AIRFLOW_HOME": str(self.home),
+                processes.MARKER: self.marker,
+            }
+        )
+
+    # Start and stop ----------------------------------------------------------------------------------------
+
+    def start(self, *, timeout: float = 120.0) -> None:
+        """Create the database, start every component and wait until all are healthy."""
+        self.migrate()
+        self.start_components()
+        self.wait_healthy(timeout=timeout)
+
+    def start_components(self) -> None:
+        """Start every component, without waiting for them."""
+        for component in COMPONENTS:
+            self.start_component(component)
+
+    def migrate(self) -> None:
+        """Create the database, in the journal mode that lets readers and a writer work at the same time."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        done = self.cli("db", "migrate", timeout=180.0)
+        if done.returncode:
+            raise StackError(f"airflow db migrate failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+        with sqlite3.connect(self.home / "airflow.db") as database:
+            database.execute("PRAGMA journal_mode=WAL")
+        database.close()
+
+    def start_component(self, component: str, *arguments: str, name: str | None = None) -> psutil.Popen:
+        """Start one component; a second one of a kind gets a ``name`` of its own."""
+        name = name or component
+        process = processes.spawn(
+            [sys.executable, "-m", "airflow", *COMPONENTS[component], *arguments],
+            env=self.env,
+            log=self.log_file(name),
+            cwd=self.home,
+            detached=self.detached,
+        )
+        self.processes[name] = process
+        return process
+
+    def wait_healthy(self, *, timeout: float = 120.0) -> None:
+        """Wait until every component is healthy; raise with the log of one that has died."""
+        deadline = time.monotonic() + timeout
+        while missing := self.rest.unhealthy():
+            self.check_alive()
+            if time.monotonic() > deadline:
+                logs = [f"--- {name}\n{processes.tail(self.log_file(name))}" for name in self.processes]
+                what = f"not healthy after {timeout:.0f} s: {', '.join(missing)}"
+                raise StackError("\n".join([what, *logs]))
+            time.sleep(0.25)
+
+    def check_alive(self) -> None:
+        """Raise if a component has ended by itself."""
+        for name, process in self.processes.items():
+            if process.poll() is not None:
+                log = processes.tail(self.log_file(name))
+                raise StackError(f"{name} ended with code {process.returncode}:\n{log}")
+
+    def stop(self) -> list[str]:
+        """Stop everything; return the processes that had to be killed because they outlived their parents."""
+        self.rest.close()
+        leaders = list(self.processes.values())
+        # The API server goes last, so that the others can still report how their work ended.
+        first = [process for name, process in self.processes.items() if not name.startswith("api-server")]
+        killed = processes.stop("", first)
+        killed += processes.stop(self.marker, leaders)
+        self.processes.clear()
+        return killed
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # Faults ------------------------------------------------------------------------------------------------
+
+    def kill_component(self, name: str, number: int = signal.SIGKILL) -> None:
+        """Send a signal to one component's main process, and wait for its end unless it only stops it."""
+        process = self.processes[name]
+        process.send_signal(number)
+        if number not in (signal.SIGSTOP, signal.SIGCONT):
+            process.wait(timeout=30)
+            del self.processes[name]
+
+    def restart_component(self, name: str, *arguments: str) -> psutil.Popen:
+        """Stop one component cleanly and start it again."""
+        processes.stop("", [self.processes.pop(name)])
+        return self.start_component(name, *arguments)
+
+    # Further access ----------------------------------------------------------------------------------------
+
+    def cli(self, *arguments: str, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
+        """Run an ``airflow`` command with the stack's configuration."""
+        return subprocess.run(
+            [sys.executable, "-m", "airflow", *arguments],
+            env=self.env,
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def log_file(self, name: str) -> Path:
+        """Return the file that holds a component's output."""
+        return self.home / "logs" / f"{name}.log"
+
+    def pids(self) -> list[int]:
+        """Return the process ids of the components."""
+        return [process.pid for process in self.processes.values()]

@@ -1,0 +1,180 @@
+"""A Local Data Flow as a process, with the example application and its data in a bucket."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import sys
+import time
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import psutil
+
+from dev import processes
+from dev.processes import StackError
+
+EXAMPLES = Path(__file__).parent.parent / "example_dags"
+NAMESPACE = "local"
+BUCKET = "weather"
+CONNECTION = "AIRFLOW_CONN_OCI_DEFAULT"
+APPLICATION_VARIABLE = "AIRFLOW_VAR_MONTHLY_WEATHER_APPLICATION"
+
+
+class LocalService:
+    """Start, fill, ask and stop one Local Data Flow. Use it as a context manager."""
+
+    def __init__(self, home: Path, *, detached: bool = False, options: tuple[str, ...] = ()) -> None:
+        self.home = home.absolute()
+        self.detached = detached
+        self.options = options
+        self.marker = f"local:{self.home}"
+        self.log = self.home / "server.log"
+        self.process: psutil.Popen | None = None
+
+    # Start and stop ----------------------------------------------------------------------------------------
+
+    def start(self, *, timeout: float = 60.0) -> None:
+        """Start the server on a free port and wait until it listens."""
+        self.launch()
+        self.wait_ready(timeout=timeout)
+
+    def launch(self) -> None:
+        """Start the server without waiting for it."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        (self.home / "server.json").unlink(missing_ok=True)
+        self.process = processes.spawn(
+            [*self._command, "serve", "--home", str(self.home), "--port", "0", *self.options],
+            env=self._env,
+            log=self.log,
+            cwd=self.home,
+            detached=self.detached,
+        )
+
+    def wait_ready(self, *, timeout: float = 60.0) -> None:
+        """Wait until the server listens."""
+        deadline = time.monotonic() + timeout
+        while not (self.home / "server.json").exists():
+            if self.process is not None and self.process.poll() is not None:
+                code = self.process.returncode
+                raise StackError(f"dataflow-local ended with code {code}:\n{processes.tail(self.log)}")
+            if time.monotonic() > deadline:
+                raise StackError(f"dataflow-local does not listen:\n{processes.tail(self.log)}")
+            time.sleep(0.1)
+
+    def stop(self) -> list[str]:
+        """Stop the server and with it every run; return what had to be killed because it was left behind."""
+        process, self.process = self.process, None
+        return processes.stop(self.marker, [process] if process else [])
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # What a client needs -----------------------------------------------------------------------------------
+
+    @property
+    def endpoint(self) -> str:
+        """The URL of the service."""
+        return str(json.loads((self.home / "server.json").read_text(encoding="utf-8"))["endpoint"])
+
+    @cached_property
+    def connection(self) -> str:
+        """The Airflow connection, as the server's command line prints it."""
+        done = processes.run([*self._command, "connection", "--home", str(self.home)], env=self._env)
+        for line in done.splitlines():
+            if line.startswith(f"{CONNECTION}="):
+                return shlex.split(line)[0].partition("=")[2]
+        raise StackError(f"dataflow-local connection printed no {CONNECTION}:\n{done}")
+
+    @cached_property
+    def compartment_id(self) -> str:
+        """The compartment that the connection names."""
+        return str(json.loads(self.connection)["extra"]["compartment_id"])
+
+    @cached_property
+    def client(self) -> Any:
+        """The unmodified SDK's client of this service."""
+        from oci.data_flow import DataFlowClient
+
+        connection = json.loads(self.connection)
+        extra = connection["extra"]
+        config = {
+            "user": connection["login"],
+            "key_content": extra["private_key_content"],
+            **{name: extra[name] for name in ("tenancy", "fingerprint", "region")},
+        }
+        return DataFlowClient(config, service_endpoint=self.endpoint)
+
+    # Buckets and applications ------------------------------------------------------------------------------
+
+    def bucket(self, name: str = BUCKET) -> Path:
+        """Return the folder of a bucket, ``oci://<name>@local/``, and create it if need be."""
+        folder = self.home / "buckets" / NAMESPACE / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def upload_examples(self) -> None:
+        """Put the example applications and their data where the example DAGs look for them."""
+        bucket = self.bucket()
+        shutil.copytree(EXAMPLES / "spark", bucket / "apps", dirs_exist_ok=True)
+        shutil.copytree(EXAMPLES / "data" / "nyc_weather", bucket / "nyc_weather", dirs_exist_ok=True)
+
+    def create_application(self) -> str:
+        """Register ``monthly_weather`` and return its OCID, as one does once per application on OCI."""
+        from oci.data_flow.models import CreateApplicationDetails
+
+        details = CreateApplicationDetails(
+            compartment_id=self.compartment_id,
+            display_name="monthly_weather",
+            language="PYTHON",
+            spark_version="3.5.0",
+            file_uri=f"oci://{BUCKET}@{NAMESPACE}/apps/monthly_weather.py",
+            driver_shape="VM.Standard.E4.Flex",
+            driver_shape_config={"ocpus": 1, "memoryInGBs": 16},
+            executor_shape="VM.Standard.E4.Flex",
+            executor_shape_config={"ocpus": 1, "memoryInGBs": 16},
+            num_executors=1,
+        )
+        return str(self.client.create_application(details).data.id)
+
+    def airflow_env(self) -> dict[str, str]:
+        """Return the connection and the variables that the example DAGs need; creates the application."""
+        return {CONNECTION: self.connection, APPLICATION_VARIABLE: self.create_application()}
+
+    # What happened -----------------------------------------------------------------------------------------
+
+    def run(self, run_id: str) -> Any:
+        """Return a run as the service tells it."""
+        return self.client.get_run(run_id).data
+
+    def states(self, run_id: str) -> list[dict[str, Any]]:
+        """Return the states that a run has been in, with the time of each."""
+        answer = httpx.get(f"{self.endpoint}/_local/runs/{run_id}", trust_env=False).raise_for_status()
+        return list(answer.json()["states"])
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Return the requests that the server has answered, the oldest first."""
+        answer = httpx.get(f"{self.endpoint}/_local/journal", trust_env=False).raise_for_status()
+        return list(answer.json()["entries"])
+
+    @property
+    def _command(self) -> list[str]:
+        return [str(Path(sys.executable).with_name("dataflow-local"))]
+
+    @cached_property
+    def _env(self) -> dict[str, str]:
+        return processes.child_environment({processes.MARKER: self.marker})

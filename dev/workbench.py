@@ -1,0 +1,96 @@
+"""Local Data Flow and Airflow together: what the demo shows, and what the tests run against."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Self
+
+from dev.airflow_stack import AirflowStack
+from dev.local_service import EXAMPLES, LocalService
+
+REPOSITORY = Path(__file__).parent.parent
+#: Everything that the demo and ``make up`` write is below this folder, which git ignores.
+STATE = REPOSITORY / ".demo"
+
+
+def silent(message: str) -> None:
+    """Report nothing."""
+
+
+class Workbench:
+    """Start and stop a Local Data Flow and an Airflow that knows it.
+
+    :param home: folder for everything they write. What an earlier one has left there is removed.
+    :param dags: folder of the DAGs.
+    :param env: further environment of Airflow.
+    :param port: of Airflow's web server; default: a free one.
+    :param detached: the processes outlive this one.
+    :param local_options: further options of ``dataflow-local serve``.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        dags: Path = EXAMPLES,
+        env: Mapping[str, str] | None = None,
+        port: int = 0,
+        detached: bool = False,
+        local_options: tuple[str, ...] = (),
+    ) -> None:
+        self.home = home.absolute()
+        self.local = LocalService(self.home / "dataflow", detached=detached, options=local_options)
+        self.airflow = AirflowStack(self.home / "airflow", dags, env=env, port=port, detached=detached)
+
+    def start(self, report: Callable[[str], None] = silent) -> None:
+        """Start both and wait until both can be used."""
+        self.launch(report)
+        self.wait(report)
+
+    def launch(self, report: Callable[[str], None] = silent) -> None:
+        """Start both, as far as possible at the same time."""
+        shutil.rmtree(self.home, ignore_errors=True)
+        self.home.mkdir(parents=True)
+        self.local.launch()
+        self.airflow.migrate()
+        self.local.wait_ready()
+        report(f"Local Data Flow listens at {self.local.endpoint}")
+        self.local.upload_examples()
+        self.airflow.env.update(self.local.airflow_env())
+        self.airflow.start_components()
+
+    def wait(self, report: Callable[[str], None] = silent) -> None:
+        """Wait until Airflow can be used."""
+        self.airflow.wait_healthy()
+        report(f"Airflow is healthy at {self.airflow.url}")
+
+    def stop(self) -> list[str]:
+        """Stop both; return the processes that had been left behind and were killed."""
+        killed = self.airflow.stop()
+        return killed + self.local.stop()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def interrupt_on_terminate() -> None:
+    """Let a SIGTERM end this process as Ctrl-C does, so that what was started is stopped."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)

@@ -1,0 +1,26 @@
+"""One DAG per way in which the task of a run can end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pendulum
+from airflow.sdk import DAG
+
+from airflow_provider_dataflow.operators.run import InvokeRunOperator
+
+APP = "oci://tests@local/outcome.py"
+
+CASES: dict[str, dict[str, Any]] = {
+    "deferrable_success": {"execute": f"{APP} --sleep 1", "deferrable": True},
+    "waiting_success": {"execute": f"{APP} --sleep 1", "deferrable": False},
+    "deferrable_failure": {"execute": f"{APP} --fail 'no such luck'", "deferrable": True},
+    "missing_main_file": {"execute": "oci://tests@local/nowhere.py", "deferrable": True},
+    "killed_while_deferred": {"execute": f"{APP} --sleep 600", "deferrable": True},
+    "killed_while_running": {"execute": f"{APP} --sleep 600", "deferrable": False},
+}
+
+for name, arguments in CASES.items():
+    with DAG(name, schedule=None, start_date=pendulum.datetime(2013, 1, 1, tz="UTC")) as dag:
+        InvokeRunOperator(task_id="run", display_name=name, poll_interval=2, **arguments)
+    globals()[name] = dag

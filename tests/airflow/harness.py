@@ -1,0 +1,88 @@
+"""What the tests in a real Airflow share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+
+from dev.airflow_rest import AirflowRest, wait_until
+from dev.local_service import LocalService
+from dev.workbench import Workbench
+
+LIFECYCLE = (
+    "killed_while_deferred",
+    "killed_while_running",
+    "deferrable_success",
+    "waiting_success",
+    "deferrable_failure",
+    "missing_main_file",
+)
+
+
+@dataclass
+class Session:
+    """What the tests share."""
+
+    bench: Workbench
+    dag_run: str = "tested"
+    runs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def rest(self) -> AirflowRest:
+        return self.bench.airflow.rest
+
+    @property
+    def local(self) -> LocalService:
+        return self.bench.local
+
+    def run_id(self, dag_id: str, task_id: str = "run") -> str:
+        """Return the OCID of the task's run as soon as it is in XCom."""
+        if dag_id not in self.runs:
+            self.runs[dag_id] = wait_until(
+                lambda: self.rest.xcom(dag_id, self.dag_run, task_id, "run_id"),
+                f"a run of {dag_id}",
+                timeout=120,
+            )
+        return self.runs[dag_id]
+
+    def wait_for_state(self, run_id: str, *states: str, timeout: float = 60) -> str:
+        """Wait until the service says that the run is in one of ``states``."""
+
+        def probe() -> str | None:
+            state = self.local.run(run_id).lifecycle_state
+            return state if state in states else None
+
+        return wait_until(probe, f"{run_id} to be {' or '.join(states)}", timeout=timeout)
+
+    def requests(self, method: str, run_id: str) -> list[dict[str, Any]]:
+        """Return the requests of a kind about a run that the service has got."""
+        return [
+            entry
+            for entry in self.local.journal()
+            if entry["method"] == method and entry["resource_id"] == run_id
+        ]
+
+
+def start_dag_runs(session: Session) -> None:
+    """Start all that the tests look at."""
+    session.rest.wait_for_dags({*LIFECYCLE, "example_run_sensor", "example_backfill"})
+    for dag_id in (*LIFECYCLE, "example_run_sensor"):
+        session.rest.trigger(dag_id, session.dag_run)
+    session.rest.backfill(
+        "example_backfill", "2013-03-01T00:00:00Z", "2013-05-01T00:00:00Z", max_active_runs=3
+    )
+
+
+def processes_of(run_id: str) -> list[str]:
+    """Return the living processes whose environment or command line names the run."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            words = [*process.environ().values(), *process.cmdline()]
+            if any(run_id in word for word in words) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(f"{process.pid} {process.cmdline()}")
+        except (psutil.Error, OSError):
+            continue
+    return found

@@ -1,0 +1,48 @@
+"""The example DAGs are system tests: they do in a real Airflow what their text says."""
+
+from __future__ import annotations
+
+import csv
+
+from harness import Session
+
+from dev.airflow_rest import FINISHED_RUN, wait_until
+
+
+def rows_of(session: Session, month: str) -> list[dict[str, str]]:
+    folder = session.local.bucket() / "monthly" / f"month={month}"
+    rows: list[dict[str, str]] = []
+    for part in folder.glob("part-*.csv"):
+        with part.open(newline="", encoding="utf-8") as stream:
+            rows.extend(csv.DictReader(stream))
+    return rows
+
+
+def test_the_sensor_waits_for_the_run_that_another_task_has_submitted(session: Session) -> None:
+    assert session.rest.wait_for_run("example_run_sensor", session.dag_run) == "success"
+
+    run_id = session.run_id("example_run_sensor", "submit")
+    run = session.local.run(run_id)
+    tasks = {task["task_id"]: task for task in session.rest.tasks("example_run_sensor", session.dag_run)}
+    # The one did not wait; the other did.
+    assert tasks["submit"]["end_date"] < run.time_updated.isoformat()
+    assert session.rest.xcom("example_run_sensor", session.dag_run, "wait") == "SUCCEEDED"
+    assert run_id in session.rest.log_text("example_run_sensor", session.dag_run, "wait")
+    assert [row["airport"] for row in rows_of(session, "2013-02")] == ["EWR", "JFK", "LGA"]
+
+
+def test_a_backfill_runs_each_month_once_on_its_own_data(session: Session) -> None:
+    def ended() -> list[dict[str, str]] | None:
+        runs = session.rest.dag_runs("example_backfill")
+        return runs if len(runs) == 3 and all(run["state"] in FINISHED_RUN for run in runs) else None
+
+    runs = wait_until(ended, "three backfilled runs to end", timeout=240)
+
+    assert [run["state"] for run in runs] == ["success"] * 3
+    hours = {"2013-03": "743", "2013-04": "720", "2013-05": "744"}
+    assert {run["logical_date"][:7] for run in runs} == set(hours)
+    for run in runs:
+        month = run["logical_date"][:7]
+        run_id = session.rest.xcom("example_backfill", run["dag_run_id"], "monthly_weather", "run_id")
+        assert session.local.run(run_id).display_name == f"monthly_weather {month}"
+        assert {row["airport"]: row["hours"] for row in rows_of(session, month)}["EWR"] == hours[month]
