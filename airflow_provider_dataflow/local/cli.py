@@ -190,7 +190,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, function: Any, help: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.", parents=[common])
+        description = f"{help[0].upper()}{help[1:]}."
+        command = commands.add_parser(name, help=help, description=description, parents=[common])
         command.set_defaults(function=function)
         return command
 
