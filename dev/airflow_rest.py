@@ -200,7 +200,15 @@ class AirflowRest:
             "run_backwards": False,
             "dag_run_conf": {},
         }
-        return int(self.request("POST", "backfills", json=body)["id"])
+        for attempt in range(20):
+            try:
+                return int(self.request("POST", "backfills", json=body)["id"])
+            except httpx.HTTPStatusError as error:
+                # On SQLite, Airflow gives up at once when another of its processes has just written.
+                if error.response.status_code != 503 or attempt == 19:
+                    raise
+                time.sleep(0.5)
+        raise AssertionError("unreachable")
 
     def cancel_backfill(self, backfill_id: int) -> None:
         """Cancel a backfill: its queued runs fail, its running ones go on."""

@@ -7,6 +7,7 @@ import sys
 import time
 from typing import Any
 
+import httpx
 import psutil
 
 from dev import processes
@@ -78,22 +79,22 @@ def backfill(first: str, last: str) -> int:
     rest = AirflowRest(_record()["url"])
     progress = Progress()
     rest.wait_for_dags({"example_backfill"})
-    number = rest.backfill("example_backfill", f"{first}T00:00:00Z", f"{last}T00:00:00Z")
+    rest.backfill("example_backfill", f"{first}T00:00:00Z", f"{last}T00:00:00Z")
     while True:
-        runs = [run for run in rest.dag_runs("example_backfill") if _belongs(run, number)]
-        states = ", ".join(f"{run['logical_date'][:7]} {run['state']}" for run in runs)
-        progress.status(states or "no run yet")
-        if runs and all(run["state"] in FINISHED_RUN for run in runs):
+        # They are all there once the request is answered; runs of an earlier backfill stay as they are.
+        dated = [run for run in rest.dag_runs("example_backfill") if run["logical_date"]]
+        runs = [run for run in dated if first <= run["logical_date"][:10] <= last]
+        progress.status(", ".join(f"{run['logical_date'][:7]} {run['state']}" for run in runs))
+        if all(run["state"] in FINISHED_RUN for run in runs):
             break
         time.sleep(1)
     progress.done()
+    if not runs:
+        print("There are no such months: the data covers 2013.", file=sys.stderr)
+        return 1
     failed = [run for run in runs if run["state"] != "success"]
     print(f"{len(runs) - len(failed)} runs succeeded, {len(failed)} failed")
     return 1 if failed else 0
-
-
-def _belongs(run: dict[str, Any], backfill_id: int) -> bool:
-    return run["run_type"] == "backfill" and run.get("backfill_id", backfill_id) == backfill_id
 
 
 def _write_record(bench: Workbench) -> None:
@@ -143,5 +144,7 @@ def main(arguments: list[str]) -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
-    except StackError as error:
+    except (StackError, httpx.HTTPError) as error:
         sys.exit(f"{error}")
+    except KeyboardInterrupt:
+        sys.exit("Interrupted")
