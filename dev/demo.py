@@ -133,8 +133,9 @@ def main() -> int:
         progress.status("Stopping")
         killed = bench.stop()
         progress.done()
-    left = f"had to kill {', '.join(killed)}" if killed else "nothing is left running"
-    progress.line(f"Stopped; {left}")
+    progress.line("Stopped; nothing is left running")
+    if killed:
+        print(f"Had to be killed: {', '.join(killed)}")
     _farewell(bench, home, ok=ok)
     return 0 if ok else 1
 

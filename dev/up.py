@@ -67,7 +67,9 @@ def down() -> int:
     for marker in record["markers"]:
         killed += processes.stop(marker, last)
     RECORD.unlink()
-    print("Stopped; " + (f"had to kill {', '.join(killed)}" if killed else "nothing is left running"))
+    print("Stopped; nothing is left running")
+    if killed:
+        print(f"Had to be killed: {', '.join(killed)}")
     return 0
 
 
