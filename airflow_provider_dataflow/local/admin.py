@@ -3,29 +3,59 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_dataflow.local.api.context import Context, load
-from airflow_provider_dataflow.local.clock import rfc3339
-from airflow_provider_dataflow.local.http import JSON, Request, Response, Route, invalid, not_found
+from airflow_provider_dataflow.local.clock import ManualClock, rfc3339
+from airflow_provider_dataflow.local.faults import Fault, Faults
+from airflow_provider_dataflow.local.http import JSON, ApiError, Request, Response, Route, invalid, not_found
+from airflow_provider_dataflow.local.rules import Rule, seconds
 from airflow_provider_dataflow.local.store import RUNS, Filter, Record
 
 if TYPE_CHECKING:
+    from airflow_provider_dataflow.local.engines.scripted import ScriptedEngine
     from airflow_provider_dataflow.local.journal import Journal
 
+T = TypeVar("T")
+
 _MAX_RUNS = 1000
+_LAST_MOMENT = 200_000_000_000.0  # in the year 8307: later ones have no text
 
 
 class AdminApi:
-    def __init__(self, context: Context, journal: Journal) -> None:
+    """
+    :param scripted: the engine, if it is that one
+    :param forget: see ``Service.reset``
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        journal: Journal,
+        faults: Faults,
+        scripted: ScriptedEngine | None,
+        forget: Callable[[], Iterator[bytes]],
+    ) -> None:
         self.context = context
         self.journal = journal
+        self.faults = faults
+        self.scripted = scripted
+        self.forget = forget
 
     def routes(self) -> Iterator[Route]:
         yield Route("Health", "GET", "/_local/health", self.health)
         yield Route("Journal", "GET", "/_local/journal", self.read_journal)
         yield Route("ClearJournal", "DELETE", "/_local/journal", self.clear_journal)
+        yield Route("Clock", "GET", "/_local/clock", self.clock)
+        yield Route("MoveClock", "POST", "/_local/clock", self.move_clock)
+        yield Route("Rules", "GET", "/_local/rules", self.rules)
+        yield Route("SetRules", "PUT", "/_local/rules", self.set_rules)
+        yield Route("ClearRules", "DELETE", "/_local/rules", self.clear_rules)
+        yield Route("Faults", "GET", "/_local/faults", self.list_faults)
+        yield Route("AddFault", "POST", "/_local/faults", self.add_fault)
+        yield Route("ClearFaults", "DELETE", "/_local/faults", self.clear_faults)
+        yield Route("Reset", "POST", "/_local/reset", self.reset)
         yield Route("Runs", "GET", "/_local/runs", self.runs)
         yield Route("Run", "GET", "/_local/runs/{run_id}", self.run)
         yield Route("RunLog", "GET", "/_local/runs/{run_id}/logs/{name}", self.log)
@@ -56,6 +86,75 @@ class AdminApi:
     def clear_journal(self, request: Request) -> Response:
         self.journal.clear()
         return Response(204)
+
+    def clock(self, request: Request) -> Response:
+        lifecycle = self.context.lifecycle
+        now, due = lifecycle.now(), lifecycle.timeline.next_due()
+        body = {
+            "epoch": now,
+            "time": rfc3339(now),
+            "manual": isinstance(lifecycle.clock, ManualClock),
+            "nextDue": None if due is None else rfc3339(due),
+        }
+        return Response.of_json(body)
+
+    def move_clock(self, request: Request) -> Response:
+        """``{"advance": seconds}`` or ``{"to_next": true}``: to whatever is due next."""
+        lifecycle = self.context.lifecycle
+        body = request.json()
+        if not isinstance(lifecycle.clock, ManualClock):
+            raise ApiError(409, "IncorrectState", "The clock is not manual; serve with --clock manual.")
+        if set(body) == {"advance"}:
+            moment = lifecycle.now() + _checked(lambda: seconds("advance", body["advance"]))
+        elif set(body) in ({"to_next"}, {"toNext"}) and next(iter(body.values())) is True:
+            moment = lifecycle.timeline.next_due() or lifecycle.now()
+        else:
+            raise invalid('Either {"advance": seconds} or {"to_next": true} must be given.')
+        if moment > _LAST_MOMENT:
+            raise invalid("That is too far in the future.")
+        lifecycle.clock.move_to(moment)
+        lifecycle.settle()
+        return self.clock(request)
+
+    def rules(self, request: Request) -> Response:
+        return Response.of_json([] if self.scripted is None else self.scripted.rules.as_json())
+
+    def set_rules(self, request: Request) -> Response:
+        """The body is a list of rules, which replace those before."""
+        items = _json_list(request)
+        if self.scripted is None:
+            raise ApiError(
+                409, "IncorrectState", "Rules need the scripted engine; serve with --engine scripted."
+            )
+        rules = _checked(lambda: [Rule.from_json(item) for item in items])
+        _checked(lambda: self.scripted.rules.set(rules) if self.scripted else None)
+        return self.rules(request)
+
+    def clear_rules(self, request: Request) -> Response:
+        if self.scripted is not None:
+            self.scripted.rules.set([])
+        return Response(204)
+
+    def list_faults(self, request: Request) -> Response:
+        return Response.of_json(self.faults.as_json(self.context.lifecycle.now()))
+
+    def add_fault(self, request: Request) -> Response:
+        body = request.json()
+        now = self.context.lifecycle.now()
+        active = _checked(lambda: self.faults.add(Fault.from_json(body), now))
+        return Response.of_json(active.as_json(now))
+
+    def clear_faults(self, request: Request) -> Response:
+        """All, or the one whose ``id`` is given."""
+        id_ = request.query().get("id")
+        if id_ is None:
+            self.faults.clear()
+        elif not self.faults.remove(id_):
+            raise ApiError(404, "NotFound", "There is no such fault.")
+        return Response(204)
+
+    def reset(self, request: Request) -> Response:
+        return Response(200, {"content-type": "application/json"}, self.forget())
 
     def runs(self, request: Request) -> Response:
         """The newest runs of all compartments; ``state`` selects."""
@@ -89,3 +188,20 @@ class AdminApi:
         ]
         duration = self.context.lifecycle.duration(record, self.context.lifecycle.now())
         return {**record.body, "runDurationInMilliseconds": duration, "states": states}
+
+
+def _checked(make: Callable[[], T]) -> T:
+    """:raises ApiError: 400, saying what was wrong"""
+    try:
+        return make()
+    except ValueError as e:
+        raise invalid(f"{e}.") from None
+
+
+def _json_list(request: Request) -> list[Any]:
+    """:raises ApiError: 400, if the body is no list in JSON"""
+    wrapped = Request(request.method, request.target, body=b'{"items":' + request.body + b"}")
+    items = wrapped.json().get("items")
+    if not isinstance(items, list) or set(wrapped.json()) != {"items"}:
+        raise ApiError(400, "CannotParseRequest", "The request body is not a JSON list.")
+    return items

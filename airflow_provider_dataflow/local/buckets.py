@@ -1,4 +1,9 @@
-"""Buckets are folders: ``oci://bucket@namespace/key`` is ``<buckets>/<namespace>/<bucket>/key``."""
+"""Buckets are folders: ``oci://bucket@namespace/key`` is ``<buckets>/<namespace>/<bucket>/key``.
+
+What the server itself opens (main files, archives, files for a run, logs) lies in its bucket once all
+symbolic links are resolved. Spark, in an application, keeps ``..`` within the bucket too, but follows a
+symbolic link that somebody has put there: it runs with the rights of that user anyway.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +11,13 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 DEFAULT_NAMESPACE = "local"
 _NAME = re.compile(r"[a-zA-Z0-9_-][a-zA-Z0-9_.-]*\Z")
 _URI = re.compile(r"oci://([^/@?#]+)@([^/@?#]+)(?:/(.*))?\Z", re.DOTALL)
+# A name that no file can have, or a loop of links (up to Python 3.12 a RuntimeError).
+_NO_PATH = (OSError, ValueError, RuntimeError)
 _MENTION = re.compile(r"oci://([a-zA-Z0-9_.-]+)@([a-zA-Z0-9_.-]+)")
 
 
@@ -88,13 +95,47 @@ class Buckets:
 
         :raises ValueError: not an ``oci://`` URI
         """
+        found = self._find(parse_uri(uri))
+        return None if found is None else found[1]
+
+    def spark_uri(self, uri: str) -> str:
+        """The URI by which spark-submit finds a file, quoted; one that names no file (but many) as it is.
+
+        A name for Spark, behind a ``#``, is kept.
+        """
+        plain, hash_sign, name = uri.partition("#")
+        try:
+            parsed = parse_uri(plain)
+        except ValueError:
+            return uri
+        found = self._find(parsed)
+        return uri if found is None else f"oci://{parsed.authority}/{quote(found[0])}{hash_sign}{name}"
+
+    def folder(self, uri: str) -> Path:
+        """The folder that a URI names, to be written to; it may not be there yet.
+
+        :raises ValueError: not an ``oci://`` URI, or not within its bucket
+        """
         parsed = parse_uri(uri)
         bucket = self.path(parsed.namespace, parsed.bucket).resolve()
+        try:
+            path = (bucket / parsed.key.strip("/")).resolve()
+        except _NO_PATH:
+            path = None
+        if path is None or not path.is_relative_to(bucket):
+            raise ValueError(f"{uri!r} is not within its bucket")
+        return path
+
+    def _find(self, uri: ObjectUri) -> tuple[str, Path] | None:
+        """The key and the file; not outside of the bucket."""
+        bucket = self.path(uri.namespace, uri.bucket).resolve()
         # Spark takes the key as it is, other clients quote it: both find their file.
-        for key in (parsed.key, unquote(parsed.key)):
-            if "\0" in key:
+        for key in (uri.key, unquote(uri.key)):
+            key = key.lstrip("/")
+            try:
+                path = (bucket / key).resolve()
+                if path.is_relative_to(bucket) and path.exists():
+                    return key, path
+            except _NO_PATH:
                 continue
-            path = (bucket / key.lstrip("/")).resolve()
-            if path.is_relative_to(bucket) and path.exists():
-                return path
         return None

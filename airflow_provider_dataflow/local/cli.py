@@ -3,169 +3,81 @@
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
-import logging
 import os
 import sys
-import time
-import urllib.error
-import urllib.request
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from airflow_provider_dataflow.local.buckets import DEFAULT_NAMESPACE, parse_uri
-from airflow_provider_dataflow.local.connection import connection_line
-from airflow_provider_dataflow.local.home import DEFAULT_HOME, HOME_VARIABLE, Home, HomeInUse, ServerInfo
-from airflow_provider_dataflow.run import is_terminal
+from airflow_provider_dataflow.local import commands
+from airflow_provider_dataflow.local.commands import DEFAULT_PORT, CommandError
+from airflow_provider_dataflow.local.home import DEFAULT_HOME, HOME_VARIABLE, Home
+from airflow_provider_dataflow.local.remote import Refused
+from airflow_provider_dataflow.run import LifecycleState
 
-# Never by way of a proxy.
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_EXAMPLES = """examples:
+  dataflow-local serve                                  real Spark, until Ctrl-C
+  dataflow-local serve --engine scripted --port 0       runs only pretend, on any free port
+  dataflow-local runs --state FAILED
+  dataflow-local logs RUN_ID --follow
+  dataflow-local fault add status --status 429 --retry-after 3 --operation GetRun --count 5
+  dataflow-local rule add --name 'etl-*' --outcome FAILED --details 'no such month'
+  eval "export $(dataflow-local connection)"            for an Airflow in the same shell
+"""
+_SERVE_EXAMPLES = """examples:
+  dataflow-local serve --max-concurrent-runs 1          a second run waits in ACCEPTED
+  dataflow-local serve --engine scripted --clock manual time stands still until "clock advance"
+  dataflow-local serve --no-verify                      for clients that cannot sign
+"""
+_FAULT_EXAMPLES = """kinds:
+  lost_response           carried out, and then no answer
+  drop                    not carried out, the connection is closed
+  status                  not carried out, answered with --status (and --code, --message, --retry-after)
+  not_found_after_create  404 until a resource is --seconds old
+  replay_conflict         409 to a retry token that was used before
+  limit_exceeded          400 LimitExceeded to a new run while --limit have not ended
+  slow                    answered after --seconds
+  slow_body               the body takes --seconds
+  truncated_body          the connection is closed after --bytes of the body
+  clock_skew              the service's clock is --seconds ahead
 
+examples:
+  dataflow-local fault add lost_response --operation CreateRun --count 1
+  dataflow-local fault add status --status 503 --probability 0.2 --seed 7 --for 10m
+  dataflow-local fault add not_found_after_create --operation GetRun --seconds 5
+"""
+_RULE_EXAMPLES = """A rule says how runs of the scripted engine go. The newest that matches decides.
 
-class CommandError(Exception):
-    """To be shown, without a traceback."""
+examples:
+  dataflow-local rule add --outcome SUCCEEDED --duration 20m
+  dataflow-local rule add --name 'etl-*' --outcome FAILED --details 'no such month: 2013-13'
+  dataflow-local rule add --tag team=weather --startup 5m --stdout 'rows: 3'
+"""
 
-
-def _get(info: ServerInfo, path: str) -> bytes:
-    try:
-        with _opener.open(f"{info.endpoint}/_local/{path}", timeout=10) as response:
-            content: bytes = response.read()
-            return gzip.decompress(content) if response.headers.get("content-encoding") == "gzip" else content
-    except urllib.error.HTTPError as e:
-        if e.code == 404:
-            raise CommandError("There is no such run, or it has no such log.") from None
-        raise CommandError(f"The server answered {e.code}.") from None
-    except (urllib.error.URLError, OSError) as e:
-        raise CommandError(f"No server answers at {info.endpoint}: {getattr(e, 'reason', e)}.") from None
-
-
-def _server(home: Home) -> ServerInfo:
-    info = home.info()
-    if info is None:
-        raise CommandError(f"No server runs with the home {home.path}.")
-    return info
-
-
-def _serve(home: Home, arguments: argparse.Namespace) -> None:
-    from airflow_provider_dataflow.local.engines.spark.installation import NotInstalled
-    from airflow_provider_dataflow.local.options import Options
-    from airflow_provider_dataflow.local.server import Settings, serve
-
-    logging.basicConfig(
-        level=logging.WARNING if arguments.quiet else logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
-        datefmt="%H:%M:%S",
-    )
-
-    def announce(info: ServerInfo, engine: Any) -> None:
-        if arguments.quiet:
-            return
-        print(f"Local Data Flow serves {info.endpoint} ({engine.describe()}).")
-        print(f"Home:    {home.path}")
-        print(f"Buckets: {home.buckets.root}/<namespace>/<bucket> is oci://<bucket>@<namespace>/")
-        print(f"Console: {info.endpoint}/console/")
-        print("\nFor Airflow, paste this into its environment:\n")
-        print(connection_line(home.identity(), info.endpoint), flush=True)
-        print("\nStop with Ctrl-C.", flush=True)
-
-    settings = Settings(
-        port=arguments.port,
-        max_concurrent_runs=arguments.max_concurrent_runs,
-        warm=not arguments.no_warm,
-        options=Options(verify_signatures=not arguments.no_verify),
-        exit_with_stdin=arguments.exit_with_stdin,
-    )
-    try:
-        serve(home, settings, announce)
-    except (HomeInUse, NotInstalled) as e:
-        raise CommandError(str(e)) from None
-    except OSError as e:
-        raise CommandError(f"Cannot serve on port {arguments.port}: {e.strerror}.") from None
+Command = Callable[[Home, argparse.Namespace], None]
 
 
-def _status(home: Home, arguments: argparse.Namespace) -> None:
-    info = _server(home)
-    health = json.loads(_get(info, "health"))
-    runs = health["runs"]
-    print(f"{info.endpoint} is up (pid {health['pid']}, engine {health['engine']} {health['sparkVersion']})")
-    print(
-        f"runs: {runs['active']} of {runs['limit']} active, {runs['waiting']} waiting, {runs['total']} in all"
-    )
+class _Commands:
+    """Adds commands, each with ``--home``."""
 
+    def __init__(self, parser: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
+        self._commands = parser.add_subparsers(required=True, metavar="COMMAND")
+        self._common = common
 
-def _runs(home: Home, arguments: argparse.Namespace) -> None:
-    for run in json.loads(_get(_server(home), "runs"))[: arguments.limit]:
-        duration = run["runDurationInMilliseconds"]
-        seconds = "" if duration is None else f"{duration / 1000:.1f} s"
-        name, details = run["displayName"], run["lifecycleDetails"] or ""
-        print(f"{run['id']}  {run['lifecycleState']:<11}  {seconds:>9}  {name}  {details}".rstrip())
-
-
-def _logs(home: Home, arguments: argparse.Namespace) -> None:
-    info = _server(home)
-    name = arguments.name or f"spark_application_{'stderr' if arguments.stderr else 'stdout'}.log.gz"
-    if arguments.list:
-        print("\n".join(json.loads(_get(info, f"runs/{arguments.run_id}"))["logs"]))
-        return
-    shown = 0
-    while True:
-        run = json.loads(_get(info, f"runs/{arguments.run_id}"))
-        ended = is_terminal(run["lifecycleState"])
-        try:
-            content = _get(info, f"runs/{arguments.run_id}/logs/{name}")
-        except CommandError:
-            if not arguments.follow or ended:
-                raise
-            content = b""
-        sys.stdout.write(content[shown:].decode(errors="replace"))
-        sys.stdout.flush()
-        shown = len(content)
-        if ended or not arguments.follow:
-            return
-        time.sleep(1)
-
-
-def _connection(home: Home, arguments: argparse.Namespace) -> None:
-    info = home.info()
-    if arguments.port:
-        endpoint = f"http://127.0.0.1:{arguments.port}"
-    elif info is not None:
-        endpoint = info.endpoint
-    else:
-        from airflow_provider_dataflow.local.server import DEFAULT_PORT
-
-        endpoint = f"http://127.0.0.1:{DEFAULT_PORT}"
-    print(connection_line(home.identity(), endpoint))
-
-
-def _bucket(home: Home, arguments: argparse.Namespace) -> None:
-    if arguments.bucket is None:
-        for bucket in home.buckets.all():
-            print(f"oci://{bucket.authority}/  {home.buckets.path(bucket.namespace, bucket.bucket)}")
-        return
-    name = arguments.bucket.removeprefix("oci://").rstrip("/")
-    try:
-        uri = parse_uri(f"oci://{name if '@' in name else f'{name}@{DEFAULT_NAMESPACE}'}/")
-    except ValueError as e:
-        raise CommandError(f"{e}.") from None
-    print(home.buckets.create(uri.namespace, uri.bucket))
-
-
-def _warm(home: Home, arguments: argparse.Namespace) -> None:
-    from airflow_provider_dataflow.local.engines.spark.engine import SparkEngine
-    from airflow_provider_dataflow.local.engines.spark.installation import NotInstalled
-
-    home.create()
-    try:
-        ready = SparkEngine(home.path, home.buckets, limit=1, warm=False).warm_up()
-    except NotInstalled as e:
-        raise CommandError(str(e)) from None
-    if not ready:
-        raise CommandError(
-            "The class-data archive could not be made; runs work without it, but start slower."
+    def add(
+        self, name: str, function: Command | None, help: str, examples: str | None = None
+    ) -> argparse.ArgumentParser:
+        """:param function: ``None`` for one that has commands of its own"""
+        parser = self._commands.add_parser(
+            name,
+            help=help,
+            description=f"{help[0].upper()}{help[1:]}.",
+            epilog=examples,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            parents=[] if function is None else [self._common],
         )
-    print("The class-data archive is ready.")
+        if function is not None:
+            parser.set_defaults(function=function)
+        return parser
 
 
 def _positive(text: str) -> int:
@@ -178,7 +90,9 @@ def _positive(text: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="dataflow-local",
-        description="OCI Data Flow on this machine: its API on loopback, runs on real Spark.",
+        description="OCI Data Flow on this machine: its API on loopback, runs on real Spark or by a script.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
@@ -187,17 +101,34 @@ def _parser() -> argparse.ArgumentParser:
         default=Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME),
         help=f"the folder that holds everything (default: ${HOME_VARIABLE} or {DEFAULT_HOME})",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    top = _Commands(parser, common)
+    _add_server_commands(top)
+    _add_run_commands(top)
+    _add_fault_commands(_Commands(top.add("fault", None, "let the service misbehave"), common))
+    _add_rule_commands(_Commands(top.add("rule", None, "say how runs of the scripted engine go"), common))
+    clock = _Commands(top.add("clock", None, "show or move the server's time"), common)
+    clock.add("show", commands.clock_show, "print the server's time")
+    advance = clock.add("advance", commands.clock_advance, "move a manual clock; what falls due happens")
+    advance.add_argument("by", metavar="DURATION", help="as in 90, 15m, 1h30m, 2d; or: next, to what is next")
+    return parser
 
-    def add(name: str, function: Any, help: str) -> argparse.ArgumentParser:
-        description = f"{help[0].upper()}{help[1:]}."
-        command = commands.add_parser(name, help=help, description=description, parents=[common])
-        command.set_defaults(function=function)
-        return command
 
-    serve = add("serve", _serve, "serve until Ctrl-C")
+def _add_server_commands(top: _Commands) -> None:
+    serve = top.add("serve", commands.serve, "serve until Ctrl-C", _SERVE_EXAMPLES)
     serve.add_argument(
-        "--port", type=int, default=8170, help="0 takes any that is free (default: %(default)s)"
+        "--port", type=int, default=DEFAULT_PORT, help="0 takes any that is free (default: %(default)s)"
+    )
+    serve.add_argument(
+        "--engine",
+        choices=("spark", "scripted"),
+        default="spark",
+        help="spark runs applications; scripted only says how they went (default: %(default)s)",
+    )
+    serve.add_argument(
+        "--clock",
+        choices=("system", "manual"),
+        default="system",
+        help='manual stands still until "clock advance" (default: %(default)s)',
     )
     serve.add_argument(
         "--max-concurrent-runs", type=_positive, metavar="N", help="others wait (default: by machine)"
@@ -206,31 +137,93 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--no-warm", action="store_true", help="do not make the class-data archive when idle")
     serve.add_argument("--exit-with-stdin", action="store_true", help="end when stdin ends")
     serve.add_argument("--quiet", action="store_true", help="say nothing but warnings")
-    add("status", _status, "say whether a server runs, and how many runs")
-    runs = add("runs", _runs, "list the newest runs")
+    status = top.add("status", commands.status, "say whether a server runs, and how many runs")
+    status.add_argument("--json", action="store_true", help="for programs")
+    top.add("reset", commands.reset, "forget all runs and other resources, faults and rules")
+    connection = top.add("connection", commands.connection, "print what to paste to reach the server")
+    connection.add_argument("--port", type=int, help="of a server that does not run yet")
+    connection.add_argument(
+        "--for",
+        dest="form",
+        choices=("airflow", "oci", "sdk"),
+        default="airflow",
+        help="Airflow's environment, the oci CLI, or Python's SDK (default: %(default)s)",
+    )
+    bucket = top.add("bucket", commands.bucket, "create a bucket and print its folder, or list all")
+    bucket.add_argument("bucket", nargs="?", metavar="NAME[@NAMESPACE]")
+    top.add("warm", commands.warm, "make now what halves the start of runs (half a minute, once per machine)")
+
+
+def _add_run_commands(top: _Commands) -> None:
+    runs = top.add("runs", commands.runs, "list the newest runs")
     runs.add_argument(
         "--limit", type=_positive, default=20, metavar="N", help="how many (default: %(default)s)"
     )
-    logs = add("logs", _logs, "show a log of a run")
+    runs.add_argument("--state", choices=list(LifecycleState), metavar="STATE", help="only those in it")
+    runs.add_argument("--json", action="store_true", help="for programs")
+    logs = top.add("logs", commands.logs, "show a log of a run")
     logs.add_argument("run_id", metavar="RUN_ID")
     logs.add_argument("--name", help="the name of the log (default: the application's stdout)")
     logs.add_argument("--stderr", action="store_true", help="the application's stderr")
     logs.add_argument("--follow", "-f", action="store_true", help="until the run has ended")
     logs.add_argument("--list", "-l", action="store_true", help="only the names")
-    connection = add("connection", _connection, "print the connection to paste into Airflow's environment")
-    connection.add_argument("--port", type=int, help="of a server that does not run yet")
-    bucket = add("bucket", _bucket, "create a bucket and print its folder, or list all")
-    bucket.add_argument("bucket", nargs="?", metavar="NAME[@NAMESPACE]")
-    add("warm", _warm, "make now what halves the start of runs (half a minute, once per machine)")
-    return parser
+    cancel = top.add("cancel", commands.cancel, "cancel runs, by a request like that of any other client")
+    cancel.add_argument("run_id", nargs="+", metavar="RUN_ID")
+    cancel.add_argument("--wait", action="store_true", help="until they have ended")
+
+
+def _add_fault_commands(fault: _Commands) -> None:
+    add = fault.add("add", commands.fault_add, "misbehave from now on", _FAULT_EXAMPLES)
+    add.add_argument("kind", metavar="KIND", help="see below")
+    which = add.add_argument_group("which requests")
+    which.add_argument("--operation", metavar="PATTERN", help="such as CreateRun or '*Run' (default: all)")
+    which.add_argument("--resource-id", metavar="OCID", help="of the resource that is asked for")
+    which.add_argument("--user", metavar="PATTERN", help="the OCID of who asks")
+    often = add.add_argument_group("how often")
+    often.add_argument("--count", type=int, metavar="N", help="so many requests (default: all)")
+    often.add_argument("--after", type=int, metavar="N", help="spare so many first")
+    often.add_argument("--probability", type=float, metavar="P", help="from 0 to 1")
+    often.add_argument("--seed", type=int, metavar="N", help="the same one, the same requests")
+    often.add_argument("--for", dest="for_seconds", type=commands.seconds, metavar="DURATION")
+    how = add.add_argument_group("how")
+    how.add_argument("--status", type=int, metavar="N")
+    how.add_argument("--code")
+    how.add_argument("--message")
+    how.add_argument("--retry-after", type=float, metavar="SECONDS")
+    how.add_argument("--seconds", type=float, metavar="SECONDS")
+    how.add_argument("--limit", type=int, metavar="N")
+    how.add_argument("--bytes", type=int, metavar="N")
+    fault.add("list", commands.fault_list, "list the faults, and how often each was applied")
+    clear = fault.add("clear", commands.fault_clear, "behave again")
+    clear.add_argument("id", nargs="?", metavar="ID", help="only this one")
+
+
+def _add_rule_commands(rule: _Commands) -> None:
+    add = rule.add("add", commands.rule_add, "add a rule, before the others", _RULE_EXAMPLES)
+    which = add.add_argument_group("which runs")
+    which.add_argument("--name", metavar="PATTERN", help="of their display name")
+    which.add_argument("--application-id", metavar="OCID")
+    which.add_argument("--tag", action="append", metavar="KEY=PATTERN", help="may be repeated")
+    how = add.add_argument_group("how they go")
+    how.add_argument("--outcome", metavar="STATE", help="their end; IN_PROGRESS: none")
+    how.add_argument("--startup", type=commands.seconds, metavar="DURATION", help="in ACCEPTED")
+    how.add_argument("--duration", type=commands.seconds, metavar="DURATION", help="in IN_PROGRESS")
+    how.add_argument("--cancel-duration", type=commands.seconds, metavar="DURATION", help="in CANCELING")
+    how.add_argument("--details", metavar="TEXT", help="lifecycleDetails at the end")
+    how.add_argument("--stdout", metavar="TEXT", help="what the application writes")
+    how.add_argument("--stderr", metavar="TEXT")
+    how.add_argument("--bytes-read", type=int, metavar="N")
+    how.add_argument("--bytes-written", type=int, metavar="N")
+    rule.add("list", commands.rule_list, "list the rules, and how many runs matched each")
+    rule.add("clear", commands.rule_clear, "remove all rules")
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         arguments.function(Home(arguments.home), arguments)
-    except CommandError as e:
-        print(f"dataflow-local: {e}", file=sys.stderr)
+    except (CommandError, Refused) as e:
+        print(f"dataflow-local: {' '.join(str(e).split())}", file=sys.stderr)
         return 1
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

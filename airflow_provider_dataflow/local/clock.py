@@ -62,6 +62,10 @@ class Timeline:
     def next_due(self) -> float | None:
         return self._heap[0][0] if self._heap else None
 
+    def clear(self) -> None:
+        """Nothing of what was planned will happen."""
+        self._heap.clear()
+
     def run_due(self) -> None:
         """Carry out, in order, all that is due."""
         if self._moment is not None:  # called from within an event

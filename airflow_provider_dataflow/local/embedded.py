@@ -8,15 +8,19 @@ import signal
 import subprocess
 import sys
 import tempfile
+import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from airflow_provider_dataflow.local.connection import CONNECTION_VARIABLE, connection_json, sdk_config
+from airflow_provider_dataflow.local.faults import Fault
 from airflow_provider_dataflow.local.home import Home, ServerInfo
 from airflow_provider_dataflow.local.keys import Identity
+from airflow_provider_dataflow.local.rules import Rule
 from airflow_provider_dataflow.local.server import wait_for_info
 
 _START_TIMEOUT = 60.0
@@ -39,6 +43,8 @@ class LocalDataFlow:
     :param max_concurrent_runs: by default, what the machine can take
     :param verify: whether requests must be signed with the key of :attr:`identity`
     :param warm: make the class-data archive in the background, if this machine has none yet
+    :param engine: ``spark``, or ``scripted``: each run's course is declared, by its configuration or by rules
+    :param clock: ``system``, or ``manual``: stands still until :meth:`advance`
     """
 
     def __init__(
@@ -49,6 +55,8 @@ class LocalDataFlow:
         max_concurrent_runs: int | None = None,
         verify: bool = True,
         warm: bool = False,
+        engine: str = "spark",
+        clock: str = "system",
     ) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="dataflow-local-") if home is None else None
         self._home = Home(self._temporary.name if self._temporary else str(home))
@@ -60,6 +68,10 @@ class LocalDataFlow:
             "--exit-with-stdin",
             "--quiet",
         ]
+        if engine != "spark":
+            self._arguments += ["--engine", engine]
+        if clock != "system":
+            self._arguments += ["--clock", clock]
         if max_concurrent_runs is not None:
             self._arguments += ["--max-concurrent-runs", str(max_concurrent_runs)]
         if not verify:
@@ -174,12 +186,69 @@ class LocalDataFlow:
     def create_bucket(self, bucket: str, namespace: str = "local") -> Path:
         return self._home.buckets.create(namespace, bucket)
 
-    def local(self, path: str, method: str = "GET", **query: str) -> Any:
-        """The answer of a route below ``/_local/``."""
+    def local(self, path: str, method: str = "GET", body: Any = None, **query: str) -> Any:
+        """The answer of a route below ``/_local/``.
+
+        :raises RuntimeError: it is an error; says which
+        """
         url = f"{self.endpoint}/_local/{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
-        with _opener.open(urllib.request.Request(url, method=method), timeout=30) as response:  # noqa: S310
-            content = response.read()
-        return json.loads(content) if content else None
+        content = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(url, content, method=method)  # noqa: S310
+        try:
+            with _opener.open(request, timeout=60) as response:
+                answer = response.read()
+        except urllib.error.HTTPError as e:
+            with e:
+                text = e.read().decode(errors="replace")
+            raise RuntimeError(f"{method} /_local/{path} was answered with {e.code}: {text}") from None
+        return json.loads(answer) if answer else None
+
+    def now(self) -> float:
+        """The server's time, in seconds since the epoch."""
+        return float(self.local("clock")["epoch"])
+
+    def advance(self, seconds: float) -> float:
+        """Move a manual clock; whatever falls due happens, each in its moment. Returns the new time.
+
+        :raises RuntimeError: the clock is not manual
+        """
+        return float(self.local("clock", "POST", {"advance": seconds})["epoch"])
+
+    def advance_to_next(self) -> float:
+        """Move a manual clock to the moment of what happens next, if anything is due to."""
+        return float(self.local("clock", "POST", {"to_next": True})["epoch"])
+
+    def add_fault(self, fault: Fault | str, **fields: Any) -> str:
+        """Misbehave from now on: ``add_fault("status", status=429, operation="GetRun", count=3)``.
+
+        :param fault: the kind, with the other fields of :class:`~.faults.Fault` by name; or one as it is
+        :return: the fault's id
+        :raises ValueError: there is no such fault
+        """
+        made = fault if isinstance(fault, Fault) else Fault.of(fault, **fields)
+        return str(self.local("faults", "POST", made.as_json())["id"])
+
+    def faults(self) -> list[dict[str, Any]]:
+        """The faults, and how often each was ``applied``."""
+        found: list[dict[str, Any]] = self.local("faults")
+        return found
+
+    def clear_faults(self, id: str | None = None) -> None:
+        """Behave again: all faults go, or the one."""
+        self.local("faults", "DELETE", **({} if id is None else {"id": id}))
+
+    def set_rules(self, rules: Iterable[Rule | Mapping[str, Any]] = ()) -> None:
+        """Replace all rules, which say how runs go that match them.
+
+        :raises ValueError: a rule is wrong; says what
+        """
+        made = [rule if isinstance(rule, Rule) else Rule.from_json(rule) for rule in rules]
+        self.local("rules", "PUT", [rule.as_json() for rule in made])
+
+    def reset(self) -> None:
+        """As if just started: no runs, no other resources, no faults, no rules, an empty journal. What stays
+        is the identity, the buckets and the time."""
+        self.local("reset", "POST")
 
     def journal(self, operation: str | None = None, resource_id: str | None = None) -> list[dict[str, Any]]:
         """The requests that came, in their order; see ``journal.Entry``."""

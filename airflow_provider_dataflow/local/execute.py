@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_provider_dataflow.local.buckets import parse_uri
 from airflow_provider_dataflow.local.http import invalid
 
 _PLACEHOLDER = re.compile(r"\$\{([a-zA-Z0-9_]+)\}")
@@ -18,6 +19,11 @@ _FILES = {
     "--file": "files",
     "--py-files": "py_files",
     "--archives": "archives",
+}
+# Those that are a Spark property under another name.
+_PROPERTIES = {
+    "--driver-java-options": "spark.driver.extraJavaOptions",
+    "--packages": "spark.jars.packages",
 }
 
 
@@ -81,11 +87,24 @@ def _apply(submission: Submission, option: str, value: str) -> None:
         if not equals or not key:
             raise invalid(f"execute: --conf needs name=value, not {value!r}.")
         submission.configuration[key] = setting
+    elif option in _PROPERTIES:
+        submission.configuration[_PROPERTIES[option]] = value
     elif option in _FILES:
-        getattr(submission, _FILES[option]).extend(part for part in value.split(",") if part)
+        uris = [part.strip() for part in value.split(",") if part.strip()]
+        for uri in uris:
+            _check_uri(option, uri)
+        getattr(submission, _FILES[option]).extend(uris)
     else:
-        known = ", ".join(["--class", "--conf", *_FILES])
+        known = ", ".join(["--class", "--conf", *_PROPERTIES, *_FILES])
         raise invalid(f"execute: the option {option} is not supported; these are: {known}.")
+
+
+def _check_uri(option: str, uri: str) -> None:
+    """As the service: everything comes from a bucket. What is behind a ``#`` is a name for Spark."""
+    try:
+        parse_uri(uri.partition("#")[0])
+    except ValueError as e:
+        raise invalid(f"execute: {option}: {e}.") from None
 
 
 def fill_in(arguments: Iterable[str], parameters: Iterable[Mapping[str, Any]]) -> list[str]:

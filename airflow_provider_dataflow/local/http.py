@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 JSON = dict[str, Any]
+# Of a request's body; what the API knows needs four.
+MAX_DEPTH = 32
 
 
 class ApiError(Exception):
     """An answer of the service that is not a success: ``{"code": ..., "message": ...}``."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
+        self.headers = headers
 
     def response(self) -> Response:
-        return Response.of_json({"code": self.code, "message": self.message}, status=self.status)
+        return Response.of_json({"code": self.code, "message": self.message}, self.status, self.headers)
 
 
 def invalid(message: str) -> ApiError:
@@ -74,22 +80,41 @@ class Request:
         return query
 
     def json(self) -> JSON:
-        """:raises ApiError: the body is not a JSON object"""
+        """:raises ApiError: the body is not a JSON object, or one that could not be stored and shown again"""
         try:
-            body = json.loads(self.body, parse_constant=_no_constant)
+            # Not by way of json.loads: that takes other encodings, and what is no valid UTF-8.
+            text = self.body.decode("utf-8-sig")
+            body = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
         except (ValueError, RecursionError):
-            raise ApiError(400, "CannotParseRequest", "The request body is not valid JSON.") from None
+            raise _unparsable("The request body is not valid JSON.") from None
         if not isinstance(body, dict):
-            raise ApiError(400, "CannotParseRequest", "The request body is not a JSON object.")
-        if b"\\u" in self.body:
+            raise _unparsable("The request body is not a JSON object.")
+        if text.count("[") + text.count("{") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
+            raise _unparsable(f"The request body is nested more than {MAX_DEPTH} levels deep.")
+        if "\\u" in text:
             # Escapes can say what neither UTF-8 nor the command line of a process can carry.
             try:
-                text = json.dumps(body, ensure_ascii=False).encode()
+                carried = json.dumps(body, ensure_ascii=False).encode()
             except UnicodeEncodeError:
-                text = b"\\u0000"
-            if b"\\u0000" in text:
-                raise ApiError(400, "CannotParseRequest", "A string holds a character that is not allowed.")
+                carried = b"\\u0000"
+            if b"\\u0000" in carried:
+                raise _unparsable("A string holds a character that is not allowed.")
         return body
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How an answer gets to its client, where that is not at once and in full; in real seconds.
+
+    :param drop: not at all: the connection is closed
+    :param truncate: the connection is closed after ``body_bytes``, or after half of the body
+    """
+
+    drop: bool = False
+    delay: float = 0.0
+    body_seconds: float = 0.0
+    truncate: bool = False
+    body_bytes: int | None = None
 
 
 @dataclass(slots=True)
@@ -99,6 +124,7 @@ class Response:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes | Iterator[bytes] = b""
+    delivery: Delivery | None = None
 
     @classmethod
     def of_json(cls, body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -123,9 +149,31 @@ class Response:
         return self.body if isinstance(self.body, bytes) else b"".join(self.body)
 
 
+def _unparsable(message: str) -> ApiError:
+    return ApiError(400, "CannotParseRequest", message)
+
+
 def _no_constant(name: str) -> None:
     """NaN and Infinity, which Python reads, but JSON does not have."""
     raise ValueError(name)
+
+
+def _finite(text: str) -> float:
+    """``1e999`` is JSON, but is read as infinity, which could not be written again."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+def _depth(body: JSON) -> int:
+    depth = 0
+    level: list[Any] = [body]
+    while level:
+        depth += 1
+        inner = [i for x in level for i in (x.values() if isinstance(x, dict) else x)]
+        level = [i for i in inner if isinstance(i, dict | list)]
+    return depth
 
 
 Handler = Callable[..., Response]
@@ -148,28 +196,31 @@ def split_path(path: str) -> list[str]:
 
 class Router:
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._by_length: dict[int, list[tuple[list[str], Route]]] = {}
+        # By the number of segments and the first one, which is never a variable.
+        self._routes: dict[tuple[int, str], list[tuple[list[str], Route]]] = {}
         for route in routes:
             segments = split_path(route.path)
-            self._by_length.setdefault(len(segments), []).append((segments, route))
+            key = len(segments), segments[0] if segments else ""
+            self._routes.setdefault(key, []).append((segments, route))
 
     def find(self, method: str, segments: list[str]) -> tuple[Route, dict[str, str]]:
         """The route and the values of its variable segments.
 
         :raises ApiError: 404 for an unknown path, 405 for a known one with another method
         """
-        known = False
-        for pattern, route in self._by_length.get(len(segments), ()):
+        allowed = []
+        for pattern, route in self._routes.get((len(segments), segments[0] if segments else ""), ()):
             values = {}
             for expected, actual in zip(pattern, segments, strict=True):
-                if expected.startswith("{"):
+                if expected[0] == "{":
                     values[expected[1:-1]] = actual
                 elif expected != actual:
                     break
             else:
                 if route.method == method:
                     return route, values
-                known = True
-        if known:
-            raise ApiError(405, "MethodNotAllowed", f"{method} is not allowed on this resource.")
+                allowed.append(route.method)
+        if allowed:
+            message = f"{method} is not allowed on this resource."
+            raise ApiError(405, "MethodNotAllowed", message, {"allow": ", ".join(allowed)})
         raise ApiError(404, "NotFound", "There is no such operation.")

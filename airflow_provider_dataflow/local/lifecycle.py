@@ -1,17 +1,25 @@
-"""The life of a run: its states, the queue, the limit of concurrent runs, and what time does to it."""
+"""The life of a run: its states, the queue, the limits of concurrent runs, and what time does to it."""
 
 from __future__ import annotations
 
 import logging
+import re
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from airflow_provider_dataflow.local.clock import Clock, SystemClock, Timeline, rfc3339
+from airflow_provider_dataflow.local.clock import Clock, SystemClock, Timeline, from_rfc3339, rfc3339
 from airflow_provider_dataflow.local.engines.base import Engine, Job, Outcome
 from airflow_provider_dataflow.local.execute import fill_in
 from airflow_provider_dataflow.local.http import JSON
+from airflow_provider_dataflow.local.options import Options
+from airflow_provider_dataflow.local.pools import Pools
+from airflow_provider_dataflow.local.private_endpoints import PrivateEndpoints
+from airflow_provider_dataflow.local.sessions import Sessions
 from airflow_provider_dataflow.local.store import RUNS, Filter, Record, Store
+from airflow_provider_dataflow.local.waiting import Lane, WaitingRuns
+from airflow_provider_dataflow.local.work_requests import WorkRequests
 from airflow_provider_dataflow.run import LifecycleState as State
 from airflow_provider_dataflow.run import is_terminal
 
@@ -21,13 +29,21 @@ SERVER_STOPPED = "Local Data Flow stopped while this run was in progress."
 # Runs that are told to stop rather than cancelled.
 _STOPPABLE_TYPES = frozenset({"STREAMING", "SESSION"})
 _ENDING = {State.CANCELING: State.CANCELED, State.STOPPING: State.STOPPED}
+# How long a run waits for resources, as in 1h, 30m or 45min; by default without end, but not in a pool.
+QUEUE_TIMEOUT = "spark.dataflow.acquireQuotaTimeout"
+_POOL_QUEUE_MINUTES = 20
+_TIMEOUT = re.compile(r"(\d{1,6})\s*(s|sec|m|min|h|hr|d)?\Z", re.IGNORECASE)
+_SECONDS = {"s": 1, "sec": 1, "": 60, "m": 60, "min": 60, "h": 3600, "hr": 3600, "d": 86400}
 
 
 @dataclass(slots=True)
 class _Active:
-    """A run that holds a slot."""
+    """A run that holds a slot, and what else it holds."""
 
     started: float
+    lane: Lane
+    application_id: str
+    private_endpoint_id: str | None
 
 
 class Lifecycle:
@@ -36,8 +52,17 @@ class Lifecycle:
     Whoever calls from outside calls ``settle`` first, which carries out all that has become due since.
     """
 
-    def __init__(self, store: Store, engine: Engine, *, limit: int, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        *,
+        limit: int,
+        clock: Clock | None = None,
+        options: Options | None = None,
+    ) -> None:
         self.store = store
+        self.options = options or Options()
         self.engine = engine
         self.limit = limit
         self.clock: Clock = clock or SystemClock()
@@ -45,10 +70,20 @@ class Lifecycle:
         self.lock = threading.RLock()
         # Called whenever the next due event may have come nearer.
         self.on_plan: Callable[[], None] = lambda: None
-        # In the order of their submission.
-        self._waiting: dict[str, None] = {}
+        # May turn a new run down, or note how it is to go. ``notBefore`` in ``internal`` delays it.
+        self.on_submit: Callable[[Record], None] = lambda record: None
+        # Forgotten by a reset, while the engine was still ending them.
+        self.forgotten: set[str] = set()
+        self.waiting = WaitingRuns()
+        # Those that may not wait for their turn yet.
+        self._early: dict[str, Lane] = {}
         self._active: dict[str, _Active] = {}
+        self._active_in: Counter[str] = Counter()  # by compartment
         self._closed = False
+        self.work_requests = WorkRequests(self)
+        self.pools = Pools(self)
+        self.private_endpoints = PrivateEndpoints(self)
+        self.sessions = Sessions(self)
         engine.bind(self.finished)
 
     def now(self) -> float:
@@ -63,33 +98,115 @@ class Lifecycle:
         """Account for every run that an earlier process left: to be called once, before anything else."""
         with self.lock:
             self.engine.recover()
+            self.sessions.recover()
             for state in (State.IN_PROGRESS, State.CANCELING, State.STOPPING):
                 for record in self.store.select(RUNS, [Filter("state", "=", state)]):
                     self._end(record, self._interrupted(record.id))
             for record in self.store.select(RUNS, [Filter("state", "=", State.ACCEPTED)]):
-                self._waiting[record.id] = None
-            self._advance()
+                self._queue(record)
+            self.work_requests.transitions.resume()
+            self.private_endpoints.transitions.resume()
+            self.pools.resume()
+            self.advance()
 
     def submit(self, record: Record) -> None:
         """Take in a new run. The caller sees it as it is stored: ACCEPTED, even if it starts at once."""
+        self.on_submit(record)
         moment = self.now()
         record.body.update(lifecycleState=State.ACCEPTED, timeCreated=rfc3339(moment))
         record.body["timeUpdated"] = record.body["timeCreated"]
         with self.store.transaction():
             self.store.insert(RUNS, record)
             self.store.add_state(record.id, State.ACCEPTED, moment, None)
-        self._waiting[record.id] = None
-        self._plan(moment, self._advance)
+        self._queue(record)
+        if record.body.get("poolId"):
+            self.pools.run_submitted(record.body["poolId"])
+        self.plan(moment, self.advance)
 
-    def cancel(self, record: Record, why: str | None = None) -> None:
-        """End a run that has not ended: at once while it waits, else as soon as its processes are gone."""
+    def live_runs(self, compartment_id: str) -> int:
+        """How many runs of a compartment have not ended."""
+        early = sum(lane.compartment_id == compartment_id for lane in self._early.values())
+        return self._active_in[compartment_id] + self.waiting.in_compartment(compartment_id) + early
+
+    def runs_in_pool(self, pool_id: str) -> list[str]:
+        """The runs of a pool that have not ended."""
+        active = [run_id for run_id, active in self._active.items() if active.lane.pool_id == pool_id]
+        early = [run_id for run_id, lane in self._early.items() if lane.pool_id == pool_id]
+        return active + self.waiting.in_pool(pool_id) + early
+
+    def uses_private_endpoint(self, private_endpoint_id: str) -> bool:
+        return any(a.private_endpoint_id == private_endpoint_id for a in self._active.values())
+
+    def _queue(self, record: Record) -> None:
+        """Let a run wait for its turn, now or when it is allowed to."""
+        lane = Lane(record.body.get("poolId"), record.body["compartmentId"])
+        self._plan_queue_timeout(record)
+        not_before = record.internal.get("notBefore", 0.0)
+        if not_before <= self.now():
+            self.waiting.add(record.id, lane)
+            return
+        self._early[record.id] = lane
+
+        def arrive() -> None:
+            if self._early.pop(record.id, None) is not None:
+                self.waiting.add(record.id, lane)
+                self.advance()
+
+        self.plan(not_before, arrive)
+
+    def _plan_queue_timeout(self, record: Record) -> None:
+        """Plan to fail a run that does not get its resources in time."""
+        text = (record.body.get("configuration") or {}).get(QUEUE_TIMEOUT, "").strip()
+        match = _TIMEOUT.match(text)
+        if match:
+            seconds = int(match[1]) * _SECONDS[(match[2] or "").lower()]
+        elif record.body.get("poolId"):
+            seconds = _POOL_QUEUE_MINUTES * 60
+        else:
+            return
+
+        def expire() -> None:
+            current = self.store.get(RUNS, record.id)
+            if current is not None and record.id in self.waiting:
+                self.waiting.remove(record.id)
+                minutes = f"{seconds / 60:g} minutes"
+                self._end(current, Outcome(False, f"No resources became available within {minutes}."))
+                self.advance()
+
+        self.plan(from_rfc3339(record.body["timeCreated"]) + seconds, expire)
+
+    def reset(self) -> None:
+        """Forget everything. Runs that are active are ended, but not waited for: see ``forgotten``."""
+        with self.lock:
+            active = list(self._active)
+            self.forgotten.update(active)
+            self.waiting.clear()
+            self._early.clear()
+            self._active.clear()
+            self._active_in.clear()
+            self.work_requests.transitions.forget()
+            self.private_endpoints.transitions.forget()
+            self.pools.forget()
+            self.sessions.forget()
+            for run_id in active:
+                self.engine.cancel(run_id)
+            self.timeline.clear()
+            self.store.clear()
+
+    def cancel(self, record: Record, why: str | None = None, *, stop: bool | None = None) -> None:
+        """End a run that has not ended: at once while it waits, else as soon as its processes are gone.
+
+        :param stop: whether a run of a type that can be stopped is; by default, if no reason is given
+        """
         state = record.body["lifecycleState"]
         if state == State.ACCEPTED:
-            self._waiting.pop(record.id, None)
+            self.waiting.remove(record.id)
+            self._early.pop(record.id, None)
             self._set_state(record, State.CANCELED, why or "The run was canceled before it started.")
-            self._advance()
+            self.advance()
         elif state == State.IN_PROGRESS:
-            stops = why is None and record.body.get("type") in _STOPPABLE_TYPES
+            wants_stop = why is None if stop is None else stop
+            stops = wants_stop and record.body.get("type") in _STOPPABLE_TYPES
             record.internal["cancel_details"] = why or f"The run was {'stopped' if stops else 'canceled'}."
             self._set_state(record, State.STOPPING if stops else State.CANCELING)
             self.engine.cancel(record.id)
@@ -98,11 +215,12 @@ class Lifecycle:
         """The engine's word that a run has ended."""
         with self.lock:
             self.settle()
+            self.forgotten.discard(run_id)
             record = self.store.get(RUNS, run_id)
             if self._closed or record is None or run_id not in self._active:
                 return
             self._end(record, outcome)
-            self._advance()
+            self.advance()
 
     def max_duration_changed(self, record: Record) -> None:
         active = self._active.get(record.id)
@@ -118,7 +236,11 @@ class Lifecycle:
         return None if started is None else max(0, round((until - started) * 1000))
 
     def counts(self) -> dict[str, int]:
-        return {"active": len(self._active), "waiting": len(self._waiting), "limit": self.limit}
+        return {
+            "active": len(self._active),
+            "waiting": len(self.waiting) + len(self._early),
+            "limit": self.limit,
+        }
 
     def close(self) -> None:
         """End all active runs; those that wait are kept for the next start."""
@@ -137,24 +259,60 @@ class Lifecycle:
             outcome = replace(outcome, details=SERVER_STOPPED)
         return outcome
 
-    def _plan(self, moment: float, action: Callable[[], None]) -> None:
+    def plan(self, moment: float, action: Callable[[], None]) -> None:
         self.timeline.plan(moment, action)
         self.on_plan()
 
-    def _advance(self) -> None:
-        while self._waiting and len(self._active) < self.limit:
-            run_id = next(iter(self._waiting))
-            del self._waiting[run_id]
+    def advance(self) -> None:
+        """Start what may start now."""
+        while len(self._active) < self.limit:
+            run_id = self.waiting.take(self._may_start)
+            if run_id is None:
+                return
             record = self.store.get(RUNS, run_id)
             if record is not None:
                 self._start(record)
 
+    def _may_start(self, run_id: str, lane: Lane) -> bool:
+        most = self.options.max_concurrent_runs_per_compartment
+        if most is not None and self._active_in[lane.compartment_id] >= most:
+            return False
+        if lane.pool_id is None:
+            return True
+        record = self.store.get(RUNS, run_id)
+        return record is None or self.pools.may_start(lane.pool_id, record.body)
+
     def _start(self, record: Record) -> None:
-        active = self._active[record.id] = _Active(self.now())
+        body = record.body
+        if refusal := self._private_endpoint_conflict(body):
+            self._end(record, Outcome(False, refusal))
+            return
+        active = self._active[record.id] = _Active(
+            self.now(),
+            Lane(body.get("poolId"), body["compartmentId"]),
+            body["applicationId"],
+            body.get("privateEndpointId"),
+        )
+        self._active_in[active.lane.compartment_id] += 1
         record.internal["started"] = active.started
         self._set_state(record, State.IN_PROGRESS)
         self._plan_max_duration(record, active)
+        if active.lane.pool_id is not None:
+            self.pools.run_started(active.lane.pool_id, body)
         self.engine.start(self._job(record))
+        self.sessions.run_started(record)
+
+    def _private_endpoint_conflict(self, run: JSON) -> str | None:
+        """Of runs of different applications with private endpoints, only one can be in progress."""
+        if not run.get("privateEndpointId"):
+            return None
+        for run_id, active in self._active.items():
+            if active.private_endpoint_id is not None and active.application_id != run["applicationId"]:
+                return (
+                    "Only one application with a private endpoint can have runs at a time: the run "
+                    f"{run_id} of the application {active.application_id} is in progress."
+                )
+        return None
 
     @staticmethod
     def _job(record: Record) -> Job:
@@ -177,7 +335,7 @@ class Lifecycle:
                 current, f"The run was canceled: it exceeded its maximum duration of {minutes} minutes."
             )
 
-        self._plan(active.started + minutes * 60, expire)
+        self.plan(active.started + minutes * 60, expire)
 
     def _end(self, record: Record, outcome: Outcome) -> None:
         body = record.body
@@ -191,10 +349,15 @@ class Lifecycle:
         if was_asked_to_end is not None:
             state, details = was_asked_to_end, record.internal.get("cancel_details") or outcome.details
         else:
-            state = State.SUCCEEDED if outcome.succeeded else State.FAILED
+            state = State(outcome.state or (State.SUCCEEDED if outcome.succeeded else State.FAILED))
             details = outcome.details
-        self._active.pop(record.id, None)
+        active = self._active.pop(record.id, None)
         self._set_state(record, state, details)
+        if active is not None:
+            self._active_in[active.lane.compartment_id] -= 1
+            if active.lane.pool_id is not None:
+                self.pools.run_ended(active.lane.pool_id, body)
+        self.sessions.run_ended(record)
 
     def _set_state(self, record: Record, state: State, details: str | None = None) -> None:
         moment = self.now()

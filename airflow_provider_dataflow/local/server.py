@@ -12,23 +12,31 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import uvicorn
 
+from airflow_provider_dataflow.local import wire
 from airflow_provider_dataflow.local.asgi import application
-from airflow_provider_dataflow.local.engines.spark.engine import SparkEngine
+from airflow_provider_dataflow.local.clock import Clock, ManualClock, SystemClock
+from airflow_provider_dataflow.local.engines.scripted import ScriptedEngine
 from airflow_provider_dataflow.local.home import Home, ServerInfo
 from airflow_provider_dataflow.local.keys import KeyRing
 from airflow_provider_dataflow.local.lifecycle import Lifecycle
 from airflow_provider_dataflow.local.machine import Machine
-from airflow_provider_dataflow.local.options import Options
+from airflow_provider_dataflow.local.options import ClockName, EngineName, Options
 from airflow_provider_dataflow.local.service import Service
 from airflow_provider_dataflow.local.store import Store
+
+if TYPE_CHECKING:
+    from airflow_provider_dataflow.local.engines.spark.engine import SparkEngine
 
 log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 8170
+# Of the scripted engine, whose runs cost nothing, unless told otherwise.
+_UNLIMITED = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +44,11 @@ class Settings:
     """How to serve."""
 
     port: int = DEFAULT_PORT  # 0: any that is free
-    max_concurrent_runs: int | None = None  # None: what the machine can take
+    max_concurrent_runs: int | None = None  # None: what the machine can take; scripted ones: all
     warm: bool = True  # make the class-data archive, when idle
     options: Options = field(default_factory=Options)
+    engine: EngineName = EngineName.SPARK
+    clock: ClockName = ClockName.SYSTEM
     # End when stdin ends, that is, with the process that started this one.
     exit_with_stdin: bool = False
 
@@ -95,7 +105,31 @@ def _bind(port: int) -> socket.socket:
     return listener
 
 
-def serve(home: Home, settings: Settings, announce: Callable[[ServerInfo, SparkEngine], None]) -> None:
+def _engine(home: Home, settings: Settings) -> tuple[SparkEngine | ScriptedEngine, int]:
+    """The engine, and how many runs it takes at once."""
+    if settings.engine == EngineName.SCRIPTED:
+        return ScriptedEngine(home.runs), settings.max_concurrent_runs or _UNLIMITED
+    # Late: there may be no Spark, and it is not looked for without need.
+    from airflow_provider_dataflow.local.engines.spark.engine import SparkEngine
+
+    limit = settings.max_concurrent_runs or Machine.this().concurrent_runs
+    return SparkEngine(home.path, home.buckets, limit=limit, warm=settings.warm), limit
+
+
+def _clock(settings: Settings, store: Store) -> Clock:
+    """A manual clock goes on where that of an earlier server stood: time does not run backwards."""
+    if settings.clock == ClockName.SYSTEM:
+        return SystemClock()
+    clock = ManualClock()
+    clock.move_to(store.last_moment() or 0.0)
+    return clock
+
+
+def serve(
+    home: Home,
+    settings: Settings,
+    announce: Callable[[ServerInfo, SparkEngine | ScriptedEngine], None],
+) -> None:
     """Serve until SIGINT or SIGTERM.
 
     :param announce: called once the server listens
@@ -107,22 +141,26 @@ def serve(home: Home, settings: Settings, announce: Callable[[ServerInfo, SparkE
     with home.locked(), closing(_bind(settings.port)) as listener:
         keys = KeyRing()
         keys.register_identity(home.identity())
-        limit = settings.max_concurrent_runs or Machine.this().concurrent_runs
-        engine = SparkEngine(home.path, home.buckets, limit=limit, warm=settings.warm)
+        engine, limit = _engine(home, settings)
+        store = Store(home.state)
         service = Service(
             runs_folder=home.runs,
-            store=Store(home.state),
+            store=store,
             engine=engine,
             keys=keys,
             limit=limit,
             options=settings.options,
-            spark_version=engine.spark_version,
+            clock=_clock(settings, store),
+            spark_version=None if isinstance(engine, ScriptedEngine) else engine.spark_version,
         )
         ticker = Ticker(service.lifecycle)
         service.start()
         ticker.start()
         config = uvicorn.Config(
             application(service),
+            http=wire.protocol(),
+            ws="none",
+            timeout_keep_alive=wire.KEEP_ALIVE_SECONDS,
             log_config=None,
             access_log=False,
             lifespan="off",

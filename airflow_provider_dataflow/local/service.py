@@ -4,32 +4,47 @@ from __future__ import annotations
 
 import logging
 import secrets
+import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from airflow_provider_dataflow.local.admin import AdminApi
 from airflow_provider_dataflow.local.api.applications import ApplicationsApi
 from airflow_provider_dataflow.local.api.context import Context
+from airflow_provider_dataflow.local.api.pools import PoolsApi
+from airflow_provider_dataflow.local.api.private_endpoints import PrivateEndpointsApi
 from airflow_provider_dataflow.local.api.run_logs import RunLogsApi
 from airflow_provider_dataflow.local.api.runs import RunsApi
-from airflow_provider_dataflow.local.clock import Clock
+from airflow_provider_dataflow.local.api.sql_endpoints import SqlEndpointsApi
+from airflow_provider_dataflow.local.api.statements import StatementsApi
+from airflow_provider_dataflow.local.api.work_requests import WorkRequestsApi
+from airflow_provider_dataflow.local.clock import Clock, from_rfc3339
 from airflow_provider_dataflow.local.console import Console
 from airflow_provider_dataflow.local.engines.base import Engine
+from airflow_provider_dataflow.local.engines.scripted import ScriptedEngine
+from airflow_provider_dataflow.local.faults import Call, Faults, Kind
 from airflow_provider_dataflow.local.http import ApiError, Request, Response, Route, Router, split_path
 from airflow_provider_dataflow.local.journal import Journal
 from airflow_provider_dataflow.local.keys import KeyRing
 from airflow_provider_dataflow.local.lifecycle import Lifecycle
 from airflow_provider_dataflow.local.logs import LogFolder
 from airflow_provider_dataflow.local.options import Options
-from airflow_provider_dataflow.local.signatures import NoVerifier, SignatureVerifier
-from airflow_provider_dataflow.local.store import Store
+from airflow_provider_dataflow.local.signatures import NoVerifier, SignatureVerifier, is_too_far_off
+from airflow_provider_dataflow.local.store import KINDS, RUNS, Filter, Store
+from airflow_provider_dataflow.run import TERMINAL_STATES, LifecycleState
 
 log = logging.getLogger(__name__)
 
 API_VERSION = "20200129"
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _MAX_REQUEST_ID = 255
+# The status, in the journal, of a request whose connection was closed before anything was done.
+NO_ANSWER = 0
+# What a reset waits for the processes of runs to end.
+_RESET_SECONDS = 30.0
 
 
 class Service:
@@ -49,18 +64,46 @@ class Service:
     ) -> None:
         self.options = options or Options()
         self.journal = Journal()
-        self.lifecycle = Lifecycle(store, engine, limit=limit, clock=clock)
+        self.faults = Faults()
+        self.lifecycle = Lifecycle(store, engine, limit=limit, clock=clock, options=self.options)
         self._store = store
+        self._runs_folder = runs_folder
+        self._scripted = engine if isinstance(engine, ScriptedEngine) else None
+        if self._scripted is not None:
+            self._scripted.use_time(self.lifecycle.now, self.lifecycle.plan)
+            self.lifecycle.on_submit = self._scripted.admit
         self._verifier = SignatureVerifier(keys) if self.options.verify_signatures else NoVerifier()
         context = Context(
             store=store,
             lifecycle=self.lifecycle,
             options=self.options,
-            logs=lambda run_id: LogFolder(runs_folder / run_id / "logs"),
+            logs=self._logs,
             spark_version=spark_version,
         )
-        self._api = Router(_routes(ApplicationsApi(context), RunsApi(context), RunLogsApi(context)))
-        self._local = Router(_routes(AdminApi(context, self.journal), Console(context)))
+        self._api = Router(
+            _routes(
+                ApplicationsApi(context),
+                RunsApi(context),
+                RunLogsApi(context),
+                StatementsApi(context),
+                PoolsApi(context),
+                PrivateEndpointsApi(context),
+                WorkRequestsApi(context),
+                SqlEndpointsApi(),
+            )
+        )
+        self._local = Router(
+            _routes(
+                AdminApi(context, self.journal, self.faults, self._scripted, self.reset),
+                Console(context, self.journal),
+            )
+        )
+
+    def _logs(self, run_id: str) -> LogFolder:
+        record = self._store.get(RUNS, run_id) if self._scripted is not None else None
+        if self._scripted is not None and record is not None:
+            self._scripted.write_logs(record)
+        return LogFolder(self._runs_folder / run_id / "logs")
 
     def start(self) -> None:
         """Account for the past; runs may start from here on."""
@@ -70,6 +113,27 @@ class Service:
         self.lifecycle.close()
         with self.lifecycle.lock:
             self._store.close()
+
+    def reset(self) -> Iterator[bytes]:
+        """Forget everything, under the lock; what comes back waits, without the lock, for what still ends."""
+        folders = list(self._runs_folder.iterdir()) if self._runs_folder.is_dir() else []
+        if self._scripted is not None:
+            self._scripted.reset()
+        self.lifecycle.reset()
+        if self._scripted is not None:
+            self.lifecycle.forgotten.clear()  # nothing is left that could end
+        self.journal.clear()
+        self.faults.clear()
+
+        def finish() -> Iterator[bytes]:
+            deadline = time.monotonic() + _RESET_SECONDS
+            while self.lifecycle.forgotten and time.monotonic() < deadline:
+                time.sleep(0.02)
+            for folder in folders:
+                shutil.rmtree(folder, ignore_errors=True)
+            yield b"{}"
+
+        return finish()
 
     def handle(self, request: Request) -> Response:
         request.notes["requestId"] = _request_id(request.headers.get("opc-request-id"))
@@ -102,11 +166,58 @@ class Service:
             request.notes["resourceId"] = next(iter(values.values()), None)
             request.principal = self._verifier.verify(request)
             self.lifecycle.settle()
+            if self.faults:
+                return self._with_faults(route, values, request)
             return route.handler(request, **values)
         route, values = self._local.find(request.method, segments)
         _check_same_origin(request)
         self.lifecycle.settle()
         return route.handler(request, **values)
+
+    def _with_faults(self, route: Route, values: dict[str, str], request: Request) -> Response:
+        """Answer, unless a fault applies, which then has its way."""
+        resource_id = next(iter(values.values()), None)
+        call = Call(
+            operation=route.operation,
+            resource_id=resource_id,
+            user=request.principal.user if request.principal else None,
+            now=self.lifecycle.now(),
+            created=lambda: self._created(resource_id),
+            live_runs=self._live_runs,
+            too_far_off=lambda skew: is_too_far_off(request, time.time() + skew),
+        )
+        active = self.faults.pick(call)
+        if active is None:
+            response = route.handler(request, **values)
+            replayed = request.notes.get("replayed")
+            active = self.faults.pick(replace(call, replayed=True)) if replayed else None
+            if active is None:
+                return response
+            request.notes["fault"] = active.note()
+            raise active.fault.error()
+        request.notes["fault"] = active.note()
+        if active.fault.kind == Kind.DROP:
+            return Response(NO_ANSWER, delivery=active.fault.delivery())
+        if not active.fault.is_carried_out:
+            raise active.fault.error()
+        try:
+            response = route.handler(request, **values)
+        except ApiError as e:
+            request.notes["code"] = e.code
+            response = e.response()
+        response.delivery = active.fault.delivery()
+        return response
+
+    def _created(self, resource_id: str | None) -> float | None:
+        for kind in KINDS if resource_id is not None else ():
+            record = self._store.get(kind, str(resource_id))
+            if record is not None and record.body.get("timeCreated"):
+                return from_rfc3339(record.body["timeCreated"])
+        return None
+
+    def _live_runs(self) -> int:
+        live = [state for state in LifecycleState if state not in TERMINAL_STATES]
+        return sum(self._store.count(RUNS, [Filter("state", "=", state)]) for state in live)
 
     def _check_host(self, request: Request) -> None:
         """Keep out web pages that have their own name resolve to loopback.
@@ -138,7 +249,11 @@ class Service:
         )
 
 
-def _routes(*apis: AdminApi | ApplicationsApi | Console | RunLogsApi | RunsApi) -> Iterable[Route]:
+class _Api(Protocol):
+    def routes(self) -> Iterator[Route]: ...
+
+
+def _routes(*apis: _Api) -> Iterable[Route]:
     for api in apis:
         yield from api.routes()
 

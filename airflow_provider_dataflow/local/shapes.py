@@ -8,24 +8,57 @@ from collections.abc import Mapping
 from typing import Any
 
 DEFAULT_SHAPE = "VM.Standard2.1"
-_FLEX_DEFAULT_OCPUS = 1
+_FLEX_DEFAULT_OCPUS = 1.0
 _FIXED = re.compile(r"\.(\d+)\Z")
-# OCPU of the fixed shapes share memory in this ratio; so do flexible ones whose memory is not given.
-_GIB_PER_OCPU = 15
+# Shapes whose last number does not count OCPUs but GPUs: the OCPUs for each of them.
+_OCPUS_PER_GPU = {
+    "VM.GPU2": 12,
+    "BM.GPU2": 14,
+    "VM.GPU3": 6,
+    "BM.GPU3": 6.5,
+    "BM.GPU4": 8,
+    "VM.GPU.A10": 15,
+    "BM.GPU.A10": 16,
+}
+# GiB for each OCPU: of fixed shapes, and of flexible ones whose memory is not given. By series; 15 else.
+_GIB_PER_OCPU = {
+    "Standard1": 7,
+    "Standard2": 15,
+    "Standard.E2": 8,
+    "Standard.E3": 16,
+    "Standard.E4": 16,
+    "Standard.E5": 12,
+    "Standard.A1": 6,
+    "Standard.A2": 6,
+    "Standard3": 16,
+    "Optimized3": 14,
+    "GPU2": 6,
+    "GPU3": 15,
+    "GPU.A10": 16,
+}
+_OTHER_GIB_PER_OCPU = 15
+
+
+def _series(shape: str | None) -> str:
+    """``VM.Standard.E4.Flex`` and ``BM.Standard.E4.128`` are both of ``Standard.E4``."""
+    return (shape or "").partition(".")[2].rpartition(".")[0]
 
 
 def ocpus(shape: str | None, config: Mapping[str, Any] | None) -> float:
-    """By the configuration of a flexible shape, by the last number in the name of a fixed one."""
+    """By the configuration of a flexible shape, by the name of a fixed one."""
+    match = _FIXED.search(shape or "")
+    if match:
+        per_gpu = _OCPUS_PER_GPU.get((shape or "").rpartition(".")[0], 1)
+        return float(per_gpu * int(match[1]))
     if config and config.get("ocpus") is not None:
         return float(config["ocpus"])
-    match = _FIXED.search(shape or "")
-    return float(match[1]) if match else float(_FLEX_DEFAULT_OCPUS)
+    return _FLEX_DEFAULT_OCPUS
 
 
 def memory_gib(shape: str | None, config: Mapping[str, Any] | None) -> float:
-    if config and config.get("memoryInGBs") is not None:
+    if config and config.get("memoryInGBs") is not None and not _FIXED.search(shape or ""):
         return float(config["memoryInGBs"])
-    return ocpus(shape, config) * _GIB_PER_OCPU
+    return ocpus(shape, config) * _GIB_PER_OCPU.get(_series(shape), _OTHER_GIB_PER_OCPU)
 
 
 def total_ocpus(run: Mapping[str, Any]) -> int:
@@ -33,3 +66,13 @@ def total_ocpus(run: Mapping[str, Any]) -> int:
     driver = ocpus(run.get("driverShape"), run.get("driverShapeConfig"))
     executor = ocpus(run.get("executorShape"), run.get("executorShapeConfig"))
     return math.ceil(driver + executor * int(run.get("numExecutors") or 0))
+
+
+def describe(run: Mapping[str, Any]) -> str:
+    """What was asked for, for people."""
+
+    def one(role: str) -> str:
+        shape, config = run.get(f"{role}Shape"), run.get(f"{role}ShapeConfig")
+        return f"{shape} ({ocpus(shape, config):g} OCPU, {memory_gib(shape, config):g} GB)"
+
+    return f"driver {one('driver')}, executors {run.get('numExecutors') or 0} x {one('executor')}"

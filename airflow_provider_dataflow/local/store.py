@@ -81,7 +81,24 @@ APPLICATIONS = Kind(
     },
     [("compartment_id", "time_created")],
 )
-KINDS = (RUNS, APPLICATIONS)
+_NAMED = {
+    "compartment_id": "compartmentId",
+    "state": "lifecycleState",
+    "display_name": "displayName",
+    "owner": "ownerPrincipalId",
+    "time_created": "timeCreated",
+}
+POOLS = Kind("pools", _NAMED)
+PRIVATE_ENDPOINTS = Kind("private_endpoints", _NAMED)
+STATEMENTS = Kind(
+    "statements",
+    {"run_id": "runId", "state": "lifecycleState", "time_created": "timeCreated"},
+    [("run_id",), ("state",)],
+)
+WORK_REQUESTS = Kind(
+    "work_requests", {"compartment_id": "compartmentId", "status": "status", "time_created": "timeAccepted"}
+)
+KINDS = (RUNS, APPLICATIONS, POOLS, PRIVATE_ENDPOINTS, STATEMENTS, WORK_REQUESTS)
 
 _OTHER_TABLES = """
 CREATE TABLE IF NOT EXISTS run_states (
@@ -165,6 +182,15 @@ class Store:
         finally:
             self._depth -= 1
 
+    def clear(self) -> None:
+        """Forget everything."""
+        rows = self._db.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        ).fetchall()
+        with self.transaction():
+            for (table,) in rows:
+                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
+
     # Resources
 
     def insert(self, kind: Kind, record: Record) -> None:
@@ -183,6 +209,13 @@ class Store:
         self._db.execute(
             f"UPDATE {kind.table} SET {', '.join(f'{n} = ?' for n in names)} WHERE id = ?",  # noqa: S608
             [*self._values(kind, record), record.id],
+        )
+
+    def update_internal(self, kind: Kind, record: Record) -> None:
+        """Store what only the service knows; nothing that a client sees changes, its etag included."""
+        self._db.execute(
+            f"UPDATE {kind.table} SET internal = ? WHERE id = ?",  # noqa: S608
+            [json.dumps(record.internal), record.id],
         )
 
     @staticmethod
@@ -256,6 +289,7 @@ class Store:
     def _parse_page(page: str) -> tuple[Any, int]:
         try:
             key, seq = json.loads(base64.b64decode(page, altchars=b"-_", validate=True))
+            str(key).encode()  # an escape may say what SQLite cannot take
         except (binascii.Error, ValueError, TypeError, RecursionError):
             raise invalid("The page token is invalid.") from None
         if not isinstance(key, (str, int, float)) or type(seq) is not int or not -(2**63) <= seq < 2**63:
@@ -284,6 +318,11 @@ class Store:
             "SELECT state, moment, details FROM run_states WHERE run_id = ? ORDER BY rowid", [run_id]
         )
         return list(rows)
+
+    def last_moment(self) -> float | None:
+        """When a run last changed its state."""
+        moment = self._db.execute("SELECT max(moment) FROM run_states").fetchone()[0]
+        return None if moment is None else float(moment)
 
     # Retry tokens
 

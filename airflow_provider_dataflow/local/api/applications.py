@@ -9,6 +9,7 @@ from airflow_provider_dataflow.local.api.context import (
     Listing,
     caller,
     check_etag,
+    check_related,
     create_once,
     load,
     page_headers,
@@ -19,13 +20,15 @@ from airflow_provider_dataflow.local.api.fields import (
     CREATE_APPLICATION,
     UPDATE_APPLICATION,
     check_main,
+    check_properties,
     check_spark_version,
 )
 from airflow_provider_dataflow.local.clock import rfc3339
-from airflow_provider_dataflow.local.execute import Submission, parse_execute
+from airflow_provider_dataflow.local.execute import Submission, fill_in, parse_execute
 from airflow_provider_dataflow.local.http import JSON, ApiError, Request, Response, Route, missing, not_found
 from airflow_provider_dataflow.local.lifecycle import has_ended
 from airflow_provider_dataflow.local.ocids import ocid
+from airflow_provider_dataflow.local.sessions import SESSION
 from airflow_provider_dataflow.local.store import APPLICATIONS, RUNS, Filter, Record
 
 FIELDS = (
@@ -71,13 +74,27 @@ def new_application(context: Context, request: Request, details: JSON) -> Record
         timeCreated=moment,
         timeUpdated=moment,
     )
-    check_spark_version(body["sparkVersion"], context.spark_version)
-    if not body["fileUri"]:
-        raise missing("fileUri is required, or execute.")
-    check_main(body["language"], body["fileUri"], body["className"])
+    _check(context, body)
     record = Record(body, {"submission": submission})
     context.store.insert(APPLICATIONS, record)
     return record
+
+
+def _check(context: Context, body: JSON) -> None:
+    """What an application must be like, all in all.
+
+    :raises ApiError: 400
+    """
+    check_spark_version(body["sparkVersion"], context.spark_version)
+    check_properties(body["configuration"] or {}, context.options.forbidden_properties)
+    # A session needs no program: it is sent statements.
+    if body["fileUri"]:
+        check_main(body["language"], body["fileUri"], body["className"])
+    elif body["type"] != SESSION:
+        raise missing("fileUri is required, or execute.")
+    if context.options.complete_application_parameters:
+        fill_in(body["arguments"] or [], body["parameters"] or [])
+    check_related(context, body)
 
 
 def apply_execute(body: JSON) -> JSON:
@@ -145,8 +162,7 @@ class ApplicationsApi:
         check_etag(request, record)
         body = {**record.body, **details}
         submission = apply_execute(body) if "execute" in details else record.internal.get("submission", {})
-        check_spark_version(body["sparkVersion"], self.context.spark_version)
-        check_main(body["language"], body["fileUri"], body["className"])
+        _check(self.context, body)
         body["timeUpdated"] = rfc3339(self.context.lifecycle.now())
         record.body, record.internal["submission"] = body, submission
         self.context.store.update(APPLICATIONS, record)
@@ -175,6 +191,7 @@ class ApplicationsApi:
         record = load_active(self.context, application_id)
         check_etag(request, record)
         record.body["compartmentId"] = details["compartmentId"]
+        record.body["timeUpdated"] = rfc3339(self.context.lifecycle.now())
         self.context.store.update(APPLICATIONS, record)
         return Response(204)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from airflow_provider_dataflow.local.clock import from_rfc3339, rfc3339
 from airflow_provider_dataflow.local.http import (
@@ -20,8 +20,17 @@ from airflow_provider_dataflow.local.http import (
 )
 from airflow_provider_dataflow.local.lifecycle import Lifecycle
 from airflow_provider_dataflow.local.logs import LogFolder
-from airflow_provider_dataflow.local.options import Options
-from airflow_provider_dataflow.local.store import Filter, Kind, Record, RetryToken, Store
+from airflow_provider_dataflow.local.options import Options, Replay
+from airflow_provider_dataflow.local.pools import nodes
+from airflow_provider_dataflow.local.store import (
+    POOLS,
+    PRIVATE_ENDPOINTS,
+    Filter,
+    Kind,
+    Record,
+    RetryToken,
+    Store,
+)
 
 MAX_RETRY_TOKEN = 64
 _PAGING = frozenset({"limit", "page", "sortBy", "sortOrder"})
@@ -52,6 +61,33 @@ def load(context: Context, kind: Kind, id_: str) -> Record:
     return record
 
 
+def load_related(context: Context, kind: Kind, id_: str) -> Record:
+    """Something that the request only refers to.
+
+    :raises ApiError: 400, if it is not there, or deleted
+    """
+    record = context.store.get(kind, id_)
+    if record is None or record.body["lifecycleState"] == "DELETED":
+        message = f"Authorization failed or the related resource {id_} was not found."
+        raise ApiError(400, "RelatedResourceNotAuthorizedOrNotFound", message)
+    return record
+
+
+def check_related(context: Context, body: JSON) -> None:
+    """What an application or a run refers to: its pool, which has to have its shapes, and its endpoint.
+
+    :raises ApiError: 400
+    """
+    if body.get("poolId"):
+        pool = load_related(context, POOLS, body["poolId"])
+        shapes = {configuration.get("shape") for configuration in pool.body["configurations"]}
+        for shape in nodes(body):
+            if shape not in shapes:
+                raise invalid(f"The pool {pool.body['displayName']} has no nodes of the shape {shape}.")
+    if body.get("privateEndpointId"):
+        load_related(context, PRIVATE_ENDPOINTS, body["privateEndpointId"])
+
+
 def check_etag(request: Request, record: Record) -> None:
     """:raises ApiError: 412, if the caller has seen another state of the resource"""
     wanted = request.headers.get("if-match")
@@ -78,14 +114,17 @@ def create_once(
         raise invalid(f"opc-retry-token must have 1 to {MAX_RETRY_TOKEN} characters.")
     principal = caller(request)
     scope = f"{request.method} {kind.table} {principal.tenancy}/{principal.user}"
-    canonical = json.dumps(request.json(), sort_keys=True, separators=(",", ":"))
+    if "/actions/" in request.path:
+        scope += request.path
+    body = request.json() if request.body else {}
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(canonical.encode()).hexdigest()
     now = context.lifecycle.now()
     kept = context.store.retry_token(scope, token)
     if kept is not None and now - kept.moment < context.options.retry_token_seconds:
         record = context.store.get(kind, kept.resource_id)
-        if kept.digest != digest or record is None:
-            message = "The retry token was used with another request, or what that created is gone."
+        if kept.digest != digest or record is None or context.options.replay == Replay.CONFLICT:
+            message = "The retry token was used before, and is no longer valid."
             raise ApiError(409, "InvalidatedRetryToken", message)
         request.notes["replayed"] = True
         return record
@@ -93,6 +132,37 @@ def create_once(
         record = create()
         context.store.keep_retry_token(scope, token, RetryToken(digest, record.id, now))
     return record
+
+
+def replayed_action(
+    context: Context,
+    kind: Kind,
+    request: Request,
+    resource_id: str,
+    act: Callable[[Request, str], tuple[Record, str]],
+) -> Response:
+    """An action that answers with a work request: once, however often it is sent with one retry token."""
+    works: list[str] = []
+
+    def once() -> Record:
+        record, work_request = act(request, resource_id)
+        works.append(work_request)
+        record.internal["lastWorkRequest"] = work_request
+        context.store.update_internal(kind, record)
+        return record
+
+    record = create_once(context, kind, request, once)
+    return accepted(record, works[0] if works else record.internal["lastWorkRequest"])
+
+
+def page_of(context: Context, query: Mapping[str, str], items: list[JSON]) -> tuple[list[JSON], str | None]:
+    """A page of what is no table; the token is the number of its first item."""
+    limit = paging_limit(context, query)
+    start = query.get("page", "0")
+    if not (start.isascii() and start.isdigit() and len(start) < 9):
+        raise invalid("The page token is invalid.")
+    end = int(start) + limit
+    return items[int(start) : end], str(end) if end < len(items) else None
 
 
 def paging_limit(context: Context, query: Mapping[str, str]) -> int:
@@ -115,22 +185,32 @@ class Listing:
     sorts: Mapping[str, str]
     # "Only one parameter other than compartmentId may also be included in a query."
     one_filter: bool = True
+    in_compartment: bool = True
+    # Parameter of the query -> its values, where these are known.
+    values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # Holds for whatever is listed.
     always: tuple[Filter, ...] = ()
 
-    def page(self, context: Context, query: Mapping[str, str]) -> tuple[list[Record], str | None]:
+    def page(
+        self, context: Context, query: Mapping[str, str], *also: Filter
+    ) -> tuple[list[Record], str | None]:
         """:raises ApiError: 400"""
-        unknown = sorted(set(query) - set(self.filters) - _PAGING - {"compartmentId"})
+        known = set(self.filters) | _PAGING | ({"compartmentId"} if self.in_compartment else set())
+        unknown = sorted(set(query) - known)
         if unknown:
             raise invalid(f"Unknown query parameter {unknown[0]}.")
-        if not query.get("compartmentId"):
+        if self.in_compartment and not query.get("compartmentId"):
             raise missing("compartmentId is required.")
         given = [name for name in self.filters if name in query]
         if self.one_filter and len(given) > 1:
             raise invalid(f"Only one filter beside compartmentId is allowed, not {' and '.join(given)}.")
-        filters = [Filter("compartment_id", "=", query["compartmentId"]), *self.always]
+        filters = [*also, *self.always]
+        if self.in_compartment:
+            filters.append(Filter("compartment_id", "=", query["compartmentId"]))
         for name in given:
             column, operator = self.filters[name]
+            if name in self.values and query[name] not in self.values[name]:
+                raise invalid(f"{name} must be one of {', '.join(self.values[name])}.")
             filters.append(Filter(column, operator, self._value(name, query[name])))
         sort_by = query.get("sortBy", "timeCreated")
         if sort_by not in self.sorts:
@@ -151,6 +231,12 @@ class Listing:
             return rfc3339(from_rfc3339(value.replace(" ", "+") if "T" in value else value))
         except (ValueError, OverflowError):
             raise invalid(f"{name} is not a valid time.") from None
+
+
+def accepted(record: Record, work_request: str, body: JSON | None = None) -> Response:
+    """The answer to what takes its time."""
+    headers = {"etag": record.etag, "opc-work-request-id": work_request}
+    return Response(202, headers) if body is None else Response.of_json(body, 202, headers)
 
 
 def page_headers(next_page: str | None) -> dict[str, str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider_dataflow.local.api.context import Context, load, page_headers, paging_limit
+from airflow_provider_dataflow.local.api.context import Context, load, page_headers, page_of
 from airflow_provider_dataflow.local.clock import rfc3339
-from airflow_provider_dataflow.local.http import Request, Response, Route, invalid, not_found
+from airflow_provider_dataflow.local.http import Request, Response, Route, not_found
 from airflow_provider_dataflow.local.store import RUNS
 
 
@@ -21,12 +21,6 @@ class RunLogsApi:
     def list_page(self, request: Request, run_id: str) -> Response:
         query = request.query()
         load(self.context, RUNS, run_id)
-        limit = paging_limit(self.context, query)
-        start = query.get("page", "0")
-        if not (start.isascii() and start.isdigit() and len(start) < 9):
-            raise invalid("The page token is invalid.")
-        first, end = int(start), int(start) + limit
-        files = self.context.logs(run_id).list()
         bodies = [
             {
                 "name": f.name,
@@ -36,9 +30,10 @@ class RunLogsApi:
                 "timeCreated": rfc3339(f.modified),
                 "type": f.type,
             }
-            for f in files[first:end]
+            for f in self.context.logs(run_id).list()
         ]
-        return Response.of_json(bodies, headers=page_headers(str(end) if end < len(files) else None))
+        page, next_page = page_of(self.context, query, bodies)
+        return Response.of_json(page, headers=page_headers(next_page))
 
     def get(self, request: Request, run_id: str, name: str) -> Response:
         load(self.context, RUNS, run_id)

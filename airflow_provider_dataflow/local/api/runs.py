@@ -10,8 +10,10 @@ from airflow_provider_dataflow.local.api.context import (
     Listing,
     caller,
     check_etag,
+    check_related,
     create_once,
     load,
+    load_related,
     page_headers,
     resource,
 )
@@ -20,6 +22,7 @@ from airflow_provider_dataflow.local.api.fields import (
     CREATE_RUN,
     LATEST_SPARK_VERSION,
     UPDATE_RUN,
+    check_properties,
 )
 from airflow_provider_dataflow.local.clock import rfc3339
 from airflow_provider_dataflow.local.execute import fill_in, parse_execute
@@ -27,8 +30,10 @@ from airflow_provider_dataflow.local.http import JSON, ApiError, Request, Respon
 from airflow_provider_dataflow.local.lifecycle import has_ended
 from airflow_provider_dataflow.local.ocids import ocid
 from airflow_provider_dataflow.local.options import EndedRunDelete
+from airflow_provider_dataflow.local.private_endpoints import RUN_FIELDS, EndpointState
+from airflow_provider_dataflow.local.sessions import DEFAULT_IDLE_MINUTES, SESSION
 from airflow_provider_dataflow.local.shapes import DEFAULT_SHAPE, total_ocpus
-from airflow_provider_dataflow.local.store import RUNS, Record
+from airflow_provider_dataflow.local.store import PRIVATE_ENDPOINTS, RUNS, Filter, Record
 from airflow_provider_dataflow.run import LifecycleState as State
 
 FIELDS = (
@@ -93,6 +98,8 @@ class RunsApi:
 
     def create(self, request: Request) -> Response:
         details = CREATE_RUN.read(request)
+        if parent := request.headers.get("opc-parent-rpt-url"):
+            request.notes["parentRptUrl"] = parent
         record = create_once(self.context, RUNS, request, lambda: self._create(request, details))
         request.notes["resourceId"] = record.id
         return resource(record, self._body(record))
@@ -109,8 +116,33 @@ class RunsApi:
             else:
                 application = load_active(self.context, details["applicationId"])
             record = self._new_run(request, details, application)
+            self._check_limits(record.body)
             self.context.lifecycle.submit(record)
         return record
+
+    def _check_limits(self, run: JSON) -> None:
+        """:raises ApiError: 400, too many runs; 409, a streaming application runs already"""
+        most = self.context.options.max_live_runs_per_compartment
+        if most is not None and self.context.lifecycle.live_runs(run["compartmentId"]) >= most:
+            message = f"The limit of {most} runs that have not ended is reached in this compartment."
+            raise ApiError(400, "LimitExceeded", message)
+        if run["type"] == "STREAMING" and self.context.options.one_run_per_streaming_application:
+            runs = self.context.store.select(RUNS, [Filter("application_id", "=", run["applicationId"])])
+            if any(not has_ended(other) for other in runs):
+                raise ApiError(409, "Conflict", "The streaming application has a run that has not ended.")
+
+    def _endpoint_fields(self, private_endpoint_id: str | None) -> JSON:
+        """What a run shows of the private endpoint of its application.
+
+        :raises ApiError: 409, it cannot be used yet, or any more
+        """
+        if private_endpoint_id is None:
+            return {}
+        endpoint = load_related(self.context, PRIVATE_ENDPOINTS, private_endpoint_id).body
+        if endpoint["lifecycleState"] != EndpointState.ACTIVE:
+            message = f"The private endpoint of the application is {endpoint['lifecycleState']}."
+            raise ApiError(409, "IncorrectState", message)
+        return {name: endpoint[field] for name, field in RUN_FIELDS.items()}
 
     def _new_run(self, request: Request, details: JSON, application: Record) -> Record:
         principal = caller(request)
@@ -130,6 +162,11 @@ class RunsApi:
             ownerUserName="local-user",
             totalOCpu=total_ocpus(body),
         )
+        body.update(self._endpoint_fields(body["privateEndpointId"]))
+        if body["type"] == SESSION and body["idleTimeoutInMinutes"] is None:
+            body["idleTimeoutInMinutes"] = DEFAULT_IDLE_MINUTES
+        check_properties(body["configuration"], self.context.options.forbidden_properties)
+        check_related(self.context, body)
         fill_in(body["arguments"] or [], body["parameters"])  # 400 now rather than a failed run later
         return Record(body, {"submission": application.internal.get("submission", {})})
 
@@ -161,6 +198,8 @@ class RunsApi:
         self.context.store.update(RUNS, record)
         if "maxDurationInMinutes" in details:
             self.context.lifecycle.max_duration_changed(record)
+        if "idleTimeoutInMinutes" in details:
+            self.context.lifecycle.sessions.idle_timeout_changed(record)
         return resource(record, self._body(record))
 
     def delete(self, request: Request, run_id: str) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from airflow_provider_dataflow.local.http import JSON
 
@@ -30,6 +30,8 @@ class Outcome:
     bytes_written: int | None = None
     # When, in seconds since the epoch, if that was not just now.
     ended: float | None = None
+    # The state, where it is neither SUCCEEDED nor FAILED.
+    state: str | None = None
 
 
 Finished = Callable[[str, Outcome], None]
@@ -58,3 +60,40 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """End everything that runs, without calling ``finished``; return when no process is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatementOutcome:
+    """What came of a statement of a SESSION."""
+
+    succeeded: bool
+    # TEXT_PLAIN, TEXT_HTML or IMAGE_PNG (in base64).
+    type: str = "TEXT_PLAIN"
+    value: str | None = None
+    error_name: str | None = None
+    error_value: str | None = None
+    traceback: tuple[str, ...] = ()
+
+
+StatementFinished = Callable[[str, int, StatementOutcome], None]
+
+
+@runtime_checkable
+class StatementEngine(Protocol):
+    """What an engine also has that can run statements of SESSION runs.
+
+    A SESSION that was started goes on until it is cancelled, unless it fails. All methods return at once.
+    """
+
+    def bind_statements(self, finished: StatementFinished) -> None:
+        """Called once, first: what to call, from any thread, with the run, the statement's number and its
+        outcome. Not needed for statements of a run that has ended."""
+
+    def takes_statements(self, run: JSON) -> bool:
+        """Whether this run, a SESSION, is of a kind that statements can be run in."""
+
+    def run_statement(self, run_id: str, number: int, code: str) -> None:
+        """Called for one after the other: never while another one of the run has not finished."""
+
+    def cancel_statement(self, run_id: str, number: int) -> None:
+        """End a statement that was started; it is finished as always, with whatever outcome."""

@@ -68,3 +68,29 @@ def test_an_object_never_lies_outside_of_its_bucket(buckets, tmp_path):
     ):
         assert buckets.local_path(f"oci://b@ns/{key}") is None
     assert buckets.local_path(f"oci://b@ns/{tmp_path}/x y.txt") is None
+    (bucket / "loop").symlink_to("loop")
+    for key in ("loop", "x" * 5000, "a/../../other/x y.txt", "..%2fother/x y.txt", "//etc/passwd"):
+        assert buckets.local_path(f"oci://b@ns/{key}") is None
+
+
+def test_the_uri_that_spark_takes(buckets):
+    folder = buckets.create("ns", "b") / "dir ü"
+    folder.mkdir()
+    for name in ("a b.py", "c#d.py", "100%41.py"):
+        (folder / name).touch()
+    assert buckets.spark_uri("oci://b@ns/dir ü/a b.py") == "oci://b@ns/dir%20%C3%BC/a%20b.py"
+    assert buckets.spark_uri("oci://b@ns/dir%20%C3%BC/a%20b.py") == "oci://b@ns/dir%20%C3%BC/a%20b.py"
+    assert buckets.spark_uri("oci://b@ns/dir ü/100%41.py") == "oci://b@ns/dir%20%C3%BC/100%2541.py"
+    assert buckets.spark_uri("oci://b@ns/dir ü/a b.py#name") == "oci://b@ns/dir%20%C3%BC/a%20b.py#name"
+    for uri in ("oci://b@ns/*.jar", "oci://b@ns/none here", "file:///x y", "oci://../x"):
+        assert buckets.spark_uri(uri) == uri
+
+
+def test_folders_to_write_to(buckets, tmp_path):
+    bucket = buckets.create("ns", "b")
+    assert buckets.folder("oci://b@ns/") == bucket
+    assert buckets.folder("oci://b@ns/logs/new/") == bucket / "logs" / "new"
+    (bucket / "link").symlink_to(tmp_path)
+    for key in ("..", "link", "link/x", "a/../../c", "a\0b"):
+        with pytest.raises(ValueError, match="not within its bucket"):
+            buckets.folder(f"oci://b@ns/{key}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
@@ -15,6 +16,8 @@ import pytest
 
 from airflow_provider_dataflow.local import LocalDataFlow
 from airflow_provider_dataflow.local.cli import main
+from airflow_provider_dataflow.local.commands import seconds
+from airflow_provider_dataflow.local.terminal import paint, printable
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +122,124 @@ def test_it_ends_with_its_parent(tmp_path):
     else:
         pytest.fail("the server outlived its parent")
     assert not (tmp_path / "home" / "server.json").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [[], ["serve"], ["fault", "add"], ["rule", "add"], ["clock", "advance"], ["cancel"], ["connection"]],
+)
+def test_help(command, capsys):
+    with pytest.raises(SystemExit) as done:
+        main([*command, "--help"])
+    assert done.value.code == 0
+    assert "usage: dataflow-local" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("90", 90), ("1.5s", 1.5), ("15m", 900), ("1h30m", 5400), ("2d", 172800), ("1d2h3m4s", 93784)],
+)
+def test_durations(text, expected):
+    assert seconds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1y", "h", "1m2h"])
+def test_what_is_no_duration(text):
+    with pytest.raises(ValueError, match=r".*"):
+        seconds(text)
+
+
+def test_no_colours_unless_on_a_terminal(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert paint("x", "red", Terminal()) == "\x1b[31mx\x1b[0m"
+    assert paint("x", "red", io.StringIO()) == "x"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert paint("x", "red", Terminal()) == "x"
+    assert printable("a\x1b[31m\nb") == "a [31m b"
+
+
+def test_status_as_json(server, capsys):
+    assert (
+        json.loads(run(capsys, "status", "--json", "--home", str(server.home)))["endpoint"] == server.endpoint
+    )
+
+
+def test_what_to_paste_for_the_oci_cli_works_with_the_sdk(server, capsys):
+    line = run(capsys, "connection", "--for", "oci", "--home", str(server.home))
+    words = shlex.split(line)
+    config = words[words.index("--config-file") + 1]
+    assert stat.S_IMODE(os.stat(config).st_mode) == 0o600
+    assert server.compartment_id in words
+    code = run(capsys, "connection", "--for", "sdk", "--home", str(server.home)) + "print(len(runs))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"
+
+
+def test_errors_are_one_line(server, capsys):
+    home = ("--home", str(server.home))
+    for command in (
+        ["cancel", "ocid1.none", *home],
+        ["fault", "add", "nonsense", *home],
+        ["fault", "add", "status", *home],
+        ["rule", "add", "--outcome", "x", *home],
+        ["clock", "advance", "soon", *home],
+        ["clock", "advance", "10", *home],
+    ):
+        assert main(command) == 1, command
+        error = capsys.readouterr().err
+        assert error.startswith("dataflow-local: ")
+        assert error.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def scripted(tmp_path_factory):
+    with LocalDataFlow(tmp_path_factory.mktemp("cli") / "s", engine="scripted", clock="manual") as local:
+        yield local
+
+
+def submit(local: LocalDataFlow, name: str) -> str:
+    import oci
+
+    client = oci.data_flow.DataFlowClient(local.sdk_config, service_endpoint=local.endpoint)
+    local.create_bucket("b")
+    details = oci.data_flow.models.CreateRunDetails(
+        compartment_id=local.compartment_id, execute="oci://b@local/app.py", display_name=name
+    )
+    return client.create_run(details).data.id
+
+
+def test_rules_the_clock_and_cancel(scripted, capsys):
+    home = ("--home", str(scripted.home))
+    run(capsys, "rule", "add", "--name", "long*", "--duration", "1h", "--stdout", "rows: 3", *home)
+    run(capsys, "rule", "add", "--name", "bad*", "--outcome", "FAILED", "--details", "no such month", *home)
+    assert run(capsys, "rule", "list", *home).splitlines()[0].startswith("  1  ")
+    bad, long, other = (submit(scripted, name) for name in ("bad", "long 1", "long 2"))
+    run(capsys, "clock", "advance", "10m", *home)
+    assert "no such month" in run(capsys, "runs", "--state", "FAILED", *home)
+    assert "CANCEL" in run(capsys, "cancel", other, *home)
+    run(capsys, "clock", "advance", "50m", *home)
+    assert run(capsys, "logs", long, *home).strip() == "rows: 3"
+    states = {r["id"]: r["lifecycleState"] for r in json.loads(run(capsys, "runs", "--json", *home))}
+    assert states == {bad: "FAILED", long: "SUCCEEDED", other: "CANCELED"}
+    assert main(["cancel", long, *home]) == 1
+    assert "has ended already" in capsys.readouterr().err
+    run(capsys, "rule", "clear", *home)
+    assert run(capsys, "rule", "list", *home) == ""
+    run(capsys, "reset", *home)
+    assert run(capsys, "runs", *home) == ""
+
+
+def test_faults(scripted, capsys):
+    home = ("--home", str(scripted.home))
+    out = run(
+        capsys, "fault", "add", "status", "--status", "503", "--operation", "GetRun", "--count", "2", *home
+    )
+    assert out.startswith("fault ")
+    assert "status=503" in run(capsys, "fault", "list", *home)
+    run(capsys, "fault", "clear", *home)
+    assert run(capsys, "fault", "list", *home) == ""

@@ -23,6 +23,14 @@ def test_all_options():
     assert parsed.arguments == ["--class", "x", "two words", "", "${month}"]
 
 
+def test_options_that_are_properties():
+    parsed = parse_execute("--packages g:a:1,g:b:2 --driver-java-options '-Da=1 -Db=2' oci://b@n/a.py")
+    assert parsed.configuration == {
+        "spark.jars.packages": "g:a:1,g:b:2",
+        "spark.driver.extraJavaOptions": "-Da=1 -Db=2",
+    }
+
+
 @pytest.mark.parametrize(("main", "language"), [("oci://b@n/a.py", "PYTHON"), ("oci://b@n/a.SQL", "SQL")])
 def test_language(main, language):
     assert parse_execute(main).language == language
@@ -37,6 +45,8 @@ def test_language(main, language):
         ("--master local oci://b@n/a.py", "--master is not supported"),
         ("oci://b@n/a.py 'open", "cannot be parsed"),
         ("oci://b@n/a.jar", "needs --class"),
+        ("--files /etc/passwd oci://b@n/a.py", "--files: '/etc/passwd' is not of the form"),
+        ("--jars oci://b@n/a.jar,local:///b.jar oci://b@n/a.py", "--jars: 'local:///b.jar' is not of"),
     ],
 )
 def test_bad(text, message):

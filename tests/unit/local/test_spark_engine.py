@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -15,10 +17,16 @@ from airflow_provider_dataflow.local.engines.spark.class_data import ClassDataAr
 from airflow_provider_dataflow.local.engines.spark.command import environment, heap_mib
 from airflow_provider_dataflow.local.engines.spark.details import error_line, failure_details
 from airflow_provider_dataflow.local.engines.spark.installation import Java, NotInstalled, Spark, find_java
-from airflow_provider_dataflow.local.engines.spark.metrics import bytes_moved
-from airflow_provider_dataflow.local.engines.spark.properties import format_properties, run_properties
+from airflow_provider_dataflow.local.engines.spark.metrics import EventLogs, bytes_moved
+from airflow_provider_dataflow.local.engines.spark.properties import (
+    dependencies,
+    format_properties,
+    run_properties,
+)
 from airflow_provider_dataflow.local.engines.spark.workspace import Workspace
 from airflow_provider_dataflow.local.logs import LogFolder
+from airflow_provider_dataflow.local.machine import Machine
+from airflow_provider_dataflow.local.shapes import describe, memory_gib, ocpus, total_ocpus
 
 PYTHON_ERROR = """\
 WARNING:root:careful
@@ -68,7 +76,11 @@ def test_error_line(text, expected):
 
 def test_failure_details():
     assert failure_details(3, "", "") == "The application failed with exit code 3."
-    assert failure_details(-9, "", "") == "The application was killed by signal 9."
+    killed = "The application was killed by signal 9 (out of memory?)"
+    assert failure_details(-9, "", "") == failure_details(128 + 9, "", "") == killed + "."
+    assert failure_details(-15, "", "") == "The application was killed by signal 15."
+    # No signal by which a process ends: an exit code of its own.
+    assert failure_details(200, "", "") == "The application failed with exit code 200."
     assert failure_details(None, "", "Error: x") == "The application was ended from outside: Error: x"
     assert len(failure_details(1, "Error: " + "x" * 5000, "")) == 1000
 
@@ -88,6 +100,25 @@ def test_bytes_moved(tmp_path):
     (tmp_path / "local-2.inprogress").write_text(task(4, 0) + "\n" + task(100, 100)[:-5])
     assert bytes_moved(tmp_path) == (7, 10)
     assert bytes_moved(tmp_path / "none") == (0, 0)
+
+
+def test_bytes_moved_so_far(tmp_path):
+    """While the run goes on, only what is complete counts, and each line once."""
+
+    def task(written: int) -> bytes:
+        metrics = {"Output Metrics": {"Bytes Written": written}}
+        return json.dumps({"Event": "SparkListenerTaskEnd", "Task Metrics": metrics}).encode() + b"\n"
+
+    logs = EventLogs(tmp_path / "events")
+    assert logs.bytes_moved() == (0, 0)
+    (tmp_path / "events").mkdir()
+    path = tmp_path / "events" / "local-1.inprogress"
+    path.write_bytes(task(1) + task(10)[:-3])
+    assert logs.bytes_moved() == (0, 1)
+    path.write_bytes(task(1) + task(10))
+    assert logs.bytes_moved() == logs.bytes_moved() == (0, 11)
+    path.rename(tmp_path / "events" / "local-1")
+    assert logs.bytes_moved() == (0, 11)
 
 
 def test_properties_as_java_reads_them():
@@ -122,6 +153,7 @@ def test_run_properties(tmp_path):
     assert properties["spark.jars"] == "oci://data@ns/a.jar,oci://data@ns/b.jar,/c.jar"
     assert properties["spark.submit.pyFiles"] == "oci://data@ns/p.zip"
     assert properties["spark.sql.warehouse.dir"] == "oci://data@ns/wh"
+    assert dependencies(run, {})["jars"] == ["oci://data@ns/a.jar"]
     assert properties["spark.master"] == "local[2,4]"
     assert "other" not in properties
     mount = properties["spark.hadoop.fs.viewfs.mounttable.data@ns.linkFallback"]
@@ -206,11 +238,96 @@ def test_a_dependency_archive(tmp_path):
     assert any((Path(p) / "m.py").exists() for p in python_path)
     assert [Path(j).name for j in jars] == ["x.jar"]
     assert not list(tmp_path.glob("outside"))
+    # Another one does not mix with it.
+    second = tmp_path / "second.tar.gz"
+    (tmp_path / "y.jar").touch()
+    with tarfile.open(second, "w:gz") as t:
+        t.add(tmp_path / "y.jar", "java/sub/y.jar")
+    assert [Path(j).name for j in workspace.unpack_archive(second)[1]] == ["y.jar"]
+    with tarfile.open(second, "w") as t:
+        link = tarfile.TarInfo("java/link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc"
+        t.addfile(link)
+    with pytest.raises(ValueError, match="cannot be unpacked"):
+        workspace.unpack_archive(second)
     archive.write_text("no archive")
     with pytest.raises(ValueError, match="cannot be unpacked"):
         workspace.unpack_archive(archive)
     workspace.finish()
     assert not (tmp_path / "run" / "archive").exists()
+
+
+def test_what_is_put_into_the_working_directory(tmp_path):
+    workspace = Workspace(tmp_path / "run")
+    workspace.create("T", "python")
+    (tmp_path / "file").write_text("x")
+    for name in ("plain", "../../up", "/", ".."):
+        workspace.place_file(tmp_path / "file", name)
+    assert sorted(os.listdir(workspace.work)) == ["plain", "unnamed", "up"]
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as z:
+        z.writestr("dir/in.txt", "")
+    workspace.place_archive(tmp_path / "a.zip", "deps")
+    assert (workspace.work / "deps/dir/in.txt").exists()
+
+
+def test_logs_are_copied_once(tmp_path):
+    workspace = Workspace(tmp_path / "run")
+    workspace.create("T", "python")
+    workspace.set_logs_target(tmp_path / "bucket" / "logs" / "run")
+    # Another server may be the one that sees the end.
+    workspace = Workspace(tmp_path / "run")
+    workspace.finish()
+    workspace.copy_logs()
+    copied = sorted(os.listdir(tmp_path / "bucket/logs/run"))
+    assert copied == sorted(f.name for f in workspace.logs.list())
+    shutil.rmtree(tmp_path / "bucket")
+    workspace.copy_logs()
+    assert not (tmp_path / "bucket").exists()
+
+
+def test_machine_within_a_container(tmp_path):
+    here = Machine.this(tmp_path / "no cgroup")
+    assert here.cpus >= 1
+    (tmp_path / "memory.max").write_text("536870912\n")
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
+    assert Machine.this(tmp_path) == Machine(1, 512)
+    assert Machine.this(tmp_path).concurrent_runs == 1
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    assert Machine.this(tmp_path) == here
+
+
+@pytest.mark.parametrize(
+    ("shape", "config", "expected"),
+    [
+        ("VM.Standard2.1", None, (1, 15)),
+        ("VM.Standard2.24", None, (24, 360)),
+        ("VM.Standard2.1", {"ocpus": 8, "memoryInGBs": 8}, (1, 15)),  # it has a size of its own
+        ("VM.Standard1.4", None, (4, 28)),
+        ("VM.Standard.E2.2", None, (2, 16)),
+        ("VM.Standard.E3.Flex", {"ocpus": 2}, (2, 32)),
+        ("VM.Standard.E4.Flex", {"ocpus": 4, "memoryInGBs": 10}, (4, 10)),
+        ("VM.Standard.E4.Flex", None, (1, 16)),
+        ("VM.Standard.E4.Flex", {"memoryInGBs": 64}, (1, 64)),
+        ("VM.Standard3.Flex", {}, (1, 16)),
+        ("VM.Standard.A1.Flex", {"ocpus": 3}, (3, 18)),
+        ("VM.GPU.A10.2", None, (30, 480)),
+        ("VM.GPU3.1", None, (6, 90)),
+        ("BM.Standard2.52", None, (52, 780)),
+        (None, None, (1, 15)),
+    ],
+)
+def test_shapes(shape, config, expected):
+    assert (ocpus(shape, config), memory_gib(shape, config)) == expected
+
+
+def test_total_ocpus():
+    run = {"driverShape": "VM.Standard2.2", "executorShape": "VM.Standard.E4.Flex", "numExecutors": 3}
+    assert total_ocpus(run) == 5
+    assert total_ocpus(run | {"executorShapeConfig": {"ocpus": 1.5}}) == 7
+    assert describe(run) == (
+        "driver VM.Standard2.2 (2 OCPU, 30 GB), executors 3 x VM.Standard.E4.Flex (1 OCPU, 16 GB)"
+    )
 
 
 def test_log_files(tmp_path):

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from airflow_provider_dataflow.local.buckets import Buckets
 from airflow_provider_dataflow.local.engines.base import Job
 from airflow_provider_dataflow.local.engines.spark.installation import Java, Spark
 
@@ -93,16 +94,17 @@ def java_command(
     ]
 
 
-def submit_arguments(job: Job) -> list[str]:
+def submit_arguments(job: Job, buckets: Buckets) -> list[str]:
     """The main class, the main file and the application's arguments."""
     run = job.run
+    # The SQL client takes its file as it is; spark-submit takes a URI.
     if run["language"] == "SQL":
         settings = [
             part for p in run["parameters"] or [] for part in ("--hivevar", f"{p['name']}={p['value']}")
         ]
         return ["--class", SQL_CLASS, "spark-internal", "-f", run["fileUri"], *settings]
     main_class = ["--class", run["className"]] if run["className"] and run["language"] != "PYTHON" else []
-    return [*main_class, run["fileUri"], *job.arguments]
+    return [*main_class, buckets.spark_uri(run["fileUri"]), *job.arguments]
 
 
 def environment(spark: Spark, java: Java, inherited: Mapping[str, str]) -> dict[str, str]:

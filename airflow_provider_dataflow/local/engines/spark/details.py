@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 import re
+import signal
 
+_FATAL_SIGNALS = frozenset(
+    {
+        signal.SIGILL,
+        signal.SIGABRT,
+        signal.SIGBUS,
+        signal.SIGFPE,
+        signal.SIGKILL,
+        signal.SIGSEGV,
+        signal.SIGTERM,
+    }
+)
 _MAX_LENGTH = 1000
 _TRACEBACK = "Traceback (most recent call last):"
 _PYTHON_ERROR = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception|Interrupt|Warning|Exit)\b")
@@ -30,12 +42,18 @@ def error_line(text: str) -> str | None:
     return None
 
 
+def _signal(code: int) -> int | None:
+    """Of a process of ours, or of the Python driver below Java, as a shell would report it."""
+    number = -code if code < 0 else code - 128
+    return number if code < 0 or number in _FATAL_SIGNALS else None
+
+
 def failure_details(code: int | None, application_stderr: str, driver_stderr: str) -> str:
     """:param code: the exit code, negative for a signal"""
     if code is None:
         reason = "was ended from outside"
-    elif code < 0:
-        reason = f"was killed by signal {-code}"
+    elif (number := _signal(code)) is not None:
+        reason = f"was killed by signal {number}" + (" (out of memory?)" if number == signal.SIGKILL else "")
     else:
         reason = f"failed with exit code {code}"
     cause = error_line(application_stderr) or error_line(driver_stderr)

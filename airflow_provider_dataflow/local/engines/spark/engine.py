@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import threading
 from collections.abc import Sequence
@@ -27,20 +28,25 @@ from airflow_provider_dataflow.local.engines.spark.installation import (
     find_spark,
     python_executable,
 )
-from airflow_provider_dataflow.local.engines.spark.metrics import bytes_moved
+from airflow_provider_dataflow.local.engines.spark.metrics import EventLogs, bytes_moved
 from airflow_provider_dataflow.local.engines.spark.process import SupervisedProcess, read_exit_file
-from airflow_provider_dataflow.local.engines.spark.properties import format_properties, run_properties
+from airflow_provider_dataflow.local.engines.spark.properties import (
+    dependencies,
+    format_properties,
+    run_properties,
+)
 from airflow_provider_dataflow.local.engines.spark.workspace import Workspace
 from airflow_provider_dataflow.local.http import JSON
 from airflow_provider_dataflow.local.logs import APPLICATION_STDERR, APPLICATION_STDOUT
 from airflow_provider_dataflow.local.machine import Machine
 from airflow_provider_dataflow.local.processes import sweep
-from airflow_provider_dataflow.local.shapes import memory_gib, ocpus
+from airflow_provider_dataflow.local.shapes import describe, memory_gib, ocpus
 from airflow_provider_dataflow.local.supervisor import REASON_EXIT
 
 log = logging.getLogger(__name__)
 
 _TRAINING = "class-data"
+_PATTERN = re.compile(r"[*?\[{]")
 
 
 class CannotStart(Exception):
@@ -50,6 +56,7 @@ class CannotStart(Exception):
 @dataclass(slots=True)
 class _Running:
     thread: threading.Thread
+    events: EventLogs
     process: SupervisedProcess | None = None
     cancelled: bool = False
 
@@ -100,15 +107,29 @@ class SparkEngine:
         content = read_exit_file(workspace.exit_file)
         ended = workspace.exit_file.stat().st_mtime if content is not None else None
         outcome = self._outcome(workspace, content, ended)
-        workspace.finish()
+        self._finish(workspace)
         return outcome
+
+    @staticmethod
+    def _finish(workspace: Workspace) -> None:
+        workspace.finish()
+        try:
+            workspace.copy_logs()
+        except OSError as e:
+            log.warning("Could not copy the logs of %s: %s", workspace.path.name, e)
+
+    def progress(self, run_id: str) -> tuple[int, int] | None:
+        """The bytes that a run has read and written so far; ``None`` if it does not run."""
+        with self._lock:
+            running = self._running.get(run_id)
+        return None if running is None else running.events.bytes_moved()
 
     def start(self, job: Job) -> None:
         thread = threading.Thread(target=self._run, args=[job], name=job.run_id[-12:], daemon=True)
         with self._lock:
             if self._closed:
                 return
-            self._running[job.run_id] = _Running(thread)
+            self._running[job.run_id] = _Running(thread, EventLogs(self._workspace(job.run_id).events))
         thread.start()
 
     def cancel(self, run_id: str) -> None:
@@ -170,7 +191,7 @@ class SparkEngine:
             content = None if process is None else process.wait()
         finally:
             outcome = self._outcome(workspace, read_exit_file(workspace.exit_file), None)
-            workspace.finish()
+            self._finish(workspace)
         if process is not None and content is None:
             return Outcome(
                 False, "The supervisor of this run was killed.", outcome.bytes_read, outcome.bytes_written
@@ -182,7 +203,8 @@ class SparkEngine:
         run = job.run
         texts = [run["fileUri"], run["archiveUri"], run["logsBucketUri"], run["warehouseBucketUri"]]
         texts += [*job.arguments, *(run["configuration"] or {}).values()]
-        for uris in job.internal.get("submission", {}).values():
+        needed = dependencies(run, job.internal)
+        for uris in needed.values():
             texts += uris
         for bucket in mentioned(text for text in texts if text):
             if not self._buckets.exists(bucket):
@@ -193,11 +215,33 @@ class SparkEngine:
         path = self._buckets.local_path(run["fileUri"])
         if path is None or not path.is_file():
             raise CannotStart(f"The main application file {run['fileUri']} does not exist.")
+        for uris in needed.values():
+            for uri in uris:
+                self._file_of(uri)
+
+    def _file_of(self, uri: str) -> Path | None:
+        """The file of one of the lists; ``None`` if Spark has to find it: many by a pattern, or elsewhere.
+
+        :raises CannotStart: it does not exist
+        """
+        plain = uri.partition("#")[0]
+        if not plain.startswith("oci://") or _PATTERN.search(plain):
+            return None
+        path = self._buckets.local_path(plain)
+        if path is None:
+            raise CannotStart(f"The file {plain} does not exist.")
+        return path if path.is_file() else None
 
     def _launch(self, job: Job, workspace: Workspace) -> SupervisedProcess | None:
         """:return: ``None`` if the run was cancelled meanwhile"""
         run = job.run
         python_path, jars = self._archives(run["archiveUri"], workspace)
+        self._place(job, workspace)
+        if run["logsBucketUri"]:
+            try:
+                workspace.set_logs_target(self._buckets.folder(run["logsBucketUri"]) / run["id"])
+            except ValueError as e:
+                raise CannotStart(f"logsBucketUri: {e}.") from None
         configuration = run["configuration"] or {}
         heap = heap_mib(
             configuration.get("spark.driver.memory"),
@@ -207,13 +251,14 @@ class SparkEngine:
         executor_cpus = (
             2 * ocpus(run["executorShape"], run["executorShapeConfig"]) * (run["numExecutors"] or 1)
         )
+        cores = max(1, min(self._machine.cpus, int(executor_cpus)))
         properties = run_properties(
             run,
             job.internal,
             buckets=self._buckets,
             temporary=workspace.temporary,
             events=workspace.events,
-            cores=max(1, min(self._machine.cpus, int(executor_cpus))),
+            cores=cores,
             heap=heap,
             extra_jars=jars,
         )
@@ -232,11 +277,15 @@ class SparkEngine:
         with open(workspace.driver_log(), "a") as f:
             f.write(
                 f"Local Data Flow: Spark {run['sparkVersion']} was asked for; this is {self.describe()}.\n"
+                f"Local Data Flow: asked for were {describe(run)}; this is one process with "
+                f"{cores} cores and {heap} MiB of heap.\n"
             )
         # With Python, the application's stderr is the Python driver's, and Java's is only diagnostics.
         python = run["language"] == "PYTHON"
         stderr = workspace.driver_log() if python else workspace.logs.path / APPLICATION_STDERR
-        return self._spawn(job.run_id, [*command, *submit_arguments(job)], workspace, stderr, python_path)
+        return self._spawn(
+            job.run_id, [*command, *submit_arguments(job, self._buckets)], workspace, stderr, python_path
+        )
 
     def _archives(self, uris: str | None, workspace: Workspace) -> tuple[list[str], list[str]]:
         python_path: list[str] = []
@@ -254,6 +303,23 @@ class SparkEngine:
             python_path += more_python
             jars += more_jars
         return python_path, jars
+
+    def _place(self, job: Job, workspace: Workspace) -> None:
+        """What a cluster puts into the working directory. Spark's own copies are where SparkFiles says."""
+        needed = dependencies(job.run, job.internal)
+        for name in ("files", "archives"):
+            for uri in needed[name]:
+                path = self._file_of(uri)
+                if path is None:
+                    continue
+                alias = uri.partition("#")[2] or path.name
+                if name == "files":
+                    workspace.place_file(path, alias)
+                    continue
+                try:
+                    workspace.place_archive(path, alias)
+                except ValueError as e:
+                    raise CannotStart(f"The archive {uri} {e}.") from None
 
     def _spawn(
         self, run_id: str, command: list[str], workspace: Workspace, stderr: Path, python_path: Sequence[str]

@@ -11,12 +11,25 @@ from airflow_provider_dataflow.local.buckets import Buckets
 # An invented scheme for Hadoop's raw local files: unlike file://, it leaves no .crc files beside the data.
 _RAW_SCHEME = "rawfile"
 # Lists that `execute` may add to, and the properties that they are.
-_LISTS = {
+LISTS = {
     "jars": "spark.jars",
     "files": "spark.files",
     "pyFiles": "spark.submit.pyFiles",
     "archives": "spark.archives",
 }
+
+
+def dependencies(run: Mapping[str, Any], internal: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The URIs in each of ``LISTS``: of the configuration, then of ``execute``."""
+    configuration = run["configuration"] or {}
+    submission = internal.get("submission", {})
+    return {
+        name: [
+            *(uri.strip() for uri in configuration.get(key, "").split(",") if uri.strip()),
+            *submission.get(name, ()),
+        ]
+        for name, key in LISTS.items()
+    }
 
 
 def bucket_properties(buckets: Buckets) -> dict[str, str]:
@@ -53,13 +66,12 @@ def run_properties(
     if run["warehouseBucketUri"]:
         properties["spark.sql.warehouse.dir"] = run["warehouseBucketUri"]
     properties |= user
-    for name, key in _LISTS.items():
-        parts = [user[key]] if user.get(key) else []
-        parts += internal.get("submission", {}).get(name, [])
+    for name, uris in dependencies(run, internal).items():
+        parts = [buckets.spark_uri(uri) for uri in uris]
         if name == "jars":
             parts += extra_jars
         if parts:
-            properties[key] = ",".join(parts)
+            properties[LISTS[name]] = ",".join(parts)
     # A failed task is tried again, as on a cluster; local[n] alone would not.
     properties |= {
         "spark.master": f"local[{cores},{user.get('spark.task.maxFailures', '4')}]",

@@ -11,6 +11,7 @@ from pathlib import Path
 from airflow_provider_dataflow.local.logs import (
     APPLICATION_STDERR,
     APPLICATION_STDOUT,
+    GZIP,
     LogFolder,
     diagnostics_name,
 )
@@ -37,6 +38,20 @@ rootLogger.appenderRef.driver.ref = driver
 _EXECUTOR_LOGGERS = ("org.apache.spark.executor", "org.apache.spark.storage", "org.apache.spark.api.python")
 
 
+def _unpack(archive: Path, target: Path) -> None:
+    """:raises ValueError: it is no archive, or a malicious one"""
+    target.mkdir(exist_ok=True)
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as z:
+                z.extractall(target)  # noqa: S202 - drops ".." and leading slashes
+        else:
+            with tarfile.open(archive) as t:
+                t.extractall(target, filter="data")
+    except (tarfile.TarError, zipfile.BadZipFile, OSError) as e:
+        raise ValueError(f"cannot be unpacked: {e}") from None
+
+
 class Workspace:
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -47,6 +62,7 @@ class Workspace:
         self.exit_file = path / "exit.json"
         self.properties = path / "run.conf"
         self.log_configuration = path / "log4j2.properties"
+        self._logs_target = path / "logs-target"
 
     def create(self, stamp: str, python: str) -> None:
         """:param stamp: the time in the names of the diagnostic logs"""
@@ -91,17 +107,10 @@ class Workspace:
 
         :raises ValueError: it is no archive, or a malicious one
         """
-        target = self.path / "archive"
-        target.mkdir(exist_ok=True)
-        try:
-            if zipfile.is_zipfile(archive):
-                with zipfile.ZipFile(archive) as z:
-                    z.extractall(target)  # noqa: S202 - drops ".." and leading slashes
-            else:
-                with tarfile.open(archive) as t:
-                    t.extractall(target, filter="data")
-        except (tarfile.TarError, zipfile.BadZipFile, OSError) as e:
-            raise ValueError(f"cannot be unpacked: {e}") from None
+        archives = self.path / "archive"
+        archives.mkdir(exist_ok=True)
+        target = archives / str(len(list(archives.iterdir())))
+        _unpack(archive, target)
         python = [
             target / "python",
             *sorted(target.glob("python/lib/python3*/site-packages")),
@@ -109,6 +118,38 @@ class Workspace:
         ]
         jars = sorted(target.glob("java/**/*.jar"))
         return [str(p) for p in python if p.is_dir()], [str(j) for j in jars]
+
+    def place_file(self, file: Path, name: str) -> None:
+        """Put a file of ``--files`` into the working directory, where executors of a cluster have it."""
+        shutil.copyfile(file, self._place(name))
+
+    def place_archive(self, archive: Path, name: str) -> None:
+        """Unpack one of ``--archives`` into the working directory.
+
+        :raises ValueError: it is no archive, or a malicious one
+        """
+        _unpack(archive, self._place(name))
+
+    def _place(self, name: str) -> Path:
+        last = Path(name).name
+        return self.work / (last if last not in ("", "..") else "unnamed")
+
+    def set_logs_target(self, folder: Path) -> None:
+        """Where to copy the logs at the end. Written down, for the case that another server sees that end."""
+        self._logs_target.write_text(str(folder))
+
+    def copy_logs(self) -> None:
+        """Copy the logs, compressed by now, to where they were asked for.
+
+        :raises OSError: it failed
+        """
+        if not self._logs_target.exists():
+            return
+        target = Path(self._logs_target.read_text())
+        target.mkdir(parents=True, exist_ok=True)
+        for file in self.logs.path.glob(f"*{GZIP}"):
+            shutil.copyfile(file, target / file.name)
+        self._logs_target.unlink()
 
     def finish(self) -> None:
         """When all processes are gone: compress the logs, and drop what was temporary if Spark did not."""

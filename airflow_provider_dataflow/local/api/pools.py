@@ -1,0 +1,141 @@
+"""Pools: compute that is kept ready."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from airflow_provider_dataflow.local.api.context import (
+    Context,
+    Listing,
+    accepted,
+    caller,
+    check_etag,
+    create_once,
+    load,
+    page_headers,
+    replayed_action,
+    resource,
+)
+from airflow_provider_dataflow.local.api.fields import CHANGE_COMPARTMENT, CREATE_POOL, UPDATE_POOL
+from airflow_provider_dataflow.local.clock import rfc3339
+from airflow_provider_dataflow.local.http import JSON, Request, Response, Route
+from airflow_provider_dataflow.local.ocids import ocid
+from airflow_provider_dataflow.local.pools import PoolState
+from airflow_provider_dataflow.local.store import POOLS, Record
+
+FIELDS = (
+    "compartmentId", "definedTags", "description", "displayName", "freeformTags", "id", "lifecycleDetails",
+    "lifecycleState", "ownerPrincipalId", "ownerUserName", "poolMetrics", "configurations", "schedules",
+    "idleTimeoutInMinutes", "timeCreated", "timeUpdated",
+)  # fmt: skip
+SUMMARY_FIELDS = (
+    "compartmentId", "definedTags", "displayName", "freeformTags", "id", "lifecycleState",
+    "ownerPrincipalId", "ownerUserName", "timeCreated", "timeUpdated",
+)  # fmt: skip
+
+LISTING = Listing(
+    POOLS,
+    filters={
+        "lifecycleState": ("state", "="),
+        "displayName": ("display_name", "="),
+        "ownerPrincipalId": ("owner", "="),
+        "displayNameStartsWith": ("display_name", "prefix"),
+    },
+    sorts={"timeCreated": "time_created"},
+    values={"lifecycleState": tuple(PoolState)},
+)
+
+
+class PoolsApi:
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.pools = context.lifecycle.pools
+
+    def routes(self) -> Iterator[Route]:
+        one = "/pools/{pool_id}"
+        yield Route("CreatePool", "POST", "/pools", self.create)
+        yield Route("ListPools", "GET", "/pools", self.list_page)
+        yield Route("GetPool", "GET", one, self.get)
+        yield Route("UpdatePool", "PUT", one, self.update)
+        yield Route("DeletePool", "DELETE", one, self.delete)
+        yield Route("StartPool", "POST", f"{one}/actions/start", self.start)
+        yield Route("StopPool", "POST", f"{one}/actions/stop", self.stop)
+        yield Route("ChangePoolCompartment", "POST", f"{one}/actions/changeCompartment", self.move)
+
+    def create(self, request: Request) -> Response:
+        details = CREATE_POOL.read(request)
+        record = create_once(self.context, POOLS, request, lambda: self._create(request, details))
+        request.notes["resourceId"] = record.id
+        return accepted(record, record.internal["created"], self._body(record))
+
+    def _create(self, request: Request, details: JSON) -> Record:
+        principal = caller(request)
+        moment = rfc3339(self.context.lifecycle.now())
+        body: JSON = dict.fromkeys(FIELDS)
+        body.update(definedTags={}, freeformTags={}, schedules=[])
+        body.update(details)
+        body.update(
+            id=ocid("dataflowpool"),
+            ownerPrincipalId=principal.user,
+            ownerUserName="local-user",
+            timeCreated=moment,
+            timeUpdated=moment,
+        )
+        record = Record(body)
+        with self.context.store.transaction():
+            record.internal["created"] = self.pools.create(record, _path(record))
+            self.context.store.update_internal(POOLS, record)
+        return record
+
+    def _body(self, record: Record) -> JSON:
+        return {**record.body, "poolMetrics": self.pools.metrics(record)}
+
+    def list_page(self, request: Request) -> Response:
+        records, next_page = LISTING.page(self.context, request.query())
+        items = [{k: r.body[k] for k in SUMMARY_FIELDS} for r in records]
+        return Response.of_json({"items": items}, headers=page_headers(next_page))
+
+    def get(self, request: Request, pool_id: str) -> Response:
+        record = load(self.context, POOLS, pool_id)
+        return resource(record, self._body(record))
+
+    def update(self, request: Request, pool_id: str) -> Response:
+        details = UPDATE_POOL.read(request)
+        record = self._load(request, pool_id)
+        return accepted(record, self.pools.update(record, details, _path(record)))
+
+    def delete(self, request: Request, pool_id: str) -> Response:
+        record = self._load(request, pool_id)
+        return accepted(record, self.pools.delete(record, _path(record)))
+
+    def start(self, request: Request, pool_id: str) -> Response:
+        return replayed_action(self.context, POOLS, request, pool_id, self._start)
+
+    def _start(self, request: Request, pool_id: str) -> tuple[Record, str]:
+        record = self._load(request, pool_id)
+        return record, self.pools.start(record, _path(record))
+
+    def stop(self, request: Request, pool_id: str) -> Response:
+        return replayed_action(self.context, POOLS, request, pool_id, self._stop)
+
+    def _stop(self, request: Request, pool_id: str) -> tuple[Record, str]:
+        record = self._load(request, pool_id)
+        return record, self.pools.stop(record, _path(record))
+
+    def move(self, request: Request, pool_id: str) -> Response:
+        CHANGE_COMPARTMENT.read(request)
+        return replayed_action(self.context, POOLS, request, pool_id, self._move)
+
+    def _move(self, request: Request, pool_id: str) -> tuple[Record, str]:
+        record = self._load(request, pool_id)
+        details = CHANGE_COMPARTMENT.read(request)
+        return record, self.pools.update(record, details, _path(record), "MOVE_POOL")
+
+    def _load(self, request: Request, pool_id: str) -> Record:
+        record = load(self.context, POOLS, pool_id)
+        check_etag(request, record)
+        return record
+
+
+def _path(record: Record) -> str:
+    return f"/pools/{record.id}"

@@ -1,0 +1,126 @@
+"""Private endpoints: the networks that runs may reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from airflow_provider_dataflow.local.api.context import (
+    Context,
+    Listing,
+    accepted,
+    caller,
+    check_etag,
+    create_once,
+    load,
+    page_headers,
+    resource,
+)
+from airflow_provider_dataflow.local.api.fields import (
+    CHANGE_COMPARTMENT,
+    CREATE_PRIVATE_ENDPOINT,
+    UPDATE_PRIVATE_ENDPOINT,
+)
+from airflow_provider_dataflow.local.clock import rfc3339
+from airflow_provider_dataflow.local.http import JSON, Request, Response, Route
+from airflow_provider_dataflow.local.ocids import ocid
+from airflow_provider_dataflow.local.private_endpoints import EndpointState
+from airflow_provider_dataflow.local.store import PRIVATE_ENDPOINTS, Record
+
+SUMMARY_FIELDS = (
+    "compartmentId", "definedTags", "displayName", "dnsZones", "freeformTags", "id", "lifecycleState",
+    "maxHostCount", "nsgIds", "ownerPrincipalId", "ownerUserName", "scanDetails", "subnetId", "timeCreated",
+    "timeUpdated", "securityAttributes",
+)  # fmt: skip
+FIELDS = (*SUMMARY_FIELDS, "description", "lifecycleDetails")
+# "If the value is not a multiple of 256, it is rounded up to the next multiple of 256."
+_HOSTS = 256
+
+LISTING = Listing(
+    PRIVATE_ENDPOINTS,
+    filters={
+        "lifecycleState": ("state", "="),
+        "displayName": ("display_name", "="),
+        "ownerPrincipalId": ("owner", "="),
+        "displayNameStartsWith": ("display_name", "prefix"),
+    },
+    sorts={"timeCreated": "time_created"},
+    values={"lifecycleState": tuple(EndpointState)},
+)
+
+
+class PrivateEndpointsApi:
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.endpoints = context.lifecycle.private_endpoints
+
+    def routes(self) -> Iterator[Route]:
+        one = "/privateEndpoints/{private_endpoint_id}"
+        yield Route("CreatePrivateEndpoint", "POST", "/privateEndpoints", self.create)
+        yield Route("ListPrivateEndpoints", "GET", "/privateEndpoints", self.list_page)
+        yield Route("GetPrivateEndpoint", "GET", one, self.get)
+        yield Route("UpdatePrivateEndpoint", "PUT", one, self.update)
+        yield Route("DeletePrivateEndpoint", "DELETE", one, self.delete)
+        yield Route("ChangePrivateEndpointCompartment", "POST", f"{one}/actions/changeCompartment", self.move)
+
+    def create(self, request: Request) -> Response:
+        details = CREATE_PRIVATE_ENDPOINT.read(request)
+        record = create_once(self.context, PRIVATE_ENDPOINTS, request, lambda: self._create(request, details))
+        request.notes["resourceId"] = record.id
+        return accepted(record, record.internal["created"], record.body)
+
+    def _create(self, request: Request, details: JSON) -> Record:
+        principal = caller(request)
+        moment = rfc3339(self.context.lifecycle.now())
+        body: JSON = dict.fromkeys(FIELDS)
+        body.update(definedTags={}, freeformTags={}, nsgIds=[], maxHostCount=_HOSTS)
+        body.update(_rounded(details))
+        body.update(
+            id=ocid("dataflowprivateendpoint"),
+            ownerPrincipalId=principal.user,
+            ownerUserName="local-user",
+            timeCreated=moment,
+            timeUpdated=moment,
+        )
+        body["displayName"] = body["displayName"] or f"private endpoint {moment}"
+        record = Record(body)
+        with self.context.store.transaction():
+            record.internal["created"] = self.endpoints.create(record, _path(record))
+            self.context.store.update_internal(PRIVATE_ENDPOINTS, record)
+        return record
+
+    def list_page(self, request: Request) -> Response:
+        records, next_page = LISTING.page(self.context, request.query())
+        items = [{k: r.body[k] for k in SUMMARY_FIELDS} for r in records]
+        return Response.of_json({"items": items}, headers=page_headers(next_page))
+
+    def get(self, request: Request, private_endpoint_id: str) -> Response:
+        record = load(self.context, PRIVATE_ENDPOINTS, private_endpoint_id)
+        return resource(record, record.body)
+
+    def update(self, request: Request, private_endpoint_id: str) -> Response:
+        details = UPDATE_PRIVATE_ENDPOINT.read(request)
+        record = self._load(request, private_endpoint_id)
+        return accepted(record, self.endpoints.update(record, _rounded(details), _path(record)))
+
+    def delete(self, request: Request, private_endpoint_id: str) -> Response:
+        record = self._load(request, private_endpoint_id)
+        return accepted(record, self.endpoints.delete(record, _path(record)))
+
+    def move(self, request: Request, private_endpoint_id: str) -> Response:
+        details = CHANGE_COMPARTMENT.read(request)
+        record = self._load(request, private_endpoint_id)
+        return accepted(record, self.endpoints.update(record, details, _path(record), "MOVE"))
+
+    def _load(self, request: Request, private_endpoint_id: str) -> Record:
+        record = load(self.context, PRIVATE_ENDPOINTS, private_endpoint_id)
+        check_etag(request, record)
+        return record
+
+
+def _rounded(details: JSON) -> JSON:
+    count = details.get("maxHostCount")
+    return details if count is None else {**details, "maxHostCount": -(-count // _HOSTS) * _HOSTS}
+
+
+def _path(record: Record) -> str:
+    return f"/privateEndpoints/{record.id}"

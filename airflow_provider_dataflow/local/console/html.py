@@ -1,0 +1,136 @@
+"""What all pages have in common: escaping by default, the frame of a page, the headers it is sent with."""
+
+from __future__ import annotations
+
+import html
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from airflow_provider_dataflow.local.console.assets import SCRIPT, STYLE
+from airflow_provider_dataflow.local.http import Response
+
+_VOID = frozenset({"br", "input"})
+
+
+class Markup(str):
+    """Text that is HTML already. Whatever is not of this type gets escaped."""
+
+    __slots__ = ()
+
+
+def text(value: object) -> Markup:
+    if isinstance(value, Markup):
+        return value
+    return Markup(html.escape("" if value is None else str(value)))
+
+
+def tag(element: str, /, *content: object, **attributes: object) -> Markup:
+    """An element; ``class_`` is class, ``data_x`` is data-x. An attribute that is ``None`` is left out."""
+    pairs = "".join(
+        f' {k.rstrip("_").replace("_", "-")}="{html.escape(str(v))}"'
+        for k, v in attributes.items()
+        if v is not None
+    )
+    if element in _VOID:
+        return Markup(f"<{element}{pairs}>")
+    return Markup(f"<{element}{pairs}>{join(content)}</{element}>")
+
+
+def join(parts: Iterable[object], separator: str = "") -> Markup:
+    return Markup(text(separator).join(text(p) for p in parts))
+
+
+def link(href: str, *content: object) -> Markup:
+    return tag("a", *content, href=href)
+
+
+def table(head: Iterable[object], rows: Iterable[Iterable[object]], class_: str | None = None) -> Markup:
+    header = tag("tr", *(tag("th", h) for h in head))
+    lines = (tag("tr", *(tag("td", c) for c in row)) for row in rows)
+    return tag(
+        "div", tag("table", tag("thead", header), tag("tbody", *lines), class_=class_), class_="scroll"
+    )
+
+
+def facts(pairs: Iterable[tuple[str, object]]) -> Markup:
+    """Names and values; those without a value are left out."""
+    return tag("dl", *(tag("div", tag("dt", k), tag("dd", v)) for k, v in pairs if v not in (None, "", [])))
+
+
+def state_badge(state: str) -> Markup:
+    return tag("span", state.replace("_", " "), class_=f"state {text(state)}")
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def moment(seconds: float, like: float | None = None) -> Markup:
+    """A time, in UTC; without its date if that is the same as of ``like``."""
+    full = datetime.fromtimestamp(seconds, UTC)
+    same_day = like is not None and full.date() == datetime.fromtimestamp(like, UTC).date()
+    shown = full.strftime("%H:%M:%S" if same_day else "%Y-%m-%d %H:%M:%S")
+    return tag(
+        "time",
+        shown,
+        datetime=full.isoformat(timespec="milliseconds"),
+        title=f"{full:%Y-%m-%d %H:%M:%S.%f} UTC",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """:param live: whether the page is to follow what happens"""
+
+    title: str
+    body: Markup
+    live: bool = False
+    tab: str = ""
+    status: int = 200
+
+    def response(self, tabs: Iterable[tuple[str, str]], note: str) -> Response:
+        nonce = secrets.token_urlsafe(16)
+        navigation = tag(
+            "nav",
+            *(
+                tag("a", name, href=href, aria_current="page" if name == self.tab else None)
+                for name, href in tabs
+            ),
+        )
+        head = join(
+            [
+                Markup('<meta charset="utf-8"><meta name="viewport" content="width=device-width">'),
+                Markup('<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">'),
+                tag("title", f"{self.title} · Local Data Flow"),
+                tag("style", Markup(STYLE), nonce=nonce),
+                # The script does the same without losing the place.
+                Markup('<noscript><meta http-equiv="refresh" content="3"></noscript>') if self.live else "",
+            ]
+        )
+        header = tag(
+            "header", link("/console/", tag("strong", "Local Data Flow")), navigation, tag("small", note)
+        )
+        main = tag("main", self.body, id="main", data_live="yes" if self.live else "no")
+        script = tag("script", Markup(SCRIPT), nonce=nonce)
+        document = tag("html", tag("head", head), tag("body", header, main, script), lang="en")
+        headers = {
+            "content-type": "text/html; charset=utf-8",
+            "cache-control": "no-store",
+            "referrer-policy": "same-origin",
+            "x-content-type-options": "nosniff",
+            "content-security-policy": (
+                f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
+                "connect-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'; "
+                "form-action 'self'"
+            ),
+        }
+        content = f"<!doctype html>{document}".encode("utf-8", "replace")
+        return Response(self.status, headers, content)

@@ -1,0 +1,144 @@
+"""Runs nothing: each run goes as its configuration or a rule says, on the service's clock.
+
+There are no threads here. Whatever is to happen is planned on the timeline of the service.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from airflow_provider_dataflow.local.clock import Action
+from airflow_provider_dataflow.local.engines.base import Finished, Job, Outcome
+from airflow_provider_dataflow.local.http import invalid
+from airflow_provider_dataflow.local.logs import APPLICATION_STDERR, APPLICATION_STDOUT, diagnostics_name
+from airflow_provider_dataflow.local.rules import Course, Rules
+from airflow_provider_dataflow.local.store import Record
+from airflow_provider_dataflow.run import LifecycleState as State
+
+# Of a record's ``internal``.
+COURSE = "course"
+
+Plan = Callable[[float, Action], None]
+
+
+@dataclass(slots=True)
+class _Running:
+    course: Course
+    cancelled: bool = False
+
+
+class ScriptedEngine:
+    name = "scripted"
+
+    def __init__(self, runs_folder: Path) -> None:
+        self.rules = Rules()
+        self._folder = runs_folder
+        self._running: dict[str, _Running] = {}
+        self._finished: Finished = lambda run_id, outcome: None
+        self._now: Callable[[], float] = lambda: 0.0
+        self._plan: Plan = lambda moment, action: None
+
+    def describe(self) -> str:
+        return "scripted runs, without Spark"
+
+    def bind(self, finished: Finished) -> None:
+        self._finished = finished
+
+    def use_time(self, now: Callable[[], float], plan: Plan) -> None:
+        """By what the engine lives: called once, before any run."""
+        self._now = now
+        self._plan = plan
+
+    def admit(self, record: Record) -> None:
+        """Settle how a new run will go, once and for all, and keep that with the run.
+
+        :raises ApiError: 400, if its configuration says something that cannot be
+        """
+        try:
+            course = Course.from_configuration(record.body.get("configuration") or {})
+        except ValueError as e:
+            raise invalid(f"{e}.") from None
+        attempt = self.rules.take(record.body)
+        if attempt is not None:
+            course = attempt.over(course)
+        record.internal[COURSE] = course.as_json()
+        if course.startup:
+            record.internal["notBefore"] = self._now() + course.startup
+
+    def recover(self) -> None: ...
+
+    def recovered_outcome(self, run_id: str) -> Outcome | None:
+        return None
+
+    def start(self, job: Job) -> None:
+        course = Course.from_json(job.internal.get(COURSE, {}))
+        running = self._running[job.run_id] = _Running(course)
+        now = self._now()
+        if course.outcome == State.IN_PROGRESS:
+            return
+
+        def end() -> None:
+            if self._running.get(job.run_id) is running and not running.cancelled:
+                self._end(job.run_id, _outcome(course))
+
+        self._plan(now + (course.duration or 0.0), end)
+
+    def cancel(self, run_id: str) -> None:
+        running = self._running.get(run_id)
+        if running is None or running.cancelled:
+            return
+        running.cancelled = True
+
+        def end() -> None:
+            if self._running.get(run_id) is running:
+                # Not what was to come: it did not come to that.
+                self._end(
+                    run_id, replace(_outcome(running.course), succeeded=False, details=None, state=None)
+                )
+
+        self._plan(self._now() + (running.course.cancel_duration or 0.0), end)
+
+    def reset(self) -> None:
+        self._running.clear()
+        self.rules.set([])
+
+    def close(self) -> None:
+        self._running.clear()
+
+    def _end(self, run_id: str, outcome: Outcome) -> None:
+        del self._running[run_id]
+        self._finished(run_id, outcome)
+
+    def write_logs(self, record: Record) -> None:
+        """Called when somebody asks for the logs of a run: of most, nobody ever does."""
+        folder = self._folder / record.id / "logs"
+        moment = record.internal.get("started")
+        if moment is None or folder.exists():
+            return
+        course = Course.from_json(record.internal.get(COURSE, {}))
+        folder.mkdir(parents=True)
+        stamp = datetime.fromtimestamp(moment, UTC).strftime("%Y%m%dT%H%M%SZ")
+        texts = {
+            APPLICATION_STDOUT: course.stdout or "",
+            APPLICATION_STDERR: course.stderr or "",
+            diagnostics_name("driver", stamp): f"A scripted run: {course.as_json()}\n",
+        }
+        for name, text in texts.items():
+            path = folder / name
+            path.write_bytes(text.encode("utf-8", "replace"))
+            os.utime(path, (moment, moment))
+
+
+def _outcome(course: Course) -> Outcome:
+    outcome = course.outcome or State.SUCCEEDED
+    details = course.details
+    if outcome == State.FAILED and details is None:
+        details = "The application failed, as its script says."
+    other = outcome if outcome in (State.CANCELED, State.STOPPED) else None
+    return Outcome(
+        outcome == State.SUCCEEDED, details, course.bytes_read or 0, course.bytes_written or 0, state=other
+    )

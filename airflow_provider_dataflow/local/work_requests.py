@@ -1,0 +1,85 @@
+"""Work requests: how far a change of a pool or of a private endpoint has come."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_dataflow.local.clock import rfc3339
+from airflow_provider_dataflow.local.http import JSON
+from airflow_provider_dataflow.local.ocids import ocid
+from airflow_provider_dataflow.local.store import WORK_REQUESTS, Record
+from airflow_provider_dataflow.local.transitions import Transitions
+
+if TYPE_CHECKING:
+    from airflow_provider_dataflow.local.lifecycle import Lifecycle
+
+# Of the internal part of a resource: the work request that its present change belongs to.
+_OPEN = "workRequest"
+_DONE = {"CREATE": "CREATED", "DELETE": "DELETED"}
+
+
+class WorkRequests:
+    """A work request begins with a change of a resource and ends when that has reached its last state."""
+
+    def __init__(self, lifecycle: Lifecycle) -> None:
+        self._lifecycle = lifecycle
+        self.transitions = Transitions(
+            lifecycle.store,
+            WORK_REQUESTS,
+            now=lifecycle.now,
+            plan=lifecycle.plan,
+            entered=self._entered,
+            state_field="status",
+        )
+
+    def begin(self, operation: str, resource: Record, path: str) -> str:
+        """To be called before the resource, which keeps the id, is stored.
+
+        :param operation: as in ``CREATE_PRIVATE_ENDPOINT``
+        :param path: the resource's path below the API's version
+        """
+        id_ = ocid("dataflowworkrequest")
+        body: JSON = {
+            "compartmentId": resource.body["compartmentId"],
+            "id": id_,
+            "operation": operation,
+            "percentComplete": 0.0,
+            "resources": [
+                {
+                    "actionType": "INPROGRESS",
+                    "id": 1,
+                    "resourceId": resource.id,
+                    "resourceType": operation.partition("_")[2].lower(),
+                    "resourceUri": path,
+                    "workRequestid": id_,
+                }
+            ],
+            "status": None,
+            "timeAccepted": rfc3339(self._lifecycle.now()),
+            "timeStarted": None,
+            "timeFinished": None,
+        }
+        resource.internal[_OPEN] = id_
+        record = Record(body, {"logs": []})
+        seconds = self._lifecycle.options.transition_seconds
+        self.transitions.go(record, seconds / 2, "ACCEPTED", "INPROGRESS")
+        return id_
+
+    def finish(self, resource: Record) -> None:
+        """The resource has reached what was asked for."""
+        id_ = resource.internal.pop(_OPEN, None)
+        record = self._lifecycle.store.get(WORK_REQUESTS, id_) if id_ is not None else None
+        if record is not None:
+            self.transitions.go(record, 0, "SUCCEEDED")
+
+    def _entered(self, record: Record) -> None:
+        body, moment = record.body, rfc3339(self._lifecycle.now())
+        status, operation = body["status"], body["operation"]
+        record.internal["logs"].append({"message": f"{operation} is {status}.", "timestamp": moment})
+        if status != "ACCEPTED":
+            body["timeStarted"] = body["timeStarted"] or moment
+            body["percentComplete"] = 50.0
+        if status == "SUCCEEDED":
+            body.update(timeFinished=moment, percentComplete=100.0)
+            for resource in body["resources"]:
+                resource["actionType"] = _DONE.get(operation.partition("_")[0], "UPDATED")

@@ -1,0 +1,187 @@
+"""Faults as the SDK meets them: on the wire, and with signed requests."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import oci
+import pytest
+from oci.exceptions import RequestException, ServiceError
+
+from airflow_provider_dataflow.local import LocalDataFlow
+from airflow_provider_dataflow.local.faults import Fault
+from tests.contract.conftest import Target, target_of
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDataFlow]:
+    with LocalDataFlow(tmp_path_factory.mktemp("faults"), engine="scripted", clock="manual") as server:
+        yield server
+
+
+@pytest.fixture
+def local(server: LocalDataFlow) -> LocalDataFlow:
+    server.reset()
+    return server
+
+
+@pytest.fixture
+def target(local: LocalDataFlow) -> Target:
+    return target_of(local)
+
+
+@pytest.fixture
+def details(target: Target) -> Any:
+    return oci.data_flow.models.CreateRunDetails(
+        compartment_id=target.compartment_id, application_id=target.create_application("hello.py").id
+    )
+
+
+def faults_met(local: LocalDataFlow) -> list[str]:
+    return [e["notes"]["fault"]["kind"] for e in local.journal() if "fault" in e["notes"]]
+
+
+def all_runs(target: Target) -> list[str]:
+    return [run.id for run in target.client.list_runs(target.compartment_id).data]
+
+
+def test_a_lost_answer(local, target, details):
+    local.add_fault("lost_response", operation="CreateRun", count=1)
+    with pytest.raises(RequestException):
+        target.client.create_run(details, opc_retry_token="t")
+    run = target.client.create_run(details, opc_retry_token="t").data
+    assert all_runs(target) == [run.id]
+    created = local.journal("CreateRun")
+    assert [(e["status"], e["resource_id"]) for e in created] == [(200, run.id)] * 2
+    assert faults_met(local) == ["lost_response"]
+
+
+def test_a_dropped_connection(local, target, details):
+    local.add_fault(Fault(kind="drop", operation="CreateRun", count=1))
+    with pytest.raises(RequestException):
+        target.client.create_run(details)
+    assert all_runs(target) == []
+    assert [e["status"] for e in local.journal("CreateRun")] == [0]
+    target.client.create_run(details)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (401, "NotAuthenticated"),
+        (403, "NotAuthorized"),
+        (404, "NotAuthorizedOrNotFound"),
+        (409, "IncorrectState"),
+        (429, "TooManyRequests"),
+        (500, "InternalServerError"),
+        (503, "ServiceUnavailable"),
+    ],
+)
+def test_errors(local, target, details, status, code):
+    run_id = target.client.create_run(details).data.id
+    local.add_fault("status", status=status, operation="GetRun", retry_after=7, count=1)
+    with pytest.raises(ServiceError) as e:
+        target.client.get_run(run_id)
+    assert (e.value.status, e.value.code) == (status, code)
+    assert e.value.headers["retry-after"] == "7"
+    assert e.value.request_id
+    target.client.get_run(run_id)
+
+
+def test_the_sdk_outlasts_a_burst(local, target, details):
+    run_id = target.client.create_run(details).data.id
+    local.add_fault("status", status=503, operation="GetRun", count=2)
+    strategy = oci.retry.RetryStrategyBuilder(
+        max_attempts=5, retry_base_sleep_time_seconds=0.01, retry_max_wait_between_calls_seconds=0.02
+    ).get_retry_strategy()
+    assert target.client.get_run(run_id, retry_strategy=strategy).data.id == run_id
+    assert [e["status"] for e in local.journal("GetRun")] == [503, 503, 200]
+
+
+def test_only_one_user_and_one_run(local, target, details):
+    first, second = (target.client.create_run(details).data.id for _ in range(2))
+    local.add_fault("status", status=500, resource_id=first, user=local.identity.user)
+    local.add_fault("status", status=500, user="ocid1.user.oc1..somebodyelse")
+    with pytest.raises(ServiceError):
+        target.client.get_run(first)
+    target.client.get_run(second)
+
+
+def test_it_is_not_there_yet(local, target, details):
+    local.add_fault("not_found_after_create", seconds=30)
+    run_id = target.client.create_run(details).data.id
+    with pytest.raises(ServiceError) as e:
+        target.client.get_run(run_id)
+    assert (e.value.status, e.value.code) == (404, "NotAuthorizedOrNotFound")
+    local.advance(30)
+    target.client.get_run(run_id)
+
+
+def test_a_replay_that_conflicts(local, target, details):
+    local.add_fault("replay_conflict")
+    target.client.create_run(details, opc_retry_token="t")
+    with pytest.raises(ServiceError) as e:
+        target.client.create_run(details, opc_retry_token="t")
+    assert (e.value.status, e.value.code) == (409, "InvalidatedRetryToken")
+    assert len(all_runs(target)) == 1
+
+
+def test_a_limit_of_live_runs(local, target, details):
+    local.set_rules([{"attempts": [{"duration": 60}]}])
+    local.add_fault("limit_exceeded", limit=2)
+    for _ in range(2):
+        target.client.create_run(details)
+    with pytest.raises(ServiceError) as e:
+        target.client.create_run(details)
+    assert (e.value.status, e.value.code) == (400, "LimitExceeded")
+    local.advance(60)
+    target.client.create_run(details)
+
+
+def test_clock_skew(local, target):
+    fault = local.add_fault("clock_skew", seconds=-600)
+    with pytest.raises(ServiceError) as e:
+        target.client.list_runs(target.compartment_id)
+    assert (e.value.status, e.value.code) == (401, "NotAuthenticated")
+    local.clear_faults(fault)
+    assert all_runs(target) == []
+
+
+def test_who_waits_holds_up_nobody(local, target):
+    """Two clients of a connection each, as a connection waits for its own answers."""
+    local.add_fault("slow", seconds=0.6, operation="ListRuns")
+    seconds: list[float] = []
+
+    def list_slowly() -> None:
+        began = time.monotonic()
+        target_of(local).client.list_runs(target.compartment_id)
+        seconds.append(time.monotonic() - began)
+
+    slow = threading.Thread(target=list_slowly)
+    slow.start()
+    while not local.journal("ListRuns"):
+        time.sleep(0.005)
+    assert target.client.list_applications(target.compartment_id).status == 200
+    assert slow.is_alive()
+    slow.join()
+    assert seconds[0] >= 0.6
+
+
+def test_a_slow_body(local, target):
+    local.add_fault("slow_body", seconds=0.2, operation="ListRuns", count=1)
+    began = time.monotonic()
+    assert all_runs(target) == []
+    assert time.monotonic() - began >= 0.2
+
+
+def test_a_body_that_ends_too_early(local, target, details):
+    run_id = target.client.create_run(details).data.id
+    local.add_fault("truncated_body", operation="GetRun", count=1)
+    # requests does not mind a short body, so what the SDK sees is JSON that ends in the middle.
+    with pytest.raises((RequestException, ServiceError, ValueError)):
+        target.client.get_run(run_id)
+    assert target.client.get_run(run_id).data.id == run_id
+    assert faults_met(local) == ["truncated_body"]

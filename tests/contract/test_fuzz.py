@@ -1,0 +1,291 @@
+"""Whatever a client sends: an answer of the API's form, never a failure of the service, and a sound state.
+
+The operations are taken from the service's own table of routes, the fields of bodies from the SDK's models.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import oci
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_dataflow.local.http import Request, Route
+from airflow_provider_dataflow.local.service import API_VERSION
+from airflow_provider_dataflow.local.store import RUNS
+from tests.unit.local.support import APPLICATION, COMPARTMENT, Local
+
+BOUNDED = settings(
+    max_examples=600,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+)
+_ENDED = {"SUCCEEDED", "FAILED", "CANCELED", "STOPPED"}
+_NEXT = {
+    "ACCEPTED": {"IN_PROGRESS", "CANCELING", "CANCELED", "FAILED", "STOPPING", "STOPPED"},
+    "IN_PROGRESS": {"CANCELING", "STOPPING", *_ENDED},
+    "CANCELING": {"CANCELED"},
+    "STOPPING": {"STOPPED", "CANCELING"},
+}
+
+# What has broken services before, beside what hypothesis thinks of itself.
+_NASTY = [
+    "",
+    " ",
+    "\0",
+    "\ud800",
+    "\u202e",
+    "é",
+    "%00",
+    "%2e%2e%2f",
+    "../../etc/passwd",
+    "' OR 1=1 --",
+    '"; DROP TABLE runs',
+    "${x}",
+    "$(id)",
+    "{{ 1 }}",
+    "<script>",
+    "oci://a@b/../../c",
+    "oci://..@../x",
+    "oci://a@b/%2e%2e/c",
+    "oci:///x",
+    "oci://.@./",
+    "-1",
+    "1e999",
+    "NaN",
+    "null",
+    "A" * 5000,
+    "9" * 400,
+    "a\r\nx: y",
+    "--class",
+    "--conf a",
+    "'",
+    COMPARTMENT,
+    "ocid1.dataflowrun.oc1.iad.x",
+    "ocid1..",
+    "BATCH",
+    "SESSION",
+    "PYTHON",
+    "3.5.0",
+]
+texts = st.one_of(st.sampled_from(_NASTY), st.text(max_size=40))
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), texts, st.sampled_from([0, -1, 2**31, 2**63, 2**64])
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def _model(name: str) -> dict[str, str]:
+    """The fields of a model of the SDK, by their names in JSON, and their types."""
+    instance = getattr(oci.data_flow.models, name)()
+    return {instance.attribute_map[k]: kind for k, kind in instance.swagger_types.items()}
+
+
+def _valid(kind: str) -> st.SearchStrategy[Any]:
+    """A value of this type, or nearly."""
+    if kind == "str":
+        return texts
+    if kind == "int":
+        return st.integers(min_value=-1, max_value=10_000)
+    if kind == "float":
+        return st.floats(min_value=-1, max_value=100)
+    if kind == "bool":
+        return st.booleans()
+    if kind.startswith("list["):
+        return st.lists(_valid(kind[5:-1]), max_size=3)
+    if kind.startswith("dict("):
+        return st.dictionaries(texts, _valid(kind[5:-1].partition(", ")[2]), max_size=3)
+    if hasattr(oci.data_flow.models, kind):
+        return st.fixed_dictionaries({}, optional={k: _valid(v) for k, v in _model(kind).items()})
+    return values
+
+
+def _bodies(operation: str) -> st.SearchStrategy[Any]:
+    """Bodies of an operation: mostly of its model, some with fields of other types, some of any form."""
+    model = next(
+        (
+            n
+            for n in (f"{operation}Details", f"{operation}CompartmentDetails")
+            if hasattr(oci.data_flow.models, n)
+        ),
+        None,
+    )
+    if model is None:
+        return values
+    fields = {k: st.one_of(_valid(v), _valid(v), values) for k, v in _model(model).items()}
+    base: dict[str, Any] = {}
+    if operation == "CreateApplication":
+        base = dict(APPLICATION)
+    elif "compartmentId" in fields:
+        base = {"compartmentId": COMPARTMENT}
+    return st.one_of(
+        st.fixed_dictionaries({}, optional=fields).map(lambda body: base | body),
+        st.dictionaries(st.sampled_from(sorted(fields)) | texts, values, max_size=4).map(
+            lambda body: base | body
+        ),
+        values,
+    )
+
+
+def _encode(body: Any, ascii_only: bool) -> bytes:
+    return json.dumps(body, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+
+
+QUERIES = st.dictionaries(
+    st.one_of(
+        st.sampled_from(
+            [
+                "compartmentId",
+                "limit",
+                "page",
+                "sortBy",
+                "sortOrder",
+                "displayName",
+                "lifecycleState",
+                "poolId",
+                "displayNameStartsWith",
+                "timeCreatedGreaterThan",
+                "applicationId",
+                "ownerPrincipalId",
+                "name",
+            ]
+        ),
+        texts,
+    ),
+    texts,
+    max_size=3,
+)
+HEADERS = st.dictionaries(
+    st.sampled_from(
+        ["if-match", "opc-retry-token", "opc-request-id", "content-type", "authorization", "accept"]
+    ),
+    # What an HTTP server lets through: one line of Latin-1.
+    st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=80),
+    max_size=2,
+)
+
+
+def _query(pairs: dict[str, str]) -> str:
+    query = "&".join(
+        f"{quote(k, errors='surrogatepass')}={quote(v, errors='surrogatepass')}" for k, v in pairs.items()
+    )
+    return f"?{query}" if query else ""
+
+
+def _routes(local: Local) -> list[Route]:
+    table = local.service._api._routes.values()
+    return sorted((route for routes in table for _, route in routes), key=lambda route: route.operation)
+
+
+def _check(local: Local, request: Request) -> None:
+    response = local.service.handle(request)
+    content = response.content()
+    assert response.status < 500 or response.status == 501, (request.target, request.body, content)
+    assert response.headers["opc-request-id"].isascii()
+    for name, value in response.headers.items():
+        assert not set(f"{name}{value}") & set("\r\n\0"), (name, value)
+    if response.status >= 400:
+        assert set(json.loads(content)) == {"code", "message"}
+    elif content and response.headers["content-type"] == "application/json":
+        json.loads(content, parse_constant=pytest.fail)
+
+
+def _check_state(local: Local) -> None:
+    counts = local.service.lifecycle.counts()
+    live = 0
+    for record in local.store.select(RUNS):
+        states = [state for state, _, _ in local.store.states(record.id)]
+        assert states[0] == "ACCEPTED"
+        assert states[-1] == record.body["lifecycleState"]
+        for before, after in pairwise(states):
+            assert after in _NEXT[before], states
+        live += states[-1] not in _ENDED
+    assert live == counts["active"] + counts["waiting"]
+    assert counts["active"] <= counts["limit"]
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    # A failure shows in the answer; a traceback for each would only hide it.
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.fixture(scope="module")
+def local():
+    with tempfile.TemporaryDirectory() as folder:
+        yield Local(Path(folder))
+
+
+@pytest.fixture(scope="module")
+def ids(local) -> list[str]:
+    """Of resources that exist."""
+    application = local.application(arguments=["${x}"], parameters=[{"name": "x", "value": "1"}])
+    return [application, *(local.submit(application) for _ in range(4))]
+
+
+@BOUNDED
+@given(data=st.data())
+def test_every_operation_with_any_input(local, ids, data):
+    route = data.draw(st.sampled_from(_routes(local)))
+    known = st.sampled_from([*ids, *(r.id for r in local.store.select(RUNS)[-3:])])
+    path = [
+        quote(data.draw(known | texts), "", errors="surrogatepass") if part[0] == "{" else part
+        for part in route.path.strip("/").split("/")
+    ]
+    target = f"/{API_VERSION}/{'/'.join(path)}{_query(data.draw(QUERIES))}"
+    content = b""
+    if route.method in ("POST", "PUT"):
+        body = data.draw(_bodies(route.operation))
+        if route.operation == "CreateRun" and isinstance(body, dict) and data.draw(st.booleans()):
+            body = {k: v for k, v in body.items() if k != "execute"} | {"applicationId": ids[0]}
+        content = _encode(body, data.draw(st.booleans()))
+    headers = {"host": "127.0.0.1:8170"} | data.draw(HEADERS)
+    _check(local, Request(route.method, target, headers, content))
+    _check_state(local)
+
+
+@BOUNDED
+@given(
+    method=st.sampled_from(["GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE", "get"]),
+    path=st.text(st.characters(min_codepoint=33, max_codepoint=255), max_size=60),
+    prefix=st.sampled_from(["", "/", "//", f"/{API_VERSION}", f"/{API_VERSION}/runs/", "/_local/", "/%32"]),
+    headers=HEADERS,
+    body=st.binary(max_size=60),
+)
+def test_any_target(local, method, path, prefix, headers, body):
+    headers = {"host": "127.0.0.1"} | headers
+    response = local.service.handle(Request(method, prefix + path, headers, body))
+    assert response.status < 500
+    if response.status >= 400 and response.headers["content-type"] == "application/json":
+        assert set(json.loads(response.content())) == {"code", "message"}
+    _check_state(local)
+
+
+@BOUNDED
+@given(
+    operation=st.sampled_from(["CreateRun", "CreateApplication"]),
+    content=st.one_of(
+        st.binary(max_size=80),
+        st.text(st.sampled_from('{}[]",:\\u019eE+-. '), max_size=40).map(lambda text: text.encode("latin-1")),
+        st.integers(1, 3000).map(lambda n: b'{"definedTags":{"a":{"b":' + b"[" * n + b"]" * n + b"}}}"),
+    ),
+)
+def test_any_body(local, operation, content):
+    path = {"CreateRun": "runs", "CreateApplication": "applications"}[operation]
+    _check(local, Request("POST", f"/{API_VERSION}/{path}", {"host": "localhost"}, content))

@@ -1,0 +1,37 @@
+"""The service with the scripted engine, without a network, on a clock that the test moves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_dataflow.local.engines.scripted import ScriptedEngine
+from airflow_provider_dataflow.local.keys import KeyRing
+from airflow_provider_dataflow.local.rules import PREFIX
+from airflow_provider_dataflow.local.service import Service
+from tests.unit.local.support import Local
+
+
+class Scripted(Local):
+    def __post_init__(self) -> None:
+        self.scripted = ScriptedEngine(self.folder / "runs")
+        self.service = Service(
+            runs_folder=self.folder / "runs",
+            store=self.store,
+            engine=self.scripted,
+            keys=KeyRing(),
+            limit=self.limit,
+            options=self.options,
+            clock=self.clock,
+        )
+        self.service.start()
+
+    def course(self, application: str | None = None, /, **course: Any) -> str:
+        """Submit a run with this course in its configuration."""
+        configuration = {PREFIX + key: str(value) for key, value in course.items()}
+        return self.submit(application, configuration=configuration)
+
+    def advance(self, seconds: float) -> None:
+        self.json("POST", "/_local/clock", {"advance": seconds})
+
+    def run(self, run_id: str) -> Any:
+        return self.json("GET", f"/runs/{run_id}")
