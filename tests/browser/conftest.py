@@ -1,0 +1,159 @@
+"""A Chromium without a window, if this machine has one, and a service with a few runs to look at."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from airflow_provider_dataflow.local.asgi import application
+from airflow_provider_dataflow.local.engines.base import Outcome
+from tests.unit.local.support import Local
+
+# Without these it asks the network for updates, fonts and its maker's hosts.
+_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+)
+
+
+class Chromium:
+    def __init__(self, folder: Path) -> None:
+        path = shutil.which("chromium")
+        if path is None:
+            pytest.skip("there is no chromium")
+        self._command = path
+        self._folder = folder
+        self._number = 0
+
+    def _run(self, *arguments: str) -> bytes:
+        self._number += 1
+        profile = self._folder / f"profile{self._number}"
+        command = [self._command, *_FLAGS, f"--user-data-dir={profile}", *arguments]
+        return subprocess.run(command, capture_output=True, timeout=120, check=True).stdout
+
+    def dom(self, url: str, milliseconds: int = 0) -> str:
+        """The document after scripts have run for so long, of the browser's own time."""
+        waiting = [f"--virtual-time-budget={milliseconds}"] if milliseconds else []
+        return self._run(*waiting, "--dump-dom", url).decode()
+
+    def screenshot(self, url: str, path: Path, size: str = "1280,800", dark: bool = False) -> Path:
+        theme = ["--blink-settings=preferredColorScheme=0"] if dark else []
+        self._run(*theme, f"--window-size={size}", f"--screenshot={path}", url)
+        return path
+
+
+@pytest.fixture
+def chromium(tmp_path) -> Chromium:
+    return Chromium(tmp_path)
+
+
+class Served:
+    """A service of its own in a thread, on a clock that the test moves."""
+
+    def __init__(self, folder: Path) -> None:
+        self.local = Local(folder, limit=3)
+        self.local.engine.name = "scripted"
+        config = uvicorn.Config(
+            application(self.local.service), port=0, log_config=None, lifespan="off", ws="none"
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+
+    def __enter__(self) -> Served:
+        self._thread.start()
+        deadline = time.monotonic() + 30
+        while not self._server.started:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join(10)
+
+    @property
+    def endpoint(self) -> str:
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        return f"http://127.0.0.1:{port}"
+
+    def write_log(self, run_id: str, text: str, name: str = "spark_application_stdout.log") -> None:
+        folder = self.local.folder / "runs" / run_id / "logs"
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / name, "a") as f:
+            f.write(text)
+
+
+def a_day_of_runs(served: Served) -> dict[str, str]:
+    """What the picture in the documentation shows: one run of every kind. By name, the ids."""
+    local = served.local
+    clock, runs = local.clock, {}
+    application = local.application(displayName="weather", fileUri="oci://weather@local/monthly.py")
+
+    def submit(name: str, **fields: object) -> None:
+        runs[name] = local.submit(application, displayName=name, **fields)
+
+    def end(name: str, outcome: Outcome) -> None:
+        local.engine.finished(runs[name], outcome)
+
+    submit("monthly 2013-01")
+    clock.advance(95)
+    submit("monthly 2013-02")
+    clock.advance(40)
+    submit("station-list")
+    clock.advance(25)
+    end("station-list", Outcome(True, bytes_read=48_112, bytes_written=9_020))
+    clock.advance(50)
+    submit("monthly 2013-13")
+    clock.advance(60)
+    end("monthly 2013-01", Outcome(True, bytes_read=7_812_004, bytes_written=48_211))
+    submit("join-airports")
+    clock.advance(30)
+    details = "The application failed with exit code 1: ValueError: no such month: 2013-13"
+    end("monthly 2013-13", Outcome(False, details))
+    clock.advance(60)
+    local.call("DELETE", f"/runs/{runs['join-airports']}")
+    clock.advance(15)
+    end("join-airports", Outcome(False))
+    submit(
+        "monthly 2013-03",
+        arguments=["--month", "${month}", "--to", "oci://weather@local/monthly/"],
+        parameters=[{"name": "month", "value": "2013-03"}],
+        configuration={"spark.sql.shuffle.partitions": "8"},
+        freeformTags={"team": "weather"},
+    )
+    clock.advance(20)
+    submit("backfill 2012")
+    clock.advance(10)
+    submit("backfill 2011")
+    clock.advance(80)
+    served.write_log(
+        runs["monthly 2013-03"],
+        "reading oci://weather@local/raw/month=2013-03/\nrows: 2,213\n"
+        "writing oci://weather@local/monthly/month=2013-03/\n",
+    )
+    return runs
+
+
+@pytest.fixture
+def served(tmp_path) -> Iterator[Served]:
+    with Served(tmp_path / "service") as served:
+        yield served
+
+
+@pytest.fixture
+def runs(served) -> dict[str, str]:
+    return a_day_of_runs(served)
