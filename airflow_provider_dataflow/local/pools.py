@@ -162,9 +162,6 @@ class Pools:
         self._was_used(pool_id)
         self.transitions.retry(pool_id)
 
-    def run_left_the_queue(self, pool_id: str) -> None:
-        self._was_used(pool_id)
-
     def _was_used(self, pool_id: str) -> None:
         record = self._store.get(POOLS, pool_id)
         if record is not None:
@@ -228,7 +225,9 @@ class Pools:
                 return
             if current.body["lifecycleState"] != PoolState.ACTIVE or self._active[record.id]:
                 return
-            if not self._lifecycle.waiting.in_pool(record.id):
+            if self._lifecycle.runs_in_pool(record.id):
+                self._watch_idleness(current)
+            else:
                 self._stop(current)
 
         self._lifecycle.plan(self._lifecycle.now() + minutes * 60, due)

@@ -97,6 +97,8 @@ class Course:
     bytes_written: int | None = None
     stdout: str | None = None
     stderr: str | None = None
+    # What each statement of a SESSION answers; by default, its own code.
+    statement_output: str | None = None
 
     def __post_init__(self) -> None:
         if self.outcome is not None and self.outcome not in OUTCOMES:
@@ -107,7 +109,7 @@ class Course:
         for name in ("bytes_read", "bytes_written"):
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, whole(camel(name), value))
-        for name in ("details", "stdout", "stderr"):
+        for name in ("details", "stdout", "stderr", "statement_output"):
             if (value := getattr(self, name)) is not None:
                 text(name, value)
 

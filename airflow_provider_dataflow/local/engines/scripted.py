@@ -12,8 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from airflow_provider_dataflow.local.clock import Action
-from airflow_provider_dataflow.local.engines.base import Finished, Job, Outcome
-from airflow_provider_dataflow.local.http import invalid
+from airflow_provider_dataflow.local.engines.base import (
+    Finished,
+    Job,
+    Outcome,
+    StatementFinished,
+    StatementOutcome,
+)
+from airflow_provider_dataflow.local.http import JSON, invalid
 from airflow_provider_dataflow.local.logs import APPLICATION_STDERR, APPLICATION_STDOUT, diagnostics_name
 from airflow_provider_dataflow.local.rules import Course, Rules
 from airflow_provider_dataflow.local.store import Record
@@ -39,6 +45,7 @@ class ScriptedEngine:
         self._folder = runs_folder
         self._running: dict[str, _Running] = {}
         self._finished: Finished = lambda run_id, outcome: None
+        self._statement_finished: StatementFinished = lambda run_id, number, outcome: None
         self._now: Callable[[], float] = lambda: 0.0
         self._plan: Plan = lambda moment, action: None
 
@@ -78,7 +85,8 @@ class ScriptedEngine:
         course = Course.from_json(job.internal.get(COURSE, {}))
         running = self._running[job.run_id] = _Running(course)
         now = self._now()
-        if course.outcome == State.IN_PROGRESS:
+        endless = course.outcome is None and course.duration is None and job.run.get("type") == "SESSION"
+        if endless or course.outcome == State.IN_PROGRESS:
             return
 
         def end() -> None:
@@ -101,6 +109,27 @@ class ScriptedEngine:
                 )
 
         self._plan(self._now() + (running.course.cancel_duration or 0.0), end)
+
+    def bind_statements(self, finished: StatementFinished) -> None:
+        self._statement_finished = finished
+
+    def takes_statements(self, run: JSON) -> bool:
+        return True
+
+    def run_statement(self, run_id: str, number: int, code: str) -> None:
+        """One that raises something fails; any other succeeds."""
+        running = self._running.get(run_id)
+        output = running.course.statement_output if running is not None else None
+        outcome = StatementOutcome(True, value=code if output is None else output)
+        if code.startswith("raise "):
+            name, _, value = code.removeprefix("raise ").rstrip(") ").partition("(")
+            outcome = StatementOutcome(
+                False, error_name=name, error_value=value.strip("'\""), traceback=(code,)
+            )
+        self._plan(self._now(), lambda: self._statement_finished(run_id, number, outcome))
+
+    def cancel_statement(self, run_id: str, number: int) -> None:
+        """It ends by itself."""
 
     def reset(self) -> None:
         self._running.clear()

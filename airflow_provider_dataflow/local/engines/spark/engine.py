@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from airflow_provider_dataflow.local.buckets import DEFAULT_NAMESPACE, Buckets, mentioned
-from airflow_provider_dataflow.local.engines.base import Finished, Job, Outcome
+from airflow_provider_dataflow.local.engines.base import Finished, Job, Outcome, StatementFinished
 from airflow_provider_dataflow.local.engines.spark.class_data import ClassDataArchive, IdleMaker
 from airflow_provider_dataflow.local.engines.spark.command import (
     environment,
@@ -35,6 +35,7 @@ from airflow_provider_dataflow.local.engines.spark.properties import (
     format_properties,
     run_properties,
 )
+from airflow_provider_dataflow.local.engines.spark.statements import LANGUAGES, SCRIPT, Statements
 from airflow_provider_dataflow.local.engines.spark.workspace import Workspace
 from airflow_provider_dataflow.local.http import JSON
 from airflow_provider_dataflow.local.logs import APPLICATION_STDERR, APPLICATION_STDOUT
@@ -47,6 +48,10 @@ log = logging.getLogger(__name__)
 
 _TRAINING = "class-data"
 _PATTERN = re.compile(r"[*?\[{]")
+
+
+def _is_session(run: JSON) -> bool:
+    return run.get("type") == "SESSION"
 
 
 class CannotStart(Exception):
@@ -82,6 +87,7 @@ class SparkEngine:
         self._lock = threading.Lock()
         self._running: dict[str, _Running] = {}
         self._finished: Finished = lambda run_id, outcome: None
+        self._statement_finished: StatementFinished = lambda run_id, number, outcome: None
         self._closed = False
 
     @property
@@ -139,6 +145,33 @@ class SparkEngine:
                 running.cancelled = True
                 if running.process is not None:
                     running.process.cancel()
+
+    def bind_statements(self, finished: StatementFinished) -> None:
+        self._statement_finished = finished
+
+    def takes_statements(self, run: JSON) -> bool:
+        return run["language"] in LANGUAGES
+
+    def run_statement(self, run_id: str, number: int, code: str) -> None:
+        statements = self._statements(run_id)
+        statements.ask(number, code)
+
+        def is_alive() -> bool:
+            with self._lock:
+                return run_id in self._running
+
+        def wait() -> None:
+            outcome = statements.wait(number, is_alive)
+            if outcome is not None:
+                self._statement_finished(run_id, number, outcome)
+
+        threading.Thread(target=wait, name=f"{run_id[-12:]}/{number}", daemon=True).start()
+
+    def cancel_statement(self, run_id: str, number: int) -> None:
+        self._statements(run_id).cancel(number)
+
+    def _statements(self, run_id: str) -> Statements:
+        return Statements(self._workspace(run_id).temporary / "statements")
 
     def close(self) -> None:
         with self._lock:
@@ -212,8 +245,9 @@ class SparkEngine:
                     f"The bucket {bucket.bucket} in the namespace {bucket.namespace} does not exist. "
                     f"Create it with: dataflow-local bucket {bucket.authority}"
                 )
-        path = self._buckets.local_path(run["fileUri"])
-        if path is None or not path.is_file():
+        # A session has no program of its own.
+        path = None if _is_session(run) else self._buckets.local_path(run["fileUri"])
+        if not _is_session(run) and (path is None or not path.is_file()):
             raise CannotStart(f"The main application file {run['fileUri']} does not exist.")
         for uris in needed.values():
             for uri in uris:
@@ -281,11 +315,13 @@ class SparkEngine:
                 f"{cores} cores and {heap} MiB of heap.\n"
             )
         # With Python, the application's stderr is the Python driver's, and Java's is only diagnostics.
-        python = run["language"] == "PYTHON"
+        python = run["language"] == "PYTHON" or _is_session(run)
         stderr = workspace.driver_log() if python else workspace.logs.path / APPLICATION_STDERR
-        return self._spawn(
-            job.run_id, [*command, *submit_arguments(job, self._buckets)], workspace, stderr, python_path
-        )
+        main = submit_arguments(job, self._buckets) if not _is_session(run) else self._session_arguments(run)
+        return self._spawn(job.run_id, [*command, *main], workspace, stderr, python_path)
+
+    def _session_arguments(self, run: JSON) -> list[str]:
+        return [str(SCRIPT), str(self._statements(run["id"]).folder), run["language"]]
 
     def _archives(self, uris: str | None, workspace: Workspace) -> tuple[list[str], list[str]]:
         python_path: list[str] = []

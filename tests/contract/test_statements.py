@@ -1,0 +1,96 @@
+"""Statements of SESSION runs, as the SDK sees them."""
+
+from __future__ import annotations
+
+import oci
+import pytest
+from oci.exceptions import ServiceError
+
+from airflow_provider_dataflow.local import LocalDataFlow
+from airflow_provider_dataflow.local.processes import marked
+from tests.contract.conftest import target_of
+
+models = oci.data_flow.models
+
+
+@pytest.fixture(scope="module")
+def scripted():
+    with LocalDataFlow(engine="scripted") as server:
+        yield target_of(server)
+
+
+def done(target, run_id: str, number: int):
+    """A statement that has ended."""
+    return oci.wait_until(
+        target.client,
+        target.client.get_statement(run_id, number),
+        evaluate_response=lambda r: r.data.lifecycle_state in ("SUCCEEDED", "FAILED", "CANCELLED"),
+        max_interval_seconds=0.1,
+        max_wait_seconds=60,
+    ).data
+
+
+def test_a_session(scripted):
+    client = scripted.client
+    application = scripted.create_application("none.py", type="SESSION", file_uri=None)
+    run = scripted.submit(application.id)
+    scripted.wait(run.id, lambda r: r.lifecycle_state == "IN_PROGRESS")
+    created = client.create_statement(models.CreateStatementDetails(code="print(1)"), run.id).data
+    assert (created.id, created.lifecycle_state, created.run_id) == (0, "ACCEPTED", run.id)
+
+    statement = done(scripted, run.id, created.id)
+    assert isinstance(statement.output.data, models.TextPlainStatementOutputData)
+    assert (statement.output.status, statement.output.data.value) == ("OK", "print(1)")
+    client.create_statement(models.CreateStatementDetails(code="raise ValueError('no')"), run.id)
+    failed = done(scripted, run.id, 1)
+    assert (failed.lifecycle_state, failed.output.error_name) == ("FAILED", "ValueError")
+    listed = client.list_statements(run.id, lifecycle_state="SUCCEEDED").data
+    assert [s.id for s in listed.items] == [0]
+    with pytest.raises(ServiceError) as e:
+        client.delete_statement(run.id, 1)
+    assert (e.value.status, e.value.code) == (409, "Conflict")
+
+    assert scripted.client.get_run(run.id).data.lifecycle_state == "IN_PROGRESS"
+    client.delete_run(run.id)
+    assert scripted.wait(run.id).lifecycle_state == "STOPPED"
+
+
+@pytest.mark.spark
+def test_a_session_on_spark(local, target):
+    client = target.client
+    application = target.create_application("none.py", type="SESSION", file_uri=None)
+    run = target.submit(application.id)
+    target.wait(run.id, lambda r: r.lifecycle_state == "IN_PROGRESS")
+
+    def run_code(code: str) -> int:
+        return client.create_statement(models.CreateStatementDetails(code=code), run.id).data.id
+
+    numbers = [
+        run_code("x = spark.range(100).count()\nprint('counted')\nx"),
+        run_code("1 / 0"),
+        run_code("x + 1"),
+        run_code("import time\nwhile True: time.sleep(0.01)"),
+        run_code("'still here'"),
+    ]
+    counted, failed, sum_ = (done(target, run.id, number) for number in numbers[:3])
+    assert (counted.lifecycle_state, counted.output.data.value) == ("SUCCEEDED", "counted\n100")
+    assert (failed.output.error_name, failed.output.error_value) == ("ZeroDivisionError", "division by zero")
+    assert any("<statement>" in line for line in failed.output.traceback)
+    assert not any("session.py" in line for line in failed.output.traceback)
+    assert sum_.output.data.value == "101"
+    oci.wait_until(
+        client,
+        client.get_statement(run.id, numbers[3]),
+        "lifecycle_state",
+        "IN_PROGRESS",
+        max_interval_seconds=0.1,
+    )
+    assert client.delete_statement(run.id, numbers[3]).status == 204
+    assert done(target, run.id, numbers[3]).lifecycle_state == "CANCELLED"
+    assert done(target, run.id, numbers[4]).output.data.value == "'still here'"
+
+    assert client.get_run(run.id).data.lifecycle_state == "IN_PROGRESS"
+    client.delete_run(run.id)
+    assert target.wait(run.id).lifecycle_state == "STOPPED"
+    assert local.run_states(run.id) == ["ACCEPTED", "IN_PROGRESS", "STOPPING", "STOPPED"]
+    assert marked(local.home, run.id) == []
