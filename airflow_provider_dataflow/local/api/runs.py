@@ -25,6 +25,7 @@ from airflow_provider_dataflow.local.api.fields import (
     check_properties,
 )
 from airflow_provider_dataflow.local.clock import rfc3339
+from airflow_provider_dataflow.local.engines.base import Measuring
 from airflow_provider_dataflow.local.execute import fill_in, parse_execute
 from airflow_provider_dataflow.local.http import JSON, ApiError, Request, Response, Route, invalid
 from airflow_provider_dataflow.local.lifecycle import has_ended
@@ -172,7 +173,13 @@ class RunsApi:
 
     def _body(self, record: Record) -> JSON:
         duration = self.context.lifecycle.duration(record, self.context.lifecycle.now())
-        return {**record.body, "runDurationInMilliseconds": duration}
+        body = {**record.body, "runDurationInMilliseconds": duration}
+        engine = self.context.lifecycle.engine
+        if body["lifecycleState"] == State.IN_PROGRESS and isinstance(engine, Measuring):
+            moved = engine.progress(record.id)
+            if moved is not None:
+                body["dataReadInBytes"], body["dataWrittenInBytes"] = moved
+        return body
 
     def list_page(self, request: Request) -> Response:
         query = request.query()

@@ -97,3 +97,11 @@ class StatementEngine(Protocol):
 
     def cancel_statement(self, run_id: str, number: int) -> None:
         """End a statement that was started; it is finished as always, with whatever outcome."""
+
+
+@runtime_checkable
+class Measuring(Protocol):
+    """An engine that knows of a run, while that goes on, how much it has read and written."""
+
+    def progress(self, run_id: str) -> tuple[int, int] | None:
+        """The bytes; ``None`` if the run is not running. Called with every request: it has to be cheap."""

@@ -67,6 +67,11 @@ py4j.protocol.Py4JJavaError: An error occurred while calling None.org.apache.spa
             "SyntaxError: invalid syntax",
         ),
         ('INFO x\nException in thread "main" java.lang.Error: boo\n\tat x\n', "java.lang.Error: boo"),
+        (
+            "[TABLE_OR_VIEW_NOT_FOUND] The table `x` cannot be found.\nTo; line 2 pos 14;\n+- 'U [x]\n",
+            "[TABLE_OR_VIEW_NOT_FOUND] The table `x` cannot be found.",
+        ),
+        ("[ERROR] a log line\n[1] fine\n", None),
         ("Error: Failed to load class org.X.\nlater\n", "Error: Failed to load class org.X."),
     ],
 )

@@ -19,6 +19,8 @@ _FATAL_SIGNALS = frozenset(
 _MAX_LENGTH = 1000
 _TRACEBACK = "Traceback (most recent call last):"
 _PYTHON_ERROR = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception|Interrupt|Warning|Exit)\b")
+# As the SQL client says it: [TABLE_OR_VIEW_NOT_FOUND] The table or view ...
+_SQL_ERROR = re.compile(r"\[[A-Z0-9]+_[A-Z0-9_.]+\] \S|Error in query: ")
 _JAVA_MAIN = re.compile(r'Exception in thread "[^"]*" (.+)')
 
 
@@ -37,7 +39,7 @@ def error_line(text: str) -> str | None:
         if match := _JAVA_MAIN.match(line):
             return match[1].strip()
         # SparkSubmit's own, as for a class that is not there; a SyntaxError has no traceback.
-        if line.startswith("Error: ") or _PYTHON_ERROR.match(line):
+        if line.startswith("Error: ") or _PYTHON_ERROR.match(line) or _SQL_ERROR.match(line):
             return line.strip()
     return None
 

@@ -1,0 +1,45 @@
+"""Servers to be killed: forked from here, so that a start does not cost the time of all imports.
+
+A script: for each line ``start`` on stdin it starts one and says its pid, for each ``kill`` it kills that and
+says so. The arguments are those of ``dataflow-local``. It ends with its stdin.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from airflow_provider_dataflow.local import cli, server
+
+assert server.serve  # imported here, and not by each server
+
+
+def start(arguments: list[str]) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    cli.main(arguments)
+    os._exit(0)
+
+
+def main() -> None:
+    pid = 0
+    for line in sys.stdin:
+        if line == "start\n":
+            pid = start(sys.argv[1:])
+            print(pid, flush=True)
+        elif pid:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            pid = 0
+            print("killed", flush=True)
+    if pid:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+if __name__ == "__main__":
+    main()

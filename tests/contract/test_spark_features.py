@@ -1,0 +1,251 @@
+"""What a run can bring along and say, on real Spark: languages, dependencies, logs, and how it ended."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import subprocess
+import tarfile
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from oci.exceptions import ServiceError
+
+from airflow_provider_dataflow.local.engines.spark.installation import find_java, find_spark
+from airflow_provider_dataflow.local.machine import Machine
+from airflow_provider_dataflow.local.processes import marked
+from tests.contract.conftest import APPS, BUCKET, NAMESPACE
+
+pytestmark = pytest.mark.spark
+
+STDOUT, STDERR = "spark_application_stdout.log.gz", "spark_application_stderr.log.gz"
+
+
+def zip_of(**files: str) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as z:
+        for name, text in files.items():
+            z.writestr(name, text)
+    return content.getvalue()
+
+
+@pytest.fixture(scope="session")
+def demo_jar(request) -> bytes:
+    """Compiled with the compiler that comes with PySpark, once for each version of that and of the source."""
+    spark = find_spark()
+    source = APPS / "Demo.scala"
+    key = hashlib.sha256(source.read_bytes() + spark.version.encode()).hexdigest()[:16]
+    jar = request.config.cache.mkdir("dataflow-demo-jar") / f"demo-{key}.jar"
+    if not jar.exists():
+        command = [find_java(spark).executable, "-XX:TieredStopAtLevel=1", "-cp", f"{spark.jars}/*"]
+        compiler = ["scala.tools.nsc.Main", "-usejavacp", "-d", str(jar), str(source)]
+        subprocess.run([*command, *compiler], check=True, timeout=120)
+    return jar.read_bytes()
+
+
+def local_cpus() -> int:
+    return Machine.this().cpus
+
+
+def test_a_run_with_all_that_it_can_bring_along(local, target, demo_jar, tmp_path):
+    uri = target.bucket_uri
+    (local.create_bucket("Other-B_2.x", "ns_2") / "in.csv").write_text("key,value\n1,2\n3,4\n")
+    (local.create_bucket(BUCKET, "ns_2") / "settings.json").write_text("settings")
+    logs = local.create_bucket("logs", NAMESPACE)
+    target.upload("apps ü/every thing.py", (APPS / "everything.py").read_bytes())
+    target.upload("lib/beside.py", b"NAME = 'beside'\n")
+    target.upload("lib/packed.zip", zip_of(**{"packed.py": "NAME = 'packed'\n"}))
+    target.upload("lib/data.zip", zip_of(**{"in.txt": "in an archive"}))
+    target.upload("lib/demo.jar", demo_jar)
+    target.upload("lib/some file", b"some file")
+    target.upload("lib/python.zip", zip_of(**{"python/lib/archived.py": "NAME = 'archived'\n"}))
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w:gz") as t:
+        content = zip_of(**{"in-archive.txt": "x"})
+        info = tarfile.TarInfo("java/archived.jar")
+        info.size = len(content)
+        t.addfile(info, io.BytesIO(content))
+    target.upload("lib/java.tar.gz", tar.getvalue())
+    gate = tmp_path / "gate"
+    run = target.submit(
+        execute=f"--py-files {uri}lib/beside.py,{uri}lib/packed.zip --jars {uri}lib/demo.jar "
+        f"--files oci://{BUCKET}@ns_2/settings.json,'{uri}lib/some file#renamed' "
+        f"--archives {uri}lib/data.zip#deps --conf spark.a=a=b --conf 'spark.b=ü = 1 # no comment' "
+        f"'{uri}apps ü/every thing.py' oci://Other-B_2.x@ns_2/in.csv {uri}all/ {gate} ${{month}}",
+        archive_uri=f"{uri}lib/python.zip, {uri}lib/java.tar.gz",
+        parameters=[{"name": "month", "value": "2026-01"}],
+        warehouse_bucket_uri=f"{uri}warehouse",
+        logs_bucket_uri=f"oci://logs@{NAMESPACE}/some/folder",
+        spark_version="3.2.1",
+        driver_shape="VM.Standard.E4.Flex",
+        driver_shape_config={"ocpus": 2, "memoryInGBs": 1},
+        executor_shape="VM.Standard.E4.Flex",
+        executor_shape_config={"ocpus": 0.5},
+        num_executors=3,
+    )
+
+    # What it has written, and its figures, can be seen while it goes on.
+    deadline = time.monotonic() + 100
+    while not (lines := _log_so_far(target, run.id)):
+        assert time.monotonic() < deadline
+        assert target.client.get_run(run.id).data.lifecycle_state in ("ACCEPTED", "IN_PROGRESS")
+        time.sleep(0.1)
+    found = json.loads(lines)
+    bucket = local.bucket_path(NAMESPACE, BUCKET)
+    parts = [
+        file
+        for folder in ("all/parquet", "all/csv", "warehouse/totals")
+        for file in (bucket / folder).iterdir()
+        if file.name.startswith("part-")
+    ]
+    written = sum(file.stat().st_size for file in parts)
+    now = target.client.get_run(run.id).data
+    assert now.lifecycle_state == "IN_PROGRESS"
+    assert now.data_written_in_bytes == written
+    assert now.run_duration_in_milliseconds > 0
+    gate.touch()
+
+    run = target.wait(run.id)
+    assert (run.lifecycle_state, run.lifecycle_details) == ("SUCCEEDED", None), target.log(run.id, STDERR)
+    assert found == {
+        "modules": ["beside", "packed", "archived"],
+        "in_workers": ["packed", "archived"],
+        "file": ["settings", "settings", "some file"],
+        "archive": ["in an archive", "in an archive"],
+        "jars": [42, True],
+        "conf": {
+            "spark.a": "a=b",
+            "spark.b": "ü = 1 # no comment",
+            "spark.master": f"local[{min(3, local_cpus())},4]",
+            "spark.app.name": "every thing.py",
+        },
+        "month": "2026-01",
+        "table": f"{uri}warehouse/totals",
+        "rows": 2,
+        "variables": [],
+    }
+    assert run.data_written_in_bytes == written
+    assert run.data_read_in_bytes > 0
+    assert (run.spark_version, run.total_o_cpu) == ("3.2.1", 4)
+    driver = next(f.name for f in target.client.list_run_logs(run.id).data if f.source == "DRIVER")
+    text = target.log(run.id, driver)
+    assert "Spark 3.2.1 was asked for; this is Spark " in text
+    assert "driver VM.Standard.E4.Flex (2 OCPU, 1 GB), executors 3 x VM.Standard.E4.Flex (0.5 OCPU" in text
+    assert "and 1024 MiB of heap" in text
+
+    copies = {f.name: gzip.decompress(f.read_bytes()) for f in (logs / "some/folder" / run.id).iterdir()}
+    listed = [f.name for f in target.client.list_run_logs(run.id).data]
+    assert copies == {name: target.log(run.id, name).encode() for name in listed}
+
+
+def _log_so_far(target, run_id: str) -> str:
+    names = [f.name for f in target.client.list_run_logs(run_id).data]
+    return target.log(run_id, STDOUT) if STDOUT in names else ""
+
+
+def test_jars(target, demo_jar):
+    uri = target.bucket_uri
+    target.upload("demo.jar", demo_jar)
+    fields = {
+        "class_name": "demo.Demo",
+        "configuration": {"spark.a": "application", "spark.b": "application"},
+    }
+    scala = target.create_application("demo.jar", language="SCALA", **fields)
+    java = target.create_application("demo.jar", language="JAVA", **fields)
+    good = target.submit(
+        scala.id, arguments=["21", f"{uri}demo/out"], configuration={"spark.b": "run", "spark.c": "run"}
+    )
+    bad = target.submit(java.id, arguments=["fail", "2026-13"])
+    lost = target.submit(execute=f"--class demo.Lost {uri}demo.jar")
+
+    good = target.wait(good.id)
+    assert good.lifecycle_state == "SUCCEEDED", target.log(good.id, STDERR)
+    assert target.log(good.id, STDOUT) == "42 rows\napplication run run\n"
+    bad = target.wait(bad.id)
+    assert (bad.lifecycle_state, bad.lifecycle_details) == (
+        "FAILED",
+        "The application failed with exit code 1: java.lang.IllegalStateException: no such month: 2026-13",
+    )
+    assert "at demo.Demo$.main" in target.log(bad.id, STDERR)
+    lost = target.wait(lost.id)
+    assert lost.lifecycle_state == "FAILED"
+    assert "demo.Lost" in lost.lifecycle_details
+
+
+def test_how_runs_end(target):
+    target.upload("syntax.py", b"print('never'\n")
+    target.upload("bad.sql", b"SELECT 1;\nSELECT x FROM nowhere;\n")
+    ends = target.create_application("ends.py")
+    cases = {
+        target.submit(ends.id, arguments=["exit"]).id: ("The application failed with exit code 3.",),
+        target.submit(ends.id, arguments=["kill"]).id: (
+            "The application was killed by signal 9 (out of memory?).",
+        ),
+        target.submit(ends.id, arguments=["raise"]).id: (
+            "The application failed with exit code 1: RuntimeError: not caught",
+        ),
+        target.submit(target.create_application("syntax.py").id).id: (
+            "The application failed with exit code 1: SyntaxError: ",
+            "never closed",
+        ),
+        target.submit(target.create_application("bad.sql", language="SQL").id).id: (
+            "The application failed with exit code 1: ",
+            "[TABLE_OR_VIEW_NOT_FOUND]",
+            "nowhere",
+        ),
+    }
+    for run_id, expected in cases.items():
+        run = target.wait(run_id)
+        assert run.lifecycle_state == "FAILED"
+        assert run.lifecycle_details.startswith(expected[0])
+        for part in expected[1:]:
+            assert part in run.lifecycle_details
+        assert (run.data_read_in_bytes, run.data_written_in_bytes) == (0, 0)
+
+
+def test_what_cannot_even_start(local, target, tmp_path):
+    """No process is started for a file that is not there, or that lies outside of its bucket."""
+    uri = target.bucket_uri
+    bucket = local.bucket_path(NAMESPACE, BUCKET)
+    outside = tmp_path / "outside.py"
+    outside.write_text("print('secret')\n")
+    (bucket / "leads-out.py").symlink_to(outside)
+    (bucket / "way-out").symlink_to(tmp_path)
+    no_bucket = "The bucket nowhere in the namespace ns does not exist. Create it with: "
+    cases = [
+        ({"execute": f"{uri}leads-out.py"}, "The main application file "),
+        ({"execute": f"{uri}way-out/outside.py"}, "The main application file "),
+        ({"execute": f"{uri}../../../outside.py"}, "The main application file "),
+        ({"execute": f"{uri}%2e%2e/other/outside.py"}, "The main application file "),
+        ({"execute": f"{uri}hello.py", "archive_uri": f"{uri}way-out/outside.py"}, "The archive "),
+        ({"execute": f"{uri}hello.py", "archive_uri": f"{uri}hello.py"}, "cannot be unpacked"),
+        ({"execute": f"--files {uri}way-out/outside.py {uri}hello.py"}, "The file "),
+        ({"execute": f"--jars {uri}none.jar {uri}hello.py"}, f"The file {uri}none.jar does not exist."),
+        ({"execute": f"{uri}hello.py", "logs_bucket_uri": f"{uri}way-out/"}, "is not within its bucket"),
+        ({"execute": f"{uri}hello.py", "logs_bucket_uri": "oci://nowhere@ns/"}, no_bucket),
+        ({"execute": f"{uri}hello.py", "warehouse_bucket_uri": "oci://nowhere@ns/"}, no_bucket),
+        ({"execute": f"{uri}hello.py --out=oci://nowhere@ns/x"}, no_bucket),
+    ]
+    runs = [(target.submit(**fields).id, message) for fields, message in cases]
+    for run_id, message in runs:
+        run = target.wait(run_id)
+        assert run.lifecycle_state == "FAILED"
+        assert message in run.lifecycle_details
+        assert marked(local.home, run_id) == []
+    assert sorted(Path(tmp_path).iterdir()) == [outside]
+
+
+@pytest.mark.parametrize("version", ["3.5.0", "3.2.1", "3.0.2", "2.4.4"])
+def test_spark_versions(target, version):
+    assert target.create_application("hello.py", spark_version=version).spark_version == version
+
+
+@pytest.mark.parametrize("version", ["3.5.1", "4", "latest", ""])
+def test_other_spark_versions(target, version):
+    with pytest.raises(ServiceError) as e:
+        target.create_application("hello.py", spark_version=version)
+    assert (e.value.status, e.value.code) == (400, "InvalidParameter")
