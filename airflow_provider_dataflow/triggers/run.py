@@ -191,5 +191,9 @@ class RunTrigger(BaseTrigger):
         """
         if self.task_instance is None:
             return False
-        state, run_id = deferred_owner(self.task_instance, RUN_ID)
+        try:
+            state, run_id = deferred_owner(self.task_instance, RUN_ID)
+        except Exception as error:  # noqa: BLE001 - as when the task instance is gone altogether
+            self.log.warning("It is unknown whether the task waits for run %s: %s", self.run_id, error)
+            return False
         return state == "deferred" and run_id == self.run_id

@@ -11,7 +11,7 @@ from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.run import Run
 from airflow_provider_dataflow.triggers import run as trigger_module
 from airflow_provider_dataflow.triggers.run import RunTrigger
-from tests.unit.support import RUN_ID, FakeClient, FakeTaskInstance, run_body
+from tests.unit.support import RUN_ID, FakeTaskInstance, run_body
 
 
 class FakeAsyncClient:
@@ -102,15 +102,15 @@ async def test_out_of_sight(service):
 
 
 @pytest.fixture
-def kill(mocker, connection):
+def kill(mocker, client):
     """Kills a deferred trigger as the triggerer does: cancels it again every second."""
-    client = FakeClient()
-    mocker.patch.object(DataFlowHook, "new_client", return_value=client)
 
     async def kill(trigger, *, state="failed", xcom=RUN_ID, slow=0.0, again_every=0.05):
         def owner(ti, key):
             time.sleep(slow)
             assert key == "run_id"
+            if isinstance(state, Exception):
+                raise state
             return state, xcom
 
         mocker.patch.object(trigger_module, "deferred_owner", owner)
@@ -139,6 +139,10 @@ def kill(mocker, connection):
 )
 async def test_a_kill_cancels_unless_the_task_still_waits(kill, state, xcom, cancelled):
     assert await kill(trigger(), state=state, xcom=xcom) == ([RUN_ID] if cancelled else [])
+
+
+async def test_a_kill_cancels_if_nobody_can_say_who_waits(kill):
+    assert await kill(trigger(), state=RuntimeError("no such dag run")) == [RUN_ID]
 
 
 async def test_a_slow_cancel_outlives_being_cancelled_itself(kill):
