@@ -14,14 +14,13 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import psutil
 
 from dev import processes
 from dev.airflow_rest import AirflowRest
-from dev.processes import StackError
+from dev.processes import StackError, Stoppable
 
 COMPONENTS: dict[str, tuple[str, ...]] = {
     "api-server": ("api-server",),
@@ -76,7 +75,7 @@ def settings(home: Path, dags: Path, port: int) -> dict[str, str]:
     }
 
 
-class AirflowStack:
+class AirflowStack(Stoppable):
     """Start, watch, hurt and stop one Airflow. Use it as a context manager.
 
     Processes must be started from the main thread: unless ``detached``, they end with the thread that started
@@ -173,19 +172,6 @@ class AirflowStack:
         killed += processes.stop(self.marker, leaders)
         self.processes.clear()
         return killed
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     # Faults ------------------------------------------------------------------------------------------------
 

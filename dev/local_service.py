@@ -9,14 +9,13 @@ import sys
 import time
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
 import psutil
 
 from dev import processes
-from dev.processes import StackError
+from dev.processes import StackError, Stoppable
 
 EXAMPLES = Path(__file__).parent.parent / "example_dags"
 NAMESPACE = "local"
@@ -25,7 +24,7 @@ CONNECTION = "AIRFLOW_CONN_OCI_DEFAULT"
 APPLICATION_VARIABLE = "AIRFLOW_VAR_MONTHLY_WEATHER_APPLICATION"
 
 
-class LocalService:
+class LocalService(Stoppable):
     """Start, fill, ask and stop one Local Data Flow. Use it as a context manager."""
 
     def __init__(self, home: Path, *, detached: bool = False, options: tuple[str, ...] = ()) -> None:
@@ -70,19 +69,6 @@ class LocalService:
         """Stop the server and with it every run; return what had to be killed because it was left behind."""
         process, self.process = self.process, None
         return processes.stop(self.marker, [process] if process else [])
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     # What a client needs -----------------------------------------------------------------------------------
 

@@ -15,8 +15,11 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import psutil
 
@@ -25,6 +28,31 @@ MARKER = "DATAFLOW_DEV_STACK"
 
 class StackError(RuntimeError):
     """Something of the stack did not start, work or stop as it should."""
+
+
+class Stoppable(ABC):
+    """Something that runs within a ``with`` block; what a failed start has begun is stopped, too."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start it, and return when it can be used."""
+
+    @abstractmethod
+    def stop(self) -> list[str]:
+        """Stop it; return the processes that had to be killed."""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
 
 
 def free_port(preferred: int = 0) -> int:

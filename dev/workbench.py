@@ -6,11 +6,11 @@ import shutil
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Self
+from types import FrameType
 
 from dev.airflow_stack import AirflowStack
 from dev.local_service import EXAMPLES, LocalService
+from dev.processes import Stoppable
 
 REPOSITORY = Path(__file__).parent.parent
 #: Everything that the demo and ``make up`` write is below this folder, which git ignores.
@@ -21,7 +21,7 @@ def silent(message: str) -> None:
     """Report nothing."""
 
 
-class Workbench:
+class Workbench(Stoppable):
     """Start and stop a Local Data Flow and an Airflow that knows it.
 
     :param home: folder for everything they write. What an earlier one has left there is removed.
@@ -72,19 +72,6 @@ class Workbench:
         """Stop both; return the processes that had been left behind and were killed."""
         killed = self.airflow.stop()
         return killed + self.local.stop()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 def interrupt_on_terminate() -> None:

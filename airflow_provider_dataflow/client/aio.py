@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 
 from airflow_provider_dataflow.client.access import Access, is_loopback
-from airflow_provider_dataflow.client.retry import CONNECT_TIMEOUT, READ_TIMEOUT, retry_after, retrying_async
+from airflow_provider_dataflow.client.retry import CONNECT_TIMEOUT, READ_TIMEOUT, retry_after
 from airflow_provider_dataflow.client.signing import RequestSigner
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.run import Run
@@ -61,18 +61,6 @@ class AsyncDataFlowClient:
             return Run.from_api(body)
         except ValueError as error:
             raise ServiceError(operation="GetRun", message=str(error), endpoint=self.endpoint) from error
-
-    async def cancel_run(self, run_id: str) -> None:
-        """DeleteRun, which cancels, with bounded retries. A run that has ended already is left as it is.
-
-        :raises ServiceError: after the retries.
-        """
-        path = f"/runs/{quote(run_id, safe='')}"
-        try:
-            await retrying_async()(self._request, "DeleteRun", "DELETE", path)
-        except ServiceError as error:
-            if error.status not in (404, 409) or not (await self.get_run(run_id)).is_terminal:
-                raise
 
     async def close(self) -> None:
         await self._session.close()

@@ -1,11 +1,13 @@
-"""When a request is sent again: one policy for the synchronous and the asynchronous client."""
+"""How long a request may take, and when it is sent again.
+
+The asynchronous client sends none again: the poller asks anew anyway.
+"""
 
 from __future__ import annotations
 
 import random
-from typing import Any
 
-from tenacity import AsyncRetrying, RetryCallState, Retrying, stop_after_attempt, stop_after_delay
+from tenacity import RetryCallState, Retrying, stop_after_attempt, stop_after_delay
 from tenacity.retry import retry_if_exception
 
 from airflow_provider_dataflow.exceptions import ServiceError
@@ -28,23 +30,14 @@ def wait(state: RetryCallState) -> float:
     return max(backoff, min(asked, MAX_DELAY))
 
 
-def _policy() -> dict[str, Any]:
-    return {
-        "retry": retry_if_exception(lambda error: isinstance(error, ServiceError) and error.is_transient),
-        "stop": stop_after_attempt(MAX_ATTEMPTS) | stop_after_delay(MAX_DELAY),
-        "wait": wait,
-        "reraise": True,
-    }
-
-
 def retrying() -> Retrying:
     """For requests that may be repeated: reads, cancels, and submits that carry a retry token."""
-    return Retrying(**_policy())
-
-
-def retrying_async() -> AsyncRetrying:
-    """The same on an event loop."""
-    return AsyncRetrying(**_policy())
+    return Retrying(
+        retry=retry_if_exception(lambda error: isinstance(error, ServiceError) and error.is_transient),
+        stop=stop_after_attempt(MAX_ATTEMPTS) | stop_after_delay(MAX_DELAY),
+        wait=wait,
+        reraise=True,
+    )
 
 
 def retry_after(headers: object) -> float | None:

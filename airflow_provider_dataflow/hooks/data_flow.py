@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.client.access import Access
     from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
     from airflow_provider_dataflow.client.sync import DataFlowClient
+    from airflow_provider_dataflow.compat import Connection
     from airflow_provider_dataflow.request import RunRequest
     from airflow_provider_dataflow.run import Run, RunLog
 
@@ -49,6 +50,10 @@ class DataFlowHook(BaseHook):
         self.service_endpoint = service_endpoint
 
     @cached_property
+    def _connection(self) -> Connection:
+        return self.get_connection(self.oci_conn_id)
+
+    @cached_property
     def access(self) -> Access:
         """Who calls, and where.
 
@@ -57,7 +62,7 @@ class DataFlowHook(BaseHook):
         from airflow_provider_dataflow.hooks.connection import access_from
 
         return access_from(
-            self.get_connection(self.oci_conn_id),
+            self._connection,
             region=self.region,
             service_endpoint=self.service_endpoint,
         )
@@ -67,7 +72,7 @@ class DataFlowHook(BaseHook):
         """OCID of the connection's compartment, the default for all calls that need one."""
         from airflow_provider_dataflow.hooks.connection import extras_of
 
-        return extras_of(self.get_connection(self.oci_conn_id)).get("compartment_id")
+        return extras_of(self._connection).get("compartment_id")
 
     @cached_property
     def client(self) -> DataFlowClient:

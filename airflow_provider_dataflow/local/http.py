@@ -133,17 +133,6 @@ class Response:
         data = text.encode("utf-8", "replace")
         return cls(status, {"content-type": "application/json", **(headers or {})}, data)
 
-    @classmethod
-    def of_html(cls, text: str, status: int = 200) -> Response:
-        headers = {
-            "content-type": "text/html; charset=utf-8",
-            "cache-control": "no-store",
-            "content-security-policy": (
-                "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; form-action 'self'"
-            ),
-        }
-        return cls(status, headers, text.encode())
-
     def content(self) -> bytes:
         """The whole body (for callers without a network in between)."""
         return self.body if isinstance(self.body, bytes) else b"".join(self.body)

@@ -60,6 +60,15 @@ class _Limits:
     loop: asyncio.AbstractEventLoop
     _deadline: asyncio.TimerHandle | None = None
 
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)  # type: ignore[misc]
+        _offer_close(self)
+        self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(exc)  # type: ignore[misc]
+
     def _arm(self) -> None:
         if self._deadline is None:
             self._deadline = self.loop.call_later(REQUEST_SECONDS, self._expire)
@@ -89,15 +98,6 @@ class _Limits:
 class LimitedH11(_Limits, H11Protocol):
     """h11 limits the head itself."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        _offer_close(self)
-        self._arm()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._disarm()
-        super().connection_lost(exc)
-
     def handle_events(self) -> None:
         super().handle_events()
         state = self.conn.states[self.conn.their_role]
@@ -111,15 +111,6 @@ if HttpToolsProtocol is not None:
 
     class LimitedHttpTools(_Limits, HttpToolsProtocol):
         _head_bytes: int | None = 0  # None: the head is complete
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            _offer_close(self)
-            self._arm()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._disarm()
-            super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)

@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from airflow_provider_dataflow.client import credentials
-from tests.unit.support import COMPARTMENT_ID
+from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from tests.unit.support import COMPARTMENT_ID, FakeClient
 
 
 @pytest.fixture(scope="session")
@@ -58,3 +59,11 @@ def connection(monkeypatch, key_fields):
 
     define()
     return define
+
+
+@pytest.fixture
+def client(mocker, connection) -> FakeClient:
+    """In the place of every hook's synchronous client."""
+    client = FakeClient()
+    mocker.patch.object(DataFlowHook, "new_client", return_value=client)
+    return client

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from airflow_provider_dataflow.local.api.context import (
     Context,
     Listing,
-    caller,
     check_etag,
     check_related,
     create_once,
     load,
+    owned,
     page_headers,
     resource,
 )
@@ -27,7 +27,6 @@ from airflow_provider_dataflow.local.clock import rfc3339
 from airflow_provider_dataflow.local.execute import Submission, fill_in, parse_execute
 from airflow_provider_dataflow.local.http import JSON, ApiError, Request, Response, Route, missing, not_found
 from airflow_provider_dataflow.local.lifecycle import has_ended
-from airflow_provider_dataflow.local.ocids import ocid
 from airflow_provider_dataflow.local.sessions import SESSION
 from airflow_provider_dataflow.local.store import APPLICATIONS, RUNS, Filter, Record
 
@@ -60,20 +59,11 @@ LISTING = Listing(
 
 def new_application(context: Context, request: Request, details: JSON) -> Record:
     """Store a new application, made from valid details."""
-    principal = caller(request)
-    moment = rfc3339(context.lifecycle.now())
     body: JSON = dict.fromkeys(FIELDS)
     body.update(_EMPTY, type="BATCH")
     body.update(details)
     submission = apply_execute(body)
-    body.update(
-        id=ocid("dataflowapplication"),
-        lifecycleState="ACTIVE",
-        ownerPrincipalId=principal.user,
-        ownerUserName="local-user",
-        timeCreated=moment,
-        timeUpdated=moment,
-    )
+    body.update(owned(context, request, "dataflowapplication"), lifecycleState="ACTIVE")
     _check(context, body)
     record = Record(body, {"submission": submission})
     context.store.insert(APPLICATIONS, record)

@@ -20,6 +20,7 @@ from airflow_provider_dataflow.local.http import (
 )
 from airflow_provider_dataflow.local.lifecycle import Lifecycle
 from airflow_provider_dataflow.local.logs import LogFolder
+from airflow_provider_dataflow.local.ocids import ocid
 from airflow_provider_dataflow.local.options import Options, Replay
 from airflow_provider_dataflow.local.pools import nodes
 from airflow_provider_dataflow.local.store import (
@@ -95,6 +96,25 @@ def check_etag(request: Request, record: Record) -> None:
         return
     if record.etag not in [tag.strip().removeprefix("W/").strip('"') for tag in wanted.split(",")]:
         raise ApiError(412, "NoEtagMatch", "The resource has changed since its etag was read.")
+
+
+def load_for_change(context: Context, kind: Kind, request: Request, id_: str) -> Record:
+    """:raises ApiError: 404; 412, if the caller has seen another state of the resource"""
+    record = load(context, kind, id_)
+    check_etag(request, record)
+    return record
+
+
+def owned(context: Context, request: Request, resource_type: str) -> JSON:
+    """What every new resource gets: its id, its owner and its times."""
+    moment = rfc3339(context.lifecycle.now())
+    return {
+        "id": ocid(resource_type),
+        "ownerPrincipalId": caller(request).user,
+        "ownerUserName": "local-user",
+        "timeCreated": moment,
+        "timeUpdated": moment,
+    }
 
 
 def create_once(
@@ -237,6 +257,15 @@ def accepted(record: Record, work_request: str, body: JSON | None = None) -> Res
     """The answer to what takes its time."""
     headers = {"etag": record.etag, "opc-work-request-id": work_request}
     return Response(202, headers) if body is None else Response.of_json(body, 202, headers)
+
+
+# What pools and private endpoints can be listed by.
+FILTERS_BY_STATE_AND_NAME = {
+    "lifecycleState": ("state", "="),
+    "displayName": ("display_name", "="),
+    "ownerPrincipalId": ("owner", "="),
+    "displayNameStartsWith": ("display_name", "prefix"),
+}
 
 
 def page_headers(next_page: str | None) -> dict[str, str]:

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from airflow_provider_dataflow.local.api.context import (
+    FILTERS_BY_STATE_AND_NAME,
     Context,
     Listing,
     accepted,
-    caller,
-    check_etag,
     create_once,
     load,
+    load_for_change,
+    owned,
     page_headers,
     replayed_action,
     resource,
 )
 from airflow_provider_dataflow.local.api.fields import CHANGE_COMPARTMENT, CREATE_POOL, UPDATE_POOL
-from airflow_provider_dataflow.local.clock import rfc3339
 from airflow_provider_dataflow.local.http import JSON, Request, Response, Route
-from airflow_provider_dataflow.local.ocids import ocid
 from airflow_provider_dataflow.local.pools import PoolState
 from airflow_provider_dataflow.local.store import POOLS, Record
 
@@ -35,12 +34,7 @@ SUMMARY_FIELDS = (
 
 LISTING = Listing(
     POOLS,
-    filters={
-        "lifecycleState": ("state", "="),
-        "displayName": ("display_name", "="),
-        "ownerPrincipalId": ("owner", "="),
-        "displayNameStartsWith": ("display_name", "prefix"),
-    },
+    filters=FILTERS_BY_STATE_AND_NAME,
     sorts={"timeCreated": "time_created"},
     values={"lifecycleState": tuple(PoolState)},
 )
@@ -69,18 +63,10 @@ class PoolsApi:
         return accepted(record, record.internal["created"], self._body(record))
 
     def _create(self, request: Request, details: JSON) -> Record:
-        principal = caller(request)
-        moment = rfc3339(self.context.lifecycle.now())
         body: JSON = dict.fromkeys(FIELDS)
         body.update(definedTags={}, freeformTags={}, schedules=[])
         body.update(details)
-        body.update(
-            id=ocid("dataflowpool"),
-            ownerPrincipalId=principal.user,
-            ownerUserName="local-user",
-            timeCreated=moment,
-            timeUpdated=moment,
-        )
+        body.update(owned(self.context, request, "dataflowpool"))
         record = Record(body)
         with self.context.store.transaction():
             record.internal["created"] = self.pools.create(record, _path(record))
@@ -101,25 +87,25 @@ class PoolsApi:
 
     def update(self, request: Request, pool_id: str) -> Response:
         details = UPDATE_POOL.read(request)
-        record = self._load(request, pool_id)
+        record = load_for_change(self.context, POOLS, request, pool_id)
         return accepted(record, self.pools.update(record, details, _path(record)))
 
     def delete(self, request: Request, pool_id: str) -> Response:
-        record = self._load(request, pool_id)
+        record = load_for_change(self.context, POOLS, request, pool_id)
         return accepted(record, self.pools.delete(record, _path(record)))
 
     def start(self, request: Request, pool_id: str) -> Response:
         return replayed_action(self.context, POOLS, request, pool_id, self._start)
 
     def _start(self, request: Request, pool_id: str) -> tuple[Record, str]:
-        record = self._load(request, pool_id)
+        record = load_for_change(self.context, POOLS, request, pool_id)
         return record, self.pools.start(record, _path(record))
 
     def stop(self, request: Request, pool_id: str) -> Response:
         return replayed_action(self.context, POOLS, request, pool_id, self._stop)
 
     def _stop(self, request: Request, pool_id: str) -> tuple[Record, str]:
-        record = self._load(request, pool_id)
+        record = load_for_change(self.context, POOLS, request, pool_id)
         return record, self.pools.stop(record, _path(record))
 
     def move(self, request: Request, pool_id: str) -> Response:
@@ -127,14 +113,9 @@ class PoolsApi:
         return replayed_action(self.context, POOLS, request, pool_id, self._move)
 
     def _move(self, request: Request, pool_id: str) -> tuple[Record, str]:
-        record = self._load(request, pool_id)
+        record = load_for_change(self.context, POOLS, request, pool_id)
         details = CHANGE_COMPARTMENT.read(request)
         return record, self.pools.update(record, details, _path(record), "MOVE_POOL")
-
-    def _load(self, request: Request, pool_id: str) -> Record:
-        record = load(self.context, POOLS, pool_id)
-        check_etag(request, record)
-        return record
 
 
 def _path(record: Record) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from airflow_provider_dataflow.local.api.context import (
+    FILTERS_BY_STATE_AND_NAME,
     Context,
     Listing,
     accepted,
-    caller,
-    check_etag,
     create_once,
     load,
+    load_for_change,
+    owned,
     page_headers,
     resource,
 )
@@ -20,9 +21,7 @@ from airflow_provider_dataflow.local.api.fields import (
     CREATE_PRIVATE_ENDPOINT,
     UPDATE_PRIVATE_ENDPOINT,
 )
-from airflow_provider_dataflow.local.clock import rfc3339
 from airflow_provider_dataflow.local.http import JSON, Request, Response, Route
-from airflow_provider_dataflow.local.ocids import ocid
 from airflow_provider_dataflow.local.private_endpoints import EndpointState
 from airflow_provider_dataflow.local.store import PRIVATE_ENDPOINTS, Record
 
@@ -37,12 +36,7 @@ _HOSTS = 256
 
 LISTING = Listing(
     PRIVATE_ENDPOINTS,
-    filters={
-        "lifecycleState": ("state", "="),
-        "displayName": ("display_name", "="),
-        "ownerPrincipalId": ("owner", "="),
-        "displayNameStartsWith": ("display_name", "prefix"),
-    },
+    filters=FILTERS_BY_STATE_AND_NAME,
     sorts={"timeCreated": "time_created"},
     values={"lifecycleState": tuple(EndpointState)},
 )
@@ -69,19 +63,11 @@ class PrivateEndpointsApi:
         return accepted(record, record.internal["created"], record.body)
 
     def _create(self, request: Request, details: JSON) -> Record:
-        principal = caller(request)
-        moment = rfc3339(self.context.lifecycle.now())
         body: JSON = dict.fromkeys(FIELDS)
         body.update(definedTags={}, freeformTags={}, nsgIds=[], maxHostCount=_HOSTS)
         body.update(_rounded(details))
-        body.update(
-            id=ocid("dataflowprivateendpoint"),
-            ownerPrincipalId=principal.user,
-            ownerUserName="local-user",
-            timeCreated=moment,
-            timeUpdated=moment,
-        )
-        body["displayName"] = body["displayName"] or f"private endpoint {moment}"
+        body.update(owned(self.context, request, "dataflowprivateendpoint"))
+        body["displayName"] = body["displayName"] or f"private endpoint {body['timeCreated']}"
         record = Record(body)
         with self.context.store.transaction():
             record.internal["created"] = self.endpoints.create(record, _path(record))
@@ -99,22 +85,17 @@ class PrivateEndpointsApi:
 
     def update(self, request: Request, private_endpoint_id: str) -> Response:
         details = UPDATE_PRIVATE_ENDPOINT.read(request)
-        record = self._load(request, private_endpoint_id)
+        record = load_for_change(self.context, PRIVATE_ENDPOINTS, request, private_endpoint_id)
         return accepted(record, self.endpoints.update(record, _rounded(details), _path(record)))
 
     def delete(self, request: Request, private_endpoint_id: str) -> Response:
-        record = self._load(request, private_endpoint_id)
+        record = load_for_change(self.context, PRIVATE_ENDPOINTS, request, private_endpoint_id)
         return accepted(record, self.endpoints.delete(record, _path(record)))
 
     def move(self, request: Request, private_endpoint_id: str) -> Response:
         details = CHANGE_COMPARTMENT.read(request)
-        record = self._load(request, private_endpoint_id)
+        record = load_for_change(self.context, PRIVATE_ENDPOINTS, request, private_endpoint_id)
         return accepted(record, self.endpoints.update(record, details, _path(record), "MOVE"))
-
-    def _load(self, request: Request, private_endpoint_id: str) -> Record:
-        record = load(self.context, PRIVATE_ENDPOINTS, private_endpoint_id)
-        check_etag(request, record)
-        return record
 
 
 def _rounded(details: JSON) -> JSON:

@@ -8,12 +8,12 @@ from airflow_provider_dataflow.local.api.applications import load_active, new_ap
 from airflow_provider_dataflow.local.api.context import (
     Context,
     Listing,
-    caller,
-    check_etag,
     check_related,
     create_once,
     load,
+    load_for_change,
     load_related,
+    owned,
     page_headers,
     resource,
 )
@@ -29,7 +29,6 @@ from airflow_provider_dataflow.local.engines.base import Measuring
 from airflow_provider_dataflow.local.execute import fill_in, parse_execute
 from airflow_provider_dataflow.local.http import JSON, ApiError, Request, Response, Route, invalid
 from airflow_provider_dataflow.local.lifecycle import has_ended
-from airflow_provider_dataflow.local.ocids import ocid
 from airflow_provider_dataflow.local.options import EndedRunDelete
 from airflow_provider_dataflow.local.private_endpoints import RUN_FIELDS, EndpointState
 from airflow_provider_dataflow.local.sessions import DEFAULT_IDLE_MINUTES, SESSION
@@ -146,21 +145,18 @@ class RunsApi:
         return {name: endpoint[field] for name, field in RUN_FIELDS.items()}
 
     def _new_run(self, request: Request, details: JSON, application: Record) -> Record:
-        principal = caller(request)
         base = application.body
         body: JSON = dict.fromkeys(FIELDS)
         body.update({k: base[k] for k in _INHERITED})
         body.update({"displayName": base["displayName"], "definedTags": {}, "freeformTags": {}})
         body.update(details)
         body.update(
-            id=ocid("dataflowrun"),
+            owned(self.context, request, "dataflowrun"),
             applicationId=application.id,
             # Both are merged: the application has the defaults.
             configuration={**(base["configuration"] or {}), **(details.get("configuration") or {})},
             parameters=_merge_parameters(base["parameters"] or [], details.get("parameters") or []),
             opcRequestId=request.notes.get("requestId"),
-            ownerPrincipalId=principal.user,
-            ownerUserName="local-user",
             totalOCpu=total_ocpus(body),
         )
         body.update(self._endpoint_fields(body["privateEndpointId"]))
@@ -199,8 +195,7 @@ class RunsApi:
 
     def update(self, request: Request, run_id: str) -> Response:
         details = UPDATE_RUN.read(request)
-        record = load(self.context, RUNS, run_id)
-        check_etag(request, record)
+        record = load_for_change(self.context, RUNS, request, run_id)
         record.body.update(details, timeUpdated=rfc3339(self.context.lifecycle.now()))
         self.context.store.update(RUNS, record)
         if "maxDurationInMinutes" in details:
@@ -211,8 +206,7 @@ class RunsApi:
 
     def delete(self, request: Request, run_id: str) -> Response:
         """Cancel: there is no way to delete what is known of a run."""
-        record = load(self.context, RUNS, run_id)
-        check_etag(request, record)
+        record = load_for_change(self.context, RUNS, request, run_id)
         answer = self.context.options.ended_run_delete
         if (
             record.body["lifecycleState"] in (State.SUCCEEDED, State.FAILED)
@@ -225,8 +219,7 @@ class RunsApi:
 
     def move(self, request: Request, run_id: str) -> Response:
         details = CHANGE_COMPARTMENT.read(request)
-        record = load(self.context, RUNS, run_id)
-        check_etag(request, record)
+        record = load_for_change(self.context, RUNS, request, run_id)
         if not has_ended(record):
             raise ApiError(409, "IncorrectState", "A run can only be moved when it has ended.")
         record.body["compartmentId"] = details["compartmentId"]

@@ -6,7 +6,6 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from airflow_provider_dataflow.client import retry
 from airflow_provider_dataflow.client.access import Access
 from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
 from airflow_provider_dataflow.client.credentials import ApiKey
@@ -15,9 +14,8 @@ from tests.unit.support import RUN_ID, run_body, verify_signature
 
 
 @pytest.fixture
-async def service(monkeypatch):
+async def service():
     """A service that answers what ``service.answers`` holds, first to last, and keeps the requests."""
-    monkeypatch.setattr(retry, "wait", lambda state: 0)
     requests = []
     answers: list = []
 
@@ -84,24 +82,6 @@ async def test_a_redirect_is_not_followed(client, service):
     with pytest.raises(ServiceError) as caught:
         await client.get_run(RUN_ID)
     assert caught.value.status == 302
-
-
-async def test_a_cancel_is_repeated_while_the_service_is_down(client, service):
-    service.answers.extend([(503, {}), None, (204, "")])
-    await client.cancel_run(RUN_ID)
-    assert [request.method for request in service.requests] == ["DELETE"] * 3
-
-
-@pytest.mark.parametrize("status", [404, 409])
-async def test_a_cancel_of_an_ended_run_is_done(client, service, status):
-    service.answers.extend([(status, {"code": "x", "message": "y"}), (200, run_body("SUCCEEDED"))])
-    await client.cancel_run(RUN_ID)
-
-
-async def test_a_cancel_that_is_refused_is_an_error(client, service):
-    service.answers.extend([(409, {"code": "Conflict", "message": "y"}), (200, run_body("IN_PROGRESS"))])
-    with pytest.raises(ServiceError, match="Conflict"):
-        await client.cancel_run(RUN_ID)
 
 
 async def test_the_loop_runs_on_while_a_client_is_built(key_fields, service):

@@ -24,14 +24,7 @@ from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.operators.run import ATTRIBUTES, InvokeRunOperator
 from airflow_provider_dataflow.request import RunRequest
 from airflow_provider_dataflow.triggers.run import RunTrigger
-from tests.unit.support import APPLICATION_ID, COMPARTMENT_ID, RUN_ID, FakeClient, FakeTaskInstance
-
-
-@pytest.fixture
-def client(mocker, connection) -> FakeClient:
-    client = FakeClient()
-    mocker.patch.object(DataFlowHook, "new_client", return_value=client)
-    return client
+from tests.unit.support import APPLICATION_ID, COMPARTMENT_ID, RUN_ID, FakeTaskInstance
 
 
 @pytest.fixture

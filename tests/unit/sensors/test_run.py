@@ -12,17 +12,9 @@ from airflow_provider_dataflow.exceptions import (
     RunStopped,
     ServiceError,
 )
-from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.run import TERMINAL_STATES
 from airflow_provider_dataflow.sensors.run import RunSensor
-from tests.unit.support import RUN_ID, FakeClient, FakeTaskInstance
-
-
-@pytest.fixture
-def client(mocker, connection) -> FakeClient:
-    client = FakeClient()
-    mocker.patch.object(DataFlowHook, "new_client", return_value=client)
-    return client
+from tests.unit.support import RUN_ID, FakeTaskInstance
 
 
 @pytest.fixture
