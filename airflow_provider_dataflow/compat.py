@@ -6,6 +6,7 @@ looking for it, not by comparing versions.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import RuntimeTaskInstanceProtocol, TaskInstanceKey
 
 __all__ = [
+    "NEVER_EXPIRE",
     "TRIGGERS_HAVE_ON_KILL",
     "TRIGGER_FAILED",
     "AirflowSensorTimeout",
@@ -36,18 +38,66 @@ __all__ = [
     "Connection",
     "Context",
     "RuntimeTaskInstanceProtocol",
+    "TaskDeferralError",
+    "TaskDeferralTimeout",
     "TaskInstanceKey",
     "TriggerEvent",
     "conf",
     "deferred_owner",
+    "delay_trigger",
+    "deployment_id",
+    "incarnation_of",
+    "task_state_store",
     "xcom_value",
 ]
 
 #: Since 3.3 the triggerer calls ``on_kill``; before, a killed trigger only sees itself cancelled.
 TRIGGERS_HAVE_ON_KILL = hasattr(BaseTrigger, "on_kill")
 
+try:
+    from airflow.sdk.exceptions import TaskDeferralError, TaskDeferralTimeout
+except ImportError:
+    from airflow.exceptions import TaskDeferralError, TaskDeferralTimeout  # type: ignore[no-redef]
+
+try:
+    from airflow.sdk.execution_time.context import NEVER_EXPIRE
+except ImportError:
+    # There is no task state store either, then, and nothing that it would be told to.
+    NEVER_EXPIRE = None  # type: ignore[assignment]
+
 #: The ``next_method`` of a task whose trigger failed or timed out.
 TRIGGER_FAILED = "__fail__"
+
+
+#: Where no address of its own is configured, Airflow has this one: shared by all, so it names nothing.
+DEFAULT_BASE_URL = "http://localhost:8080"
+
+
+def task_state_store(context: Context) -> Any:
+    """What outlives the tries of a task instance: get(key), set(key, value). ``None`` before Airflow 3.3."""
+    return context.get("task_state_store")
+
+
+def delay_trigger(moment: datetime) -> BaseTrigger:
+    """Airflow's own trigger that fires at a moment."""
+    from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+
+    return DateTimeTrigger(moment=moment)
+
+
+def deployment_id() -> str:
+    """Which Airflow this is, where several run in one compartment; empty if nobody has said."""
+    named: str = conf.get("oci_data_flow", "deployment_id", fallback="") or ""
+    if named.strip():
+        return named.strip()
+    base_url: str = (conf.get("api", "base_url", fallback="") or "").rstrip("/")
+    return "" if base_url == DEFAULT_BASE_URL else base_url
+
+
+def incarnation_of(context: Context) -> str:
+    """Tells a DAG run from a deleted one of the same id, whose runs the service may still know by token."""
+    start = getattr(context.get("dag_run"), "start_date", None)
+    return start.isoformat() if start else ""
 
 
 def xcom_value(ti_key: TaskInstanceKey, key: str) -> Any:

@@ -21,6 +21,27 @@ def jittered(interval: float) -> float:
     return interval * random.uniform(0.9, 1.1)  # noqa: S311
 
 
+#: Seconds between two lines about a run whose state does not change.
+HEARTBEAT = 600.0
+
+
+@dataclass
+class Heartbeat:
+    """Says when it is time for a line that nothing has changed.
+
+    :param since: of a monotonic clock, in seconds.
+    """
+
+    since: float
+
+    def is_due(self, now: float) -> bool:
+        """True once every ten minutes."""
+        if now - self.since < HEARTBEAT:
+            return False
+        self.since = now
+        return True
+
+
 @dataclass
 class ErrorBudget:
     """How long errors are borne before a run counts as out of sight.

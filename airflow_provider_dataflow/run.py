@@ -41,6 +41,8 @@ TERMINAL_STATES: frozenset[str] = frozenset(
     }
 )
 SUCCESS_STATES: frozenset[str] = frozenset({LifecycleState.SUCCEEDED})
+#: On the way to an end that is not success, whatever anybody does.
+ENDING_STATES: frozenset[str] = frozenset({LifecycleState.CANCELING, LifecycleState.STOPPING})
 KNOWN_STATES: frozenset[str] = frozenset(LifecycleState)
 
 
@@ -163,6 +165,11 @@ class Run:
     @property
     def is_terminal(self) -> bool:
         return is_terminal(self.state)
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it has ended, or will without anybody's doing."""
+        return self.is_terminal or self.state in ENDING_STATES
 
     @property
     def succeeded(self) -> bool:

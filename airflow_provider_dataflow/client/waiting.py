@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Collection
+from logging import Logger
+from typing import Any
 
 from airflow_provider_dataflow.client.sync import DataFlowClient
-from airflow_provider_dataflow.exceptions import RunLost, ServiceError
-from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, ErrorBudget, jittered
+from airflow_provider_dataflow.exceptions import RunLost, RunTimedOut, ServiceError
+from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, ErrorBudget, Heartbeat, jittered
 from airflow_provider_dataflow.run import Run, has_reached
-
-log = logging.getLogger(__name__)
 
 
 def wait_for_run(
@@ -21,17 +20,22 @@ def wait_for_run(
     states: Collection[str],
     poll_interval: float,
     check: Callable[[], None],
+    log: Logger | Any,
     error_budget: float = DEFAULT_ERROR_BUDGET,
-    on_change: Callable[[Run], None] | None = None,
+    until: float | None = None,
     last_state: str | None = None,
 ) -> Run:
     """Ask until the run is in one of the states, or has ended.
 
     :param check: called every second; raises to end the wait.
+    :param log: of changes of state, and of errors that are borne.
+    :param until: seconds since the epoch at which to give up. A run that has ended by then has ended in time.
     :param last_state: the state that is known already, which is not reported as a change.
     :raises RunLost: errors of the service outlast the budget.
+    :raises RunTimedOut: it is past ``until``.
     """
     budget = ErrorBudget(error_budget)
+    heartbeat = Heartbeat(time.monotonic())
     while True:
         check()
         try:
@@ -44,17 +48,23 @@ def wait_for_run(
                     run_id=run_id, state=last_state, opc_request_id=error.opc_request_id, note=str(error)
                 ) from error
         else:
-            budget.success()
+            if budget.success():
+                log.info("Run %s is in sight again", run_id)
             if run.state != last_state:
                 last_state = run.state
-                if on_change:
-                    on_change(run)
+                log.info("Run %s is %s", run_id, run.state)
             if has_reached(run.state, states) or run.is_terminal:
                 return run
-        _sleep(jittered(poll_interval), check)
+        if until is not None and time.time() >= until:
+            raise RunTimedOut(run_id=run_id, state=last_state)
+        if heartbeat.is_due(time.monotonic()):
+            log.info("Run %s is %s", run_id, f"still {last_state}" if last_state else "not seen yet")
+        pause = jittered(poll_interval)
+        nap(pause if until is None else min(pause, max(until - time.time(), 0)), check)
 
 
-def _sleep(seconds: float, check: Callable[[], None]) -> None:
+def nap(seconds: float, check: Callable[[], None]) -> None:
+    """Sleep, but see within a second when the task is killed."""
     # In short naps, since a signal handler that only sets a flag does not end a long one.
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:

@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow_provider_dataflow.compat import TRIGGER_FAILED, BaseOperator, conf
+from airflow_provider_dataflow.client.cancelling import DEFAULT_CANCEL_TIMEOUT
+from airflow_provider_dataflow.compat import (
+    TRIGGER_FAILED,
+    BaseOperator,
+    TaskDeferralError,
+    TaskDeferralTimeout,
+    conf,
+)
 from airflow_provider_dataflow.events import Outcome, RunEvent
-from airflow_provider_dataflow.exceptions import DataFlowError, RunError, RunLost, RunTimedOut
+from airflow_provider_dataflow.exceptions import (
+    DataFlowError,
+    InvalidArgument,
+    RunError,
+    RunLost,
+    RunTimedOut,
+    ServiceError,
+)
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.links.run import RUN_PAGE_URL, RunLink
 from airflow_provider_dataflow.operators.outcome import check_fetch_logs, finish, log_end_of_wait
+from airflow_provider_dataflow.operators.ownership import RunOwnership
+from airflow_provider_dataflow.operators.room import DEFAULT_SUBMIT_TIMEOUT, seconds_until_next_submit
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
 from airflow_provider_dataflow.request import RunRequest
 from airflow_provider_dataflow.run import SUCCESS_STATES
-from airflow_provider_dataflow.submission import TaskIdentity, retry_token
 from airflow_provider_dataflow.triggers.run import RUN_ID, RunTrigger
 
 if TYPE_CHECKING:
@@ -30,6 +48,13 @@ ATTRIBUTES = {name: "execute_string" if name == "execute" else name for name in 
 #: Seconds that the trigger is given over its deadline before Airflow's own timeout of the deferral strikes.
 DEFERRAL_MARGIN = 300
 
+#: A trigger that fails is replaced so often; then it is no accident.
+MAX_TRIGGER_FAILURES = 3
+TRIGGER_FAILURES = "trigger_failures"
+
+#: XCom of the state that the run has ended in.
+STATE = "lifecycle_state"
+
 
 class InvokeRunOperator(BaseOperator):
     """Submits a run to OCI Data Flow and, by default, waits for its end.
@@ -39,6 +64,10 @@ class InvokeRunOperator(BaseOperator):
     :class:`~airflow_provider_dataflow.exceptions.RunFailed`, ``RunCanceled`` or ``RunStopped``, which carry
     the run id, the state, ``lifecycle_details`` and the end of the driver's stderr. A task that is killed
     cancels its run, deferred or not.
+
+    The task owns at most one live run. A retry goes on with the run that an earlier try has submitted if that
+    is still under way or has succeeded meanwhile, and submits another one if it failed or was cancelled. A
+    task that is cleared starts over: what it had submitted is cancelled.
 
     Give exactly one of ``application_id`` and ``execute``. All arguments up to ``json`` are templated, and
     are the fields of the API's ``CreateRunDetails``; values are converted to the type that the API wants.
@@ -68,7 +97,8 @@ class InvokeRunOperator(BaseOperator):
         (``idleTimeoutInMinutes``).
     :param logs_bucket_uri: ``oci://bucket@namespace/`` that gets the logs (``logsBucketUri``).
     :param max_duration_in_minutes: minutes in progress after which the service cancels the run
-        (``maxDurationInMinutes``).
+        (``maxDurationInMinutes``). Default: a little more than the task's timeout, where it has one, so that
+        a run ends also when no Airflow is left to cancel it.
     :param metastore_id: OCID of a Data Catalog metastore (``metastoreId``).
     :param num_executors: number of executors (``numExecutors``). Default: the application's.
     :param opc_parent_rpt_url: URL of the parent's resource principal token, wanted by resource principals of
@@ -81,6 +111,8 @@ class InvokeRunOperator(BaseOperator):
     :param warehouse_bucket_uri: ``oci://bucket@namespace/`` of the SQL warehouse (``warehouseBucketUri``).
     :param json: further fields of ``CreateRunDetails`` by the API's own names; the arguments above win.
 
+    :param run_id: OCID of a run that exists already and is waited for instead of submitting one; templated.
+        Nothing else of the run may be given then.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
     :param wait_for_completion: wait for the end of the run. Default: True. Without it the task succeeds as
@@ -90,7 +122,17 @@ class InvokeRunOperator(BaseOperator):
     :param poll_interval: seconds between two looks at the run. Default: 30.
     :param error_budget: seconds for which the service may be out of reach before the run counts as lost.
         Default: 1800.
+    :param submit_timeout: seconds (or a timedelta) from the start of the task for which a submit is tried
+        again that the service has no room for (``LimitExceeded``, ``QuotaExceeded``); a deferrable task waits
+        in the triggerer. Default: 21600, six hours. Errors of the service are borne for ``error_budget``.
+    :param completion_timeout: seconds (or a timedelta) from the start of the task to the end of the run,
+        deferred or not; then the run is cancelled and the task fails with ``RunTimedOut``. Default: none, or
+        the task's ``execution_timeout``.
+    :param cancel_timeout: seconds (or a timedelta) for which a cancel is repeated until the service confirms
+        it. Default: 25. Airflow leaves a worker about 5 and a triggerer 30.
     :param cancel_on_kill: cancel the run when the task is killed, cleared, or times out. Default: True.
+    :param airflow_tags: give the run freeform tags that say which DAG, DAG run, task, map index and try it
+        belongs to (``airflow_dag_id``, ...). A run that was lost in a crash is found by them. Default: True.
     :param fetch_logs: when the driver's output is copied into the task's log: ``always``, ``on_failure`` or
         ``never``. Default: ``always``.
     :raises InvalidArgument: an argument is refused, before anything is submitted.
@@ -99,7 +141,7 @@ class InvokeRunOperator(BaseOperator):
     :raises RunError: the run did not end as it should.
     """
 
-    template_fields: Sequence[str] = (*ATTRIBUTES.values(), "json", "oci_conn_id", "region")
+    template_fields: Sequence[str] = (*ATTRIBUTES.values(), "json", "run_id", "oci_conn_id", "region")
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "execute_string": "bash",
         **dict.fromkeys(("application_log_config", "arguments", "configuration", "defined_tags"), "json"),
@@ -138,13 +180,18 @@ class InvokeRunOperator(BaseOperator):
         type: str | None = None,
         warehouse_bucket_uri: str | None = None,
         json: Mapping[str, Any] | None = None,
+        run_id: str | None = None,
         oci_conn_id: str = DataFlowHook.default_conn_name,
         region: str | None = None,
         wait_for_completion: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_interval: float = DEFAULT_POLL_INTERVAL,
         error_budget: float = DEFAULT_ERROR_BUDGET,
+        submit_timeout: float | timedelta = DEFAULT_SUBMIT_TIMEOUT,
+        completion_timeout: float | timedelta | None = None,
+        cancel_timeout: float | timedelta = DEFAULT_CANCEL_TIMEOUT,
         cancel_on_kill: bool = True,
+        airflow_tags: bool = True,
         fetch_logs: str = "always",
         **kwargs: Any,
     ) -> None:
@@ -155,15 +202,23 @@ class InvokeRunOperator(BaseOperator):
         for name, attribute in ATTRIBUTES.items():
             setattr(self, attribute, given[name])
         self.json = json
+        self.run_id = run_id
         self.oci_conn_id = oci_conn_id
         self.region = region
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         self.poll_interval = poll_interval
         self.error_budget = error_budget
+        self.submit_timeout = in_seconds("submit_timeout", submit_timeout)
+        self.completion_timeout = (
+            None if completion_timeout is None else in_seconds("completion_timeout", completion_timeout)
+        )
+        self.cancel_timeout = in_seconds("cancel_timeout", cancel_timeout)
         self.cancel_on_kill = cancel_on_kill
+        self.airflow_tags = airflow_tags
         self.fetch_logs = check_fetch_logs(fetch_logs)
-        self.run_id: str | None = None
+        # The run that this task owns: known from its submit on, and again after a deferral.
+        self._owned: str | None = None
         self._killed = False
 
     @cached_property
@@ -171,24 +226,29 @@ class InvokeRunOperator(BaseOperator):
         return DataFlowHook(self.oci_conn_id, region=self.region)
 
     def execute(self, context: Context) -> str:
-        request = self._request()
-        run = self.hook.create_run(request, self._retry_token(context))
-        self.run_id = run.id
-        self._record(run, context)
-        if not self.wait_for_completion:
-            return run.id
-        if self.deferrable:
-            self._defer(run, context)
-        return self._finish(self._wait(run.id, run.state))
+        run = self.hook.get_run(self.run_id) if self.run_id else self._acquire(context)
+        self._owned = run.id
+        with self._nothing_left_behind(context):
+            self._publish(run, context)
+            if not self.wait_for_completion:
+                return run.id
+            if self.deferrable and not run.is_terminal:
+                self._defer(run.id, context)
+            return self._finish(self._wait(run.id, run.state, context), context)
+
+    def execute_again(self, context: Context, event: Any = None) -> str:
+        """Go on after a wait for room."""
+        return self.execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
         """Go on where the trigger ended."""
         end = RunEvent.parse(event)
-        self.run_id = end.run_id
+        self._owned = end.run_id
         log_end_of_wait(self.log, end)
-        if end.outcome is Outcome.REACHED:
-            return self._finish(self._wait(end.run_id, end.state))
-        self._give_up(RunTimedOut if end.outcome is Outcome.TIMEOUT else RunLost, end.state, end.message)
+        if end.outcome is not Outcome.REACHED:
+            self._give_up(RunTimedOut if end.outcome is Outcome.TIMEOUT else RunLost, end.state, end.message)
+        with self._nothing_left_behind(context):
+            return self._finish(self._wait(end.run_id, end.state, context), context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Called by Airflow instead of ``execute`` after a deferral.
@@ -197,19 +257,23 @@ class InvokeRunOperator(BaseOperator):
         ``execute_complete``. The run would go on unwatched.
         """
         ti = context["ti"]
-        self.run_id = ti.xcom_pull(task_ids=ti.task_id, key=RUN_ID, map_indexes=ti.map_index)
+        self._owned = ti.xcom_pull(task_ids=ti.task_id, key=RUN_ID, map_indexes=ti.map_index)
         try:
             return super().resume_execution(next_method, next_kwargs, context)
-        except Exception:
-            if next_method == TRIGGER_FAILED:
-                self._cancel()
-            raise
+        except (TaskDeferralTimeout, TaskDeferralError) as error:
+            if next_method != TRIGGER_FAILED or self._owned is None:
+                raise
+            if isinstance(error, TaskDeferralTimeout):
+                self._give_up(RunTimedOut, None, "the trigger has not answered in time")
+            return self._go_on_without_trigger(error, context)
 
     def on_kill(self) -> None:
         """Cancel the run. Called by Airflow in the worker's process when the task is killed."""
-        # Airflow lets the code that was interrupted go on; the wait looks at this.
+        # Airflow lets the code that was interrupted go on; what it does next looks at this.
         self._killed = True
         self._cancel()
+
+    # --- Before there is a run ---------------------------------------------------------------------------
 
     def _request(self) -> RunRequest:
         arguments = {name: getattr(self, attribute) for name, attribute in ATTRIBUTES.items()}
@@ -217,19 +281,59 @@ class InvokeRunOperator(BaseOperator):
             arguments["compartment_id"] = self.hook.compartment_id
         request = RunRequest.build(arguments, self.json)
         request.check()
+        timeout = self._timeout()
+        if request.max_duration_in_minutes is None and timeout is not None and self.wait_for_completion:
+            minutes = math.ceil((timeout + DEFERRAL_MARGIN) / 60)
+            request = replace(request, max_duration_in_minutes=minutes)
         return request
 
-    def _retry_token(self, context: Context) -> str:
-        ti = context["ti"]
-        identity = TaskIdentity(
-            dag_id=ti.dag_id,
-            run_id=ti.run_id,
-            task_id=ti.task_id,
-            map_index=-1 if ti.map_index is None else ti.map_index,
+    def _acquire(self, context: Context) -> Run:
+        ownership = RunOwnership(
+            hook=self.hook,
+            context=context,
+            log=self.log,
+            request=self._request(),
+            cancel=self._cancel,
+            check=self._raise_if_killed,
+            tagged=self.airflow_tags,
+            error_budget=self.error_budget,
         )
-        return retry_token(identity, max_tries=ti.max_tries, submission=ti.try_number)
+        while True:
+            try:
+                run = ownership.acquire()
+            except ServiceError as error:
+                self._wait_for_room(error, context)
+                continue
+            if self._killed:
+                # While the submit was under way: on_kill did not know of this run yet.
+                self._cancel(run.id)
+            self._raise_if_killed()
+            return run
 
-    def _record(self, run: Run, context: Context) -> None:
+    def _wait_for_room(self, error: ServiceError, context: Context) -> None:
+        """Wait until the submit may be tried again, in the triggerer if possible; or let the error pass."""
+        from airflow_provider_dataflow.client.waiting import nap
+
+        waited = time.time() - context["ti"].start_date.timestamp()
+        pause = seconds_until_next_submit(
+            error, waited, submit_timeout=self.submit_timeout, error_budget=self.error_budget
+        )
+        if pause is None:
+            raise error
+        self.log.warning("The submit is tried again in %.0f seconds: %s", pause, error)
+        if self.deferrable:
+            from pendulum import now
+
+            from airflow_provider_dataflow.compat import delay_trigger
+
+            self.defer(
+                trigger=delay_trigger(now("UTC").add(seconds=pause)), method_name=self.execute_again.__name__
+            )
+        nap(pause, self._raise_if_killed)
+
+    # --- While there is one ------------------------------------------------------------------------------
+
+    def _publish(self, run: Run, context: Context) -> None:
         """Before anything else that can fail: who cancels a run must know which, and whose it is."""
         ti = context["ti"]
         ti.xcom_push(key=RUN_ID, value=run.id)
@@ -237,30 +341,42 @@ class InvokeRunOperator(BaseOperator):
         ti.xcom_push(key=RUN_PAGE_URL, value=url)
         self.log.info("Run %s (%s) is %s: %s", run.id, run.display_name, run.state, url)
 
-    def _defer(self, run: Run, context: Context) -> None:
-        deadline, timeout = None, None
+    def _timeout(self) -> float | None:
+        """Seconds from the start of the task to the end of the run, if they are limited."""
+        given = [self.completion_timeout]
         if self.execution_timeout:
-            # Airflow does not enforce it while a task is deferred, so the trigger does. Airflow's own timeout
-            # of the deferral is for a trigger that does not even get to that.
-            deadline = context["ti"].start_date.timestamp() + self.execution_timeout.total_seconds()
-            timeout = timedelta(seconds=max(deadline - time.time(), 0) + DEFERRAL_MARGIN)
+            given.append(self.execution_timeout.total_seconds())
+        return min((seconds for seconds in given if seconds is not None), default=None)
+
+    def _defer(self, run_id: str, context: Context) -> NoReturn:
+        deadline, backstop = None, None
+        if (timeout := self._timeout()) is not None:
+            # Airflow does not enforce execution_timeout while a task is deferred, so the trigger does. The
+            # deferral's own timeout is for a trigger that does not even get to that.
+            deadline = context["ti"].start_date.timestamp() + timeout
+            backstop = timedelta(seconds=max(deadline - time.time(), 0) + DEFERRAL_MARGIN)
         self.defer(
             trigger=RunTrigger(
-                run_id=run.id,
+                run_id=run_id,
                 oci_conn_id=self.oci_conn_id,
                 region=self.region,
                 poll_interval=self.poll_interval,
                 deadline=deadline,
                 error_budget=self.error_budget,
                 cancel_on_kill=self.cancel_on_kill,
+                cancel_timeout=self.cancel_timeout,
             ),
-            method_name="execute_complete",
-            timeout=timeout,
+            method_name=self.execute_complete.__name__,
+            timeout=backstop,
         )
 
-    def _wait(self, run_id: str, last_state: str | None) -> Run:
+    def _wait(self, run_id: str, last_state: str | None, context: Context) -> Run:
         from airflow_provider_dataflow.client.waiting import wait_for_run
 
+        until = None
+        if self.completion_timeout is not None:
+            # Airflow itself enforces execution_timeout here.
+            until = context["ti"].start_date.timestamp() + self.completion_timeout
         try:
             return wait_for_run(
                 self.hook.client,
@@ -268,41 +384,87 @@ class InvokeRunOperator(BaseOperator):
                 states=SUCCESS_STATES,
                 poll_interval=self.poll_interval,
                 error_budget=self.error_budget,
+                until=until,
                 check=self._raise_if_killed,
-                on_change=lambda run: self.log.info("Run %s is %s", run.id, run.state),
+                log=self.log,
                 last_state=last_state,
             )
-        except RunLost as error:
-            self._give_up(RunLost, error.state, error.note)
+        except (RunLost, RunTimedOut) as error:
+            self._give_up(type(error), error.state, error.note)
+
+    def _go_on_without_trigger(self, error: Exception, context: Context) -> str:
+        """The trigger has crashed; that says nothing about the run."""
+        assert self._owned is not None  # noqa: S101 - who calls this knows the run
+        ti = context["ti"]
+        failures = 1 + (
+            ti.xcom_pull(task_ids=ti.task_id, key=TRIGGER_FAILURES, map_indexes=ti.map_index) or 0
+        )
+        if failures > MAX_TRIGGER_FAILURES or not self.deferrable:
+            self._give_up(RunLost, None, f"the trigger has failed {failures} times: {error}")
+        ti.xcom_push(key=TRIGGER_FAILURES, value=failures)
+        self.log.warning("The trigger has failed; another one waits for run %s: %s", self._owned, error)
+        self._defer(self._owned, context)
 
     def _raise_if_killed(self) -> None:
         if self._killed:
-            raise DataFlowError(f"The task was killed while it waited for run {self.run_id}")
+            about = f"while it waited for run {self._owned}" if self._owned else "before it had a run"
+            raise DataFlowError(f"The task was killed {about}")
+
+    # --- At the end --------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _nothing_left_behind(self, context: Context) -> Iterator[None]:
+        """What fails here, beside the run, must not leave a run that no try will come back to."""
+        try:
+            yield
+        except RunError:
+            # It has ended, or was given up in full knowledge.
+            raise
+        except Exception:
+            ti = context["ti"]
+            if not self._killed and ti.try_number > ti.max_tries:
+                self._cancel()
+            raise
 
     def _give_up(self, kind: type[RunError], state: str | None, note: str | None) -> NoReturn:
         """End a wait that has not seen the run's end, without leaving the run behind."""
-        assert self.run_id is not None  # noqa: S101 - nothing is waited for without it
+        assert self._owned is not None  # noqa: S101 - nothing is waited for without it
         cancelled = self._cancel()
         raise kind(
-            run_id=self.run_id,
+            run_id=self._owned,
             state=state,
-            url=self.hook.run_page_url(self.run_id),
+            url=self.hook.run_page_url(self._owned),
             note="; ".join(filter(None, (note, cancelled))),
         )
 
-    def _finish(self, run: Run) -> str:
+    def _finish(self, run: Run, context: Context) -> str:
+        context["ti"].xcom_push(key=STATE, value=run.state)
         finish(run, self.hook, self.log, fetch_logs=self.fetch_logs)
         return run.id
 
-    def _cancel(self) -> str | None:
-        """Ask for the run's cancel, if it is known and that is wanted. Never raises; says what came of it."""
-        if not self.run_id or not self.cancel_on_kill:
+    def _cancel(self, run_id: str | None = None) -> str | None:
+        """Cancel a run, by default the task's, if that is wanted. Never raises; says what came of it."""
+        from airflow_provider_dataflow.client.cancelling import cancel
+
+        run_id = run_id or self._owned
+        if not run_id or not self.cancel_on_kill:
             return None
         try:
             # Not self.hook.client: this may have interrupted one of its calls.
-            self.hook.new_client().cancel_run(self.run_id)
+            run = cancel(self.hook.new_client(), run_id, timeout=self.cancel_timeout)
         except Exception as error:  # noqa: BLE001 - a failed cancel must not hide why it was asked for
-            self.log.error("Run %s could not be cancelled and may still be running: %s", self.run_id, error)
+            self.log.error("Run %s could not be cancelled and may still be running: %s", run_id, error)
             return f"the run could not be cancelled and may still be running: {error}"
-        self.log.info("Run %s: cancel requested", self.run_id)
-        return "the run's cancel was requested"
+        self.log.info("Run %s: cancel requested, it is %s", run_id, run.state)
+        return f"the run's cancel was requested, it is {run.state}"
+
+
+def in_seconds(name: str, value: float | timedelta) -> float:
+    """A duration that may be given either way.
+
+    :raises InvalidArgument: it is neither, or not above zero.
+    """
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
+        raise InvalidArgument(name, f"expected seconds above zero or a timedelta, got {value!r}")
+    return float(seconds)

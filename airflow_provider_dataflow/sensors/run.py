@@ -164,6 +164,7 @@ class RunSensor(BaseSensorOperator):
             poll_interval=self.poke_interval,
             error_budget=self.error_budget,
             check=lambda: None,
+            log=self.log,
             last_state=end.state,
         )
         self._has_reached(run)

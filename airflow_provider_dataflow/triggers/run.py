@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Collection
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_dataflow.client.cancelling import DEFAULT_CANCEL_TIMEOUT
 from airflow_provider_dataflow.compat import (
     TRIGGERS_HAVE_ON_KILL,
     BaseTrigger,
@@ -19,6 +21,7 @@ from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.polling import (
     DEFAULT_ERROR_BUDGET,
     DEFAULT_POLL_INTERVAL,
+    HEARTBEAT,
     NO_EVENT_BEFORE,
 )
 from airflow_provider_dataflow.run import SUCCESS_STATES
@@ -55,6 +58,7 @@ class RunTrigger(BaseTrigger):
     :param deadline: seconds since the epoch at which to give up; default: never.
     :param error_budget: seconds for which errors of the service are borne.
     :param cancel_on_kill: cancel the run when the task is killed while it is deferred.
+    :param cancel_timeout: seconds for which the cancel is repeated until the service confirms it.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class RunTrigger(BaseTrigger):
         deadline: float | None = None,
         error_budget: float = DEFAULT_ERROR_BUDGET,
         cancel_on_kill: bool = False,
+        cancel_timeout: float = DEFAULT_CANCEL_TIMEOUT,
         **_: Any,
     ) -> None:
         # What a newer version of this class has written into the row is ignored, not refused: workers and
@@ -82,6 +87,7 @@ class RunTrigger(BaseTrigger):
         self.deadline = deadline
         self.error_budget = error_budget
         self.cancel_on_kill = cancel_on_kill
+        self.cancel_timeout = cancel_timeout
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         names = (
@@ -94,6 +100,7 @@ class RunTrigger(BaseTrigger):
             "deadline",
             "error_budget",
             "cancel_on_kill",
+            "cancel_timeout",
         )
         return f"{type(self).__module__}.{type(self).__qualname__}", {
             name: getattr(self, name) for name in names
@@ -139,9 +146,14 @@ class RunTrigger(BaseTrigger):
                 on_change=changed,
             )
         )
-        left = None if self.deadline is None else max(self.deadline - time.time(), LAST_LOOK)
+        left = math.inf if self.deadline is None else max(self.deadline - time.time(), LAST_LOOK)
         try:
-            await asyncio.wait({wait}, timeout=left)
+            while not wait.done() and left > 0:
+                pause = min(left, HEARTBEAT)
+                await asyncio.wait({wait}, timeout=pause)
+                left -= pause
+                if not wait.done() and pause == HEARTBEAT:
+                    self.log.info("Run %s is %s", self.run_id, f"still {state}" if state else "not seen yet")
             if not wait.done():
                 return RunEvent(Outcome.TIMEOUT, self.run_id, state)
             return RunEvent(Outcome.REACHED, self.run_id, (await wait).state)
@@ -171,17 +183,21 @@ class RunTrigger(BaseTrigger):
                     current.uncancel()
 
     async def _cancel_unless_owned(self) -> None:
+        from airflow_provider_dataflow.client.cancelling import cancel
+
         try:
             if await asyncio.to_thread(self._is_still_waited_for):
                 self.log.info("Run %s goes on: the task still waits for it elsewhere", self.run_id)
                 return
-            await asyncio.to_thread(lambda: self.hook.cancel_run(self.run_id))
+            run = await asyncio.to_thread(
+                lambda: cancel(self.hook.new_client(), self.run_id, timeout=self.cancel_timeout)
+            )
         except DataFlowError as error:
             self.log.error("Run %s could not be cancelled and may still be running: %s", self.run_id, error)
         except Exception:
             self.log.exception("Run %s could not be cancelled and may still be running", self.run_id)
         else:
-            self.log.info("Run %s: cancel requested, since the task was killed", self.run_id)
+            self.log.info("Run %s is %s, since the task was killed", self.run_id, run.state)
 
     def _is_still_waited_for(self) -> bool:
         """Whether the task is deferred for this very run.

@@ -58,6 +58,7 @@ class FakeClient:
         if self.cancel_error:
             raise self.cancel_error
         self.cancelled.append(run_id)
+        self.states = ["CANCELED"]
 
     def list_run_logs(self, run_id: str) -> list[RunLog]:
         return [

@@ -5,7 +5,6 @@ import re
 from datetime import timedelta
 
 import pytest
-from airflow.exceptions import TaskDeferralError, TaskDeferralTimeout
 from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_dataflow.events import Outcome, RunEvent
@@ -34,7 +33,8 @@ def ti() -> FakeTaskInstance:
 
 def operator(**kwargs) -> InvokeRunOperator:
     return InvokeRunOperator(
-        task_id="task", **{"application_id": APPLICATION_ID, "poll_interval": 0} | kwargs
+        task_id="task",
+        **{"application_id": APPLICATION_ID, "poll_interval": 0, "cancel_timeout": 0.1} | kwargs,
     )
 
 
@@ -61,6 +61,13 @@ def test_submit_wait_and_result(client, ti):
         "numExecutors": 2,
         "arguments": ["--day", "1"],
         "displayName": "nightly",
+        "freeformTags": {
+            "airflow_dag_id": "dag",
+            "airflow_run_id": "manual__1",
+            "airflow_task_id": "task",
+            "airflow_try_number": "1",
+            "airflow_submission": token,
+        },
     }
     assert 1 <= len(token) <= 64
 
@@ -129,12 +136,31 @@ def test_fire_and_forget(client, ti):
     assert operator(wait_for_completion=False).execute({"ti": ti}) == RUN_ID
 
 
-def test_a_retry_after_a_lost_answer_has_the_same_token_and_a_new_try_another(client):
-    for fields in ({}, {}, {"try_number": 2}, {"max_tries": 1}, {"map_index": 0}):
-        operator().execute({"ti": FakeTaskInstance(**fields)})
-    tokens = [token for _, token in client.submitted]
-    assert tokens[0] == tokens[1]
-    assert len(set(tokens)) == 4
+def test_tags_can_be_switched_off_and_leave_the_authors_own(client, ti):
+    operator(airflow_tags=False).execute({"ti": ti})
+    operator(freeform_tags={"airflow_dag_id": "mine"}).execute({"ti": ti})
+    assert "freeformTags" not in client.submitted[0][0]
+    assert client.submitted[1][0]["freeformTags"]["airflow_dag_id"] == "mine"
+
+
+def test_a_run_that_exists_is_taken_instead_of_submitting_one(client, ti):
+    task = InvokeRunOperator(task_id="task", run_id=RUN_ID, poll_interval=0)
+    assert task.execute({"ti": ti}) == RUN_ID
+    assert client.submitted == []
+    assert ti.xcoms["lifecycle_state"] == "SUCCEEDED"
+
+
+def test_a_timeout_of_the_task_is_a_duration_of_the_run(client, ti):
+    operator(execution_timeout=timedelta(hours=1)).execute({"ti": ti})
+    operator(completion_timeout=60, max_duration_in_minutes=7).execute({"ti": ti})
+    assert [body["maxDurationInMinutes"] for body, _ in client.submitted] == [65, 7]
+
+
+@pytest.mark.parametrize("name", ["submit_timeout", "completion_timeout", "cancel_timeout"])
+@pytest.mark.parametrize("value", [0, -1, True, "60", float("inf")])
+def test_a_timeout_is_seconds_or_a_timedelta(name, value):
+    with pytest.raises(InvalidArgument, match=name):
+        operator(**{name: value})
 
 
 @pytest.mark.parametrize(
@@ -249,13 +275,27 @@ def test_a_cancel_that_fails_is_said_and_hides_nothing(client, ti):
         resume(ti, Outcome.TIMEOUT)
 
 
-@pytest.mark.parametrize(
-    ("reason", "error"), [("Trigger timeout", TaskDeferralTimeout), ("Trigger failure", TaskDeferralError)]
-)
-def test_a_trigger_that_dies_leaves_no_run_behind(client, ti, reason, error):
+def trigger_failed(ti, reason, **kwargs):
     ti.xcoms["run_id"] = RUN_ID
-    with pytest.raises(error):
-        operator(deferrable=True).resume_execution("__fail__", {"error": reason}, {"ti": ti})
+    task = operator(deferrable=True, **kwargs)
+    return task.resume_execution("__fail__", {"error": reason}, {"ti": ti})
+
+
+def test_a_trigger_that_never_answers_leaves_no_run_behind(client, ti):
+    with pytest.raises(RunTimedOut, match="cancel was requested"):
+        trigger_failed(ti, "Trigger timeout")
+    assert client.cancelled == [RUN_ID]
+
+
+def test_a_trigger_that_crashes_is_replaced_a_few_times(client, ti):
+    for _ in range(3):
+        with pytest.raises(TaskDeferred) as caught:
+            trigger_failed(ti, "Trigger failure", completion_timeout=60)
+        assert caught.value.trigger.run_id == RUN_ID
+        assert caught.value.trigger.deadline == pytest.approx(ti.start_date.timestamp() + 60)
+    assert client.cancelled == []
+    with pytest.raises(RunLost, match="has failed 4 times"):
+        trigger_failed(ti, "Trigger failure")
     assert client.cancelled == [RUN_ID]
 
 
