@@ -1,0 +1,414 @@
+"""One run per task, whatever crashes when: the operator through the real SDK, without a whole Airflow.
+
+Each try is a new operator and task instance; what outlives them is Airflow's task state store, or, before
+Airflow 3.3, nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from airflow_provider_dataflow.exceptions import RunCanceled, RunFailed, RunLost, ServiceError, SubmitRejected
+from airflow_provider_dataflow.local.testing import DataFlowFixture
+from airflow_provider_dataflow.operators import ownership
+from airflow_provider_dataflow.operators import run as operator_module
+from airflow_provider_dataflow.operators.ownership import RECORD
+from airflow_provider_dataflow.operators.run import InvokeRunOperator
+from tests.contract.conftest import target_of
+from tests.unit.support import FakeStateStore, FakeTaskInstance
+
+DAY = 24 * 3600
+
+
+class Killed(BaseException):
+    """``kill -9``: nothing of the process runs after it."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataFlowFixture]:
+    with DataFlowFixture(tmp_path_factory.mktemp("ownership"), engine="scripted", clock="manual") as server:
+        yield server
+
+
+@pytest.fixture
+def local(server: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowFixture:
+    server.reset()
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(ownership, "STRAY_PAUSE", 0.01)
+    return server
+
+
+@pytest.fixture(params=["recorded", "unrecorded"])
+def task(request: pytest.FixtureRequest, local: DataFlowFixture, mocker: Any) -> Task:
+    return Task(local, mocker, FakeStateStore() if request.param == "recorded" else None)
+
+
+@pytest.fixture
+def recorded(local: DataFlowFixture, mocker: Any) -> Task:
+    return Task(local, mocker, FakeStateStore())
+
+
+class Task:
+    """A task instance through its tries."""
+
+    def __init__(self, local: DataFlowFixture, mocker: Any, store: FakeStateStore | None) -> None:
+        self.local, self.mocker, self.store = local, mocker, store
+        self.application_id = target_of(local).create_application("hello.py").id
+        self.try_number, self.max_tries = 1, 2
+        self.fields: dict[str, Any] = {}
+
+    def operator(self, **kwargs: Any) -> InvokeRunOperator:
+        arguments = {"application_id": self.application_id, "poll_interval": 0.05, "error_budget": 0.0}
+        return InvokeRunOperator(task_id="task", **arguments | kwargs)
+
+    def run(self, operator: InvokeRunOperator | None = None, **kwargs: Any) -> str:
+        """One try."""
+        self.ti = FakeTaskInstance(try_number=self.try_number, max_tries=self.max_tries, **self.fields)
+        context: dict[str, Any] = {"ti": self.ti}
+        if self.store is not None:
+            context["task_state_store"] = self.store
+        run_id: str = (operator or self.operator(**kwargs)).execute(context)
+        return run_id
+
+    def killed_at(self, module: str, **kwargs: Any) -> None:
+        """A try that is killed -9 where it calls this."""
+        patch = self.mocker.patch(f"airflow_provider_dataflow.{module}", side_effect=Killed)
+        with pytest.raises(Killed):
+            self.run(**kwargs)
+        self.mocker.stop(patch)
+
+    def retry(self, **kwargs: Any) -> str:
+        self.try_number += 1
+        return self.run(**kwargs)
+
+    def clear(self, **kwargs: Any) -> str:
+        """As Airflow does it: the next try, and max_tries raised."""
+        self.try_number += 1
+        self.max_tries += 1
+        return self.run(**kwargs)
+
+    def states(self) -> list[str]:
+        return [run["lifecycleState"] for run in self.local.runs]
+
+
+WAIT = "operators.run.InvokeRunOperator._wait"
+PUBLISH = "operators.run.InvokeRunOperator._publish"
+#: Where a worker can be killed after the service has the run, and before the task has seen its end.
+KILLS = [
+    pytest.param("operators.ownership.verdict", id="before the record"),
+    pytest.param(PUBLISH, id="after the record"),
+    pytest.param(WAIT, id="while it waits"),
+]
+
+
+# --- Submit --------------------------------------------------------------------------------------------
+
+
+def test_a_lost_answer_makes_no_second_run(task):
+    task.local.add_fault("lost_response", operation="CreateRun", count=2)
+    assert task.run() == task.local.runs_created[0]
+    assert len(task.local.runs_created) == 1
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_submit_rides_through(task, status):
+    task.local.add_fault("status", status=status, operation="CreateRun", count=2)
+    task.run()
+    assert len(task.local.runs_created) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_stray_refusal_is_not_believed_at_once(task, status):
+    task.local.add_fault("status", status=status, operation="CreateRun", count=2)
+    task.run()
+    task.local.assert_requests(CreateRun=3)
+
+
+def test_a_refusal_that_stays_is(task):
+    task.local.add_fault("status", status=404, operation="CreateRun")
+    with pytest.raises(SubmitRejected):
+        task.run()
+    task.local.assert_requests(CreateRun=3, DeleteRun=0)
+
+
+def test_the_first_look_after_the_submit_fails(task):
+    task.local.add_fault("status", status=404, operation="GetRun", count=2)
+    task.run(error_budget=600)
+    assert len(task.local.runs_created) == 1
+
+
+def still_waiting(task: Task) -> None:
+    """A retry that waits for a run under way, and is killed meanwhile."""
+    task.mocker.patch("airflow_provider_dataflow.client.waiting.nap", side_effect=Killed)
+    with pytest.raises(Killed):
+        task.retry()
+
+
+# --- Retry ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", KILLS)
+def test_a_retry_goes_on_with_a_run_under_way(task, where):
+    task.local.keeps_running()
+    task.killed_at(where)
+    (run_id,) = task.local.runs_created
+    still_waiting(task)
+    assert task.local.runs_created == [run_id]
+    assert task.ti.xcoms["run_id"] == run_id
+    assert task.local.cancels == []
+
+
+@pytest.mark.parametrize("where", KILLS)
+def test_a_retry_takes_what_succeeded_meanwhile(task, where):
+    task.killed_at(where)
+    assert task.states() == ["SUCCEEDED"]
+    assert [task.retry()] == task.local.runs_created
+
+
+@pytest.mark.parametrize("outcome", ["fails", "is_canceled", "is_stopped"])
+@pytest.mark.parametrize("where", KILLS)
+def test_a_retry_replaces_what_ended_badly(task, where, outcome):
+    getattr(task.local, outcome)()
+    task.killed_at(where)
+    task.local.succeeds()
+    assert task.retry() == task.local.runs_created[1]
+    assert len(task.states()) == 2
+
+
+def test_every_retry_of_a_run_that_fails_is_another_run(task):
+    task.local.fails()
+    with pytest.raises(RunFailed):
+        task.run()
+    for _ in range(2):
+        with pytest.raises(RunFailed):
+            task.retry()
+    assert len(task.local.runs_created) == 3
+
+
+def test_one_try_does_not_replace_its_own_run(task):
+    task.local.fails()
+    task.local.add_fault("lost_response", operation="CreateRun", count=1)
+    with pytest.raises(RunFailed):
+        task.run()
+    assert len(task.local.runs_created) == 1
+
+
+def test_killed_before_the_service_got_the_submit(task):
+    task.killed_at("client.sync.DataFlowClient.create_run")
+    assert task.local.runs_created == []
+    assert [task.retry()] == task.local.runs_created
+
+
+def test_a_replay_that_is_refused_is_found_by_its_tags(task):
+    task.local.keeps_running()
+    task.killed_at("operators.ownership.verdict")
+    (run_id,) = task.local.runs_created
+    task.local.add_fault("replay_conflict", operation="CreateRun")
+    still_waiting(task)
+    assert task.local.runs_created == [run_id]
+    assert task.ti.xcoms["run_id"] == run_id
+
+
+def test_a_template_that_renders_otherwise_is_still_the_same_submit(task):
+    """Another body with the same token is refused by the service."""
+    task.killed_at(PUBLISH, arguments=["10:00"])
+    task.retry(arguments=["10:05"])
+    assert len(task.local.runs_created) == 1
+
+
+def test_a_token_that_the_service_has_forgotten(recorded):
+    recorded.local.keeps_running()
+    recorded.killed_at("operators.ownership.verdict")
+    recorded.local.advance(DAY + 60)
+    recorded.store.values[RECORD]["time"] = time.time() - DAY - 60
+    still_waiting(recorded)
+    assert [recorded.ti.xcoms["run_id"]] == recorded.local.runs_created
+    assert recorded.local.requests_by_operation["CreateRun"] == 1
+
+
+def test_a_forgotten_submit_that_never_arrived(recorded):
+    recorded.killed_at("client.sync.DataFlowClient.create_run")
+    recorded.store.values[RECORD]["time"] = time.time() - DAY - 60
+    assert [recorded.retry()] == recorded.local.runs_created
+
+
+def test_a_run_that_cannot_be_seen_is_not_doubled(recorded):
+    recorded.local.keeps_running()
+    recorded.killed_at(WAIT)
+    recorded.local.add_fault("status", status=404, operation="GetRun")
+    with pytest.raises(RunLost, match="clear the task to start over"):
+        recorded.retry()
+    assert len(recorded.local.runs_created) == 1
+
+
+def test_a_later_read_of_an_earlier_run_rides_through(recorded, mocker):
+    recorded.killed_at(WAIT)
+    mocker.patch.object(ownership, "LOOK_PAUSE", 0.01)
+    recorded.local.add_fault("status", status=404, operation="GetRun", count=2)
+    assert [recorded.retry(error_budget=600)] == recorded.local.runs_created
+
+
+# --- Clear ---------------------------------------------------------------------------------------------
+
+
+def test_a_cleared_task_starts_over(task):
+    first = task.run()
+    second = task.clear()
+    assert task.local.runs_created == [first, second]
+    assert task.local.cancels == []
+
+
+@pytest.mark.parametrize("where", KILLS)
+def test_a_clear_ends_the_run_from_before(task, where):
+    task.local.keeps_running()
+    task.killed_at(where)
+    task.local.succeeds()
+    task.clear()
+    assert task.states() == ["CANCELED", "SUCCEEDED"]
+
+
+def test_a_clear_leaves_the_run_from_before_if_so_wished(recorded):
+    recorded.local.keeps_running()
+    recorded.killed_at(WAIT, cancel_on_kill=False)
+    recorded.local.succeeds()
+    recorded.clear(cancel_on_kill=False)
+    assert recorded.states() == ["IN_PROGRESS", "SUCCEEDED"]
+
+
+def test_a_clear_is_not_held_up_by_a_run_that_cannot_be_seen(recorded, mocker):
+    recorded.local.keeps_running()
+    recorded.killed_at(WAIT)
+    (first,) = recorded.local.runs_created
+    recorded.local.succeeds()
+    recorded.local.add_fault("status", status=404, resource_id=first)
+    mocker.patch("airflow_provider_dataflow.client.cancelling.FIRST_PAUSE", 0.01)
+    assert recorded.clear(cancel_timeout=0.05) == recorded.local.runs_created[1]
+
+
+def test_two_clears_are_two_more_runs(task):
+    task.run()
+    task.clear()
+    task.clear()
+    assert len(task.local.runs_created) == 3
+
+
+def test_a_dag_run_made_anew_under_its_old_id_gets_a_run_of_its_own(recorded, mocker):
+    mocker.patch.object(ownership, "incarnation_of", side_effect=["2026-01-01", "2026-01-02"])
+    recorded.run()
+    recorded.store.values.clear()  # gone with the DAG run
+    recorded.run()
+    assert len(recorded.local.runs_created) == 2
+
+
+# --- Side by side --------------------------------------------------------------------------------------
+
+
+def test_mapped_tasks_and_parallel_dag_runs_have_runs_of_their_own(task):
+    for fields in ({"map_index": 0}, {"map_index": 1}, {"run_id": "backfill__2"}, {"dag_id": "other"}):
+        task.fields = fields
+        if task.store is not None:
+            task.store = FakeStateStore()
+        task.run()
+    assert len(set(task.local.runs_created)) == 4
+
+
+def test_a_clear_of_one_mapped_task_leaves_the_others_alone(task):
+    task.local.keeps_running()
+    task.fields = {"map_index": 0}
+    store_of_first, task.store = task.store, FakeStateStore() if task.store else None
+    task.killed_at(WAIT)
+    task.fields, task.store = {"map_index": 1}, store_of_first
+    task.killed_at(WAIT)
+    task.local.succeeds()
+    task.clear()
+    assert task.states() == ["IN_PROGRESS", "CANCELED", "SUCCEEDED"]
+
+
+# --- Killed, and given up ------------------------------------------------------------------------------
+
+
+def test_killed_while_the_submit_is_under_way(recorded):
+    """Airflow's signal comes when the service has the run and the task does not know it yet."""
+    recorded.local.keeps_running()
+    operator = recorded.operator()
+    create_run = operator.hook.create_run
+
+    def killed(request, token):
+        run = create_run(request, token)
+        operator.on_kill()
+        return run
+
+    recorded.mocker.patch.object(operator.hook, "create_run", killed)
+    with pytest.raises(Exception, match="killed before it had a run"):
+        recorded.run(operator)
+    assert recorded.states() == ["CANCELED"]
+
+
+def test_what_fails_after_the_submit_leaves_no_run_without_a_task(task, mocker):
+    task.local.keeps_running()
+    mocker.patch.object(InvokeRunOperator, "_publish", side_effect=RuntimeError)
+    with pytest.raises(RuntimeError):
+        task.run()
+    assert task.local.cancels == [], "a retry comes back to it"
+    task.try_number = task.max_tries
+    with pytest.raises(RuntimeError):
+        task.retry()
+    assert task.states() == ["CANCELED"]
+
+
+def test_a_completion_timeout_holds_in_a_worker(task):
+    task.local.keeps_running()
+    with pytest.raises(operator_module.RunTimedOut, match="cancel was requested"):
+        task.run(completion_timeout=0.3)
+    assert task.states() == ["CANCELED"]
+
+
+def test_a_run_cancelled_by_somebody_else_is_no_success(task):
+    task.local.is_canceled()
+    with pytest.raises(RunCanceled):
+        task.run()
+
+
+@pytest.mark.parametrize(("kind", "how"), [("slow", {"seconds": 1.0}), ("status", {"status": 503})])
+def test_a_cancel_that_is_slow_or_fails_first(task, kind, how):
+    task.local.keeps_running()
+    operator = task.operator()
+    task.mocker.patch("airflow_provider_dataflow.client.waiting.nap", side_effect=Killed)
+    with pytest.raises(Killed):
+        task.run(operator)
+    task.local.add_fault(kind, operation="DeleteRun", count=2, **how)
+    operator.on_kill()
+    assert task.states() == ["CANCELED"]
+
+
+def test_room_is_waited_for(task, mocker):
+    task.local.add_fault("limit_exceeded", limit=0)
+    naps = []
+
+    def nap(seconds, check):
+        naps.append(seconds)
+        if len(naps) == 2:
+            task.local.clear_faults()
+
+    mocker.patch("airflow_provider_dataflow.client.waiting.nap", nap)
+    task.run()
+    assert len(naps) >= 2
+    assert len(task.local.runs_created) == 1
+
+
+def test_room_is_not_waited_for_forever(task):
+    task.local.add_fault("limit_exceeded", limit=0)
+    with pytest.raises(SubmitRejected, match="LimitExceeded"):
+        task.run(submit_timeout=0.001)
+
+
+def test_an_outage_at_the_submit_passes_on_its_error(task, mocker):
+    mocker.patch("airflow_provider_dataflow.client.retry.MAX_ATTEMPTS", 1)
+    task.local.add_fault("drop", operation="CreateRun")
+    with pytest.raises(ServiceError, match="got no answer"):
+        task.run()
