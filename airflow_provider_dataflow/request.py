@@ -7,165 +7,43 @@ name on the wire, so that nothing else needs to spell the fields out.
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from airflow_provider_dataflow.exceptions import InvalidArgument
-from airflow_provider_dataflow.run import api_name, camel_case
-
-Coercion = Callable[[Any, str], Any]
+from airflow_provider_dataflow import checks
+from airflow_provider_dataflow.coercion import (
+    Coercion,
+    choice,
+    defined_tags,
+    freeform_tags,
+    mapping,
+    object_uri,
+    object_uris,
+    ocid,
+    parameters,
+    positive_number,
+    structure,
+    text,
+    text_map,
+    text_of,
+    texts,
+    whole_number,
+)
+from airflow_provider_dataflow.redaction import HIDDEN, SENSITIVE_NAMES, redacted_body
+from airflow_provider_dataflow.run import api_name
 
 RUN_TYPES = ("BATCH", "STREAMING", "SESSION")
-PLACEHOLDER = re.compile(r"\$\{(\w+)\}", re.ASCII)
-PARAMETER_NAME = re.compile(r"\w+", re.ASCII)
-OBJECT_URI = re.compile(r"oci://[^/@\s]+@[^/@\s]+(/.*)?")
 
+#: The fields of a run that can be changed later on (``UpdateRunDetails``).
+UPDATABLE = ("defined_tags", "freeform_tags", "idle_timeout_in_minutes", "max_duration_in_minutes")
 
-# --- How a value is read -------------------------------------------------------------------------------
+#: A session lives for seven days at most, so it cannot be idle for longer.
+MAX_IDLE_MINUTES = 7 * 24 * 60
+MAX_DISPLAY_NAME = 255
 
-
-def _shown(value: Any) -> str:
-    """The value for an error message: short, since somebody's secret could be in a long one."""
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
-
-
-def text(value: Any, path: str) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (str, int, float)):
-        return str(value)
-    raise InvalidArgument(path, f"expected a string, got {type(value).__name__}")
-
-
-def whole_number(value: Any, path: str) -> int:
-    result = number(value, path)
-    if result != int(result):
-        raise InvalidArgument(path, f"expected a whole number, got {_shown(value)}")
-    return int(result)
-
-
-def number(value: Any, path: str) -> float:
-    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
-        try:
-            result = float(value)
-        except ValueError:
-            result = math.nan
-        if math.isfinite(result):
-            return result
-    raise InvalidArgument(path, f"expected a number, got {_shown(value)}")
-
-
-def texts(value: Any, path: str) -> list[str]:
-    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
-        raise InvalidArgument(path, f"expected a list, got {_shown(value)}")
-    return [text(item, f"{path}[{index}]") for index, item in enumerate(value)]
-
-
-def _mapping(value: Any, path: str) -> Mapping[Any, Any]:
-    if not isinstance(value, Mapping):
-        raise InvalidArgument(path, f"expected a dict, got {_shown(value)}")
-    return value
-
-
-def text_map(value: Any, path: str) -> dict[str, str]:
-    return {text(key, path): text(item, f"{path}[{key!r}]") for key, item in _mapping(value, path).items()}
-
-
-def structure(**members: Coercion) -> Coercion:
-    """A small object; its members are accepted by their own or their wire name, and sent by the latter."""
-    wire = {name: "memoryInGBs" if name == "memory_in_gbs" else camel_case(name) for name in members}
-    own = {wire_name: name for name, wire_name in wire.items()}
-
-    def read(value: Any, path: str) -> dict[str, Any]:
-        result = {}
-        for key, item in _mapping(value, path).items():
-            name = own.get(key, key)
-            if name not in members:
-                raise InvalidArgument(f"{path}.{key}", f"unknown; expected {', '.join(members)}")
-            if item is not None:
-                result[wire[name]] = members[name](item, f"{path}.{name}")
-        return result
-
-    return read
-
-
-def parameters(value: Any, path: str) -> list[dict[str, str]]:
-    """``{"name": "value"}`` or ``[{"name": ..., "value": ...}]``."""
-    if isinstance(value, Mapping):
-        pairs = list(value.items())
-    elif isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
-        pairs = []
-        for index, item in enumerate(value):
-            if not isinstance(item, Mapping) or set(item) != {"name", "value"}:
-                raise InvalidArgument(f"{path}[{index}]", "expected a dict with name and value")
-            pairs.append((item["name"], item["value"]))
-    else:
-        raise InvalidArgument(path, f"expected a dict or a list of name and value, got {_shown(value)}")
-    result: dict[str, str] = {}
-    for raw_name, item in pairs:
-        name = text(raw_name, path)
-        if not PARAMETER_NAME.fullmatch(name):
-            raise InvalidArgument(path, f"the name {name!r} may have letters, digits and underscores only")
-        if name in result:
-            raise InvalidArgument(path, f"{name!r} is given twice")
-        result[name] = text(item, f"{path}[{name!r}]")
-    return [{"name": name, "value": item} for name, item in result.items()]
-
-
-def defined_tags(value: Any, path: str) -> dict[str, dict[str, Any]]:
-    """``{"Namespace": {"Key": v}}`` as the API has it, or ``{"Namespace.Key": v}`` as Terraform writes it."""
-    result: dict[str, dict[str, Any]] = {}
-    for key, item in _mapping(value, path).items():
-        name = text(key, path)
-        if isinstance(item, Mapping):
-            result.setdefault(name, {}).update(item)
-        elif "." in name:
-            namespace, _, tag = name.partition(".")
-            result.setdefault(namespace, {})[tag] = item
-        else:
-            raise InvalidArgument(f"{path}[{name!r}]", "expected a dict, or a name like 'Namespace.Key'")
-    return result
-
-
-def choice(*allowed: str) -> Coercion:
-    def read(value: Any, path: str) -> str:
-        result = text(value, path).upper()
-        if result not in allowed:
-            raise InvalidArgument(path, f"expected one of {', '.join(allowed)}, got {_shown(value)}")
-        return result
-
-    return read
-
-
-def ocid(*resource_types: str) -> Coercion:
-    pattern = re.compile(rf"ocid1\.({'|'.join(resource_types)})\.[\w.-]+", re.ASCII)
-
-    def read(value: Any, path: str) -> str:
-        result = text(value, path)
-        if not pattern.fullmatch(result):
-            kinds = " or ".join(f"ocid1.{kind}..." for kind in resource_types)
-            raise InvalidArgument(path, f"expected an OCID like {kinds}, got {_shown(value)}")
-        return result
-
-    return read
-
-
-def object_uri(value: Any, path: str) -> str:
-    result = text(value, path)
-    if not OBJECT_URI.fullmatch(result):
-        raise InvalidArgument(path, f"expected oci://bucket@namespace/path, got {_shown(value)}")
-    return result
-
-
-shape_config = structure(ocpus=number, memory_in_gbs=number)
-log_config = structure(log_group_id=text, log_id=text)
-
-
-# --- The request ---------------------------------------------------------------------------------------
+shape_config = structure(ocpus=positive_number, memory_in_gbs=positive_number)
+log_config = structure("log_group_id", "log_id", log_group_id=ocid("loggroup"), log_id=ocid("log"))
 
 
 def _argument(read: Coercion, **metadata: Any) -> Any:
@@ -178,24 +56,24 @@ class RunRequest:
 
     application_id: str | None = _argument(ocid("dataflowapplication"))
     application_log_config: Mapping[str, str] | None = _argument(log_config)
-    archive_uri: str | None = _argument(text)
+    archive_uri: str | None = _argument(object_uris)
     arguments: list[str] | None = _argument(texts)
     compartment_id: str | None = _argument(ocid("compartment", "tenancy"))
     configuration: Mapping[str, str] | None = _argument(text_map)
     defined_tags: Mapping[str, Mapping[str, Any]] | None = _argument(defined_tags)
-    display_name: str | None = _argument(text)
+    display_name: str | None = _argument(text_of(1, MAX_DISPLAY_NAME))
     driver_shape: str | None = _argument(text)
     driver_shape_config: Mapping[str, float] | None = _argument(shape_config)
     execute: str | None = _argument(text)
     executor_shape: str | None = _argument(text)
     executor_shape_config: Mapping[str, float] | None = _argument(shape_config)
-    freeform_tags: Mapping[str, str] | None = _argument(text_map)
-    idle_timeout_in_minutes: int | None = _argument(whole_number)
+    freeform_tags: Mapping[str, str] | None = _argument(freeform_tags)
+    idle_timeout_in_minutes: int | None = _argument(whole_number(1, MAX_IDLE_MINUTES))
     logs_bucket_uri: str | None = _argument(object_uri)
-    max_duration_in_minutes: int | None = _argument(whole_number)
+    max_duration_in_minutes: int | None = _argument(whole_number(1))
     metastore_id: str | None = _argument(ocid("datacatalogmetastore"))
-    num_executors: int | None = _argument(whole_number)
-    opc_parent_rpt_url: str | None = _argument(text, header=True)
+    num_executors: int | None = _argument(whole_number(1))
+    opc_parent_rpt_url: str | None = _argument(text, header="opc-parent-rpt-url")
     parameters: list[dict[str, str]] | None = _argument(parameters)
     pool_id: str | None = _argument(ocid("dataflowpool"))
     spark_version: str | None = _argument(text)
@@ -210,12 +88,21 @@ class RunRequest:
         return tuple(f.name for f in fields(cls) if "read" in f.metadata)
 
     @classmethod
-    def build(cls, arguments: Mapping[str, Any], json: Mapping[str, Any] | None = None) -> Self:
+    def read(cls, name: str, value: Any) -> Any:
+        """One argument's value in the service's type; ``None`` stays.
+
+        :raises InvalidArgument: it has the wrong type or form.
+        """
+        return None if value is None else cls.__dataclass_fields__[name].metadata["read"](value, name)
+
+    @classmethod
+    def build(cls, arguments: Mapping[str, Any], json: Mapping[str, Any] | str | None = None) -> Self:
         """Read arguments (by their names here) and a raw body (by the API's names); the former win.
 
+        :param json: a dict, or the JSON text of one.
         :raises InvalidArgument: a value has the wrong type or form.
         """
-        rest = dict(_mapping(json, "json")) if json is not None else {}
+        rest = dict(mapping(json, "json")) if json is not None else {}
         values: dict[str, Any] = {}
         for f in fields(cls):
             if "read" not in f.metadata:
@@ -234,26 +121,22 @@ class RunRequest:
 
         :raises InvalidArgument: arguments contradict each other, or one is missing.
         """
-        if not self.compartment_id:
-            raise InvalidArgument(
-                "compartment_id", "missing: give it to the operator or as compartment_id in the connection"
-            )
-        if bool(self.application_id) == bool(self.execute):
-            given = "both were" if self.execute else "neither was"
-            raise InvalidArgument(
-                "application_id", f"expected exactly one of application_id and execute, but {given} given"
-            )
-        if self.spark_version and not self.execute:
-            raise InvalidArgument("spark_version", "allowed only together with execute")
-        if self.idle_timeout_in_minutes is not None and self.type != "SESSION":
-            raise InvalidArgument("idle_timeout_in_minutes", "allowed only for runs of type SESSION")
-        if self.application_id is None:
-            # An application may bring values for its own placeholders; a run by execute has only these.
-            known = {item["name"] for item in self.parameters or ()}
-            for index, argument in enumerate(self.arguments or ()):
-                for name in PLACEHOLDER.findall(argument):
-                    if name not in known:
-                        raise InvalidArgument(f"arguments[{index}]", f"no parameter {name!r} for ${{{name}}}")
+        checks.check_compartment(self)
+        for check in checks.OF_FIELDS_TOGETHER.values():
+            check(self)
+
+    def check_placeholders(self, application_parameters: Iterable[Mapping[str, str]] = ()) -> None:
+        """Refuse a ``${name}`` in the arguments that no parameter fills in, as the service would.
+
+        :param application_parameters: the application's own (its ``parameters``). A run needs to give only
+            those that it wants to be different.
+        :raises InvalidArgument: a parameter is missing.
+        """
+        checks.check_placeholders(self, application_parameters)
+
+    def warnings(self) -> list[str]:
+        """What the service accepts, but what is hardly meant. Sentences for the log."""
+        return checks.warnings(self)
 
     @property
     def subject(self) -> str:
@@ -271,3 +154,50 @@ class RunRequest:
             if "read" in f.metadata and not f.metadata.get("header") and getattr(self, f.name) is not None
         }
         return {**self.further, **named}
+
+    def redacted(self, sensitive_names: Iterable[str] = SENSITIVE_NAMES) -> dict[str, Any]:
+        """The request for logs and ``dry_run``: its ``body`` and, if there are any, ``headers``.
+
+        Secrets are hidden, as far as the names of values and their looks tell them. Plain JSON.
+
+        :param sensitive_names: parts of names whose values are hidden.
+        """
+        headers = {
+            f.metadata["header"]: HIDDEN
+            for f in fields(self)
+            if f.metadata.get("header") and getattr(self, f.name) is not None
+        }
+        shown: dict[str, Any] = {"body": redacted_body(self.body(), sensitive_names)}
+        return {"headers": headers, **shown} if headers else shown
+
+
+def check_at_parse(arguments: Mapping[str, Any], json: Any = None) -> None:
+    """Refuse, when a DAG is parsed, what is certain to be refused when its task runs.
+
+    Only what is plain Python data without a template is looked at, and what belongs together only if all
+    of it is plain. Not for a task that adopts a run: it needs neither ``application_id`` nor ``execute``.
+
+    :param arguments: by their names; others than those of a request are ignored.
+    :param json: the raw body, as a dict, as text, or something that is a body only later.
+    :raises InvalidArgument: as of :meth:`RunRequest.build` and :meth:`RunRequest.check`.
+    """
+    plain = {name: arguments[name] for name in RunRequest.argument_names() if name in arguments}
+    later = {name for name, value in plain.items() if not checks.is_plain(value)}
+    plain = {name: value for name, value in plain.items() if name not in later}
+    unset = {name for name in RunRequest.argument_names() if plain.get(name) is None}
+    body: dict[Any, Any] = {}
+    if type(json) is dict or (type(json) is str and checks.is_plain(json)):
+        wire_names = {api_name(f): f.name for f in fields(RunRequest)}
+        for key, value in mapping(json, "json").items():
+            if not checks.is_plain(key):
+                later |= unset  # it may be any of them
+            elif checks.is_plain(value) and wire_names.get(key) not in later:
+                body[key] = value
+            elif wire_names.get(key) in unset:
+                later.add(wire_names[key])
+    elif json is not None:
+        later |= unset
+    request = RunRequest.build(plain, body)
+    for involved, check in checks.OF_FIELDS_TOGETHER.items():
+        if later.isdisjoint(involved):
+            check(request)

@@ -89,6 +89,15 @@ def api_name(f: Any) -> str:
     return f.metadata.get("api") or camel_case(f.name)
 
 
+def _time(value: str | None) -> datetime | None:
+    if value is None:
+        return None
+    time = pendulum.parse(value)
+    if not isinstance(time, datetime):
+        raise ValueError(f"{value!r} is no time")
+    return time
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """A run as the service describes it, by the attribute names of Terraform's data source.
@@ -157,8 +166,8 @@ class Run:
             if f.name == "raw":
                 continue
             value = body.get(api_name(f))
-            if value is not None and f.name.startswith("time_"):
-                value = pendulum.parse(value)
+            if f.name.startswith("time_"):
+                value = _time(value)
             values[f.name] = value
         return cls(**values, raw=body)
 
@@ -175,9 +184,13 @@ class Run:
     def succeeded(self) -> bool:
         return self.state in SUCCESS_STATES
 
+    @classmethod
+    def attribute_names(cls) -> tuple[str, ...]:
+        return tuple(f.name for f in fields(cls) if f.name != "raw")
+
     def attributes(self) -> dict[str, Any]:
         """All attributes by name, without ``raw``."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "raw"}
+        return {name: getattr(self, name) for name in self.attribute_names()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +201,14 @@ class RunLog:
     :param source: APPLICATION, DRIVER or EXECUTOR.
     :param type: STDOUT or STDERR.
     :param size_in_bytes: as stored, compressed.
+    :param time_created: when it was stored.
     """
 
     name: str
     source: str
     type: str
     size_in_bytes: int | None = None
+    time_created: datetime | None = None
 
     @classmethod
     def from_api(cls, body: Mapping[str, Any]) -> Self:
@@ -202,4 +217,5 @@ class RunLog:
             source=body.get("source") or "",
             type=body.get("type") or "",
             size_in_bytes=body.get("sizeInBytes"),
+            time_created=_time(body.get("timeCreated")),
         )

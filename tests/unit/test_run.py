@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import fields
 
 import pytest
 
@@ -11,7 +10,6 @@ from airflow_provider_dataflow.run import (
     TERMINAL_STATES,
     LifecycleState,
     Run,
-    api_name,
     has_reached,
     is_terminal,
 )
@@ -63,13 +61,6 @@ def test_an_unknown_state_has_not_ended_and_is_warned_of_once(caplog):
 )
 def test_a_state_that_a_run_has_passed_counts_as_reached(state, targets, expected):
     assert has_reached(state, targets) is expected
-
-
-def test_every_attribute_of_the_sdks_run_is_there_and_no_other():
-    from oci.data_flow.models import Run as SdkRun
-
-    of_sdk = set(SdkRun().attribute_map.values())
-    assert {api_name(f) for f in fields(Run)} - {"raw"} == of_sdk
 
 
 def test_reading_a_run_keeps_types_and_what_is_unknown():

@@ -1,0 +1,162 @@
+"""Hiding secrets in what is shown: by the names of values, and by what secrets look like in text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+HIDDEN = "***"
+
+#: What in a name says that its value is a secret: what Airflow's masker looks for, and what else Spark and
+#: OCI's connectors have such values under.
+SENSITIVE_NAMES = (
+    "access_key",
+    "access_token",
+    "api_key",
+    "apikey",
+    "auth_header",
+    "authorization",
+    "bearer",
+    "connection_string",
+    "credential",
+    "dsn",
+    "keyfile_dict",
+    "passphrase",
+    "passwd",
+    "password",
+    "pemfilecontent",
+    "private_key",
+    "proxy",
+    "proxies",
+    "pwd",
+    "secret",
+    "service_account",
+    "service_key",
+    "token",
+    "webhook_url",
+)
+
+# Secrets that can be told without a name; the group is what is hidden.
+_SECRET_FORMS = tuple(
+    re.compile(pattern, re.DOTALL)
+    for pattern in (
+        r"-----BEGIN [A-Z ]*PRIVATE KEY-----(.*?)(?:-----END|\Z)",
+        r"\b(eyJ[\w-]+\.eyJ[\w-]+\.[\w-]*)",  # a JSON web token
+        r"(?i:\b(?:bearer|basic)\s+)([\w.~+/=-]{16,})",
+        r"://[^/\s:@]*:([^@/\s]+)@",  # user:password@host
+        r"\bthin:[^/\s:@]+/([^@\s]+)@",  # the same in a JDBC URL of Oracle's
+        r"/p/([\w-]{16,})/n/",  # a pre-authenticated request of Object Storage
+    )
+)
+# ``name=value`` and ``"name": "value"`` within a text, also within a text in that text.
+_NAME = re.compile(r"""(?<![\w.-])([\w.-]+)(?:\\*["']?\s*=\s*|\\*["']\s*:\s*|:\s+)""")
+_VALUE = re.compile(
+    r"""(?P<placeholder>\$\{\w+\})|(?P<quote>["'])(?:\\.|(?!(?P=quote))[^\\])*(?:(?P=quote)|\Z)|"""
+    r"""\\+(?P<escaped>["']).*?(?:(?P=escaped)|\Z)|[^\s,;&"'}]+""",
+    re.DOTALL,
+)
+# A whole word of that form: here the value goes to the end, whatever is in it.
+_ASSIGNMENT = re.compile(r"""(["']?)([\w.-]+)=(.+)""", re.DOTALL)
+_OPTION = re.compile(r"--?[A-Za-z][\w.-]*")
+_PLACEHOLDER = re.compile(r"\$\{\w+\}")
+# Words of a command line with their quotes, and the space between. A quote that is not closed goes to the
+# end.
+_WORD = re.compile(r"""(?:\\(?:.|\Z)|[^\s"'\\]|"(?:\\.|[^"\\])*(?:"|\Z)|'[^']*(?:'|\Z))+|\s+""", re.DOTALL)
+
+
+class Redactor:
+    """Hides secrets.
+
+    :param names: parts of names whose values are secrets, lower case, words with ``_`` between.
+    """
+
+    def __init__(self, names: Iterable[str] = SENSITIVE_NAMES) -> None:
+        self._names = tuple(names)
+
+    def is_secret(self, name: str) -> bool:
+        """Whether a value of this name is one. As Airflow's masker decides, and for camel case, too."""
+        plain = re.sub(r"\W+", "_", name.strip().lower())
+        split = re.sub(r"\W+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip()).lower())
+        return any(part in plain or part in split for part in self._names)
+
+    def text(self, value: str) -> str:
+        """Without the secrets that can be told in free text."""
+
+        for form in _SECRET_FORMS:
+            value = form.sub(_hide_group, value)
+        shown, end = [], 0
+        for name in _NAME.finditer(value):
+            if name.start() < end or not self.is_secret(name[1]):
+                continue
+            found = _VALUE.match(value, name.end())
+            if found and not found["placeholder"]:
+                quote = found["quote"] or ""
+                shown.append(f"{value[end : name.end()]}{quote}{HIDDEN}{quote}")
+                end = found.end()
+        return "".join((*shown, value[end:]))
+
+    def value(self, name: str, value: Any) -> Any:
+        """A value by its name; of a structure, what is in it. Comes out as what JSON can have."""
+        if value is None or isinstance(value, bool):
+            return value
+        if self.is_secret(name):
+            return HIDDEN
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return self._mapping(value)
+        if isinstance(value, (list, tuple)):
+            return [self.value(name, item) for item in value]
+        return value if isinstance(value, (int, float)) else self.text(str(value))
+
+    def arguments(self, words: Iterable[str]) -> list[str]:
+        """Words of a command line: the one after ``--password`` is a secret."""
+        result: list[str] = []
+        after_secret_option = False
+        for word in words:
+            if after_secret_option and not _OPTION.fullmatch(word) and not _PLACEHOLDER.fullmatch(word):
+                result.append(HIDDEN)
+            else:
+                result.append(self._word(word))
+            after_secret_option = bool(_OPTION.fullmatch(word)) and self.is_secret(word)
+        return result
+
+    def _word(self, word: str) -> str:
+        match = _ASSIGNMENT.fullmatch(word)
+        if match is None or not self.is_secret(match[2]) or _PLACEHOLDER.fullmatch(match[3]):
+            return self.text(word)
+        return f"{match[1]}{match[2]}={HIDDEN}{match[1]}"
+
+    def command_line(self, line: str) -> str:
+        """The same for a line as a whole; its quotes and spaces stay."""
+        parts = _WORD.findall(line)
+        words = iter(self.arguments(part for part in parts if not part.isspace()))
+        return "".join(part if part.isspace() else next(words) for part in parts)
+
+    def _mapping(self, value: Mapping[Any, Any]) -> dict[str, Any]:
+        result = {str(key): self.value(str(key), item) for key, item in value.items()}
+        if isinstance(name := value.get("name"), str) and "value" in value:  # a parameter
+            result["value"] = self.value(name, value["value"])
+        return result
+
+
+def _hide_group(match: re.Match[str]) -> str:
+    start, end = match.start(1) - match.start(), match.end(1) - match.start()
+    return f"{match[0][:start]}{HIDDEN}{match[0][end:]}"
+
+
+#: How a field of a request is redacted if not like any other, by its name on the wire.
+SPECIAL: dict[str, Callable[[Redactor, Any], Any]] = {
+    "arguments": Redactor.arguments,
+    "execute": Redactor.command_line,
+}
+
+
+def redacted_body(body: Mapping[str, Any], names: Iterable[str] = SENSITIVE_NAMES) -> dict[str, Any]:
+    """The body of a request, to be shown."""
+    redactor = Redactor(names)
+    return {
+        key: SPECIAL[key](redactor, value) if key in SPECIAL else redactor.value(key, value)
+        for key, value in body.items()
+    }

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_dataflow.redaction import SENSITIVE_NAMES, Redactor, redacted_body
+
+REDACTOR = Redactor()
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("password", True),
+        ("DB_PASSWORD", True),
+        ("spark.hadoop.fs.s3a.secret.key", True),
+        ("spark.hadoop.fs.s3a.access.key", True),
+        ("spark.hadoop.fs.oci.client.auth.passphrase", True),
+        ("keyStorePassword", True),
+        ("accessKey", True),
+        ("api-key", True),
+        ("--auth-token", True),
+        ("spark.sql.shuffle.partitions", False),
+        ("spark.fields.names", False),
+        ("day", False),
+        ("monkey", False),
+    ],
+)
+def test_names_of_secrets(name, secret):
+    assert REDACTOR.is_secret(name) is secret
+
+
+def test_the_names_are_at_least_those_of_airflows_masker():
+    from airflow.sdk._shared.secrets_masker.secrets_masker import DEFAULT_SENSITIVE_FIELDS
+
+    assert [name for name in DEFAULT_SENSITIVE_FIELDS if not REDACTOR.is_secret(name)] == []
+    assert len(set(SENSITIVE_NAMES)) == len(SENSITIVE_NAMES)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("--date 2026-01-01", "--date 2026-01-01"),
+        ("password=abc", "password=***"),
+        ("-Djavax.net.ssl.keyStorePassword=abc -Dx=1", "-Djavax.net.ssl.keyStorePassword=*** -Dx=1"),
+        ('{"password": "a b", "user": "u"}', '{"password": "***", "user": "u"}'),
+        ("{'api_key': 'a b'}", "{'api_key': '***'}"),
+        ('{"password": "a\\"b"}', '{"password": "***"}'),
+        ('{\\"password\\": \\"a b\\", \\"x\\": 1}', '{\\"password\\": ***, \\"x\\": 1}'),
+        ("password: abc", "password: ***"),
+        ("jdbc:x://h/db?user=a&password=b&c=d", "jdbc:x://h/db?user=a&password=***&c=d"),
+        ("https://user:abc@host/x", "https://user:***@host/x"),
+        ("jdbc:oracle:thin:scott/tiger@host:1521/db", "jdbc:oracle:thin:scott/***@host:1521/db"),
+        ("oci://bucket@namespace/path:x", "oci://bucket@namespace/path:x"),
+        ("http://host:8080/a@b", "http://host:8080/a@b"),
+        (
+            "https://objectstorage.x/p/AbCdEfGhIjKlMnOpQrSt/n/ns/b/bu/o/x",
+            "https://objectstorage.x/p/***/n/ns/b/bu/o/x",
+        ),
+        ("Authorization: Bearer abcdefghijklmnopqrst", "Authorization: *** ***"),
+        ("eyJhbGciOi.eyJzdWIiOi.sig-nature", "***"),
+        (
+            "-----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc\n-----END RSA PRIVATE KEY-----",
+            "-----BEGIN RSA PRIVATE KEY-----***-----END RSA PRIVATE KEY-----",
+        ),
+        ("--password=${db_password}", "--password=${db_password}"),
+        ("basic understanding", "basic understanding"),
+    ],
+)
+def test_secrets_in_free_text(text, shown):
+    assert REDACTOR.text(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["--password", "x", "y"], ["--password", "***", "y"]),
+        (["-token", "x"], ["-token", "***"]),
+        (["--password", "${pw}"], ["--password", "${pw}"]),
+        (["--use-token", "--day", "1"], ["--use-token", "--day", "1"]),
+        (["--password=a,b;c d", "x"], ["--password=***", "x"]),
+        (["password=a&b"], ["password=***"]),
+        (["day", "1"], ["day", "1"]),
+        (["--password"], ["--password"]),
+        (["--password", "-5#x"], ["--password", "***"]),
+        (["--token", "eyJhbGciOi.eyJzdWIiOi.sig"], ["--token", "***"]),
+    ],
+)
+def test_secrets_in_arguments(words, shown):
+    assert REDACTOR.arguments(words) == shown
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (
+            "--class  Main\n--conf spark.a.secret=x  oci://b@n/a.jar",
+            "--class  Main\n--conf spark.a.secret=***  oci://b@n/a.jar",
+        ),
+        ("a.py --password 'x y' z", "a.py --password *** z"),
+        ('a.py --password "x\\"y" z', "a.py --password *** z"),
+        ("a.py --password x\\ y z", "a.py --password *** z"),
+        ('--conf "spark.o=-Dpassword=x -Dy=z" a', '--conf "spark.o=-Dpassword=*** -Dy=z" a'),
+        ('--conf "spark.secret=x y" a', '--conf "spark.secret=***" a'),
+        ("a.py --password 'x y", "a.py --password ***"),
+        ("", ""),
+    ],
+)
+def test_secrets_in_a_command_line(line, shown):
+    assert REDACTOR.command_line(line) == shown
+
+
+def test_a_body_comes_out_as_plain_json():
+    class Odd:
+        def __str__(self) -> str:
+            return "password=abc"
+
+    body = {"a": (1, 2.5, True, None, Odd()), "authToken": 5, "b": {1: {"secret": ["x"]}}}
+    assert redacted_body(body) == {
+        "a": [1, 2.5, True, None, "password=***"],
+        "authToken": "***",
+        "b": {"1": {"secret": "***"}},
+    }
