@@ -106,6 +106,7 @@ class RunError(DataFlowError):
     :param run_id: OCID of the run.
     :param state: its ``lifecycleState`` when last seen.
     :param lifecycle_details: what the service says about it.
+    :param hint: what to do about it, if the cause is a well-known one.
     :param opc_request_id: the request id that the service keeps with the run.
     :param url: the run's page.
     :param log_tail: the last lines of the driver's stderr.
@@ -119,6 +120,7 @@ class RunError(DataFlowError):
         run_id: str,
         state: str | None = None,
         lifecycle_details: str | None = None,
+        hint: str | None = None,
         opc_request_id: str | None = None,
         url: str | None = None,
         log_tail: str | None = None,
@@ -127,6 +129,7 @@ class RunError(DataFlowError):
         self.run_id = run_id
         self.state = state
         self.lifecycle_details = lifecycle_details
+        self.hint = hint
         self.opc_request_id = opc_request_id
         self.url = url
         self.log_tail = log_tail
@@ -138,6 +141,7 @@ class RunError(DataFlowError):
         for label, value in (
             ("state", self.state),
             ("lifecycle_details", self.lifecycle_details),
+            ("hint", self.hint),
             ("note", self.note),
             ("opc_request_id", self.opc_request_id),
             ("page", self.url),

@@ -17,6 +17,7 @@ from airflow_provider_dataflow.exceptions import (
     RunFailed,
     RunStopped,
 )
+from airflow_provider_dataflow.hints import hint_for
 from airflow_provider_dataflow.run import LifecycleState
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ FETCH_LOGS = ("always", "on_failure", "never")
 
 #: Of each of the driver's logs, the last so many lines are copied into the task's log.
 MAX_LOG_LINES = 1000
+#: Lines of the driver's stderr in which a well-known cause is looked for: a stack trace of Java's is long.
+HINT_LINES = 300
 
 ERRORS: dict[str, type[RunError]] = {
     LifecycleState.FAILED: RunFailed,
@@ -62,13 +65,15 @@ def finish(run: Run, hook: DataFlowHook, log: Logger | Any, *, fetch_logs: str) 
 
 def error_of(run: Run, hook: DataFlowHook, log: Logger | Any) -> RunError:
     """The error that a run ended with. What cannot be read of it is left out."""
+    stderr = _stderr_tail(run, hook, log)
     return ERRORS.get(run.state, RunFailed)(
         run_id=run.id,
         state=run.state,
         lifecycle_details=run.lifecycle_details,
+        hint=hint_for(run.lifecycle_details, "\n".join(stderr)),
         opc_request_id=run.opc_request_id,
         url=hook.run_page_url(run.id),
-        log_tail=_stderr_tail(run, hook, log),
+        log_tail="\n".join(stderr[-LOG_TAIL_LINES:]) or None,
     )
 
 
@@ -89,15 +94,15 @@ def copy_driver_logs(run_id: str, hook: DataFlowHook, log: Logger | Any) -> None
         log.warning("The logs of run %s could not be read: %s", run_id, error)
 
 
-def _stderr_tail(run: Run, hook: DataFlowHook, log: Logger | Any) -> str | None:
+def _stderr_tail(run: Run, hook: DataFlowHook, log: Logger | Any) -> list[str]:
     from airflow_provider_dataflow.client.logs import STDERR_SOURCES, named, tail
 
     try:
         logs = hook.list_run_logs(run.id)
         for source in STDERR_SOURCES:
             for entry in reversed(named(logs, source, "STDERR")):
-                if output := tail(hook.get_run_log(run.id, entry.name), LOG_TAIL_LINES):
-                    return "\n".join(output)
+                if output := tail(hook.get_run_log(run.id, entry.name), HINT_LINES):
+                    return output
     except Exception as error:  # noqa: BLE001 - a log never decides over a task
         log.warning("The stderr of run %s could not be read: %s", run.id, error)
-    return None
+    return []

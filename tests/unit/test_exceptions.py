@@ -19,7 +19,7 @@ ERRORS = [
     InvalidConnection("fingerprint: missing"),
     ServiceError(operation="GetRun", message="slow down", status=429, code="TooManyRequests", retry_after=3),
     SubmitRejected(operation="CreateRun", message="no", status=404, code="NotAuthorizedOrNotFound"),
-    RunFailed(run_id="run", state="FAILED", lifecycle_details="boom", log_tail="a\nb"),
+    RunFailed(run_id="run", state="FAILED", lifecycle_details="boom", hint="do it", log_tail="a\nb"),
 ]
 
 
@@ -39,12 +39,21 @@ def test_a_failed_run_says_everything_that_one_needs():
             run_id="ocid1.dataflowrun.oc1..a",
             state="FAILED",
             lifecycle_details="exit code 1",
+            hint="Add memory.",
             opc_request_id="req",
             url="https://page",
             log_tail=tail,
         )
     )
-    for part in ("ocid1.dataflowrun.oc1..a", "FAILED", "exit code 1", "req", "https://page", "line 99"):
+    for part in (
+        "ocid1.dataflowrun.oc1..a",
+        "FAILED",
+        "exit code 1",
+        "hint: Add memory.",
+        "req",
+        "https://page",
+        "line 99",
+    ):
         assert part in text
     assert text.count("line ") == LOG_TAIL_LINES
 

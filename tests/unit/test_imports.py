@@ -30,7 +30,7 @@ def test_parsing_a_dag_imports_neither_the_sdk_nor_aiohttp(module):
 @pytest.mark.parametrize(
     ("modules", "unknown"),
     [
-        (["request", "submission", "events", "polling"], {"airflow", "oci", "aiohttp"}),
+        (["request", "submission", "events", "polling", "usage", "hints"], {"airflow", "oci", "aiohttp"}),
         (["client.sync", "client.poller", "client.waiting", "client.console"], {"airflow", "oci"}),
         (["local.server", "local.cli", "local.commands", "local.embedded"], {"airflow", "pyspark"}),
     ],
