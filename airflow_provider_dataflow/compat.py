@@ -20,6 +20,8 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_dataflow.redaction import SENSITIVE_NAMES
+
 if TYPE_CHECKING:
     from airflow.sdk import Connection, Context
     from airflow.sdk.types import RuntimeTaskInstanceProtocol, TaskInstanceKey
@@ -47,6 +49,7 @@ __all__ = [
     "delay_trigger",
     "deployment_id",
     "incarnation_of",
+    "sensitive_names",
     "task_state_store",
     "xcom_value",
 ]
@@ -98,6 +101,12 @@ def incarnation_of(context: Context) -> str:
     """Tells a DAG run from a deleted one of the same id, whose runs the service may still know by token."""
     start = getattr(context.get("dag_run"), "start_date", None)
     return start.isoformat() if start else ""
+
+
+def sensitive_names() -> set[str]:
+    """Parts of names whose values are not to be shown: the usual ones, and what the administrator adds."""
+    added: str = conf.get("core", "sensitive_var_conf_names", fallback="") or ""
+    return {*SENSITIVE_NAMES, *(name.strip().lower() for name in added.split(",") if name.strip())}
 
 
 def xcom_value(ti_key: TaskInstanceKey, key: str) -> Any:

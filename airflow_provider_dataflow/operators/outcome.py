@@ -5,6 +5,8 @@ The one way out for every path: waited in the worker or in the triggerer, operat
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection, Mapping
 from logging import Logger
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ from airflow_provider_dataflow.exceptions import (
     RunStopped,
 )
 from airflow_provider_dataflow.hints import hint_for
-from airflow_provider_dataflow.run import LifecycleState
+from airflow_provider_dataflow.run import KNOWN_STATES, LifecycleState
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
@@ -44,6 +46,23 @@ def check_fetch_logs(value: str) -> str:
     return value
 
 
+def checked_states(value: Collection[str] | str) -> Collection[str]:
+    """Lifecycle states to wait for; as text, which is what a template renders to, with commas between.
+
+    :raises InvalidArgument: there are none, or some that the service does not know.
+    """
+    states = value.replace(",", " ").split() if isinstance(value, str) else list(value)
+    if not states or not KNOWN_STATES.issuperset(states):
+        known = ", ".join(sorted(KNOWN_STATES))
+        raise InvalidArgument("target_states", f"expected some of {known}, got {value!r}")
+    return states
+
+
+def as_lines(request: Mapping[str, Any]) -> str:
+    """A redacted request for the log."""
+    return json.dumps(request, indent=2, sort_keys=True, ensure_ascii=False)
+
+
 def log_end_of_wait(log: Any, event: RunEvent) -> None:
     """Says in the worker's log what the triggerer has seen."""
     if event.outcome is Outcome.REACHED:
@@ -52,14 +71,14 @@ def log_end_of_wait(log: Any, event: RunEvent) -> None:
         log.warning("Run %s: the wait ended by %s: %s", event.run_id, event.outcome, event.message or "")
 
 
-def finish(run: Run, hook: DataFlowHook, log: Logger | Any, *, fetch_logs: str) -> None:
-    """Copy the driver's output into the task's log as wished, and raise if the run did not succeed.
+def finish(run: Run, hook: DataFlowHook, log: Logger | Any, *, fetch_logs: str, as_wished: bool) -> None:
+    """Copy the driver's output into the task's log as wanted, and raise if the run did not end as wished.
 
-    :raises RunError: the run ended otherwise than SUCCEEDED.
+    :raises RunError: it did not.
     """
-    if fetch_logs == "always" or (fetch_logs == "on_failure" and not run.succeeded):
+    if run.is_terminal and (fetch_logs == "always" or (fetch_logs == "on_failure" and not as_wished)):
         copy_driver_logs(run.id, hook, log)
-    if not run.succeeded:
+    if not as_wished:
         raise error_of(run, hook, log)
 
 

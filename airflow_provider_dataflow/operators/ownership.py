@@ -14,8 +14,15 @@ from itertools import islice
 from logging import Logger
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dataflow.compat import NEVER_EXPIRE, deployment_id, incarnation_of, task_state_store
+from airflow_provider_dataflow.compat import (
+    NEVER_EXPIRE,
+    deployment_id,
+    incarnation_of,
+    sensitive_names,
+    task_state_store,
+)
 from airflow_provider_dataflow.exceptions import RunLost, ServiceError, SubmitRejected
+from airflow_provider_dataflow.operators.outcome import as_lines
 from airflow_provider_dataflow.polling import ErrorBudget, jittered
 from airflow_provider_dataflow.run import LifecycleState
 from airflow_provider_dataflow.submission import Submission, TaskIdentity, Verdict, retry_token, verdict
@@ -164,6 +171,7 @@ class RunOwnership:
         if self.tagged:
             tags = TaskTags(self.identity, submission.try_number, submission.token, deployment_id())
             request = replace(request, freeform_tags=tags.added_to(request.freeform_tags))
+        self.log.info("CreateRun is asked for\n%s", as_lines(request.redacted(sensitive_names())))
         refusals = 0
         while True:
             self.check()

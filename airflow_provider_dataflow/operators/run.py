@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -18,6 +18,7 @@ from airflow_provider_dataflow.compat import (
     TaskDeferralError,
     TaskDeferralTimeout,
     conf,
+    sensitive_names,
 )
 from airflow_provider_dataflow.events import Outcome, RunEvent
 from airflow_provider_dataflow.exceptions import (
@@ -30,13 +31,20 @@ from airflow_provider_dataflow.exceptions import (
 )
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.links.run import RUN_PAGE_URL, RunLink
-from airflow_provider_dataflow.operators.outcome import check_fetch_logs, finish, log_end_of_wait
+from airflow_provider_dataflow.operators.outcome import (
+    as_lines,
+    check_fetch_logs,
+    checked_states,
+    finish,
+    log_end_of_wait,
+)
 from airflow_provider_dataflow.operators.ownership import RunOwnership
 from airflow_provider_dataflow.operators.room import DEFAULT_SUBMIT_TIMEOUT, seconds_until_next_submit
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
-from airflow_provider_dataflow.request import RunRequest
-from airflow_provider_dataflow.run import SUCCESS_STATES
+from airflow_provider_dataflow.request import RunRequest, check_at_parse
+from airflow_provider_dataflow.run import SUCCESS_STATES, has_reached
 from airflow_provider_dataflow.triggers.run import RUN_ID, RunTrigger
+from airflow_provider_dataflow.usage import Usage
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
@@ -54,6 +62,8 @@ TRIGGER_FAILURES = "trigger_failures"
 
 #: XCom of the state that the run has ended in.
 STATE = "lifecycle_state"
+#: XCom of what the run has used.
+USAGE = "usage"
 
 
 class InvokeRunOperator(BaseOperator):
@@ -68,6 +78,9 @@ class InvokeRunOperator(BaseOperator):
     The task owns at most one live run. A retry goes on with the run that an earlier try has submitted if that
     is still under way or has succeeded meanwhile, and submits another one if it failed or was cancelled. A
     task that is cleared starts over: what it had submitted is cancelled.
+
+    XComs: ``run_id``, ``run_page_url``, ``lifecycle_state`` (the run's last) and ``usage`` (times, OCPU hours
+    and bytes, see :class:`~airflow_provider_dataflow.usage.Usage`).
 
     Give exactly one of ``application_id`` and ``execute``. All arguments up to ``json`` are templated, and
     are the fields of the API's ``CreateRunDetails``; values are converted to the type that the API wants.
@@ -117,6 +130,8 @@ class InvokeRunOperator(BaseOperator):
     :param region: region name; templated. Default: the connection's.
     :param wait_for_completion: wait for the end of the run. Default: True. Without it the task succeeds as
         soon as the run is accepted, and is not cancelled by a kill later on.
+    :param target_states: lifecycle states to wait for, any of which is success. Default: ``SUCCEEDED``. For a
+        STREAMING or SESSION run, which goes on, ``IN_PROGRESS``.
     :param deferrable: wait in the triggerer, without a worker slot. Default: ``[operators]
         default_deferrable`` of Airflow's configuration.
     :param poll_interval: seconds between two looks at the run. Default: 30.
@@ -184,6 +199,7 @@ class InvokeRunOperator(BaseOperator):
         oci_conn_id: str = DataFlowHook.default_conn_name,
         region: str | None = None,
         wait_for_completion: bool = True,
+        target_states: Collection[str] = tuple(SUCCESS_STATES),
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_interval: float = DEFAULT_POLL_INTERVAL,
         error_budget: float = DEFAULT_ERROR_BUDGET,
@@ -206,6 +222,7 @@ class InvokeRunOperator(BaseOperator):
         self.oci_conn_id = oci_conn_id
         self.region = region
         self.wait_for_completion = wait_for_completion
+        self.target_states = checked_states(target_states)
         self.deferrable = deferrable
         self.poll_interval = poll_interval
         self.error_budget = error_budget
@@ -217,6 +234,8 @@ class InvokeRunOperator(BaseOperator):
         self.cancel_on_kill = cancel_on_kill
         self.airflow_tags = airflow_tags
         self.fetch_logs = check_fetch_logs(fetch_logs)
+        if run_id is None:
+            check_at_parse(given, json)
         # The run that this task owns: known from its submit on, and again after a deferral.
         self._owned: str | None = None
         self._killed = False
@@ -226,15 +245,22 @@ class InvokeRunOperator(BaseOperator):
         return DataFlowHook(self.oci_conn_id, region=self.region)
 
     def execute(self, context: Context) -> str:
-        run = self.hook.get_run(self.run_id) if self.run_id else self._acquire(context)
+        run = self._imported() if self.run_id else self._acquire(context)
         self._owned = run.id
         with self._nothing_left_behind(context):
             self._publish(run, context)
             if not self.wait_for_completion:
                 return run.id
-            if self.deferrable and not run.is_terminal:
+            if self.deferrable and not self._has_reached_end(run):
                 self._defer(run.id, context)
             return self._finish(self._wait(run.id, run.state, context), context)
+
+    def dry_run(self) -> None:
+        """Log the request that would be sent, without what looks like a secret."""
+        request = self._request()
+        for warning in request.warnings():
+            self.log.warning("%s", warning)
+        self.log.info("CreateRun would be asked for\n%s", as_lines(request.redacted(sensitive_names())))
 
     def execute_again(self, context: Context, event: Any = None) -> str:
         """Go on after a wait for room."""
@@ -275,8 +301,11 @@ class InvokeRunOperator(BaseOperator):
 
     # --- Before there is a run ---------------------------------------------------------------------------
 
+    def _arguments(self) -> dict[str, Any]:
+        return {name: getattr(self, attribute) for name, attribute in ATTRIBUTES.items()}
+
     def _request(self) -> RunRequest:
-        arguments = {name: getattr(self, attribute) for name, attribute in ATTRIBUTES.items()}
+        arguments = self._arguments()
         if not arguments["compartment_id"] and "compartmentId" not in (self.json or {}):
             arguments["compartment_id"] = self.hook.compartment_id
         request = RunRequest.build(arguments, self.json)
@@ -287,12 +316,23 @@ class InvokeRunOperator(BaseOperator):
             request = replace(request, max_duration_in_minutes=minutes)
         return request
 
+    def _imported(self) -> Run:
+        given = [name for name, value in self._arguments().items() if value is not None]
+        if given or self.json:
+            also = ", ".join([*given, *(["json"] if self.json else [])])
+            raise InvalidArgument("run_id", f"names a run that exists already, so {also} cannot be given")
+        assert self.run_id is not None  # noqa: S101 - asked by who calls this
+        return self.hook.get_run(self.run_id)
+
     def _acquire(self, context: Context) -> Run:
+        request = self._request()
+        for warning in request.warnings():
+            self.log.warning("%s", warning)
         ownership = RunOwnership(
             hook=self.hook,
             context=context,
             log=self.log,
-            request=self._request(),
+            request=request,
             cancel=self._cancel,
             check=self._raise_if_killed,
             tagged=self.airflow_tags,
@@ -348,6 +388,9 @@ class InvokeRunOperator(BaseOperator):
             given.append(self.execution_timeout.total_seconds())
         return min((seconds for seconds in given if seconds is not None), default=None)
 
+    def _has_reached_end(self, run: Run) -> bool:
+        return run.is_terminal or has_reached(run.state, self.target_states)
+
     def _defer(self, run_id: str, context: Context) -> NoReturn:
         deadline, backstop = None, None
         if (timeout := self._timeout()) is not None:
@@ -360,6 +403,7 @@ class InvokeRunOperator(BaseOperator):
                 run_id=run_id,
                 oci_conn_id=self.oci_conn_id,
                 region=self.region,
+                target_states=self.target_states,
                 poll_interval=self.poll_interval,
                 deadline=deadline,
                 error_budget=self.error_budget,
@@ -381,7 +425,7 @@ class InvokeRunOperator(BaseOperator):
             return wait_for_run(
                 self.hook.client,
                 run_id,
-                states=SUCCESS_STATES,
+                states=self.target_states,
                 poll_interval=self.poll_interval,
                 error_budget=self.error_budget,
                 until=until,
@@ -438,8 +482,19 @@ class InvokeRunOperator(BaseOperator):
         )
 
     def _finish(self, run: Run, context: Context) -> str:
-        context["ti"].xcom_push(key=STATE, value=run.state)
-        finish(run, self.hook, self.log, fetch_logs=self.fetch_logs)
+        usage = Usage.of(run)
+        ti = context["ti"]
+        ti.xcom_push(key=STATE, value=run.state)
+        ti.xcom_push(key=USAGE, value=usage.as_dict())
+        if run.is_terminal:
+            self.log.info("Run %s: %s", run.id, usage)
+        finish(
+            run,
+            self.hook,
+            self.log,
+            fetch_logs=self.fetch_logs,
+            as_wished=has_reached(run.state, self.target_states),
+        )
         return run.id
 
     def _cancel(self, run_id: str | None = None) -> str | None:

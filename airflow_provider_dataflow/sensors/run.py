@@ -25,12 +25,13 @@ from airflow_provider_dataflow.exceptions import (
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.operators.outcome import (
     check_fetch_logs,
+    checked_states,
     copy_driver_logs,
-    error_of,
+    finish,
     log_end_of_wait,
 )
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, ErrorBudget
-from airflow_provider_dataflow.run import KNOWN_STATES, SUCCESS_STATES, has_reached, is_terminal
+from airflow_provider_dataflow.run import SUCCESS_STATES, has_reached, is_terminal
 from airflow_provider_dataflow.triggers.run import RunTrigger
 
 if TYPE_CHECKING:
@@ -173,23 +174,15 @@ class RunSensor(BaseSensorOperator):
     def _check(self) -> None:
         if not self.run_id:
             raise InvalidArgument("run_id", "missing; expected the OCID of a run")
-        if isinstance(self.target_states, str):
-            # What a template renders to, unless the DAG renders natively.
-            self.target_states = self.target_states.replace(",", " ").split()
-        for state in self.target_states:
-            if state not in KNOWN_STATES:
-                raise InvalidArgument(
-                    "target_states", f"expected some of {', '.join(sorted(KNOWN_STATES))}, got {state!r}"
-                )
+        self.target_states = checked_states(self.target_states)
 
     def _has_reached(self, run: Run) -> bool:
         reached = has_reached(run.state, self.target_states)
-        if run.is_terminal and (
-            self.fetch_logs == "always" or (self.fetch_logs == "on_failure" and not reached)
-        ):
-            copy_driver_logs(run.id, self.hook, self.log)
-        if run.is_terminal and not reached:
-            self._fail(error_of(run, self.hook, self.log))
+        if run.is_terminal:
+            try:
+                finish(run, self.hook, self.log, fetch_logs=self.fetch_logs, as_wished=reached)
+            except RunError as error:
+                self._fail(error)
         return reached
 
     def _bear(self, error: ServiceError) -> bool:

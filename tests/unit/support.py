@@ -53,7 +53,7 @@ class FakeClient:
         if isinstance(state, Exception):
             raise state
         details = "exit code 1" if state == "FAILED" else None
-        return Run.from_api(run_body(state, lifecycleDetails=details))
+        return Run.from_api(run_body(state, lifecycleDetails=details, runDurationInMilliseconds=90_000))
 
     def cancel_run(self, run_id: str) -> None:
         if self.cancel_error:

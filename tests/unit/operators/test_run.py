@@ -150,6 +150,64 @@ def test_a_run_that_exists_is_taken_instead_of_submitting_one(client, ti):
     assert ti.xcoms["lifecycle_state"] == "SUCCEEDED"
 
 
+def test_what_was_asked_for_is_one_entry_of_the_log_without_secrets(client, ti, mocker):
+    task = operator(configuration={"spark.password": "s3cret"}, arguments=["--month", "3"])
+    entries = []
+    mocker.patch.object(task.log, "info", side_effect=lambda text, *args: entries.append(text % args))
+    task.execute({"ti": ti})
+    (asked,) = [entry for entry in entries if "CreateRun" in entry]
+    assert APPLICATION_ID in asked
+    assert "--month" in asked
+    assert "s3cret" not in "".join(entries)
+
+
+def test_a_dry_run_shows_the_request_and_sends_nothing(client, mocker):
+    task = operator(configuration={"spark.password": "s3cret"}, num_executors="2")
+    info = mocker.patch.object(task.log, "info")
+    task.dry_run()
+    (shown,) = [call.args[1] for call in info.call_args_list]
+    assert '"numExecutors": 2' in shown
+    assert COMPARTMENT_ID in shown
+    assert "s3cret" not in shown
+    assert client.submitted == []
+
+
+def test_what_a_run_has_used(client, ti, mocker):
+    task = operator()
+    entries = []
+    mocker.patch.object(task.log, "info", side_effect=lambda text, *args: entries.append(text % args))
+    task.execute({"ti": ti})
+    assert ti.xcoms["lifecycle_state"] == "SUCCEEDED"
+    assert ti.xcoms["usage"]["run_seconds"] == 90
+    assert f"Run {RUN_ID}: ran 1m 30s" in entries
+
+
+def test_a_stream_is_waited_for_until_it_is_in_progress(client, ti):
+    client.states = ["ACCEPTED", "IN_PROGRESS", AssertionError("asked again")]
+    task = operator(type="STREAMING", target_states=["IN_PROGRESS"], fetch_logs="never")
+    assert task.execute({"ti": ti}) == RUN_ID
+    client.states = ["FAILED"]
+    with pytest.raises(RunFailed):
+        task.execute({"ti": ti})
+
+
+def test_a_session_ends_by_being_stopped(client, ti):
+    client.states = ["IN_PROGRESS", "STOPPED"]
+    assert operator(target_states=["SUCCEEDED", "STOPPED"]).execute({"ti": ti}) == RUN_ID
+
+
+@pytest.mark.parametrize("states", [[], ["DONE"], "DONE"])
+def test_unknown_states_are_refused_at_parse(states):
+    with pytest.raises(InvalidArgument, match="target_states"):
+        operator(target_states=states)
+
+
+@pytest.mark.parametrize("also", [{"application_id": APPLICATION_ID}, {"json": {"displayName": "x"}}])
+def test_a_run_that_exists_takes_no_arguments(client, ti, also):
+    with pytest.raises(InvalidArgument, match="run_id: names a run that exists already"):
+        InvokeRunOperator(task_id="task", run_id=RUN_ID, **also).execute({"ti": ti})
+
+
 def test_a_timeout_of_the_task_is_a_duration_of_the_run(client, ti):
     operator(execution_timeout=timedelta(hours=1)).execute({"ti": ti})
     operator(completion_timeout=60, max_duration_in_minutes=7).execute({"ti": ti})
@@ -168,13 +226,19 @@ def test_a_timeout_is_seconds_or_a_timedelta(name, value):
     [
         ({"application_id": "nightly"}, "application_id: expected an OCID"),
         ({"application_id": None}, "application_id: expected exactly one of application_id and execute"),
-        ({"num_executors": "many"}, "num_executors: expected a number"),
+        ({"num_executors": "many"}, "num_executors: expected a "),
         ({"spark_version": "3.5.0"}, "spark_version: allowed only together with execute"),
     ],
 )
-def test_bad_arguments_are_refused_before_the_submit(client, ti, kwargs, problem):
+def test_bad_arguments_are_refused_at_parse_or_at_the_latest_before_the_submit(client, ti, kwargs, problem):
     with pytest.raises(InvalidArgument, match=problem):
-        operator(**kwargs).execute({"ti": ti})
+        operator(**kwargs)
+    templated = dict.fromkeys(kwargs, "{{ var.value.x }}")
+    task = operator(**templated)
+    for name, value in kwargs.items():
+        setattr(task, name, value)
+    with pytest.raises(InvalidArgument, match=problem):
+        task.execute({"ti": ti})
     assert client.submitted == []
 
 
