@@ -6,6 +6,7 @@ looking for it, not by comparing versions.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,11 @@ from airflow.providers.common.compat.sdk import (
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_dataflow.redaction import SENSITIVE_NAMES
+from airflow_provider_dataflow.submission import TaskIdentity
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection, Context
-    from airflow.sdk.types import RuntimeTaskInstanceProtocol, TaskInstanceKey
+    from airflow.sdk.types import TaskInstanceKey
 
 __all__ = [
     "NEVER_EXPIRE",
@@ -39,17 +41,17 @@ __all__ = [
     "BaseTrigger",
     "Connection",
     "Context",
-    "RuntimeTaskInstanceProtocol",
     "TaskDeferralError",
     "TaskDeferralTimeout",
     "TaskInstanceKey",
+    "TaskInstanceNow",
     "TriggerEvent",
     "conf",
-    "deferred_owner",
     "delay_trigger",
     "deployment_id",
     "incarnation_of",
     "sensitive_names",
+    "task_instance_now",
     "task_state_store",
     "xcom_value",
 ]
@@ -116,25 +118,44 @@ def xcom_value(ti_key: TaskInstanceKey, key: str) -> Any:
     return XCom.get_value(key=key, ti_key=ti_key)
 
 
-def deferred_owner(ti: RuntimeTaskInstanceProtocol, xcom_key: str) -> tuple[str | None, object]:
-    """State of a task instance as the database has it now, and the value of one of its XComs.
+@dataclass(frozen=True)
+class TaskInstanceNow:
+    """A task instance as Airflow's database has it at the moment.
 
-    For triggers. Blocks, and imports much the first time, so call it in a thread.
+    :param exists: whether it is there at all.
+    :param state: its state, or ``None`` if it has none yet, as after a clear.
+    :param xcom: the value of the XCom that was asked for.
+    """
+
+    exists: bool
+    state: str | None = None
+    xcom: object = None
+
+
+def task_instance_now(identity: TaskIdentity, xcom_key: str) -> TaskInstanceNow:
+    """Look a task instance up. For workers and triggers; needs no access to the database.
+
+    Blocks, and imports much the first time, so in a trigger call it in a thread.
     """
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
     from airflow.sdk.execution_time.xcom import XCom
 
-    map_index = -1 if ti.map_index is None else ti.map_index
     of_runs = RuntimeTaskInstance.get_task_states(
-        dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=map_index
+        dag_id=identity.dag_id,
+        task_ids=[identity.task_id],
+        run_ids=[identity.run_id],
+        map_index=identity.map_index,
     )
-    key = ti.task_id if map_index < 0 else f"{ti.task_id}_{map_index}"
-    state = (of_runs.get(ti.run_id) or {}).get(key)
+    states = of_runs.get(identity.run_id) or {}
+    key = identity.task_id if identity.map_index < 0 else f"{identity.task_id}_{identity.map_index}"
+    if key not in states:
+        return TaskInstanceNow(exists=False)
+    state = states[key]
     value = XCom.get_one(
         key=xcom_key,
-        dag_id=ti.dag_id,
-        task_id=ti.task_id,
-        run_id=ti.run_id,
-        map_index=map_index if map_index >= 0 else None,
+        dag_id=identity.dag_id,
+        task_id=identity.task_id,
+        run_id=identity.run_id,
+        map_index=identity.map_index if identity.map_index >= 0 else None,
     )
-    return (str(getattr(state, "value", state)) if state is not None else None), value
+    return TaskInstanceNow(True, str(getattr(state, "value", state)) if state is not None else None, value)

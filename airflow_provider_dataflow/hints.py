@@ -64,9 +64,9 @@ CAUSES = (
     _cause(
         r"NotAuthorizedOrNotFound|Authorization failed or requested resource not found|NotAuthenticated"
         r"|\b(?:403|401)\b[^\n]*\b(?:Forbidden|NotAuthorized|Unauthorized)",
-        "It does not exist, or a policy is missing: a run reads and writes as who has submitted it, or as its "
-        "resource principal, which must be allowed to on these buckets; the service itself must be allowed "
-        "to read objects of the bucket of the logs.",
+        "It does not exist, or a policy is missing: a run reads and writes as who has submitted it, or as "
+        "its resource principal, which must be allowed to on these buckets; the service itself must be "
+        "allowed to read objects of the bucket of the logs.",
     ),
     _cause(
         r"ExecutorLostFailure.*(?:\b137\b|memory|OOM)"

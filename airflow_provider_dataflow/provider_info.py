@@ -22,7 +22,7 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["service"],
             }
         ],
-        "operators": [_modules("operators.run")],
+        "operators": [_modules("operators.orphans", "operators.run")],
         "sensors": [_modules("sensors.run")],
         "hooks": [_modules("hooks.data_flow")],
         "triggers": [_modules("triggers.run")],
@@ -98,7 +98,17 @@ def _config() -> dict[str, Any]:
                     "type": "string",
                     "example": "dataflow.internal.example",
                     "default": "",
-                }
+                },
+                "deployment_id": {
+                    "description": (
+                        "Names this Airflow in the tags of its runs, so that several can share a "
+                        "compartment. Default: [api] base_url."
+                    ),
+                    "version_added": "0.1.0",
+                    "type": "string",
+                    "example": "production",
+                    "default": "",
+                },
             },
         }
     }

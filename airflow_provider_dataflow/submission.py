@@ -35,6 +35,11 @@ class TaskIdentity:
     task_id: str
     map_index: int = -1
 
+    @classmethod
+    def of(cls, ti: Any) -> Self:
+        """Read it from a task instance, which has ``None`` for some that are not mapped."""
+        return cls(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index)
+
 
 def retry_token(identity: TaskIdentity, *, max_tries: int, generation: int, incarnation: str = "") -> str:
     """The ``opc-retry-token`` of a submit, known before the call.

@@ -23,10 +23,11 @@ TASK_ID = "airflow_task_id"
 MAP_INDEX = "airflow_map_index"
 TRY_NUMBER = "airflow_try_number"
 SUBMISSION = "airflow_submission"
+OUTLIVES_TASK = "airflow_outlives_task"
 
-#: What is left out first where the author's own tags leave too little room. The map index goes later than the
-#: ids, so that one mapped task instance is never taken for another.
-DISPENSABLE = (TRY_NUMBER, DAG_ID, RUN_ID, TASK_ID, MAP_INDEX, DEPLOYMENT, SUBMISSION)
+#: What is left out first where the author's own tags leave too little room. What qualifies the ids goes later
+#: than they do, so that no run is taken for what it is not.
+DISPENSABLE = (TRY_NUMBER, DAG_ID, RUN_ID, TASK_ID, MAP_INDEX, OUTLIVES_TASK, DEPLOYMENT, SUBMISSION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,14 @@ class TaskTags:
     :param try_number: which of its tries.
     :param token: the retry token of the submit: what a lost run is found by.
     :param deployment: which Airflow, where several share a compartment.
+    :param outlives_task: whether the run is meant to go on when its task has ended.
     """
 
     identity: TaskIdentity
     try_number: int
     token: str
     deployment: str = ""
+    outlives_task: bool = False
 
     def tags(self) -> dict[str, str]:
         """The tags, each within OCI's limits."""
@@ -54,6 +57,7 @@ class TaskTags:
             MAP_INDEX: str(self.identity.map_index) if self.identity.map_index >= 0 else "",
             TRY_NUMBER: str(self.try_number),
             SUBMISSION: self.token,
+            OUTLIVES_TASK: "true" if self.outlives_task else "",
         }
         return {name: fitted(value) for name, value in tags.items() if value}
 
@@ -79,6 +83,7 @@ class TaskTags:
                 try_number=int(tags.get(TRY_NUMBER, "0")),
                 token=tags[SUBMISSION],
                 deployment=tags.get(DEPLOYMENT, ""),
+                outlives_task=OUTLIVES_TASK in tags,
             )
         except (KeyError, ValueError):
             return None

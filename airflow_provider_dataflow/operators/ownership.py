@@ -58,6 +58,7 @@ class RunOwnership:
     :param cancel: cancels a run by its OCID; does not raise.
     :param check: called before the service is asked; raises when the task was killed.
     :param tagged: whether runs get tags that say whose they are.
+    :param outlives_task: whether the run is meant to go on when the task has ended.
     :param error_budget: seconds for which errors of the service are borne.
     """
 
@@ -68,6 +69,7 @@ class RunOwnership:
     cancel: Callable[[str], object]
     check: Callable[[], None]
     tagged: bool
+    outlives_task: bool
     error_budget: float
 
     def acquire(self) -> Run:
@@ -169,7 +171,13 @@ class RunOwnership:
         self._record(submission)
         request = self.request
         if self.tagged:
-            tags = TaskTags(self.identity, submission.try_number, submission.token, deployment_id())
+            tags = TaskTags(
+                self.identity,
+                submission.try_number,
+                submission.token,
+                deployment_id(),
+                outlives_task=self.outlives_task,
+            )
             request = replace(request, freeform_tags=tags.added_to(request.freeform_tags))
         self.log.info("CreateRun is asked for\n%s", as_lines(request.redacted(sensitive_names())))
         refusals = 0
@@ -229,9 +237,7 @@ class RunOwnership:
 
     @cached_property
     def identity(self) -> TaskIdentity:
-        ti = self._ti
-        map_index = -1 if ti.map_index is None else ti.map_index
-        return TaskIdentity(ti.dag_id, ti.run_id, ti.task_id, map_index)
+        return TaskIdentity.of(self._ti)
 
     @property
     def _ti(self) -> Any:

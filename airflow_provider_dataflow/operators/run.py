@@ -42,7 +42,7 @@ from airflow_provider_dataflow.operators.ownership import RunOwnership
 from airflow_provider_dataflow.operators.room import DEFAULT_SUBMIT_TIMEOUT, seconds_until_next_submit
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
 from airflow_provider_dataflow.request import RunRequest, check_at_parse
-from airflow_provider_dataflow.run import SUCCESS_STATES, has_reached
+from airflow_provider_dataflow.run import SUCCESS_STATES, TERMINAL_STATES, has_reached
 from airflow_provider_dataflow.triggers.run import RUN_ID, RunTrigger
 from airflow_provider_dataflow.usage import Usage
 
@@ -301,6 +301,11 @@ class InvokeRunOperator(BaseOperator):
 
     # --- Before there is a run ---------------------------------------------------------------------------
 
+    @property
+    def _run_outlives_task(self) -> bool:
+        waits_for_end = self.wait_for_completion and TERMINAL_STATES.issuperset(self.target_states)
+        return not (waits_for_end and self.cancel_on_kill)
+
     def _arguments(self) -> dict[str, Any]:
         return {name: getattr(self, attribute) for name, attribute in ATTRIBUTES.items()}
 
@@ -336,6 +341,7 @@ class InvokeRunOperator(BaseOperator):
             cancel=self._cancel,
             check=self._raise_if_killed,
             tagged=self.airflow_tags,
+            outlives_task=self._run_outlives_task,
             error_budget=self.error_budget,
         )
         while True:

@@ -13,7 +13,7 @@ from airflow_provider_dataflow.compat import (
     TRIGGERS_HAVE_ON_KILL,
     BaseTrigger,
     TriggerEvent,
-    deferred_owner,
+    task_instance_now,
 )
 from airflow_provider_dataflow.events import Outcome, RunEvent
 from airflow_provider_dataflow.exceptions import DataFlowError, RunLost
@@ -25,6 +25,7 @@ from airflow_provider_dataflow.polling import (
     NO_EVENT_BEFORE,
 )
 from airflow_provider_dataflow.run import SUCCESS_STATES
+from airflow_provider_dataflow.submission import TaskIdentity
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.poller import RunPoller
@@ -208,8 +209,8 @@ class RunTrigger(BaseTrigger):
         if self.task_instance is None:
             return False
         try:
-            state, run_id = deferred_owner(self.task_instance, RUN_ID)
+            now = task_instance_now(TaskIdentity.of(self.task_instance), RUN_ID)
         except Exception as error:  # noqa: BLE001 - as when the task instance is gone altogether
             self.log.warning("It is unknown whether the task waits for run %s: %s", self.run_id, error)
             return False
-        return state == "deferred" and run_id == self.run_id
+        return now.state == "deferred" and now.xcom == self.run_id

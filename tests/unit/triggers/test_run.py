@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from airflow_provider_dataflow.compat import TaskInstanceNow
 from airflow_provider_dataflow.events import Outcome, RunEvent
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
@@ -106,14 +107,14 @@ def kill(mocker, client):
     """Kills a deferred trigger as the triggerer does: cancels it again every second."""
 
     async def kill(trigger, *, state="failed", xcom=RUN_ID, slow=0.0, again_every=0.05):
-        def owner(ti, key):
+        def now(identity, key):
             time.sleep(slow)
             assert key == "run_id"
             if isinstance(state, Exception):
                 raise state
-            return state, xcom
+            return TaskInstanceNow(True, state, xcom)
 
-        mocker.patch.object(trigger_module, "deferred_owner", owner)
+        mocker.patch.object(trigger_module, "task_instance_now", now)
         trigger.task_instance = FakeTaskInstance()
         task = asyncio.create_task(trigger.on_kill())
         while not task.done():

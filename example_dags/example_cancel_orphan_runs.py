@@ -1,0 +1,31 @@
+"""Maintenance: every half hour, cancel the runs that no task is waiting for any more.
+
+Airflow leaves some runs without anybody who could cancel them: a task that was killed before its trigger had
+started, or a backfill that was cancelled. This DAG finds them by their tags.
+
+Where several Airflows share a compartment, give each a ``[oci_data_flow] deployment_id`` in its configuration.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pendulum
+from airflow.sdk import DAG
+
+from airflow_provider_dataflow.operators.orphans import CancelOrphanRunsOperator
+
+with DAG(
+    dag_id="example_cancel_orphan_runs",
+    description="Cancel the runs whose task is gone",
+    schedule=timedelta(minutes=30),
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    is_paused_upon_creation=True,
+    doc_md=__doc__,
+    tags=["example", "dataflow"],
+):
+    # [START howto_operator_cancel_orphan_runs]
+    CancelOrphanRunsOperator(task_id="cancel_orphan_runs", min_age_in_minutes=15)
+    # [END howto_operator_cancel_orphan_runs]
