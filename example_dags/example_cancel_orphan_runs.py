@@ -3,7 +3,7 @@
 Airflow leaves some runs without anybody who could cancel them: a task that was killed before its trigger had
 started, or a backfill that was cancelled. This DAG finds them by their tags.
 
-Where several Airflows share a compartment, give each a ``[oci_data_flow] deployment_id`` in its configuration.
+Where several Airflows share a compartment, give each a ``deployment_id`` in ``[oci_data_flow]``.
 """
 
 from __future__ import annotations
