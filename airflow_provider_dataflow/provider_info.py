@@ -26,7 +26,10 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": [_modules("sensors.run")],
         "hooks": [_modules("hooks.data_flow")],
         "triggers": [_modules("triggers.run")],
-        "extra-links": ["airflow_provider_dataflow.links.run.RunLink"],
+        "extra-links": [
+            "airflow_provider_dataflow.links.run.LogsBucketLink",
+            "airflow_provider_dataflow.links.run.RunLink",
+        ],
         "config": _config(),
     }
     if not _airflow_has_its_own():

@@ -163,6 +163,12 @@ class DataFlowHook(BaseHook):
 
         return run_page_url(self.access, run_id)
 
+    def bucket_page_url(self, uri: str | None) -> str | None:
+        """Where a person can look at an ``oci://bucket@namespace/``: OCI's console, if that has it."""
+        from airflow_provider_dataflow.client.console import bucket_page_url
+
+        return bucket_page_url(self.access, uri)
+
     def test_connection(self) -> tuple[bool, str]:
         """Whether the connection works, in words. Needs the right to list runs, as every use does."""
         try:

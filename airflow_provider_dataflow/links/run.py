@@ -1,4 +1,7 @@
-"""Links from a task to its run."""
+"""Links from a task to its run.
+
+The operators push the XComs right after the submit, so the links are there from then on, on failed tasks too.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import TaskInstanceKey
 
 RUN_PAGE_URL = "run_page_url"
+LOGS_BUCKET_URL = "logs_bucket_url"
 
 
 class RunLink(BaseOperatorLink):
@@ -19,8 +23,20 @@ class RunLink(BaseOperatorLink):
 
     @property
     def xcom_key(self) -> str:
-        """The operator pushes this XCom right after the submit, so the link is there from then on."""
         return RUN_PAGE_URL
+
+    def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
+        return xcom_value(ti_key, self.xcom_key) or ""
+
+
+class LogsBucketLink(BaseOperatorLink):
+    """The bucket that gets the run's logs, in OCI's console; empty where the run has none."""
+
+    name = "Logs bucket"
+
+    @property
+    def xcom_key(self) -> str:
+        return LOGS_BUCKET_URL
 
     def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
         return xcom_value(ti_key, self.xcom_key) or ""

@@ -30,7 +30,7 @@ from airflow_provider_dataflow.exceptions import (
     ServiceError,
 )
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
-from airflow_provider_dataflow.links.run import RUN_PAGE_URL, RunLink
+from airflow_provider_dataflow.links.run import LOGS_BUCKET_URL, RUN_PAGE_URL, LogsBucketLink, RunLink
 from airflow_provider_dataflow.operators.outcome import (
     as_lines,
     check_fetch_logs,
@@ -163,7 +163,7 @@ class InvokeRunOperator(BaseOperator):
         **dict.fromkeys(("driver_shape_config", "executor_shape_config", "freeform_tags"), "json"),
         **dict.fromkeys(("parameters", "json"), "json"),
     }
-    operator_extra_links = (RunLink(),)
+    operator_extra_links = (RunLink(), LogsBucketLink())
     ui_color = "#f4e6e1"
 
     def __init__(
@@ -385,6 +385,8 @@ class InvokeRunOperator(BaseOperator):
         ti.xcom_push(key=RUN_ID, value=run.id)
         url = self.hook.run_page_url(run.id)
         ti.xcom_push(key=RUN_PAGE_URL, value=url)
+        if bucket_url := self.hook.bucket_page_url(run.logs_bucket_uri):
+            ti.xcom_push(key=LOGS_BUCKET_URL, value=bucket_url)
         self.log.info("Run %s (%s) is %s: %s", run.id, run.display_name, run.state, url)
 
     def _timeout(self) -> float | None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_dataflow.client.access import Access, checked_endpoint
-from airflow_provider_dataflow.client.console import run_page_url
 from airflow_provider_dataflow.exceptions import InvalidConnection
 
 
@@ -65,12 +64,3 @@ def test_a_region_is_no_way_to_another_host(region):
 def test_neither_region_nor_endpoint():
     with pytest.raises(InvalidConnection, match="region: missing"):
         Access(credentials=None)
-
-
-def test_where_a_person_can_look():
-    local = Access(credentials=None, service_endpoint="http://127.0.0.1:8170")
-    assert run_page_url(local, "ocid1.x") == "http://127.0.0.1:8170/console/runs/ocid1.x"
-    cloud = Access(credentials=None, region="eu-frankfurt-1")
-    assert run_page_url(cloud, "ocid1.x").startswith(
-        "https://cloud.oracle.com/data-flow/runs/details/ocid1.x?"
-    )
