@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -34,6 +35,7 @@ __all__ = [
     "TRIGGER_FAILED",
     "AirflowSensorTimeout",
     "AirflowSkipException",
+    "AirflowTaskTimeout",
     "BaseHook",
     "BaseOperator",
     "BaseOperatorLink",
@@ -50,6 +52,7 @@ __all__ = [
     "delay_trigger",
     "deployment_id",
     "incarnation_of",
+    "nobody_ended_the_task",
     "sensitive_names",
     "task_instance_now",
     "task_state_store",
@@ -60,9 +63,13 @@ __all__ = [
 TRIGGERS_HAVE_ON_KILL = hasattr(BaseTrigger, "on_kill")
 
 try:
-    from airflow.sdk.exceptions import TaskDeferralError, TaskDeferralTimeout
+    from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferralError, TaskDeferralTimeout
 except ImportError:
-    from airflow.exceptions import TaskDeferralError, TaskDeferralTimeout  # type: ignore[no-redef]
+    from airflow.exceptions import (  # type: ignore[no-redef]
+        AirflowTaskTimeout,
+        TaskDeferralError,
+        TaskDeferralTimeout,
+    )
 
 try:
     from airflow.sdk.execution_time.context import NEVER_EXPIRE
@@ -118,6 +125,27 @@ def xcom_value(ti_key: TaskInstanceKey, key: str) -> Any:
     return XCom.get_value(key=key, ti_key=ti_key)
 
 
+def nobody_ended_the_task(identity: TaskIdentity, timeout: float = 2.0) -> bool:
+    """Whether a task whose process is told to stop is still meant to run.
+
+    A worker gets the same signal when somebody ends the task, when its machine is taken away, and when the
+    API server is out of reach. For ``on_kill``, which runs in the signal's handler: what it has interrupted
+    may hold the line to Airflow, so the question is asked in a thread, and not waited for for long.
+    """
+    answer: list[bool] = []
+
+    def ask() -> None:
+        try:
+            answer.append(task_instance_now(identity).state == "running")
+        except Exception:  # noqa: BLE001 - nobody has ended the task whom Airflow knows of
+            answer.append(True)
+
+    thread = Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    return answer == [True]
+
+
 @dataclass(frozen=True)
 class TaskInstanceNow:
     """A task instance as Airflow's database has it at the moment.
@@ -132,8 +160,8 @@ class TaskInstanceNow:
     xcom: object = None
 
 
-def task_instance_now(identity: TaskIdentity, xcom_key: str) -> TaskInstanceNow:
-    """Look a task instance up. For workers and triggers; needs no access to the database.
+def task_instance_now(identity: TaskIdentity, xcom_key: str | None = None) -> TaskInstanceNow:
+    """Look a task instance up, and one of its XComs. For workers and triggers, which have no database.
 
     Blocks, and imports much the first time, so in a trigger call it in a thread.
     """
@@ -150,12 +178,13 @@ def task_instance_now(identity: TaskIdentity, xcom_key: str) -> TaskInstanceNow:
     key = identity.task_id if identity.map_index < 0 else f"{identity.task_id}_{identity.map_index}"
     if key not in states:
         return TaskInstanceNow(exists=False)
-    state = states[key]
-    value = XCom.get_one(
-        key=xcom_key,
-        dag_id=identity.dag_id,
-        task_id=identity.task_id,
-        run_id=identity.run_id,
-        map_index=identity.map_index if identity.map_index >= 0 else None,
-    )
+    state, value = states[key], None
+    if xcom_key is not None:
+        value = XCom.get_one(
+            key=xcom_key,
+            dag_id=identity.dag_id,
+            task_id=identity.task_id,
+            run_id=identity.run_id,
+            map_index=identity.map_index if identity.map_index >= 0 else None,
+        )
     return TaskInstanceNow(True, str(getattr(state, "value", state)) if state is not None else None, value)

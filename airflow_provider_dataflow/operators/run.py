@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,10 +15,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from airflow_provider_dataflow.client.cancelling import DEFAULT_CANCEL_TIMEOUT
 from airflow_provider_dataflow.compat import (
     TRIGGER_FAILED,
+    AirflowTaskTimeout,
     BaseOperator,
     TaskDeferralError,
     TaskDeferralTimeout,
     conf,
+    nobody_ended_the_task,
     sensitive_names,
 )
 from airflow_provider_dataflow.events import Outcome, RunEvent
@@ -43,6 +46,7 @@ from airflow_provider_dataflow.operators.room import DEFAULT_SUBMIT_TIMEOUT, sec
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
 from airflow_provider_dataflow.request import RunRequest, check_at_parse
 from airflow_provider_dataflow.run import SUCCESS_STATES, TERMINAL_STATES, has_reached
+from airflow_provider_dataflow.submission import TaskIdentity
 from airflow_provider_dataflow.triggers.run import RUN_ID, RunTrigger
 from airflow_provider_dataflow.usage import Usage
 
@@ -238,6 +242,7 @@ class InvokeRunOperator(BaseOperator):
             check_at_parse(given, json)
         # The run that this task owns: known from its submit on, and again after a deferral.
         self._owned: str | None = None
+        self._ti: Any = None
         self._killed = False
 
     @cached_property
@@ -245,6 +250,7 @@ class InvokeRunOperator(BaseOperator):
         return DataFlowHook(self.oci_conn_id, region=self.region)
 
     def execute(self, context: Context) -> str:
+        self._ti = context["ti"]
         run = self._imported() if self.run_id else self._acquire(context)
         self._owned = run.id
         with self._nothing_left_behind(context):
@@ -282,7 +288,7 @@ class InvokeRunOperator(BaseOperator):
         When the trigger itself failed or timed out, this is all that is called: no ``on_kill``, no
         ``execute_complete``. The run would go on unwatched.
         """
-        ti = context["ti"]
+        self._ti = ti = context["ti"]
         self._owned = ti.xcom_pull(task_ids=ti.task_id, key=RUN_ID, map_indexes=ti.map_index)
         try:
             return super().resume_execution(next_method, next_kwargs, context)
@@ -294,10 +300,19 @@ class InvokeRunOperator(BaseOperator):
             return self._go_on_without_trigger(error, context)
 
     def on_kill(self) -> None:
-        """Cancel the run. Called by Airflow in the worker's process when the task is killed."""
+        """Cancel the run. Called by Airflow in the worker's process when the task is killed.
+
+        A worker that is taken away while nobody has ended the task leaves the run to the next try.
+        """
         # Airflow lets the code that was interrupted go on; what it does next looks at this.
         self._killed = True
-        self._cancel()
+        if self._next_try_goes_on():
+            self.log.warning(
+                "The worker is told to stop, but nobody has ended the task: the next try goes on with run %s",
+                self._owned,
+            )
+        else:
+            self._cancel()
 
     # --- Before there is a run ---------------------------------------------------------------------------
 
@@ -456,6 +471,15 @@ class InvokeRunOperator(BaseOperator):
         ti.xcom_push(key=TRIGGER_FAILURES, value=failures)
         self.log.warning("The trigger has failed; another one waits for run %s: %s", self._owned, error)
         self._defer(self._owned, context)
+
+    def _next_try_goes_on(self) -> bool:
+        ti = self._ti
+        if ti is None or self._owned is None or ti.try_number > ti.max_tries:
+            return False
+        # Airflow calls on_kill while it handles this one, too.
+        if isinstance(sys.exc_info()[1], AirflowTaskTimeout):
+            return False
+        return nobody_ended_the_task(TaskIdentity.of(ti))
 
     def _raise_if_killed(self) -> None:
         if self._killed:

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import inspect
 import re
+import threading
 from datetime import timedelta
 
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
+from airflow_provider_dataflow import compat
+from airflow_provider_dataflow.compat import AirflowTaskTimeout, TaskInstanceNow
 from airflow_provider_dataflow.events import Outcome, RunEvent
 from airflow_provider_dataflow.exceptions import (
     InvalidArgument,
@@ -381,6 +384,53 @@ def test_a_kill_cancels_the_run_and_ends_the_wait(client, ti, mocker):
         task.execute({"ti": ti})
     assert client.cancelled == [RUN_ID]
     assert naps == [pytest.approx(1, abs=0.01)]
+
+
+@pytest.mark.parametrize(
+    ("now", "max_tries", "cancelled"),
+    [
+        (TaskInstanceNow(True, "failed"), 1, True),
+        (TaskInstanceNow(True, "restarting"), 1, True),
+        (TaskInstanceNow(exists=False), 1, True),
+        (TaskInstanceNow(True, "running"), 1, False),
+        (RuntimeError("no API server"), 1, False),
+        (TaskInstanceNow(True, "running"), 0, True),
+    ],
+)
+def test_a_worker_that_is_taken_away_leaves_the_run_to_the_next_try(
+    client, mocker, now, max_tries, cancelled
+):
+    mocker.patch.object(
+        compat,
+        "task_instance_now",
+        side_effect=now if isinstance(now, Exception) else None,
+        return_value=now,
+    )
+    task = operator()
+    task.execute({"ti": FakeTaskInstance(max_tries=max_tries)})
+    task.on_kill()
+    assert client.cancelled == ([RUN_ID] if cancelled else [])
+
+
+def test_a_kill_that_cannot_ask_cancels(client, mocker):
+    release = threading.Event()
+    mocker.patch.object(compat, "task_instance_now", side_effect=lambda _: release.wait(10))
+    task = operator()
+    task.execute({"ti": FakeTaskInstance(max_tries=1)})
+    task.on_kill()
+    release.set()
+    assert client.cancelled == [RUN_ID]
+
+
+def test_a_task_that_ran_out_of_time_does_not_leave_its_run_to_the_next_try(client, mocker):
+    mocker.patch.object(compat, "task_instance_now", return_value=TaskInstanceNow(True, "running"))
+    task = operator()
+    task.execute({"ti": FakeTaskInstance(max_tries=1)})
+    try:
+        raise AirflowTaskTimeout
+    except AirflowTaskTimeout:
+        task.on_kill()
+    assert client.cancelled == [RUN_ID]
 
 
 def test_a_kill_leaves_the_run_if_so_wished(client, ti):
