@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
@@ -12,13 +13,18 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 
 from airflow_provider_dataflow.client.access import Access, is_loopback
+from airflow_provider_dataflow.client.logs import Gunzip
 from airflow_provider_dataflow.client.retry import CONNECT_TIMEOUT, READ_TIMEOUT, retry_after
 from airflow_provider_dataflow.client.signing import RequestSigner
 from airflow_provider_dataflow.exceptions import ServiceError
-from airflow_provider_dataflow.run import Run
+from airflow_provider_dataflow.run import Run, RunLog
 
 API_PATH = "/20200129"
 MAX_CONNECTIONS = 4
+#: Of these, so many at a time for logs, which are long: runs are asked for all the same.
+MAX_LOG_CONNECTIONS = 2
+#: Bytes as they are sent; compressed, they may be a thousand times as many.
+LOG_CHUNK = 16 * 1024
 
 
 class AsyncDataFlowClient:
@@ -30,6 +36,7 @@ class AsyncDataFlowClient:
     def __init__(self, endpoint: str, signer: RequestSigner) -> None:
         self.endpoint = endpoint
         self._signer = signer
+        self._log_slots = asyncio.Semaphore(MAX_LOG_CONNECTIONS)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS),
             timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT),
@@ -61,6 +68,47 @@ class AsyncDataFlowClient:
             return Run.from_api(body)
         except ValueError as error:
             raise ServiceError(operation="GetRun", message=str(error), endpoint=self.endpoint) from error
+
+    async def list_run_logs(self, run_id: str) -> list[RunLog]:
+        """ListRunLogs, once and its first page: a run has some five logs.
+
+        :raises ServiceError: no answer, an error, or an answer that is no list of logs.
+        """
+        async with self._log_slots:
+            body = await self._request("ListRunLogs", "GET", f"/runs/{quote(run_id, safe='')}/logs")
+        try:
+            return [RunLog.from_api(item) for item in body or ()]
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            message = "the answer is not a list of logs"
+            raise ServiceError(operation="ListRunLogs", message=message, endpoint=self.endpoint) from error
+
+    async def get_run_log(self, run_id: str, name: str) -> AsyncIterator[bytes]:
+        """GetRunLog, once: the log's bytes, decompressed, in chunks as they arrive.
+
+        Close the iterator if not all of it is wanted.
+
+        :raises ServiceError: no answer, an error, or an answer that breaks off.
+        """
+        operation, gunzip = "GetRunLog", Gunzip()
+        path = f"/runs/{quote(run_id, safe='')}/logs/{quote(name, safe='')}"
+        async with self._log_slots:
+            try:
+                async with self._session.get(
+                    f"{self.endpoint}{API_PATH}{path}",
+                    headers={"accept": "application/octet-stream", "content-type": "application/json"},
+                    allow_redirects=False,
+                    # aiohttp would do that on the loop.
+                    auto_decompress=False,
+                ) as response:
+                    if response.status != 200:
+                        raise self._service_error(operation, response, await response.read())
+                    async for chunk in response.content.iter_chunked(LOG_CHUNK):
+                        for piece in await asyncio.to_thread(lambda data: list(gunzip.feed(data)), chunk):
+                            yield piece
+                    if rest := gunzip.finish():
+                        yield rest
+            except (aiohttp.ClientError, TimeoutError, OSError, zlib.error) as error:
+                raise self._no_answer(operation, error) from error
 
     async def close(self) -> None:
         await self._session.close()
@@ -98,8 +146,11 @@ class AsyncDataFlowClient:
                     return json.loads(body)
                 raise self._service_error(operation, response, body)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            message = str(error) or type(error).__name__
-            raise ServiceError(operation=operation, message=message, endpoint=self.endpoint) from error
+            raise self._no_answer(operation, error) from error
+
+    def _no_answer(self, operation: str, error: Exception) -> ServiceError:
+        message = str(error) or type(error).__name__
+        return ServiceError(operation=operation, message=message, endpoint=self.endpoint)
 
     def _service_error(self, operation: str, response: aiohttp.ClientResponse, body: bytes) -> ServiceError:
         try:

@@ -5,43 +5,66 @@ from __future__ import annotations
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from airflow_provider_dataflow.run import RunLog
 
 GZIP_MAGIC = b"\x1f\x8b"
+MAX_PIECE = 1024 * 1024
 
 #: Where the cause of a failure stands, best first: the application's stderr has the traceback.
 STDERR_SOURCES = ("APPLICATION", "DRIVER")
 
 
-def gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
+class Gunzip:
     """Plain bytes of a log that may or may not have been decompressed on the way.
 
-    The service stores gzip; whether it says so in ``Content-Encoding``, and the SDK has unpacked it then,
+    The service stores gzip; whether it says so in ``Content-Encoding``, and the client has unpacked it then,
     is not documented, so the bytes themselves are asked.
     """
-    unzip = None
-    head: bytes | None = b""
-    for chunk in chunks:
-        if head is not None:
-            head += chunk
-            if len(head) < len(GZIP_MAGIC):
-                continue
-            chunk, head = head, None
-            if chunk.startswith(GZIP_MAGIC):
-                unzip = zlib.decompressobj(wbits=31)
-        if unzip is None:
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._unzip: Any = None
+        self._is_plain = False
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """What comes out of the next bytes, in pieces: a small one can hold a lot."""
+        if not self._is_plain and self._unzip is None:
+            chunk = self._head = self._head + chunk
+            if len(chunk) < len(GZIP_MAGIC):
+                return
+            self._is_plain = not chunk.startswith(GZIP_MAGIC)
+            self._unzip = zlib.decompressobj(wbits=31)
+        if self._is_plain:
             yield chunk
-            continue
-        data = unzip.decompress(chunk)
-        # A log that is appended to may be several gzip members in a row.
-        while unzip.eof and unzip.unused_data:
-            rest = unzip.unused_data
-            unzip = zlib.decompressobj(wbits=31)
-            data += unzip.decompress(rest)
-        yield data
-    if head:
-        yield head
+            return
+        while True:
+            piece = self._unzip.decompress(chunk, MAX_PIECE)
+            if piece:
+                yield piece
+            chunk = self._unzip.unconsumed_tail
+            if self._unzip.eof:
+                # A log that is appended to may be several gzip members in a row.
+                chunk = self._unzip.unused_data
+                if not chunk:
+                    return
+                self._unzip = zlib.decompressobj(wbits=31)
+            elif not chunk and len(piece) < MAX_PIECE:
+                return
+
+    def finish(self) -> bytes:
+        """What was too short to tell what it is."""
+        return b"" if self._is_plain or self._unzip is not None else self._head
+
+
+def gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The plain bytes of a log."""
+    gunzip = Gunzip()
+    for chunk in chunks:
+        yield from gunzip.feed(chunk)
+    if rest := gunzip.finish():
+        yield rest
 
 
 def lines(chunks: Iterable[bytes]) -> Iterator[str]:

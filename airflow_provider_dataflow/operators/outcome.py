@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 FETCH_LOGS = ("always", "on_failure", "never")
 
-#: Of each of the driver's logs, the last so many lines are copied into the task's log.
-MAX_LOG_LINES = 1000
 #: Lines of the driver's stderr in which a well-known cause is looked for: a stack trace of Java's is long.
 HINT_LINES = 300
 
@@ -71,13 +69,22 @@ def log_end_of_wait(log: Any, event: RunEvent) -> None:
         log.warning("Run %s: the wait ended by %s: %s", event.run_id, event.outcome, event.message or "")
 
 
-def finish(run: Run, hook: DataFlowHook, log: Logger | Any, *, fetch_logs: str, as_wished: bool) -> None:
+def finish(
+    run: Run,
+    hook: DataFlowHook,
+    log: Logger | Any,
+    *,
+    fetch_logs: str,
+    as_wished: bool,
+    log_cursor: Mapping[str, int] | None = None,
+) -> None:
     """Copy the driver's output into the task's log as wanted, and raise if the run did not end as wished.
 
+    :param log_cursor: how far it has been copied already.
     :raises RunError: it did not.
     """
     if run.is_terminal and (fetch_logs == "always" or (fetch_logs == "on_failure" and not as_wished)):
-        copy_driver_logs(run.id, hook, log)
+        copy_driver_logs(run.id, hook, log, log_cursor)
     if not as_wished:
         raise error_of(run, hook, log)
 
@@ -96,21 +103,16 @@ def error_of(run: Run, hook: DataFlowHook, log: Logger | Any) -> RunError:
     )
 
 
-def copy_driver_logs(run_id: str, hook: DataFlowHook, log: Logger | Any) -> None:
-    """The application's stdout and stderr. A log that cannot be read is a warning, never an error."""
-    from airflow_provider_dataflow.client.logs import named, tail
+def copy_driver_logs(
+    run_id: str, hook: DataFlowHook, log: Logger | Any, cursor: Mapping[str, int] | None = None
+) -> None:
+    """The driver's output, or what is left of it. A log that cannot be read is a warning, never an error.
 
-    try:
-        logs = hook.list_run_logs(run_id)
-        for kind in ("STDOUT", "STDERR"):
-            for entry in named(logs, "APPLICATION", kind):
-                output = tail(hook.get_run_log(run_id, entry.name), MAX_LOG_LINES)
-                if output:
-                    log.info("Driver's %s (%s):", kind.lower(), entry.name)
-                for line in output:
-                    log.info("%s", line)
-    except Exception as error:  # noqa: BLE001 - a log never decides over a task
-        log.warning("The logs of run %s could not be read: %s", run_id, error)
+    :param cursor: how far it has been copied while the run went on (``LogFollower.cursor``).
+    """
+    from airflow_provider_dataflow.client.log_follower import LogFollower
+
+    LogFollower(hook, run_id, log, cursor=cursor).copy_rest()
 
 
 def _stderr_tail(run: Run, hook: DataFlowHook, log: Logger | Any) -> list[str]:

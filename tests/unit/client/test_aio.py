@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from airflow_provider_dataflow.client.access import Access
-from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
+from airflow_provider_dataflow.client.aio import MAX_LOG_CONNECTIONS, AsyncDataFlowClient
 from airflow_provider_dataflow.client.credentials import ApiKey
 from airflow_provider_dataflow.exceptions import ServiceError
+from airflow_provider_dataflow.run import RunLog
 from tests.unit.support import RUN_ID, run_body, verify_signature
 
 
@@ -27,6 +29,8 @@ async def service():
             request.transport.abort()
             return web.Response()
         status, body, *headers = answer
+        if isinstance(body, bytes):
+            return web.Response(status=status, body=body, headers=headers[0] if headers else None)
         if isinstance(body, str):
             return web.Response(status=status, text=body, headers=headers[0] if headers else None)
         return web.json_response(body, status=status, headers=headers[0] if headers else None)
@@ -103,6 +107,76 @@ async def test_the_loop_runs_on_while_a_client_is_built(key_fields, service):
     watcher.cancel()
     # Building the signer alone takes 40 ms of CPU; the machine may be busy, so the bound is generous.
     assert longest < 0.5
+
+
+async def read_log(client, name="x.log.gz") -> bytes:
+    return b"".join([chunk async for chunk in client.get_run_log(RUN_ID, name)])
+
+
+async def test_the_logs_are_listed(client, service):
+    service.answers.append(
+        (200, [{"name": "a.log.gz", "source": "APPLICATION", "type": "STDOUT", "sizeInBytes": 5, "more": 1}])
+    )
+    assert await client.list_run_logs(RUN_ID) == [RunLog("a.log.gz", "APPLICATION", "STDOUT", 5)]
+    (request,) = service.requests
+    assert request.path == f"/20200129/runs/{RUN_ID}/logs"
+
+
+@pytest.mark.parametrize("answer", [(200, "{"), (200, [1]), (200, [{}]), (200, '"x"'), None])
+async def test_what_is_no_list_of_logs_is_an_error_of_the_service(client, service, answer):
+    service.answers.append(answer)
+    with pytest.raises(ServiceError):
+        await client.list_run_logs(RUN_ID)
+
+
+LOG = b"".join(b"line %d\n" % n for n in range(100_000))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (200, gzip.compress(LOG), {"content-encoding": "gzip"}),
+        (200, gzip.compress(LOG)),
+        (200, LOG),
+    ],
+    ids=["encoded", "compressed", "plain"],
+)
+async def test_a_log_is_read_decompressed(client, service, answer):
+    service.answers.append(answer)
+    assert await read_log(client, "a/b c") == LOG
+    (request,) = service.requests
+    assert request.raw_path == f"/20200129/runs/{RUN_ID}/logs/a%2Fb%20c"
+    assert request.headers["authorization"].startswith("Signature")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (404, {"code": "NotAuthorizedOrNotFound", "message": "no"}),
+        (302, "", {"location": "http://127.0.0.1:1/elsewhere"}),
+        (200, gzip.compress(LOG)[:5000] + b"garbage" * 1000),
+        None,
+    ],
+)
+async def test_a_log_that_cannot_be_read_is_an_error_of_the_service(client, service, answer):
+    service.answers.append(answer)
+    with pytest.raises(ServiceError, match="GetRunLog"):
+        await read_log(client)
+
+
+async def test_logs_leave_connections_to_runs(client, service):
+    service.answers.append((200, gzip.compress(LOG)))
+    open_logs = [client.get_run_log(RUN_ID, str(n)) for n in range(MAX_LOG_CONNECTIONS)]
+    for log in open_logs:
+        await anext(log)
+    waiting = asyncio.create_task(read_log(client))
+    service.answers[:] = [(200, run_body())]
+    assert (await client.get_run(RUN_ID)).id == RUN_ID
+    assert not waiting.done()
+    service.answers[:] = [(200, LOG)]
+    await open_logs[0].aclose()
+    assert await waiting == LOG
+    await open_logs[1].aclose()
 
 
 async def test_signatures_are_those_of_what_is_sent(key_fields, private_key, service):

@@ -4,7 +4,8 @@ import gzip
 
 import pytest
 
-from airflow_provider_dataflow.client.logs import gunzipped, lines, named, tail
+from airflow_provider_dataflow.client import logs as logs_module
+from airflow_provider_dataflow.client.logs import Gunzip, gunzipped, lines, named, tail
 from airflow_provider_dataflow.run import RunLog
 
 TEXT = "".join(f"line {n} \u00fc\n" for n in range(1000)).encode()
@@ -20,6 +21,20 @@ def chunks(data: bytes, size: int):
 )
 def test_a_log_is_read_compressed_or_not(stored, size):
     assert b"".join(gunzipped(chunks(stored, size))) == TEXT
+
+
+def test_what_holds_a_lot_comes_in_pieces(monkeypatch):
+    monkeypatch.setattr(logs_module, "MAX_PIECE", 1000)
+    content = b"x" * 100_500 + b"end"
+    pieces = list(Gunzip().feed(gzip.compress(content) + gzip.compress(b"more")))
+    assert b"".join(pieces) == content + b"more"
+    assert max(map(len, pieces)) == 1000
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"\x1f"])
+def test_a_log_of_hardly_anything(content):
+    assert b"".join(gunzipped([content])) == content
+    assert list(gunzipped([])) == []
 
 
 def test_lines_over_chunk_borders_and_odd_bytes():
