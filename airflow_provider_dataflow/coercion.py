@@ -14,12 +14,15 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any
 
 from airflow_provider_dataflow.exceptions import InvalidArgument
+from airflow_provider_dataflow.redaction import Redactor
 from airflow_provider_dataflow.run import camel_case
 
 Coercion = Callable[[Any, str], Any]
 
 PARAMETER_NAME = re.compile(r"\w+", re.ASCII)
 OBJECT_URI = re.compile(r"oci://[^/@\s]+@[^/@\s]+(/.*)?")
+
+MAX_REPR = 1000
 
 # Of OCI's tags, on every resource.
 MAX_FREEFORM_TAGS = 10
@@ -29,8 +32,8 @@ MAX_TAG_VALUE = 256
 
 
 def shown(value: Any) -> str:
-    """The value for an error message: short, since somebody's secret could be in a long one."""
-    text = repr(value)
+    """The value for an error message: short, and without what looks like a secret."""
+    text = Redactor().text(repr(value)[:MAX_REPR])
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 

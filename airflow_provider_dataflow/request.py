@@ -50,7 +50,7 @@ def _argument(read: Coercion, **metadata: Any) -> Any:
     return field(default=None, metadata={"read": read, **metadata})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class RunRequest:
     """Everything that a run can be asked for (``CreateRunDetails``), checked and in the service's types."""
 
@@ -169,6 +169,9 @@ class RunRequest:
         }
         shown: dict[str, Any] = {"body": redacted_body(self.body(), sensitive_names)}
         return {"headers": headers, **shown} if headers else shown
+
+    def __repr__(self) -> str:
+        return f"RunRequest({self.redacted()})"
 
 
 def check_at_parse(arguments: Mapping[str, Any], json: Any = None) -> None:

@@ -15,6 +15,8 @@ from typing import Any, Self
 
 import pendulum
 
+from airflow_provider_dataflow.redaction import redacted_body
+
 log = logging.getLogger(__name__)
 
 
@@ -89,6 +91,10 @@ def api_name(f: Any) -> str:
     return f.metadata.get("api") or camel_case(f.name)
 
 
+#: Attributes in which somebody may have put a secret.
+MAY_HOLD_SECRETS = ("arguments", "configuration", "defined_tags", "execute", "freeform_tags", "parameters")
+
+
 def _time(value: str | None) -> datetime | None:
     if value is None:
         return None
@@ -112,16 +118,16 @@ class Run:
     application_id: str | None = None
     application_log_config: Mapping[str, Any] | None = None
     archive_uri: str | None = None
-    arguments: list[str] | None = None
+    arguments: list[str] | None = field(default=None, repr=False)
     class_name: str | None = None
-    configuration: Mapping[str, str] | None = None
+    configuration: Mapping[str, str] | None = field(default=None, repr=False)
     data_read_in_bytes: int | None = None
     data_written_in_bytes: int | None = None
     defined_tags: Mapping[str, Mapping[str, Any]] | None = None
     display_name: str | None = None
     driver_shape: str | None = None
     driver_shape_config: Mapping[str, Any] | None = None
-    execute: str | None = None
+    execute: str | None = field(default=None, repr=False)
     executor_shape: str | None = None
     executor_shape_config: Mapping[str, Any] | None = None
     file_uri: str | None = None
@@ -136,7 +142,7 @@ class Run:
     opc_request_id: str | None = None
     owner_principal_id: str | None = None
     owner_user_name: str | None = None
-    parameters: list[Mapping[str, str]] | None = None
+    parameters: list[Mapping[str, str]] | None = field(default=None, repr=False)
     pool_id: str | None = None
     private_endpoint_dns_zones: list[str] | None = None
     private_endpoint_id: str | None = None
@@ -188,9 +194,15 @@ class Run:
     def attribute_names(cls) -> tuple[str, ...]:
         return tuple(f.name for f in fields(cls) if f.name != "raw")
 
-    def attributes(self) -> dict[str, Any]:
-        """All attributes by name, without ``raw``."""
-        return {name: getattr(self, name) for name in self.attribute_names()}
+    def attributes(self, *, hide_secrets: bool = False) -> dict[str, Any]:
+        """All attributes by name, without ``raw``.
+
+        :param hide_secrets: in what a run was asked for, such as ``arguments``. For logs and XComs.
+        """
+        result = {name: getattr(self, name) for name in self.attribute_names()}
+        if hide_secrets:
+            result |= redacted_body({name: result[name] for name in MAY_HOLD_SECRETS if result[name]})
+        return result
 
 
 @dataclass(frozen=True, slots=True)

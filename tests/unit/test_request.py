@@ -152,6 +152,23 @@ def test_a_long_value_is_not_quoted_whole():
     assert len(str(caught.value)) < 120
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"configuration": "spark.x.password=abc"},
+        {"parameters": '{"db_password": "abc"'},
+        {"arguments": "--token=abc"},
+        {"json": ["password: abc"]},
+        {"logs_bucket_uri": "https://user:abc@host/"},
+    ],
+)
+def test_no_secret_is_quoted(arguments):
+    with pytest.raises(InvalidArgument) as caught:
+        build(**arguments)
+    assert "abc" not in str(caught.value)
+    assert "***" in str(caught.value)
+
+
 def test_named_arguments_win_over_json_and_unknown_fields_are_kept():
     request = build(
         {"displayName": "json", "numExecutors": "3", "fieldOfTomorrow": {"a": 1}}, display_name="named"
@@ -342,5 +359,6 @@ def test_the_request_is_shown_without_its_secrets():
     }
     assert json_module.loads(json_module.dumps(shown)) == shown
     assert request.body()["parameters"][0]["value"] == "s4"
+    assert not any(f"s{n}" in repr(request) for n in range(1, 9))
     assert build(display_name="x").redacted() == {"body": {"displayName": "x"}}
     assert build(freeform_tags={"team": "x"}).redacted(["team"])["body"] == {"freeformTags": {"team": "***"}}

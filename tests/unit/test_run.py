@@ -81,6 +81,25 @@ def test_reading_a_run_keeps_types_and_what_is_unknown():
     assert run.attributes()["state"] == LifecycleState.IN_PROGRESS
 
 
+def test_secrets_are_neither_in_its_repr_nor_in_what_is_shown():
+    asked = {
+        "arguments": ["--token", "s1"],
+        "configuration": {"spark.x.password": "s2"},
+        "execute": "a.py --secret s3",
+        "parameters": [{"name": "api_key", "value": "s4"}],
+        "timeCreated": "2026-11-25T03:04:05Z",
+    }
+    run = Run.from_api(BODY | asked)
+    shown = run.attributes(hide_secrets=True)
+    for secret in ("s1", "s2", "s3", "s4"):
+        assert secret not in repr(run)
+        assert secret not in repr(shown)
+        assert secret in repr(run.attributes())
+    assert shown["time_created"] == run.time_created
+    assert shown["freeform_tags"] is None
+    assert shown.keys() == run.attributes().keys()
+
+
 @pytest.mark.parametrize("body", [{}, {"id": "x"}, {"lifecycleState": "FAILED"}, [], None, "run"])
 def test_what_is_no_run_is_refused(body):
     with pytest.raises(ValueError, match="not a run"):

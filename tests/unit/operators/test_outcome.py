@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from airflow_provider_dataflow.exceptions import (
+    LOG_TAIL_LINES,
+    RunCanceled,
+    RunFailed,
+    RunStopped,
+    ServiceError,
+)
+from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from airflow_provider_dataflow.operators.outcome import error_of, finish
+from airflow_provider_dataflow.run import Run
+from tests.unit.support import RUN_ID, run_body
+
+STDOUT = "spark_application_stdout.log.gz"
+
+
+@pytest.fixture
+def log(caplog):
+    caplog.set_level(logging.INFO, "task")
+    return logging.getLogger("task")
+
+
+def run(state="FAILED", **fields) -> Run:
+    return Run.from_api(run_body(state, **fields))
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [("FAILED", RunFailed), ("CANCELED", RunCanceled), ("STOPPED", RunStopped), ("VANISHED", RunFailed)],
+)
+def test_the_error_has_all_that_can_be_known(client, log, state, kind):
+    client.stderr = "".join(f"line {n}\n" for n in range(100))
+    details = "LimitExceeded: standard-e4-core-count"
+    error = error_of(run(state, lifecycleDetails=details, opcRequestId="req"), DataFlowHook(), log)
+    assert type(error) is kind
+    assert (error.run_id, error.state, error.lifecycle_details) == (RUN_ID, state, details)
+    assert error.opc_request_id == "req"
+    assert RUN_ID in error.url
+    assert "limit or quota" in error.hint
+    assert error.log_tail.splitlines() == [f"line {n}" for n in range(100 - LOG_TAIL_LINES, 100)]
+
+
+def test_the_hint_may_be_far_above_the_end_of_stderr(client, log):
+    client.stderr = "java.lang.OutOfMemoryError: Java heap space\n" + "\tat x\n" * 200
+    error = error_of(run(lifecycleDetails="exit code 1"), DataFlowHook(), log)
+    assert "The driver ran out of memory" in error.hint
+    assert "OutOfMemoryError" not in error.log_tail
+
+
+def test_without_logs_and_without_a_known_cause_the_error_stands_all_the_same(client, log, mocker, caplog):
+    mocker.patch.object(client, "list_run_logs", side_effect=ServiceError(operation="x", message="later"))
+    error = error_of(run(), DataFlowHook(), log)
+    assert (error.hint, error.log_tail) == (None, None)
+    assert "hint" not in str(error)
+    assert len(caplog.records) == 1
+
+
+def test_what_has_been_copied_while_the_run_went_on_is_not_copied_again(client, log, caplog):
+    client.stdout = "one\ntwo\n"
+    ended, cursor = run("SUCCEEDED"), {STDOUT: 4}
+    finish(ended, DataFlowHook(), log, fetch_logs="always", as_wished=True, log_cursor=cursor)
+    assert caplog.messages == [f"Driver's stdout ({STDOUT}):", "two"]
