@@ -32,6 +32,7 @@ _ENDING = {State.CANCELING: State.CANCELED, State.STOPPING: State.STOPPED}
 # How long a run waits for resources, as in 1h, 30m or 45min; by default without end, but not in a pool.
 QUEUE_TIMEOUT = "spark.dataflow.acquireQuotaTimeout"
 _POOL_QUEUE_MINUTES = 20
+_MAX_DURATION = "maximum duration"
 _TIMEOUT = re.compile(r"(\d{1,6})\s*(s|sec|m|min|h|hr|d)?\Z", re.IGNORECASE)
 _SECONDS = {"s": 1, "sec": 1, "": 60, "m": 60, "min": 60, "h": 3600, "hr": 3600, "d": 86400}
 
@@ -68,8 +69,6 @@ class Lifecycle:
         self.clock: Clock = clock or SystemClock()
         self.timeline = Timeline(self.clock)
         self.lock = threading.RLock()
-        # Called whenever the next due event may have come nearer.
-        self.on_plan: Callable[[], None] = lambda: None
         # May turn a new run down, or note how it is to go. ``notBefore`` in ``internal`` delays it.
         self.on_submit: Callable[[Record], None] = lambda record: None
         # Forgotten by a reset, while the engine was still ending them.
@@ -121,7 +120,7 @@ class Lifecycle:
         self._queue(record)
         if record.body.get("poolId"):
             self.pools.run_submitted(record.body["poolId"])
-        self.plan(moment, self.advance)
+        self.timeline.plan(moment, self.advance)
 
     def live_runs(self, compartment_id: str) -> int:
         """How many runs of a compartment have not ended."""
@@ -148,11 +147,11 @@ class Lifecycle:
         self._early[record.id] = lane
 
         def arrive() -> None:
-            if self._early.pop(record.id, None) is not None:
-                self.waiting.add(record.id, lane)
-                self.advance()
+            del self._early[record.id]
+            self.waiting.add(record.id, lane)
+            self.advance()
 
-        self.plan(not_before, arrive)
+        self.timeline.plan(not_before, arrive, (record.id, "arrival"))
 
     def _plan_queue_timeout(self, record: Record) -> None:
         """Plan to fail a run that does not get its resources in time."""
@@ -167,13 +166,18 @@ class Lifecycle:
 
         def expire() -> None:
             current = self.store.get(RUNS, record.id)
-            if current is not None and record.id in self.waiting:
-                self.waiting.remove(record.id)
+            if current is not None:
+                self._leave_queue(current)
                 minutes = f"{seconds / 60:g} minutes"
                 self._end(current, Outcome(False, f"No resources became available within {minutes}."))
                 self.advance()
 
-        self.plan(from_rfc3339(record.body["timeCreated"]) + seconds, expire)
+        moment = from_rfc3339(record.body["timeCreated"]) + seconds
+        self.timeline.plan(moment, expire, (record.id, "queue timeout"))
+
+    def _leave_queue(self, record: Record) -> None:
+        self.waiting.remove(record.id)
+        self._early.pop(record.id, None)
 
     def reset(self) -> None:
         """Forget everything. Runs that are active are ended, but not waited for: see ``forgotten``."""
@@ -200,8 +204,7 @@ class Lifecycle:
         """
         state = record.body["lifecycleState"]
         if state == State.ACCEPTED:
-            self.waiting.remove(record.id)
-            self._early.pop(record.id, None)
+            self._leave_queue(record)
             self._set_state(record, State.CANCELED, why or "The run was canceled before it started.")
             self.advance()
         elif state == State.IN_PROGRESS:
@@ -258,10 +261,6 @@ class Lifecycle:
         if not outcome.succeeded and outcome.details is None:
             outcome = replace(outcome, details=SERVER_STOPPED)
         return outcome
-
-    def plan(self, moment: float, action: Callable[[], None]) -> None:
-        self.timeline.plan(moment, action)
-        self.on_plan()
 
     def advance(self) -> None:
         """Start what may start now."""
@@ -322,20 +321,16 @@ class Lifecycle:
     def _plan_max_duration(self, record: Record, active: _Active) -> None:
         minutes = record.body.get("maxDurationInMinutes")
         if minutes is None:
+            self.timeline.call_off(record.id, _MAX_DURATION)
             return
 
         def expire() -> None:
             current = self.store.get(RUNS, record.id)
-            # Ended, or given another limit, since this was planned.
-            if current is None or current.body["lifecycleState"] != State.IN_PROGRESS:
-                return
-            if current.body.get("maxDurationInMinutes") != minutes:
-                return
-            self.cancel(
-                current, f"The run was canceled: it exceeded its maximum duration of {minutes} minutes."
-            )
+            if current is not None:
+                why = f"The run was canceled: it exceeded its maximum duration of {minutes} minutes."
+                self.cancel(current, why)
 
-        self.plan(active.started + minutes * 60, expire)
+        self.timeline.plan(active.started + minutes * 60, expire, (record.id, _MAX_DURATION))
 
     def _end(self, record: Record, outcome: Outcome) -> None:
         body = record.body
@@ -361,6 +356,8 @@ class Lifecycle:
 
     def _set_state(self, record: Record, state: State, details: str | None = None) -> None:
         moment = self.now()
+        # All that was to come of the state before.
+        self.timeline.call_off(record.id)
         body: JSON = record.body
         body["lifecycleState"] = state
         body["timeUpdated"] = rfc3339(moment)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.local.lifecycle import Lifecycle
 
 _STOPPED = "The run was ended: its pool was stopped."
+# What is planned for a pool.
+_IDLENESS, _SCHEDULES = "idleness", "schedules"
 
 
 class PoolState(StrEnum):
@@ -48,17 +49,13 @@ class Pools:
         self.transitions = Transitions(
             lifecycle.store,
             POOLS,
-            now=lifecycle.now,
-            plan=lifecycle.plan,
+            timeline=lifecycle.timeline,
             entered=self._entered,
             may_leave=self._may_leave,
         )
         # Of the runs that are active, by pool: their number, and their nodes.
         self._active: Counter[str] = Counter()
         self._used: dict[str, Counter[str]] = {}
-        # The planned event that counts for a pool's idleness, and for its schedules.
-        self._numbers = itertools.count(1)
-        self._watches: dict[tuple[str, str], int] = {}
 
     def resume(self) -> None:
         self.transitions.resume()
@@ -71,7 +68,6 @@ class Pools:
         self.transitions.forget()
         self._active.clear()
         self._used.clear()
-        self._watches.clear()
 
     # What the API asks for
 
@@ -208,39 +204,38 @@ class Pools:
         if is_settled(record):
             self._lifecycle.work_requests.finish(record)
         if state == PoolState.ACTIVE:
-            self._lifecycle.plan(moment, self._lifecycle.advance)
+            self._lifecycle.timeline.plan(moment, self._lifecycle.advance)
             self._watch_idleness(record)
 
     def _watch_idleness(self, record: Record) -> None:
         """Plan to stop a pool when it will have been idle for as long as it may be."""
         minutes = record.body.get("idleTimeoutInMinutes")
         state = record.body["lifecycleState"]
-        number = self._watches["idle", record.id] = next(self._numbers)
-        if minutes is None or state != PoolState.ACTIVE:
+        if minutes is None or state != PoolState.ACTIVE or self._active[record.id]:
+            self._lifecycle.timeline.call_off(record.id, _IDLENESS)
             return
 
         def due() -> None:
             current = self._store.get(POOLS, record.id)
-            if self._watches.get(("idle", record.id)) != number or current is None:
-                return
-            if current.body["lifecycleState"] != PoolState.ACTIVE or self._active[record.id]:
+            if current is None or current.body["lifecycleState"] != PoolState.ACTIVE:
                 return
             if self._lifecycle.runs_in_pool(record.id):
                 self._watch_idleness(current)
             else:
                 self._stop(current)
 
-        self._lifecycle.plan(self._lifecycle.now() + minutes * 60, due)
+        moment = self._lifecycle.now() + minutes * 60
+        self._lifecycle.timeline.plan(moment, due, (record.id, _IDLENESS))
 
     def _watch_schedules(self, record: Record) -> None:
-        number = self._watches["schedules", record.id] = next(self._numbers)
         turn = next_turn(record.body.get("schedules") or [], self._lifecycle.now())
         if turn is None:
+            self._lifecycle.timeline.call_off(record.id, _SCHEDULES)
             return
 
         def due() -> None:
             current = self._store.get(POOLS, record.id)
-            if self._watches.get(("schedules", record.id)) != number or current is None:
+            if current is None:
                 return
             state = current.body["lifecycleState"]
             if state in (PoolState.DELETING, PoolState.DELETED):
@@ -251,4 +246,4 @@ class Pools:
                 self._stop(current)
             self._watch_schedules(current)
 
-        self._lifecycle.plan(turn[0], due)
+        self._lifecycle.timeline.plan(turn[0], due, (record.id, _SCHEDULES))

@@ -37,8 +37,7 @@ class PrivateEndpoints:
         self.transitions = Transitions(
             lifecycle.store,
             PRIVATE_ENDPOINTS,
-            now=lifecycle.now,
-            plan=lifecycle.plan,
+            timeline=lifecycle.timeline,
             entered=self._entered,
         )
 

@@ -63,7 +63,7 @@ class Ticker(threading.Thread):
         self._lifecycle = lifecycle
         self._wake = threading.Event()
         self._closed = False
-        lifecycle.on_plan = self._wake.set
+        lifecycle.timeline.on_plan = self._wake.set
 
     def run(self) -> None:
         while not self._closed:

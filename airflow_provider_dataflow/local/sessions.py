@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -49,8 +48,6 @@ class Sessions:
         # Of each session that is in progress: when it was last used, and the statement that runs now.
         self._last_used: dict[str, float] = {}
         self._running: dict[str, int] = {}
-        self._numbers = itertools.count(1)
-        self._watches: dict[str, int] = {}
 
     def recover(self) -> None:
         """No statement outlives the server."""
@@ -61,7 +58,6 @@ class Sessions:
     def forget(self) -> None:
         self._last_used.clear()
         self._running.clear()
-        self._watches.clear()
 
     # Runs
 
@@ -73,7 +69,6 @@ class Sessions:
         if self._last_used.pop(run.id, None) is None:
             return
         self._running.pop(run.id, None)
-        self._watches.pop(run.id, None)
         for record in self._statements(run.id):
             if record.body["lifecycleState"] in _LIVE:
                 self._end(record, StatementState.CANCELLED)
@@ -113,7 +108,7 @@ class Sessions:
         self._store.insert(STATEMENTS, record)
         self._used(run.id)
         # The caller sees it as it is stored.
-        self._lifecycle.plan(self._lifecycle.now(), lambda: self._advance(run.id))
+        self._lifecycle.timeline.plan(self._lifecycle.now(), lambda: self._advance(run.id))
         return record
 
     def cancel(self, record: Record) -> None:
@@ -173,7 +168,6 @@ class Sessions:
         self._watch(run_id)
 
     def _watch(self, run_id: str) -> None:
-        number = self._watches[run_id] = next(self._numbers)
         run = self._store.get(RUNS, run_id)
         if run is None:
             return
@@ -182,13 +176,11 @@ class Sessions:
         def due() -> None:
             current = self._store.get(RUNS, run_id)
             # A statement that still runs watches anew when it ends.
-            if self._watches.get(run_id) != number or current is None or run_id in self._running:
-                return
-            if current.body["lifecycleState"] == LifecycleState.IN_PROGRESS:
+            if current is not None and run_id not in self._running:
                 why = f"The session was stopped: it was idle for {minutes} minutes."
                 self._lifecycle.cancel(current, why, stop=True)
 
-        self._lifecycle.plan(self._last_used[run_id] + minutes * 60, due)
+        self._lifecycle.timeline.plan(self._last_used[run_id] + minutes * 60, due, (run_id, "idleness"))
 
 
 def _output(outcome: StatementOutcome) -> JSON:

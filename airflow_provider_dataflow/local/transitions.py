@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 
-from airflow_provider_dataflow.local.clock import rfc3339
+from airflow_provider_dataflow.local.clock import Timeline, rfc3339
 from airflow_provider_dataflow.local.store import Kind, Record, Store
 
-Plan = Callable[[float, Callable[[], None]], None]
 # Of a record's ``internal``: the states that are still to come, and what each step takes.
 _NEXT, _STEP = "next", "step"
 
@@ -29,22 +27,17 @@ class Transitions:
         store: Store,
         kind: Kind,
         *,
-        now: Callable[[], float],
-        plan: Plan,
+        timeline: Timeline,
         entered: Callable[[Record], None] = lambda record: None,
         may_leave: Callable[[Record], bool] = lambda record: True,
         state_field: str = "lifecycleState",
     ) -> None:
         self._store = store
         self._kind = kind
-        self._now = now
-        self._plan = plan
+        self._timeline = timeline
         self._entered = entered
         self._may_leave = may_leave
         self._state_field = state_field
-        self._numbers = itertools.count(1)
-        # The event that counts for a resource: a later course makes an earlier one's events void.
-        self._current: dict[str, int] = {}
         self._held: set[str] = set()
 
     def go(self, record: Record, seconds: float, *states: str) -> None:
@@ -64,31 +57,26 @@ class Transitions:
             self._step(resource_id)
 
     def forget(self) -> None:
-        self._current.clear()
         self._held.clear()
 
     def _enter(self, record: Record, state: str) -> None:
         record.body[self._state_field] = state
         if "timeUpdated" in record.body:
-            record.body["timeUpdated"] = rfc3339(self._now())
+            record.body["timeUpdated"] = rfc3339(self._timeline.now())
         self._held.discard(record.id)
         self._entered(record)
         if record.seq:
             self._store.update(self._kind, record)
         else:
             self._store.insert(self._kind, record)
-        self._current.pop(record.id, None)
+        # A later course makes an earlier one void.
+        self._timeline.call_off(record.id, _STEP)
         if not is_settled(record):
             self._plan_step(record)
 
     def _plan_step(self, record: Record) -> None:
-        number = self._current[record.id] = next(self._numbers)
-
-        def due() -> None:
-            if self._current.get(record.id) == number:
-                self._step(record.id)
-
-        self._plan(self._now() + record.internal[_STEP], due)
+        moment = self._timeline.now() + record.internal[_STEP]
+        self._timeline.plan(moment, lambda: self._step(record.id), (record.id, _STEP))
 
     def _step(self, resource_id: str) -> None:
         record = self._store.get(self._kind, resource_id)

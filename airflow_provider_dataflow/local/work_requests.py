@@ -26,8 +26,7 @@ class WorkRequests:
         self.transitions = Transitions(
             lifecycle.store,
             WORK_REQUESTS,
-            now=lifecycle.now,
-            plan=lifecycle.plan,
+            timeline=lifecycle.timeline,
             entered=self._entered,
             state_field="status",
         )

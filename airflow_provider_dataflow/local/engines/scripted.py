@@ -6,12 +6,11 @@ There are no threads here. Whatever is to happen is planned on the timeline of t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from airflow_provider_dataflow.local.clock import Action
+from airflow_provider_dataflow.local.clock import SystemClock, Timeline
 from airflow_provider_dataflow.local.engines.base import (
     Finished,
     Job,
@@ -28,14 +27,6 @@ from airflow_provider_dataflow.run import LifecycleState as State
 # Of a record's ``internal``.
 COURSE = "course"
 
-Plan = Callable[[float, Action], None]
-
-
-@dataclass(slots=True)
-class _Running:
-    course: Course
-    cancelled: bool = False
-
 
 class ScriptedEngine:
     name = "scripted"
@@ -43,11 +34,11 @@ class ScriptedEngine:
     def __init__(self, runs_folder: Path) -> None:
         self.rules = Rules()
         self._folder = runs_folder
-        self._running: dict[str, _Running] = {}
+        # How those go that are in progress.
+        self._running: dict[str, Course] = {}
         self._finished: Finished = lambda run_id, outcome: None
         self._statement_finished: StatementFinished = lambda run_id, number, outcome: None
-        self._now: Callable[[], float] = lambda: 0.0
-        self._plan: Plan = lambda moment, action: None
+        self._timeline = Timeline(SystemClock())
 
     def describe(self) -> str:
         return "scripted runs, without Spark"
@@ -55,10 +46,9 @@ class ScriptedEngine:
     def bind(self, finished: Finished) -> None:
         self._finished = finished
 
-    def use_time(self, now: Callable[[], float], plan: Plan) -> None:
+    def use_time(self, timeline: Timeline) -> None:
         """By what the engine lives: called once, before any run."""
-        self._now = now
-        self._plan = plan
+        self._timeline = timeline
 
     def admit(self, record: Record) -> None:
         """Settle how a new run will go, once and for all, and keep that with the run.
@@ -74,7 +64,7 @@ class ScriptedEngine:
             course = attempt.over(course)
         record.internal[COURSE] = course.as_json()
         if course.startup:
-            record.internal["notBefore"] = self._now() + course.startup
+            record.internal["notBefore"] = self._timeline.now() + course.startup
 
     def recover(self) -> None: ...
 
@@ -82,33 +72,19 @@ class ScriptedEngine:
         return None
 
     def start(self, job: Job) -> None:
-        course = Course.from_json(job.internal.get(COURSE, {}))
-        running = self._running[job.run_id] = _Running(course)
-        now = self._now()
+        moment = self._timeline.now()
+        course = self._running[job.run_id] = Course.from_json(job.internal.get(COURSE, {}))
         endless = course.outcome is None and course.duration is None and job.run.get("type") == "SESSION"
-        if endless or course.outcome == State.IN_PROGRESS:
-            return
-
-        def end() -> None:
-            if self._running.get(job.run_id) is running and not running.cancelled:
-                self._end(job.run_id, _outcome(course))
-
-        self._plan(now + (course.duration or 0.0), end)
+        if not endless and course.outcome != State.IN_PROGRESS:
+            self._plan_end(job.run_id, moment + (course.duration or 0.0), _outcome(course))
 
     def cancel(self, run_id: str) -> None:
-        running = self._running.get(run_id)
-        if running is None or running.cancelled:
+        course = self._running.get(run_id)
+        if course is None:
             return
-        running.cancelled = True
-
-        def end() -> None:
-            if self._running.get(run_id) is running:
-                # Not what was to come: it did not come to that.
-                self._end(
-                    run_id, replace(_outcome(running.course), succeeded=False, details=None, state=None)
-                )
-
-        self._plan(self._now() + (running.course.cancel_duration or 0.0), end)
+        # Not what was to come: it did not come to that.
+        outcome = replace(_outcome(course), succeeded=False, details=None, state=None)
+        self._plan_end(run_id, self._timeline.now() + (course.cancel_duration or 0.0), outcome)
 
     def bind_statements(self, finished: StatementFinished) -> None:
         self._statement_finished = finished
@@ -118,15 +94,16 @@ class ScriptedEngine:
 
     def run_statement(self, run_id: str, number: int, code: str) -> None:
         """One that raises something fails; any other succeeds."""
-        running = self._running.get(run_id)
-        output = running.course.statement_output if running is not None else None
+        course = self._running.get(run_id)
+        output = course.statement_output if course is not None else None
         outcome = StatementOutcome(True, value=code if output is None else output)
         if code.startswith("raise "):
             name, _, value = code.removeprefix("raise ").rstrip(") ").partition("(")
             outcome = StatementOutcome(
                 False, error_name=name, error_value=value.strip("'\""), traceback=(code,)
             )
-        self._plan(self._now(), lambda: self._statement_finished(run_id, number, outcome))
+        now = self._timeline.now()
+        self._timeline.plan(now, lambda: self._statement_finished(run_id, number, outcome))
 
     def cancel_statement(self, run_id: str, number: int) -> None:
         """It ends by itself."""
@@ -138,9 +115,14 @@ class ScriptedEngine:
     def close(self) -> None:
         self._running.clear()
 
-    def _end(self, run_id: str, outcome: Outcome) -> None:
-        del self._running[run_id]
-        self._finished(run_id, outcome)
+    def _plan_end(self, run_id: str, moment: float, outcome: Outcome) -> None:
+        """Instead of the end that was planned before, if one was."""
+
+        def end() -> None:
+            del self._running[run_id]
+            self._finished(run_id, outcome)
+
+        self._timeline.plan(moment, end, (run_id, "end"))
 
     def write_logs(self, record: Record) -> None:
         """Called when somebody asks for the logs of a run: of most, nobody ever does."""

@@ -160,6 +160,39 @@ def test_the_timeline_is_in_order_and_exact():
         clock.advance(-1)
 
 
+def test_what_is_called_off_does_not_happen():
+    clock = ManualClock(0)
+    timeline = Timeline(clock)
+    seen = []
+    for moment, key in [(1, ("a", "x")), (2, ("a", "y")), (3, ("b", "x")), (4, ("c", "x")), (5, None)]:
+        timeline.plan(moment, lambda m=moment: seen.append(m), key)
+    timeline.plan(6, lambda: seen.append(6), ("b", "x"))
+    timeline.call_off("a")
+    timeline.call_off("c", "x")
+    timeline.call_off("nobody")
+    assert timeline.next_due() == 5
+    clock.advance(10)
+    timeline.run_due()
+    assert seen == [5, 6]
+
+
+def test_what_happens_can_be_planned_again_meanwhile():
+    clock = ManualClock(0)
+    timeline = Timeline(clock)
+    seen = []
+
+    def again() -> None:
+        seen.append(timeline.now())
+        timeline.call_off("a")
+        timeline.plan(timeline.now() + 10, again, ("a", "x"))
+
+    timeline.plan(1, again, ("a", "x"))
+    clock.advance(25)
+    timeline.run_due()
+    assert seen == [1, 11, 21]
+    assert timeline.next_due() == 31
+
+
 def test_times():
     assert rfc3339(1_767_225_600.0005) == "2026-01-01T00:00:00.000Z"
     assert from_rfc3339("2026-01-01T01:00:00+01:00") == from_rfc3339("2026-01-01T00:00:00") == 1_767_225_600
