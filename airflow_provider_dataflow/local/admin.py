@@ -10,7 +10,7 @@ from airflow_provider_dataflow.local.api.context import Context, load
 from airflow_provider_dataflow.local.clock import ManualClock, rfc3339
 from airflow_provider_dataflow.local.faults import Fault, Faults
 from airflow_provider_dataflow.local.http import JSON, ApiError, Request, Response, Route, invalid, not_found
-from airflow_provider_dataflow.local.rules import Rule, seconds
+from airflow_provider_dataflow.local.rules import Rule, Rules, seconds
 from airflow_provider_dataflow.local.store import RUNS, Filter, Record
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class AdminApi:
         yield Route("MoveClock", "POST", "/_local/clock", self.move_clock)
         yield Route("Rules", "GET", "/_local/rules", self.rules)
         yield Route("SetRules", "PUT", "/_local/rules", self.set_rules)
+        yield Route("AddRule", "POST", "/_local/rules", self.add_rule)
         yield Route("ClearRules", "DELETE", "/_local/rules", self.clear_rules)
         yield Route("Faults", "GET", "/_local/faults", self.list_faults)
         yield Route("AddFault", "POST", "/_local/faults", self.add_fault)
@@ -122,13 +123,24 @@ class AdminApi:
     def set_rules(self, request: Request) -> Response:
         """The body is a list of rules, which replace those before."""
         items = _json_list(request)
+        rules = self._rules()
+        _checked(lambda: rules.set([Rule.from_json(item) for item in items]))
+        return self.rules(request)
+
+    def add_rule(self, request: Request) -> Response:
+        """The body is a rule, which comes before the others."""
+        body = request.json()
+        rules = self._rules()
+        _checked(lambda: rules.add(Rule.from_json(body)))
+        return self.rules(request)
+
+    def _rules(self) -> Rules:
+        """:raises ApiError: 409, the engine has none"""
         if self.scripted is None:
             raise ApiError(
                 409, "IncorrectState", "Rules need the scripted engine; serve with --engine scripted."
             )
-        rules = _checked(lambda: [Rule.from_json(item) for item in items])
-        _checked(lambda: self.scripted.rules.set(rules) if self.scripted else None)
-        return self.rules(request)
+        return self.scripted.rules
 
     def clear_rules(self, request: Request) -> Response:
         if self.scripted is not None:

@@ -320,9 +320,7 @@ def rule_add(home: Home, arguments: argparse.Namespace) -> None:
         )
     except ValueError as e:
         raise CommandError(f"{e}.") from None
-    remote = _remote(home)
-    # The first that matches decides, so the new one comes first.
-    remote.call("PUT", "rules", [rule.as_json(), *remote.call("GET", "rules")])
+    _remote(home).call("POST", "rules", rule.as_json())
     print(f"rule 1: {json.dumps(rule.as_json(), ensure_ascii=False)}")
 
 

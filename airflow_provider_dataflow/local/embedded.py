@@ -245,6 +245,14 @@ class LocalDataFlow:
         made = [rule if isinstance(rule, Rule) else Rule.from_json(rule) for rule in rules]
         self.local("rules", "PUT", [rule.as_json() for rule in made])
 
+    def add_rule(self, rule: Rule | Mapping[str, Any]) -> None:
+        """One more rule, before the others.
+
+        :raises ValueError: it is wrong; says what
+        """
+        made = rule if isinstance(rule, Rule) else Rule.from_json(rule)
+        self.local("rules", "POST", made.as_json())
+
     def reset(self) -> None:
         """As if just started: no runs, no other resources, no faults, no rules, an empty journal. What stays
         is the identity, the buckets and the time."""

@@ -212,6 +212,16 @@ class Rules:
             raise ValueError(f"there can be at most {_MAX_RULES} rules")
         self._rules, self._matched = made, [0] * len(made)
 
+    def add(self, rule: Rule) -> None:
+        """Before the others, which go on counting.
+
+        :raises ValueError: there are too many
+        """
+        if len(self._rules) >= _MAX_RULES:
+            raise ValueError(f"there can be at most {_MAX_RULES} rules")
+        self._rules.insert(0, rule)
+        self._matched.insert(0, 0)
+
     def take(self, run: Mapping[str, Any]) -> Course | None:
         """The attempt for a new run; ``None``: no rule matches."""
         for number, rule in enumerate(self._rules):

@@ -12,8 +12,6 @@ from airflow_provider_dataflow.local.rules import Course, Rule
 class DataFlowFixture(LocalDataFlow):
     """A server, with words for what tests say: how runs shall go, and what was asked of the service."""
 
-    _rules: tuple[Rule, ...] = ()
-
     # How runs go, on the scripted engine
 
     def course(self, *attempts: Course, display_name: str | None = None) -> None:
@@ -22,8 +20,7 @@ class DataFlowFixture(LocalDataFlow):
 
         :param display_name: a pattern; other runs go as before
         """
-        self._rules = (Rule(attempts=attempts, display_name=display_name), *self._rules)
-        self.set_rules(self._rules)
+        self.add_rule(Rule(attempts=attempts, display_name=display_name))
 
     def succeeds(self, *, display_name: str | None = None, **course: Any) -> None:
         """:param course: the other fields of :class:`~.rules.Course`, such as ``duration`` or ``stdout``"""
@@ -89,7 +86,3 @@ class DataFlowFixture(LocalDataFlow):
         if wrong:
             lines = [f"{e['operation']} {e['status']} {e['code'] or ''}".rstrip() for e in self.journal()]
             raise AssertionError(f"{'; '.join(wrong)}. The requests were: {', '.join(lines) or 'none'}")
-
-    def reset(self) -> None:
-        self._rules = ()
-        super().reset()

@@ -234,6 +234,17 @@ def test_rules_the_clock_and_cancel(scripted, capsys):
     assert run(capsys, "runs", *home) == ""
 
 
+def test_a_rule_that_is_added_leaves_the_others_as_they_were(scripted, capsys):
+    home = ("--home", str(scripted.home))
+    scripted.reset()
+    run(capsys, "rule", "add", "--name", "a", "--outcome", "FAILED", *home)
+    submit(scripted, "a")
+    run(capsys, "rule", "add", "--name", "b", "--outcome", "FAILED", *home)
+    new, old = run(capsys, "rule", "list", *home).splitlines()
+    assert "matched 0 runs" in new
+    assert "matched 1 runs" in old
+
+
 def test_faults(scripted, capsys):
     home = ("--home", str(scripted.home))
     out = run(

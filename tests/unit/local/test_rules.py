@@ -87,6 +87,26 @@ def test_attempts_in_turn():
     assert rules.take(RUN) is None
 
 
+def test_one_more_rule_leaves_the_counts_of_the_others():
+    first, second, other = Course(outcome="FAILED"), Course(outcome="SUCCEEDED"), Course(duration=1)
+    rules = Rules()
+    rules.set([Rule(attempts=[first, second], display_name="etl-*")])
+    assert rules.take(RUN) == first
+    rules.add(Rule(attempts=[other], display_name="x"))
+    assert rules.take(RUN) == second
+    assert rules.take(RUN | {"displayName": "x"}) == other
+    assert [(rule["displayName"], rule["matched"]) for rule in rules.as_json()] == [("x", 1), ("etl-*", 2)]
+    rules.add(Rule(attempts=[other]))
+    assert rules.take(RUN) == other
+
+
+def test_too_many_rules():
+    rules = Rules()
+    rules.set([Rule(attempts=[Course()])] * 1000)
+    with pytest.raises(ValueError, match="at most 1000"):
+        rules.add(Rule(attempts=[Course()]))
+
+
 @pytest.mark.parametrize(
     ("rule", "message"),
     [

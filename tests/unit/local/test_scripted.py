@@ -156,7 +156,21 @@ def test_rules_that_are_none(local, body):
 
 
 def test_rules_need_the_scripted_engine(tmp_path):
-    assert Local(tmp_path).call("PUT", "/_local/rules", []).status == 409
+    other = Local(tmp_path)
+    assert other.call("PUT", "/_local/rules", []).status == 409
+    assert other.call("POST", "/_local/rules", {"attempts": [{}]}).status == 409
+
+
+def test_one_more_rule(local):
+    first = {"displayName": "etl", "attempts": [{"outcome": "FAILED"}, {"outcome": "SUCCEEDED"}]}
+    local.json("POST", "/_local/rules", first)
+    application = local.application(displayName="etl")
+    assert local.state(local.submit(application)) == "FAILED"
+    other = {"displayName": "x", "attempts": [{"outcome": "STOPPED"}]}
+    assert local.json("POST", "/_local/rules", other) == [other | {"matched": 0}, first | {"matched": 1}]
+    assert local.state(local.submit(application)) == "SUCCEEDED"
+    assert local.error("POST", "/_local/rules", [other])[0] == 400
+    assert local.error("POST", "/_local/rules", {"attempts": []})[0] == 400
 
 
 def test_a_restart(local, tmp_path):
