@@ -113,6 +113,8 @@ class AdminApi:
             raise invalid('Either {"advance": seconds} or {"to_next": true} must be given.')
         if moment > _LAST_MOMENT:
             raise invalid("That is too far in the future.")
+        # Kept first: what falls due may be interrupted, and goes on at the next start.
+        self.context.store.keep_time(moment)
         lifecycle.clock.move_to(moment)
         lifecycle.settle()
         return self.clock(request)

@@ -6,6 +6,7 @@ import heapq
 import itertools
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -59,6 +60,8 @@ class Timeline:
         self._moment: float | None = None
         # Called whenever the next due event may have come nearer.
         self.on_plan: Callable[[], None] = lambda: None
+        # Around each event.
+        self.around: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def now(self) -> float:
         """The time; during an event, the time at which it was due, however late it is carried out."""
@@ -107,7 +110,8 @@ class Timeline:
                     continue
                 if event.key is not None:
                     self.call_off(*event.key)  # it happens, and is no longer to come
-                action()
+                with self.around():
+                    action()
         finally:
             self._moment = None
 

@@ -7,10 +7,11 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from airflow_provider_dataflow.local.clock import Clock, SystemClock, Timeline, from_rfc3339, rfc3339
-from airflow_provider_dataflow.local.engines.base import Engine, Job, Outcome
+from airflow_provider_dataflow.local.engines.base import Engine, Job, Outcome, Resuming
 from airflow_provider_dataflow.local.execute import fill_in
 from airflow_provider_dataflow.local.http import JSON
 from airflow_provider_dataflow.local.options import Options
@@ -41,7 +42,6 @@ _SECONDS = {"s": 1, "sec": 1, "": 60, "m": 60, "min": 60, "h": 3600, "hr": 3600,
 class _Active:
     """A run that holds a slot, and what else it holds."""
 
-    started: float
     lane: Lane
     application_id: str
     private_endpoint_id: str | None
@@ -84,6 +84,11 @@ class Lifecycle:
         self.private_endpoints = PrivateEndpoints(self)
         self.sessions = Sessions(self)
         engine.bind(self.finished)
+        # Whatever happens in a moment is stored as a whole: whoever is killed in its midst goes on before it.
+        # Not so where something is really started, as that must be known from then on.
+        self._whole: Callable[[], AbstractContextManager[None]] = nullcontext
+        if isinstance(engine, Resuming):
+            self._whole = self.timeline.around = store.transaction
 
     def now(self) -> float:
         return self.timeline.now()
@@ -97,15 +102,22 @@ class Lifecycle:
         """Account for every run that an earlier process left: to be called once, before anything else."""
         with self.lock:
             self.engine.recover()
-            self.sessions.recover()
             for state in (State.IN_PROGRESS, State.CANCELING, State.STOPPING):
                 for record in self.store.select(RUNS, [Filter("state", "=", state)]):
-                    self._end(record, self._interrupted(record.id))
-            for record in self.store.select(RUNS, [Filter("state", "=", State.ACCEPTED)]):
-                self._queue(record)
+                    if not self._resume(record):
+                        self._end(record, self._interrupted(record.id))
+            self.sessions.recover()
+            resumes = isinstance(self.engine, Resuming)
+            # For runs that go on without a server, what was due meanwhile happens now, but in its own moment.
+            seen = self.store.last_moment() if resumes else None
+            accepted = self.store.select(RUNS, [Filter("state", "=", State.ACCEPTED)])
+            for record in sorted(accepted, key=_arrival):
+                self._queue(record, seen)
             self.work_requests.transitions.resume()
             self.private_endpoints.transitions.resume()
             self.pools.resume()
+            if resumes:
+                self.timeline.run_due()
             self.advance()
 
     def submit(self, record: Record) -> None:
@@ -136,12 +148,12 @@ class Lifecycle:
     def uses_private_endpoint(self, private_endpoint_id: str) -> bool:
         return any(a.private_endpoint_id == private_endpoint_id for a in self._active.values())
 
-    def _queue(self, record: Record) -> None:
+    def _queue(self, record: Record, now: float | None = None) -> None:
         """Let a run wait for its turn, now or when it is allowed to."""
         lane = Lane(record.body.get("poolId"), record.body["compartmentId"])
         self._plan_queue_timeout(record)
         not_before = record.internal.get("notBefore", 0.0)
-        if not_before <= self.now():
+        if not_before <= (self.now() if now is None else now):
             self.waiting.add(record.id, lane)
             return
         self._early[record.id] = lane
@@ -205,8 +217,9 @@ class Lifecycle:
         state = record.body["lifecycleState"]
         if state == State.ACCEPTED:
             self._leave_queue(record)
-            self._set_state(record, State.CANCELED, why or "The run was canceled before it started.")
-            self.advance()
+            with self._whole():
+                self._set_state(record, State.CANCELED, why or "The run was canceled before it started.")
+                self.advance()
         elif state == State.IN_PROGRESS:
             wants_stop = why is None if stop is None else stop
             stops = wants_stop and record.body.get("type") in _STOPPABLE_TYPES
@@ -226,9 +239,8 @@ class Lifecycle:
             self.advance()
 
     def max_duration_changed(self, record: Record) -> None:
-        active = self._active.get(record.id)
-        if active is not None:
-            self._plan_max_duration(record, active)
+        if record.body["lifecycleState"] == State.IN_PROGRESS:
+            self._plan_max_duration(record)
 
     @staticmethod
     def duration(record: Record, until: float) -> int | None:
@@ -246,10 +258,12 @@ class Lifecycle:
         }
 
     def close(self) -> None:
-        """End all active runs; those that wait are kept for the next start."""
+        """End all active runs, unless they go on by themselves; the others are kept for the next start."""
         with self.lock:
             self._closed = True
         self.engine.close()
+        if isinstance(self.engine, Resuming):
+            return
         with self.lock:
             for run_id in list(self._active):
                 record = self.store.get(RUNS, run_id)
@@ -286,20 +300,42 @@ class Lifecycle:
         if refusal := self._private_endpoint_conflict(body):
             self._end(record, Outcome(False, refusal))
             return
+        record.internal["started"] = self.now()
+        active = self._hold(record)
+        self._set_state(record, State.IN_PROGRESS)
+        self._plan_max_duration(record)
+        if active.lane.pool_id is not None:
+            self.pools.was_used(active.lane.pool_id)
+        self.engine.start(self._job(record))
+        self.sessions.run_started(record)
+
+    def _resume(self, record: Record) -> bool:
+        """Go on with a run that an earlier process of the server began, if the engine does so."""
+        if not isinstance(self.engine, Resuming):
+            return False
+        asked_to_end = record.body["lifecycleState"] in _ENDING
+        cancelled = self.store.states(record.id)[-1][1] if asked_to_end else None
+        # First, as at the start: of what is due in the same moment, what was planned first counts.
+        if not asked_to_end:
+            self._plan_max_duration(record)
+        if not self.engine.resume(self._job(record), record.internal["started"], cancelled):
+            return False
+        self._hold(record)
+        self.sessions.run_resumed(record)
+        return True
+
+    def _hold(self, record: Record) -> _Active:
+        """Let a run have what it takes while it is in progress."""
+        body = record.body
         active = self._active[record.id] = _Active(
-            self.now(),
             Lane(body.get("poolId"), body["compartmentId"]),
             body["applicationId"],
             body.get("privateEndpointId"),
         )
         self._active_in[active.lane.compartment_id] += 1
-        record.internal["started"] = active.started
-        self._set_state(record, State.IN_PROGRESS)
-        self._plan_max_duration(record, active)
         if active.lane.pool_id is not None:
-            self.pools.run_started(active.lane.pool_id, body)
-        self.engine.start(self._job(record))
-        self.sessions.run_started(record)
+            self.pools.run_holds(active.lane.pool_id, body)
+        return active
 
     def _private_endpoint_conflict(self, run: JSON) -> str | None:
         """Of runs of different applications with private endpoints, only one can be in progress."""
@@ -318,7 +354,7 @@ class Lifecycle:
         arguments = fill_in(record.body.get("arguments") or [], record.body.get("parameters") or [])
         return Job(record.id, record.body, record.internal, tuple(arguments))
 
-    def _plan_max_duration(self, record: Record, active: _Active) -> None:
+    def _plan_max_duration(self, record: Record) -> None:
         minutes = record.body.get("maxDurationInMinutes")
         if minutes is None:
             self.timeline.call_off(record.id, _MAX_DURATION)
@@ -330,7 +366,7 @@ class Lifecycle:
                 why = f"The run was canceled: it exceeded its maximum duration of {minutes} minutes."
                 self.cancel(current, why)
 
-        self.timeline.plan(active.started + minutes * 60, expire, (record.id, _MAX_DURATION))
+        self.timeline.plan(record.internal["started"] + minutes * 60, expire, (record.id, _MAX_DURATION))
 
     def _end(self, record: Record, outcome: Outcome) -> None:
         body = record.body
@@ -367,6 +403,11 @@ class Lifecycle:
             self.store.update(RUNS, record)
             self.store.add_state(record.id, state, moment, details)
         log.info("run %s is %s%s", record.id, state, f": {details}" if details else "")
+
+
+def _arrival(record: Record) -> float:
+    """When an accepted run begins to wait for its turn."""
+    return float(record.internal.get("notBefore") or from_rfc3339(record.body["timeCreated"]))
 
 
 def has_ended(record: Record) -> bool:

@@ -147,18 +147,17 @@ class Pools:
         used = self._used.get(pool_id, Counter())
         return all(used[shape] + count <= room[shape] for shape, count in nodes(run).items())
 
-    def run_started(self, pool_id: str, run: JSON) -> None:
+    def run_holds(self, pool_id: str, run: JSON) -> None:
         self._active[pool_id] += 1
         self._used.setdefault(pool_id, Counter()).update(nodes(run))
-        self._was_used(pool_id)
 
     def run_ended(self, pool_id: str, run: JSON) -> None:
         self._active[pool_id] -= 1
         self._used.setdefault(pool_id, Counter()).subtract(nodes(run))
-        self._was_used(pool_id)
+        self.was_used(pool_id)
         self.transitions.retry(pool_id)
 
-    def _was_used(self, pool_id: str) -> None:
+    def was_used(self, pool_id: str) -> None:
         record = self._store.get(POOLS, pool_id)
         if record is not None:
             record.internal["used"] = self._lifecycle.now()

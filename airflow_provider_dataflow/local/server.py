@@ -121,7 +121,8 @@ def _clock(settings: Settings, store: Store) -> Clock:
     if settings.clock == ClockName.SYSTEM:
         return SystemClock()
     clock = ManualClock()
-    clock.move_to(store.last_moment() or 0.0)
+    clock.move_to(max(store.last_moment() or 0.0, store.kept_time() or 0.0))
+    store.keep_time(clock.now())
     return clock
 
 

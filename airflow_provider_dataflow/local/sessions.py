@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from airflow_provider_dataflow.local.clock import rfc3339
+from airflow_provider_dataflow.local.clock import from_rfc3339, rfc3339
 from airflow_provider_dataflow.local.engines.base import StatementEngine, StatementOutcome
 from airflow_provider_dataflow.local.http import JSON, ApiError, invalid
 from airflow_provider_dataflow.local.store import RUNS, STATEMENTS, Filter, Record
@@ -50,10 +50,11 @@ class Sessions:
         self._running: dict[str, int] = {}
 
     def recover(self) -> None:
-        """No statement outlives the server."""
+        """Called after those sessions were resumed that can be: no other statement outlives the server."""
         for state in _LIVE:
             for record in self._store.select(STATEMENTS, [Filter("state", "=", state)]):
-                self._end(record, StatementState.CANCELLED)
+                if record.body["runId"] not in self._last_used:
+                    self._end(record, StatementState.CANCELLED)
 
     def forget(self) -> None:
         self._last_used.clear()
@@ -64,6 +65,25 @@ class Sessions:
     def run_started(self, run: Record) -> None:
         if run.body.get("type") == SESSION:
             self._used(run.id)
+
+    def run_resumed(self, run: Record) -> None:
+        if run.body.get("type") != SESSION:
+            return
+        self._last_used[run.id] = run.internal["started"]
+        for record in self._statements(run.id):
+            created = from_rfc3339(record.body["timeCreated"])
+            self._last_used[run.id] = max(self._last_used[run.id], created)
+            if record.body["lifecycleState"] == StatementState.CANCELLING:
+                self._end(record, StatementState.CANCELLED)
+            elif record.body["lifecycleState"] in _LIVE:
+                record.body["lifecycleState"] = StatementState.ACCEPTED
+                self._store.update(STATEMENTS, record)
+                self._lifecycle.timeline.plan(created, lambda: self._advance(run.id))
+            elif record.body["timeCompleted"]:
+                completed = from_rfc3339(record.body["timeCompleted"])
+                self._last_used[run.id] = max(self._last_used[run.id], completed)
+        if run.body["lifecycleState"] == LifecycleState.IN_PROGRESS:
+            self._watch(run.id)
 
     def run_ended(self, run: Record) -> None:
         if self._last_used.pop(run.id, None) is None:

@@ -105,6 +105,7 @@ CREATE TABLE IF NOT EXISTS run_states (
     run_id TEXT NOT NULL, state TEXT NOT NULL, moment REAL NOT NULL, details TEXT
 );
 CREATE INDEX IF NOT EXISTS run_states_run ON run_states (run_id);
+CREATE TABLE IF NOT EXISTS clock (one INTEGER PRIMARY KEY, moment REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS retry_tokens (
     scope TEXT NOT NULL, token TEXT NOT NULL, digest TEXT NOT NULL, resource_id TEXT NOT NULL,
     moment REAL NOT NULL, PRIMARY KEY (scope, token)
@@ -183,9 +184,10 @@ class Store:
             self._depth -= 1
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget everything but the time."""
         rows = self._db.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+            "SELECT name FROM sqlite_master WHERE type = 'table' "
+            "AND name NOT LIKE 'sqlite_%' AND name != 'clock'"
         ).fetchall()
         with self.transaction():
             for (table,) in rows:
@@ -323,6 +325,15 @@ class Store:
         """When a run last changed its state."""
         moment = self._db.execute("SELECT max(moment) FROM run_states").fetchone()[0]
         return None if moment is None else float(moment)
+
+    # The time of a clock that is moved by hand
+
+    def keep_time(self, moment: float) -> None:
+        self._db.execute("INSERT OR REPLACE INTO clock VALUES (1, ?)", [moment])
+
+    def kept_time(self) -> float | None:
+        row = self._db.execute("SELECT moment FROM clock").fetchone()
+        return None if row is None else float(row[0])
 
     # Retry tokens
 

@@ -100,6 +100,18 @@ class StatementEngine(Protocol):
 
 
 @runtime_checkable
+class Resuming(Protocol):
+    """An engine whose runs go on, whether there is a server or not."""
+
+    def resume(self, job: Job, started: float, cancelled: float | None) -> bool:
+        """Called once, before the first job, for each run that was in progress when the server ended.
+
+        :param cancelled: when it was asked to end; ``None``: it was not
+        :return: whether it goes on; if not, this engine has never known it
+        """
+
+
+@runtime_checkable
 class Measuring(Protocol):
     """An engine that knows of a run, while that goes on, how much it has read and written."""
 

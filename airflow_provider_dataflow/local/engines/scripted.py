@@ -72,19 +72,31 @@ class ScriptedEngine:
         return None
 
     def start(self, job: Job) -> None:
-        moment = self._timeline.now()
+        self._start(job, self._timeline.now())
+
+    def _start(self, job: Job, moment: float) -> None:
         course = self._running[job.run_id] = Course.from_json(job.internal.get(COURSE, {}))
         endless = course.outcome is None and course.duration is None and job.run.get("type") == "SESSION"
         if not endless and course.outcome != State.IN_PROGRESS:
             self._plan_end(job.run_id, moment + (course.duration or 0.0), _outcome(course))
 
     def cancel(self, run_id: str) -> None:
-        course = self._running.get(run_id)
-        if course is None:
-            return
+        if run_id in self._running:
+            self._cancel(run_id, self._timeline.now())
+
+    def _cancel(self, run_id: str, moment: float) -> None:
+        course = self._running[run_id]
         # Not what was to come: it did not come to that.
         outcome = replace(_outcome(course), succeeded=False, details=None, state=None)
-        self._plan_end(run_id, self._timeline.now() + (course.cancel_duration or 0.0), outcome)
+        self._plan_end(run_id, moment + (course.cancel_duration or 0.0), outcome)
+
+    def resume(self, job: Job, started: float, cancelled: float | None) -> bool:
+        if COURSE not in job.internal:
+            return False
+        self._start(job, started)
+        if cancelled is not None:
+            self._cancel(job.run_id, cancelled)
+        return True
 
     def bind_statements(self, finished: StatementFinished) -> None:
         self._statement_finished = finished

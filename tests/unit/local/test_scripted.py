@@ -3,11 +3,13 @@ from __future__ import annotations
 import gzip
 import logging
 import random
+from typing import Any
 
 import pytest
 
 from airflow_provider_dataflow.local.clock import from_rfc3339
 from airflow_provider_dataflow.local.engines.base import Outcome
+from airflow_provider_dataflow.local.lifecycle import SERVER_STOPPED
 from airflow_provider_dataflow.local.rules import PREFIX
 from airflow_provider_dataflow.local.store import RUNS
 from airflow_provider_dataflow.run import is_terminal
@@ -173,13 +175,105 @@ def test_one_more_rule(local):
     assert local.error("POST", "/_local/rules", {"attempts": []})[0] == 400
 
 
-def test_a_restart(local, tmp_path):
-    running, starting = local.course(duration=60), local.course(startup=60)
-    after = Scripted(tmp_path, store=local.store, clock=local.clock)
-    assert after.state(running) == "FAILED"
-    assert after.state(starting) == "ACCEPTED"
-    after.advance(60)
-    assert after.state(starting) == "SUCCEEDED"
+def restarted(local: Scripted, **options: Any) -> Scripted:
+    """Another process of the server, as after a kill -9: nothing was called at the end of the first."""
+    made = {"store": local.store, "clock": local.clock, "limit": local.limit} | options
+    return Scripted(local.folder, **made)
+
+
+def test_a_restart(local):
+    application = local.application(maxDurationInMinutes=2)
+    running = local.course(application, startup=10, duration=60, outcome="FAILED", details="no such month")
+    starting = local.course(application, startup=60, duration=5)
+    cancelled = local.course(application, duration=100, cancelDuration=40)
+    endless = local.course(application, outcome="IN_PROGRESS", cancelDuration=3)
+    local.advance(15)
+    local.call("DELETE", f"/runs/{cancelled}")
+    for seconds, states in [
+        (0, ["IN_PROGRESS", "ACCEPTED", "CANCELING", "IN_PROGRESS"]),
+        (45, ["IN_PROGRESS", "IN_PROGRESS", "CANCELED", "IN_PROGRESS"]),
+        (20, ["FAILED", "SUCCEEDED", "CANCELED", "IN_PROGRESS"]),
+        (1000, ["FAILED", "SUCCEEDED", "CANCELED", "CANCELED"]),
+    ]:
+        # While nobody serves.
+        local.clock.advance(seconds)
+        local = restarted(local)
+        assert [local.state(r) for r in (running, starting, cancelled, endless)] == states
+    assert moments(local, running) == {"ACCEPTED": 0, "IN_PROGRESS": 10, "FAILED": 70}
+    assert moments(local, starting) == {"ACCEPTED": 0, "IN_PROGRESS": 60, "SUCCEEDED": 65}
+    assert moments(local, cancelled) == {"ACCEPTED": 0, "IN_PROGRESS": 0, "CANCELING": 15, "CANCELED": 55}
+    assert moments(local, endless) == {"ACCEPTED": 0, "IN_PROGRESS": 0, "CANCELING": 120, "CANCELED": 123}
+    run = local.run(running)
+    assert (run["runDurationInMilliseconds"], run["lifecycleDetails"]) == (60_000, "no such month")
+    assert "maximum duration" in local.run(endless)["lifecycleDetails"]
+
+
+def test_a_restart_while_runs_wait_for_their_turn(local):
+    local = restarted(local, limit=1)
+    runs = [local.course(duration=60) for _ in range(3)]
+    local.advance(10)
+    local.clock.advance(1000)
+    local = restarted(local)
+    assert [list(moments(local, r).values()) for r in runs] == [[0, 0, 60], [0, 60, 120], [0, 120, 180]]
+
+
+def test_a_server_that_is_stopped_leaves_scripted_runs_as_they_are(local):
+    run_id = local.course(duration=60)
+    local.service.lifecycle.close()
+    local.clock.advance(60)
+    assert moments(restarted(local), run_id) == {"ACCEPTED": 0, "IN_PROGRESS": 0, "SUCCEEDED": 60}
+
+
+def test_a_restart_with_another_engine(local, tmp_path):
+    """What no engine knows is accounted for all the same."""
+    run_id = local.course(duration=60)
+    other = Local(tmp_path, store=local.store, clock=local.clock)
+    assert other.json("GET", f"/runs/{run_id}")["lifecycleDetails"] == SERVER_STOPPED
+    running = other.submit()
+    after = restarted(local)
+    assert [after.state(r) for r in (run_id, running)] == ["FAILED", "FAILED"]
+
+
+def test_an_idle_session_ends_while_nobody_serves(local):
+    application = local.application(type="SESSION", idleTimeoutInMinutes=10)
+    used, unused = local.submit(application), local.submit(application)
+    local.advance(300)
+    local.json("POST", f"/runs/{used}/statements", {"code": "1"})
+    local.advance(10)
+    local = restarted(local)
+    assert local.json("POST", f"/runs/{used}/statements", {"code": "2"})["id"] == 1
+    local.clock.advance(1000)
+    local = restarted(local)
+    assert moments(local, unused)["STOPPED"] == 600
+    assert moments(local, used)["STOPPED"] == 910
+
+
+def test_a_restart_with_pools(local):
+    pool = local.json(
+        "POST",
+        "/pools",
+        {
+            "compartmentId": COMPARTMENT,
+            "displayName": "pool",
+            "configurations": [{"shape": "VM.Standard2.1", "min": 1, "max": 2}],
+            "idleTimeoutInMinutes": 5,
+        },
+    )["id"]
+    local.advance(10)
+    application = local.application(poolId=pool)
+    first, second = local.course(application, duration=60), local.course(application, duration=60)
+    local = restarted(local)
+    metrics = local.json("GET", f"/pools/{pool}")["poolMetrics"]
+    assert metrics["activeRunsCount"] == 1
+    assert metrics["activelyUsedNodeCount"] == [{"logicalShape": "VM.Standard2.1", "count": 2}]
+    local.clock.advance(100)
+    local = restarted(local)
+    assert (local.state(first), local.state(second)) == ("SUCCEEDED", "IN_PROGRESS")
+    local.clock.advance(1000)
+    local = restarted(local)
+    assert moments(local, second)["SUCCEEDED"] == 120
+    local.advance(1)
+    assert local.json("GET", f"/pools/{pool}")["lifecycleState"] == "STOPPED"
 
 
 def test_reset(local):
@@ -219,8 +313,9 @@ def test_ten_thousand_runs_in_six_hours(tmp_path, caplog):
     """Queued, cancelled, too long, failed: in seconds, and the same each time."""
     caplog.set_level(logging.WARNING)  # a line for each change of a state would be kept
 
-    def simulate(name: str, count: int, hours: float) -> list[tuple[str, int]]:
+    def simulate(name: str, count: int, hours: float, restarts: float = 0.0) -> list[tuple[str, int]]:
         local = Scripted(tmp_path / name, limit=50)
+        kills = random.Random(2)
         chance = random.Random(1)
         application = local.application(maxDurationInMinutes=5)
         runs: list[str] = []
@@ -235,6 +330,8 @@ def test_ten_thousand_runs_in_six_hours(tmp_path, caplog):
             if chance.random() < 0.05:
                 local.call("DELETE", f"/runs/{chance.choice(runs)}")
             local.clock.advance(hours * 3600 / count)
+            if kills.random() < restarts:
+                local = restarted(local)
             assert local.service.lifecycle.counts()["active"] <= 50
         local.advance(24 * 3600)
         bodies = local.store.select(RUNS)
@@ -246,4 +343,4 @@ def test_ten_thousand_runs_in_six_hours(tmp_path, caplog):
 
     ended = simulate("large", 10_000, 6)
     assert {state for state, _ in ended} == {"SUCCEEDED", "FAILED", "CANCELED"}
-    assert simulate("one", 200, 0.1) == simulate("two", 200, 0.1)
+    assert simulate("one", 200, 0.1) == simulate("two", 200, 0.1) == simulate("three", 200, 0.1, 0.3)

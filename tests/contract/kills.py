@@ -1,0 +1,131 @@
+"""A server to be killed, again and again, and what all tests that do so need."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_dataflow.local.home import Home
+from airflow_provider_dataflow.local.processes import marked
+from tests.contract import killable
+
+COMPARTMENT = "ocid1.compartment.oc1..aaaa"
+
+
+class Killable:
+    """One home, and the server that works in it at the moment.
+
+    :param options: of ``dataflow-local serve``
+    :param variables: of its environment
+    """
+
+    def __init__(self, folder: Path, *options: str, **variables: str) -> None:
+        self.home = Home(folder / "home")
+        self.home.create()
+        self.log = open(folder / "log", "ab")  # noqa: SIM115 - closed below
+        self._process = subprocess.Popen(
+            [
+                *(sys.executable, killable.__file__, "serve", "--home", str(self.home.path)),
+                *("--port", "0", "--no-verify", "--no-warm", "--quiet", *options),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+            env=os.environ | variables,
+        )
+        self._pid = 0
+        self._connection: http.client.HTTPConnection | None = None
+
+    def _tell(self, command: str) -> str:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{command}\n")
+        self._process.stdin.flush()
+        return self._process.stdout.readline().strip()
+
+    def start(self) -> None:
+        """Begin to start; see :meth:`listens_by`."""
+        self._pid = int(self._tell("start"))
+
+    def kill(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        assert self._tell("kill") == "killed"
+
+    def listens_by(self, deadline: float) -> bool:
+        while time.monotonic() < deadline:
+            info = self.home.info()
+            if info is not None and info.pid == self._pid:
+                self._connection = http.client.HTTPConnection("127.0.0.1", info.port, timeout=30)
+                return True
+            time.sleep(0.005)
+        return False
+
+    def call(self, method: str, path: str, body: Any = None, token: str | None = None) -> Any:
+        assert self._connection is not None
+        headers = {} if token is None else {"opc-retry-token": token}
+        content = None if body is None else json.dumps(body)
+        self._connection.request(method, path, content, headers | {"content-type": "application/json"})
+        response = self._connection.getresponse()
+        answer = response.read()
+        assert response.status < 300, answer
+        return json.loads(answer) if answer else None
+
+    def cancel(self, run_id: str) -> bool:
+        """:return: ``False`` if it had ended already"""
+        assert self._connection is not None
+        self._connection.request("DELETE", f"/20200129/runs/{run_id}")
+        response = self._connection.getresponse()
+        response.read()
+        assert response.status in (204, 409)
+        return response.status == 204
+
+    def send_only(self, method: str, path: str, body: Any = None, token: str | None = None) -> None:
+        """Ask, and be gone before there is an answer."""
+        assert self._connection is not None
+        headers = {} if token is None else {"opc-retry-token": token}
+        content = None if body is None else json.dumps(body)
+        self._connection.request(method, path, content, headers | {"content-type": "application/json"})
+        time.sleep(random.random() * 0.005)
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(20)
+        self.log.close()
+
+
+def wait_until_nothing_is_left(server: Killable) -> None:
+    deadline = time.monotonic() + 10
+    while left := marked(server.home.path):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.02)
+
+
+def application(server: Killable) -> str:
+    details = {
+        "compartmentId": COMPARTMENT,
+        "displayName": "app",
+        "driverShape": "VM.Standard2.1",
+        "executorShape": "VM.Standard2.1",
+        "language": "PYTHON",
+        "numExecutors": 1,
+        "sparkVersion": "3.5.0",
+        "fileUri": "oci://data@ns/app.py",
+    }
+    answer: dict[str, Any] = server.call("POST", "/20200129/applications", details)
+    return str(answer["id"])
+
+
+def all_runs(server: Killable) -> list[dict[str, Any]]:
+    runs: list[dict[str, Any]] = server.call("GET", f"/20200129/runs?compartmentId={COMPARTMENT}&limit=1000")
+    return runs
