@@ -10,7 +10,7 @@ from airflow_provider_dataflow.local.api.context import Context, load
 from airflow_provider_dataflow.local.clock import ManualClock, rfc3339
 from airflow_provider_dataflow.local.faults import Fault, Faults
 from airflow_provider_dataflow.local.http import JSON, ApiError, Request, Response, Route, invalid, not_found
-from airflow_provider_dataflow.local.rules import Rule, Rules, seconds
+from airflow_provider_dataflow.local.rules import Rule, Rules, seconds, to_json
 from airflow_provider_dataflow.local.store import RUNS, Filter, Record
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class AdminApi:
             "engine": lifecycle.engine.name,
             "sparkVersion": self.context.spark_version,
             "time": rfc3339(lifecycle.now()),
+            "options": to_json(self.context.options),
             "runs": lifecycle.counts() | {"total": self.context.store.count(RUNS)},
         }
         return Response.of_json(body)

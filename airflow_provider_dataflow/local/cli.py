@@ -10,6 +10,7 @@ from pathlib import Path
 
 from airflow_provider_dataflow.local import commands
 from airflow_provider_dataflow.local.commands import DEFAULT_PORT, CommandError
+from airflow_provider_dataflow.local.flags import add_flags, positive
 from airflow_provider_dataflow.local.home import DEFAULT_HOME, HOME_VARIABLE, Home
 from airflow_provider_dataflow.local.remote import Refused
 from airflow_provider_dataflow.run import LifecycleState
@@ -27,6 +28,7 @@ _SERVE_EXAMPLES = """examples:
   dataflow-local serve --max-concurrent-runs 1          a second run waits in ACCEPTED
   dataflow-local serve --engine scripted --clock manual time stands still until "clock advance"
   dataflow-local serve --no-verify                      for clients that cannot sign
+  dataflow-local serve --replay conflict --max-live-runs-per-compartment 10
 """
 _FAULT_EXAMPLES = """kinds:
   lost_response           carried out, and then no answer
@@ -80,14 +82,7 @@ class _Commands:
         return parser
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
-
-
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="dataflow-local",
         description="OCI Data Flow on this machine: its API on loopback, runs on real Spark or by a script.",
@@ -131,12 +126,12 @@ def _add_server_commands(top: _Commands) -> None:
         help='manual stands still until "clock advance" (default: %(default)s)',
     )
     serve.add_argument(
-        "--max-concurrent-runs", type=_positive, metavar="N", help="others wait (default: by machine)"
+        "--max-concurrent-runs", type=positive, metavar="N", help="others wait (default: by machine)"
     )
-    serve.add_argument("--no-verify", action="store_true", help="accept requests that are not signed")
     serve.add_argument("--no-warm", action="store_true", help="do not make the class-data archive when idle")
     serve.add_argument("--exit-with-stdin", action="store_true", help="end when stdin ends")
     serve.add_argument("--quiet", action="store_true", help="say nothing but warnings")
+    add_flags(serve.add_argument_group("how the service behaves, where that is not published or can be set"))
     status = top.add("status", commands.status, "say whether a server runs, and how many runs")
     status.add_argument("--json", action="store_true", help="for programs")
     top.add("reset", commands.reset, "forget all runs and other resources, faults and rules")
@@ -157,7 +152,7 @@ def _add_server_commands(top: _Commands) -> None:
 def _add_run_commands(top: _Commands) -> None:
     runs = top.add("runs", commands.runs, "list the newest runs")
     runs.add_argument(
-        "--limit", type=_positive, default=20, metavar="N", help="how many (default: %(default)s)"
+        "--limit", type=positive, default=20, metavar="N", help="how many (default: %(default)s)"
     )
     runs.add_argument("--state", choices=list(LifecycleState), metavar="STATE", help="only those in it")
     runs.add_argument("--json", action="store_true", help="for programs")
@@ -219,7 +214,7 @@ def _add_rule_commands(rule: _Commands) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = _parser().parse_args(argv)
+    arguments = make_parser().parse_args(argv)
     try:
         arguments.function(Home(arguments.home), arguments)
     except (CommandError, Refused) as e:

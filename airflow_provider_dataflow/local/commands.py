@@ -70,7 +70,8 @@ class _Formatter(logging.Formatter):
 
 def serve(home: Home, arguments: argparse.Namespace) -> None:
     from airflow_provider_dataflow.local.engines.spark.installation import NotInstalled
-    from airflow_provider_dataflow.local.options import ClockName, EngineName, Options
+    from airflow_provider_dataflow.local.flags import options_from
+    from airflow_provider_dataflow.local.options import ClockName, EngineName
     from airflow_provider_dataflow.local.server import Settings
     from airflow_provider_dataflow.local.server import serve as serve_until_stopped
 
@@ -92,7 +93,7 @@ def serve(home: Home, arguments: argparse.Namespace) -> None:
         port=arguments.port,
         max_concurrent_runs=arguments.max_concurrent_runs,
         warm=not arguments.no_warm,
-        options=Options(verify_signatures=not arguments.no_verify),
+        options=options_from(arguments),
         engine=EngineName(arguments.engine),
         clock=ClockName(arguments.clock),
         exit_with_stdin=arguments.exit_with_stdin,

@@ -12,14 +12,17 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from airflow_provider_dataflow.local.connection import CONNECTION_VARIABLE, connection_json, sdk_config
 from airflow_provider_dataflow.local.faults import Fault
+from airflow_provider_dataflow.local.flags import as_flags
 from airflow_provider_dataflow.local.home import Home, ServerInfo
 from airflow_provider_dataflow.local.keys import Identity
+from airflow_provider_dataflow.local.options import Options
 from airflow_provider_dataflow.local.rules import Rule
 from airflow_provider_dataflow.local.server import wait_for_info
 
@@ -45,6 +48,7 @@ class LocalDataFlow:
     :param warm: make the class-data archive in the background, if this machine has none yet
     :param engine: ``spark``, or ``scripted``: each run's course is declared, by its configuration or by rules
     :param clock: ``system``, or ``manual``: stands still until :meth:`advance`
+    :param options: the other choices of a server
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class LocalDataFlow:
         warm: bool = False,
         engine: str = "spark",
         clock: str = "system",
+        options: Options | None = None,
     ) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="dataflow-local-") if home is None else None
         self._home = Home(self._temporary.name if self._temporary else str(home))
@@ -74,8 +79,8 @@ class LocalDataFlow:
             self._arguments += ["--clock", clock]
         if max_concurrent_runs is not None:
             self._arguments += ["--max-concurrent-runs", str(max_concurrent_runs)]
-        if not verify:
-            self._arguments.append("--no-verify")
+        chosen = options or Options()
+        self._arguments += as_flags(chosen if verify else replace(chosen, verify_signatures=False))
         if not warm:
             self._arguments.append("--no-warm")
         self._process: subprocess.Popen[bytes] | None = None

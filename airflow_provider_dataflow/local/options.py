@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 
 class EndedRunDelete(StrEnum):
@@ -49,28 +50,49 @@ class ClockName(StrEnum):
     MANUAL = "manual"
 
 
+def _option(default: Any, help: str, flag: str | None = None, metavar: str | None = None) -> Any:
+    """:param flag: on the command line, where that is not the name of the field"""
+    return field(default=default, metadata={"help": help, "flag": flag, "metavar": metavar})
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
-    verify_signatures: bool = True
-    ended_run_delete: EndedRunDelete = EndedRunDelete.CONFLICT
-    # The largest page, and the one that a client gets which does not ask for a size.
-    max_page: int = 1000
-    default_page: int = 100
-    retry_token_seconds: float = 24 * 3600
-    # Hosts by which the server may be called, beside those of loopback.
-    allowed_hosts: frozenset[str] = frozenset()
-    replay: Replay = Replay.RESOURCE
-    forbidden_properties: tuple[str, ...] = FORBIDDEN_PROPERTIES
-    # Of one compartment: how many runs may be in progress at a time, the others wait; and how many there may
-    # be that have not ended, one more is LimitExceeded.
-    max_concurrent_runs_per_compartment: int | None = None
-    max_live_runs_per_compartment: int | None = None
-    # How long each step takes of a pool, a private endpoint and their work requests.
-    transition_seconds: float = 1.0
-    # Whether a run that is submitted to a stopped pool starts it, rather than waits for somebody to do so.
-    submission_starts_pool: bool = True
-    # The documentation wants applications to have a parameter for each placeholder; otherwise a run may bring
-    # those that are missing.
-    complete_application_parameters: bool = False
-    # "Only one run per streaming application": whether another one is refused.
-    one_run_per_streaming_application: bool = False
+    """Each is an option of ``dataflow-local serve``, too; see ``flags``."""
+
+    verify_signatures: bool = _option(True, "accept requests that are not signed", "--no-verify")
+    ended_run_delete: EndedRunDelete = _option(
+        EndedRunDelete.CONFLICT,
+        "the answer to a cancel of a run that SUCCEEDED or FAILED: 409 with this code, or 204",
+    )
+    max_page: int = _option(1000, "the largest page of a list")
+    default_page: int = _option(100, "the page of a client that does not ask for a size")
+    retry_token_seconds: float = _option(24 * 3600.0, "how long a retry token is kept")
+    replay: Replay = _option(
+        Replay.RESOURCE,
+        "the answer to a create that was answered before, by its retry token: what that created, or 409",
+    )
+    allowed_hosts: tuple[str, ...] = _option(
+        (), "by which the server may be called, beside those of loopback", metavar="HOST"
+    )
+    forbidden_properties: tuple[str, ...] = _option(
+        FORBIDDEN_PROPERTIES, "patterns of Spark properties that a run may not set, instead of the usual ones"
+    )
+    max_concurrent_runs_per_compartment: int | None = _option(
+        None, "how many runs of one compartment may be in progress; others wait"
+    )
+    max_live_runs_per_compartment: int | None = _option(
+        None, "how many there may be that have not ended; one more is LimitExceeded"
+    )
+    transition_seconds: float = _option(
+        1.0, "how long a pool or a private endpoint takes for a change, and its work request"
+    )
+    submission_starts_pool: bool = _option(
+        True, "a run that is submitted to a stopped pool waits until somebody starts it"
+    )
+    # The documentation wants that; a run may otherwise bring those that are missing.
+    complete_application_parameters: bool = _option(
+        False, "refuse applications that lack a parameter for one of their placeholders"
+    )
+    one_run_per_streaming_application: bool = _option(
+        False, "refuse a second run of a streaming application while the first has not ended"
+    )

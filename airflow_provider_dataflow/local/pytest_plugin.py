@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _CHOICES = {"engine": ("scripted", "spark"), "clock": ("system", "manual")}
 # What a marker may say beside these.
-_OTHERS = ("max_concurrent_runs", "verify")
+_OTHERS = ("max_concurrent_runs", "verify", "options")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "dataflow_local(engine, clock, max_concurrent_runs, verify): "
+        "dataflow_local(engine, clock, max_concurrent_runs, verify, options): "
         "which server the dataflow_local fixture gives to this test",
     )
 

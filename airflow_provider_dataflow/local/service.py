@@ -226,7 +226,7 @@ class Service:
         """
         host = request.headers.get("host", "")
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-        if name.lower() not in _LOOPBACK_HOSTS | self.options.allowed_hosts:
+        if name.lower() not in (*_LOOPBACK_HOSTS, *self.options.allowed_hosts):
             raise ApiError(400, "InvalidParameter", "The Host header names another host.")
 
     def _write_down(self, request: Request, response: Response) -> None:
