@@ -3,59 +3,28 @@
 from __future__ import annotations
 
 import logging
-import os
-import re
-import shutil
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from airflow_provider_dataflow.local.buckets import DEFAULT_NAMESPACE, Buckets, mentioned
+from airflow_provider_dataflow.local.buckets import Buckets
 from airflow_provider_dataflow.local.engines.base import Finished, Job, Outcome, StatementFinished
-from airflow_provider_dataflow.local.engines.spark.class_data import ClassDataArchive, IdleMaker
-from airflow_provider_dataflow.local.engines.spark.command import (
-    environment,
-    heap_mib,
-    java_command,
-    submit_arguments,
-)
-from airflow_provider_dataflow.local.engines.spark.details import failure_details
-from airflow_provider_dataflow.local.engines.spark.installation import (
-    NotInstalled,
-    find_java,
-    find_spark,
-    python_executable,
-)
-from airflow_provider_dataflow.local.engines.spark.metrics import EventLogs, bytes_moved
-from airflow_provider_dataflow.local.engines.spark.process import SupervisedProcess, read_exit_file
-from airflow_provider_dataflow.local.engines.spark.properties import (
-    dependencies,
-    format_properties,
-    run_properties,
-)
-from airflow_provider_dataflow.local.engines.spark.statements import LANGUAGES, SCRIPT, Statements
+from airflow_provider_dataflow.local.engines.spark.class_data import IdleMaker
+from airflow_provider_dataflow.local.engines.spark.driver import Drivers
+from airflow_provider_dataflow.local.engines.spark.installation import NotInstalled, python_executable
+from airflow_provider_dataflow.local.engines.spark.metrics import EventLogs
+from airflow_provider_dataflow.local.engines.spark.outcome import outcome_of
+from airflow_provider_dataflow.local.engines.spark.preparation import CannotStart, check_storage, prepare
+from airflow_provider_dataflow.local.engines.spark.process import SupervisedProcess
+from airflow_provider_dataflow.local.engines.spark.runtime import Runtime
+from airflow_provider_dataflow.local.engines.spark.statements import LANGUAGES, Statements
+from airflow_provider_dataflow.local.engines.spark.trainer import Trainer
 from airflow_provider_dataflow.local.engines.spark.workspace import Workspace
 from airflow_provider_dataflow.local.http import JSON
-from airflow_provider_dataflow.local.logs import APPLICATION_STDERR, APPLICATION_STDOUT
-from airflow_provider_dataflow.local.machine import Machine
 from airflow_provider_dataflow.local.processes import sweep
-from airflow_provider_dataflow.local.shapes import describe, memory_gib, ocpus
-from airflow_provider_dataflow.local.supervisor import REASON_EXIT
 
 log = logging.getLogger(__name__)
-
-_TRAINING = "class-data"
-_PATTERN = re.compile(r"[*?\[{]")
-
-
-def _is_session(run: JSON) -> bool:
-    return run.get("type") == "SESSION"
-
-
-class CannotStart(Exception):
-    """The run fails before Spark starts; the message becomes its ``lifecycleDetails``."""
 
 
 @dataclass(slots=True)
@@ -77,13 +46,11 @@ class SparkEngine:
         """
         self._home = home
         self._buckets = buckets
-        self._limit = limit
-        self._machine = Machine.this()
-        self._spark = find_spark()
-        self._java = find_java(self._spark)
-        self._archive = ClassDataArchive(self._spark, self._java)
-        self._training: SupervisedProcess | None = None
-        self._maker = IdleMaker(self._archive, self._train, self._cancel_training) if warm else None
+        self._runtime = Runtime(home)
+        self._drivers = Drivers(self._runtime, buckets, limit)
+        self._trainer = Trainer(self._runtime, self._is_idle)
+        archive = self._runtime.archive
+        self._maker = IdleMaker(archive, self._trainer.train, self._trainer.cancel) if warm else None
         self._lock = threading.Lock()
         self._running: dict[str, _Running] = {}
         self._finished: Finished = lambda run_id, outcome: None
@@ -92,10 +59,10 @@ class SparkEngine:
 
     @property
     def spark_version(self) -> str:
-        return self._spark.version
+        return self._runtime.spark.version
 
     def describe(self) -> str:
-        return f"Spark {self._spark.version} on Java {self._java.major} ({self._java.home})"
+        return self._runtime.describe()
 
     def bind(self, finished: Finished) -> None:
         self._finished = finished
@@ -110,19 +77,11 @@ class SparkEngine:
         workspace = self._workspace(run_id)
         if not workspace.path.is_dir():
             return None
-        content = read_exit_file(workspace.exit_file)
-        ended = workspace.exit_file.stat().st_mtime if content is not None else None
-        outcome = self._outcome(workspace, content, ended)
+        outcome = outcome_of(workspace)
+        if workspace.exit_file.exists():
+            outcome = replace(outcome, ended=workspace.exit_file.stat().st_mtime)
         self._finish(workspace)
         return outcome
-
-    @staticmethod
-    def _finish(workspace: Workspace) -> None:
-        workspace.finish()
-        try:
-            workspace.copy_logs()
-        except OSError as e:
-            log.warning("Could not copy the logs of %s: %s", workspace.path.name, e)
 
     def progress(self, run_id: str) -> tuple[int, int] | None:
         """The bytes that a run has read and written so far; ``None`` if it does not run."""
@@ -171,7 +130,7 @@ class SparkEngine:
         self._statements(run_id).cancel(number)
 
     def _statements(self, run_id: str) -> Statements:
-        return Statements(self._workspace(run_id).temporary / "statements")
+        return Statements(self._workspace(run_id).statements)
 
     def close(self) -> None:
         with self._lock:
@@ -188,7 +147,12 @@ class SparkEngine:
 
     def warm_up(self) -> bool:
         """Make the class-data archive now, unless there is one."""
-        return self._archive.exists() or self._archive.make(self._train)
+        archive = self._runtime.archive
+        return archive.exists() or archive.make(self._trainer.train)
+
+    def _is_idle(self) -> bool:
+        with self._lock:
+            return not self._closed and not self._running
 
     def _workspace(self, run_id: str) -> Workspace:
         return Workspace(self._home / "runs" / run_id)
@@ -215,242 +179,39 @@ class SparkEngine:
             self._finished(job.run_id, outcome)
 
     def _run_to_its_end(self, job: Job) -> Outcome:
-        self._check_storage(job)
+        check_storage(job, self._buckets)
         workspace = self._workspace(job.run_id)
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         workspace.create(stamp, python_executable())
+        supervisor_was_killed = False
         try:
             process = self._launch(job, workspace)
-            content = None if process is None else process.wait()
+            supervisor_was_killed = process is not None and process.wait() is None
         finally:
-            outcome = self._outcome(workspace, read_exit_file(workspace.exit_file), None)
+            outcome = outcome_of(workspace)
             self._finish(workspace)
-        if process is not None and content is None:
-            return Outcome(
-                False, "The supervisor of this run was killed.", outcome.bytes_read, outcome.bytes_written
-            )
+        if supervisor_was_killed:
+            return replace(outcome, details="The supervisor of this run was killed.")
         return outcome
-
-    def _check_storage(self, job: Job) -> None:
-        """:raises CannotStart: a bucket that the run speaks of, or its main file, is not there"""
-        run = job.run
-        texts = [run["fileUri"], run["archiveUri"], run["logsBucketUri"], run["warehouseBucketUri"]]
-        texts += [*job.arguments, *(run["configuration"] or {}).values()]
-        needed = dependencies(run, job.internal)
-        for uris in needed.values():
-            texts += uris
-        for bucket in mentioned(text for text in texts if text):
-            if not self._buckets.exists(bucket):
-                raise CannotStart(
-                    f"The bucket {bucket.bucket} in the namespace {bucket.namespace} does not exist. "
-                    f"Create it with: dataflow-local bucket {bucket.authority}"
-                )
-        # A session has no program of its own.
-        path = None if _is_session(run) else self._buckets.local_path(run["fileUri"])
-        if not _is_session(run) and (path is None or not path.is_file()):
-            raise CannotStart(f"The main application file {run['fileUri']} does not exist.")
-        for uris in needed.values():
-            for uri in uris:
-                self._file_of(uri)
-
-    def _file_of(self, uri: str) -> Path | None:
-        """The file of one of the lists; ``None`` if Spark has to find it: many by a pattern, or elsewhere.
-
-        :raises CannotStart: it does not exist
-        """
-        plain = uri.partition("#")[0]
-        if not plain.startswith("oci://") or _PATTERN.search(plain):
-            return None
-        path = self._buckets.local_path(plain)
-        if path is None:
-            raise CannotStart(f"The file {plain} does not exist.")
-        return path if path.is_file() else None
 
     def _launch(self, job: Job, workspace: Workspace) -> SupervisedProcess | None:
         """:return: ``None`` if the run was cancelled meanwhile"""
-        run = job.run
-        python_path, jars = self._archives(run["archiveUri"], workspace)
-        self._place(job, workspace)
-        if run["logsBucketUri"]:
-            try:
-                workspace.set_logs_target(self._buckets.folder(run["logsBucketUri"]) / run["id"])
-            except ValueError as e:
-                raise CannotStart(f"logsBucketUri: {e}.") from None
-        configuration = run["configuration"] or {}
-        heap = heap_mib(
-            configuration.get("spark.driver.memory"),
-            default_mib=int(memory_gib(run["driverShape"], run["driverShapeConfig"]) * 1024),
-            limit_mib=self._machine.memory_mib * 6 // 10 // self._limit,
-        )
-        executor_cpus = (
-            2 * ocpus(run["executorShape"], run["executorShapeConfig"]) * (run["numExecutors"] or 1)
-        )
-        cores = max(1, min(self._machine.cpus, int(executor_cpus)))
-        properties = run_properties(
-            run,
-            job.internal,
-            buckets=self._buckets,
-            temporary=workspace.temporary,
-            events=workspace.events,
-            cores=cores,
-            heap=heap,
-            extra_jars=jars,
-        )
-        workspace.properties.write_text(format_properties(properties))
-        command = java_command(
-            self._spark,
-            self._java,
-            properties_file=workspace.properties,
-            log_configuration=workspace.log_configuration,
-            temporary=workspace.temporary,
-            heap=heap,
-            archive_options=self._archive.options(),
-            user_options=configuration.get("spark.driver.extraJavaOptions", ""),
-            user_class_path=configuration.get("spark.driver.extraClassPath", ""),
-        )
-        with open(workspace.driver_log(), "a") as f:
-            f.write(
-                f"Local Data Flow: Spark {run['sparkVersion']} was asked for; this is {self.describe()}.\n"
-                f"Local Data Flow: asked for were {describe(run)}; this is one process with "
-                f"{cores} cores and {heap} MiB of heap.\n"
-            )
-        # With Python, the application's stderr is the Python driver's, and Java's is only diagnostics.
-        python = run["language"] == "PYTHON" or _is_session(run)
-        stderr = workspace.driver_log() if python else workspace.logs.path / APPLICATION_STDERR
-        main = submit_arguments(job, self._buckets) if not _is_session(run) else self._session_arguments(run)
-        return self._spawn(job.run_id, [*command, *main], workspace, stderr, python_path)
-
-    def _session_arguments(self, run: JSON) -> list[str]:
-        return [str(SCRIPT), str(self._statements(run["id"]).folder), run["language"]]
-
-    def _archives(self, uris: str | None, workspace: Workspace) -> tuple[list[str], list[str]]:
-        python_path: list[str] = []
-        jars: list[str] = []
-        for uri in (uris or "").split(","):
-            if not uri.strip():
-                continue
-            path = self._buckets.local_path(uri.strip())
-            if path is None or not path.is_file():
-                raise CannotStart(f"The archive {uri.strip()} does not exist.")
-            try:
-                more_python, more_jars = workspace.unpack_archive(path)
-            except ValueError as e:
-                raise CannotStart(f"The archive {uri.strip()} {e}.") from None
-            python_path += more_python
-            jars += more_jars
-        return python_path, jars
-
-    def _place(self, job: Job, workspace: Workspace) -> None:
-        """What a cluster puts into the working directory. Spark's own copies are where SparkFiles says."""
-        needed = dependencies(job.run, job.internal)
-        for name in ("files", "archives"):
-            for uri in needed[name]:
-                path = self._file_of(uri)
-                if path is None:
-                    continue
-                alias = uri.partition("#")[2] or path.name
-                if name == "files":
-                    workspace.place_file(path, alias)
-                    continue
-                try:
-                    workspace.place_archive(path, alias)
-                except ValueError as e:
-                    raise CannotStart(f"The archive {uri} {e}.") from None
-
-    def _spawn(
-        self, run_id: str, command: list[str], workspace: Workspace, stderr: Path, python_path: Sequence[str]
-    ) -> SupervisedProcess | None:
-        variables = environment(self._spark, self._java, os.environ) | {
-            "PYSPARK_DRIVER_PYTHON": str(workspace.driver_python),
-            "PYSPARK_PYTHON": str(workspace.worker_python),
-            "PYTHONPATH": os.pathsep.join(python_path),
-            "TMPDIR": str(workspace.temporary),
-            "SPARK_CONF_DIR": str(workspace.path / "no-conf"),
-        }
+        found = prepare(job, workspace, self._buckets)
+        command = self._drivers.command(job, workspace, found)
+        stderr = self._drivers.stderr(job.run, workspace)
         with self._lock:
-            running = self._running.get(run_id)
-            # The training stands back: run_id is none of the runs that there are.
-            if self._closed or (self._running if running is None else running.cancelled):
+            running = self._running[job.run_id]
+            if self._closed or running.cancelled:
                 return None
-            process = SupervisedProcess(
-                command,
-                home=self._home,
-                run_id=run_id,
-                environment=variables,
-                folder=workspace.work,
-                exit_file=workspace.exit_file,
-                stdout=workspace.logs.path / APPLICATION_STDOUT,
-                stderr=stderr,
+            running.process = self._runtime.start(
+                job.run_id, command, workspace, stderr=stderr, python_path=found.python_path
             )
-            if running is not None:
-                running.process = process
-            else:
-                self._training = process
-            return process
+            return running.process
 
     @staticmethod
-    def _outcome(workspace: Workspace, content: dict[str, object] | None, ended: float | None) -> Outcome:
-        read, written = bytes_moved(workspace.events)
-        if content is None or content.get("reason") != REASON_EXIT:
-            return Outcome(False, None, read, written, ended)
-        code = content.get("rc")
-        if code == 0:
-            return Outcome(True, None, read, written, ended)
-        details = failure_details(
-            code if isinstance(code, int) else None,
-            workspace.logs.tail(APPLICATION_STDERR),
-            workspace.logs.tail(workspace.driver_log().name),
-        )
-        return Outcome(False, details, read, written, ended)
-
-    def _train(self, options: list[str]) -> bool:
-        """A run for the class-data archive; niced, as somebody may be working on this machine."""
-        workspace = Workspace(self._home / _TRAINING)
-        shutil.rmtree(workspace.path, ignore_errors=True)
-        workspace.create("", python_executable())
-        bucket = Buckets(workspace.path / "buckets")
-        bucket.create(DEFAULT_NAMESPACE, _TRAINING)
-        run: JSON = {
-            "id": _TRAINING,
-            "displayName": _TRAINING,
-            "configuration": {},
-            "warehouseBucketUri": None,
-        }
-        properties = run_properties(
-            run,
-            {},
-            buckets=bucket,
-            temporary=workspace.temporary,
-            events=workspace.events,
-            cores=2,
-            heap=1024,
-        )
-        workspace.properties.write_text(format_properties(properties))
-        command = java_command(
-            self._spark,
-            self._java,
-            properties_file=workspace.properties,
-            log_configuration=workspace.log_configuration,
-            temporary=workspace.temporary,
-            heap=1024,
-            archive_options=options,
-        )
-        script = str(Path(__file__).with_name("training.py"))
-        main = [script, f"oci://{_TRAINING}@{DEFAULT_NAMESPACE}"]
-        process = self._spawn(
-            _TRAINING, ["nice", "-n", "19", *command, *main], workspace, workspace.driver_log(), ()
-        )
-        if process is None:
-            return False
-        content = process.wait()
-        with self._lock:
-            self._training = None
-        succeeded = content is not None and content.get("rc") == 0 and content.get("reason") == REASON_EXIT
-        if succeeded or self._closed:
-            shutil.rmtree(workspace.path, ignore_errors=True)
-        return succeeded
-
-    def _cancel_training(self) -> None:
-        with self._lock:
-            if self._training is not None:
-                self._training.kill()
+    def _finish(workspace: Workspace) -> None:
+        workspace.finish()
+        try:
+            workspace.copy_logs()
+        except OSError as e:
+            log.warning("Could not copy the logs of %s: %s", workspace.path.name, e)

@@ -11,9 +11,14 @@ from pathlib import Path
 
 from airflow_provider_dataflow.local.engines.base import StatementOutcome
 
-SCRIPT = Path(__file__).with_name("session.py")
+_SCRIPT = Path(__file__).with_name("session.py")
 LANGUAGES = frozenset({"PYTHON", "SQL"})
 _POLL_SECONDS = 0.03
+
+
+def session_arguments(folder: Path, language: str) -> list[str]:
+    """What the driver of a session is, to spark-submit."""
+    return [str(_SCRIPT), str(folder), language]
 
 
 class Statements:

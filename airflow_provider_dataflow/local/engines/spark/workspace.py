@@ -59,6 +59,8 @@ class Workspace:
         self.events = path / "events"
         self.temporary = path / "tmp"
         self.work = path / "work"
+        # Of a SESSION: where its driver and the engine leave what is for the other.
+        self.statements = self.temporary / "statements"
         self.exit_file = path / "exit.json"
         self.properties = path / "run.conf"
         self.log_configuration = path / "log4j2.properties"

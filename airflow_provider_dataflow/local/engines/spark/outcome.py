@@ -1,0 +1,28 @@
+"""How a run ended: from what it and its supervisor left in its folder."""
+
+from __future__ import annotations
+
+from airflow_provider_dataflow.local.engines.base import Outcome
+from airflow_provider_dataflow.local.engines.spark.details import failure_details
+from airflow_provider_dataflow.local.engines.spark.metrics import bytes_moved
+from airflow_provider_dataflow.local.engines.spark.process import read_exit_file
+from airflow_provider_dataflow.local.engines.spark.workspace import Workspace
+from airflow_provider_dataflow.local.logs import APPLICATION_STDERR
+from airflow_provider_dataflow.local.supervisor import REASON_EXIT
+
+
+def outcome_of(workspace: Workspace) -> Outcome:
+    """Without details, unless the run ended by itself and failed."""
+    read, written = bytes_moved(workspace.events)
+    content = read_exit_file(workspace.exit_file)
+    if content is None or content.get("reason") != REASON_EXIT:
+        return Outcome(False, None, read, written)
+    code = content.get("rc")
+    if code == 0:
+        return Outcome(True, None, read, written)
+    details = failure_details(
+        code if isinstance(code, int) else None,
+        workspace.logs.tail(APPLICATION_STDERR),
+        workspace.logs.tail(workspace.driver_log().name),
+    )
+    return Outcome(False, details, read, written)

@@ -1,0 +1,115 @@
+"""What has to be there before a run starts: the files that it names, where it looks for them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from airflow_provider_dataflow.local.buckets import Buckets, mentioned
+from airflow_provider_dataflow.local.engines.base import Job
+from airflow_provider_dataflow.local.engines.spark.properties import dependencies
+from airflow_provider_dataflow.local.engines.spark.workspace import Workspace
+from airflow_provider_dataflow.local.http import JSON
+
+_PATTERN = re.compile(r"[*?\[{]")
+
+
+class CannotStart(Exception):
+    """The run fails before Spark starts; the message becomes its ``lifecycleDetails``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """Of the dependency archives: what goes on PYTHONPATH, and the jars."""
+
+    python_path: list[str] = field(default_factory=list)
+    jars: list[str] = field(default_factory=list)
+
+
+def is_session(run: JSON) -> bool:
+    return run.get("type") == "SESSION"
+
+
+def check_storage(job: Job, buckets: Buckets) -> None:
+    """:raises CannotStart: a bucket that the run speaks of, or its main file, is not there"""
+    run = job.run
+    texts = [run["fileUri"], run["archiveUri"], run["logsBucketUri"], run["warehouseBucketUri"]]
+    texts += [*job.arguments, *(run["configuration"] or {}).values()]
+    needed = dependencies(run, job.internal)
+    for uris in needed.values():
+        texts += uris
+    for bucket in mentioned(text for text in texts if text):
+        if not buckets.exists(bucket):
+            raise CannotStart(
+                f"The bucket {bucket.bucket} in the namespace {bucket.namespace} does not exist. "
+                f"Create it with: dataflow-local bucket {bucket.authority}"
+            )
+    # A session has no program of its own.
+    path = None if is_session(run) else buckets.local_path(run["fileUri"])
+    if not is_session(run) and (path is None or not path.is_file()):
+        raise CannotStart(f"The main application file {run['fileUri']} does not exist.")
+    for uris in needed.values():
+        for uri in uris:
+            _file_of(uri, buckets)
+
+
+def prepare(job: Job, workspace: Workspace, buckets: Buckets) -> Dependencies:
+    """:raises CannotStart: something is not there, or is not what it should be"""
+    found = _unpack_archives(job.run["archiveUri"], workspace, buckets)
+    _place(job, workspace, buckets)
+    if job.run["logsBucketUri"]:
+        try:
+            workspace.set_logs_target(buckets.folder(job.run["logsBucketUri"]) / job.run_id)
+        except ValueError as e:
+            raise CannotStart(f"logsBucketUri: {e}.") from None
+    return found
+
+
+def _file_of(uri: str, buckets: Buckets) -> Path | None:
+    """The file of one of the lists; ``None`` if Spark has to find it: many by a pattern, or elsewhere.
+
+    :raises CannotStart: it does not exist
+    """
+    plain = uri.partition("#")[0]
+    if not plain.startswith("oci://") or _PATTERN.search(plain):
+        return None
+    path = buckets.local_path(plain)
+    if path is None:
+        raise CannotStart(f"The file {plain} does not exist.")
+    return path if path.is_file() else None
+
+
+def _unpack_archives(uris: str | None, workspace: Workspace, buckets: Buckets) -> Dependencies:
+    found = Dependencies()
+    for uri in (uris or "").split(","):
+        if not uri.strip():
+            continue
+        path = buckets.local_path(uri.strip())
+        if path is None or not path.is_file():
+            raise CannotStart(f"The archive {uri.strip()} does not exist.")
+        try:
+            python_path, jars = workspace.unpack_archive(path)
+        except ValueError as e:
+            raise CannotStart(f"The archive {uri.strip()} {e}.") from None
+        found.python_path.extend(python_path)
+        found.jars.extend(jars)
+    return found
+
+
+def _place(job: Job, workspace: Workspace, buckets: Buckets) -> None:
+    """What a cluster puts into the working directory. Spark's own copies are where SparkFiles says."""
+    needed = dependencies(job.run, job.internal)
+    for name in ("files", "archives"):
+        for uri in needed[name]:
+            path = _file_of(uri, buckets)
+            if path is None:
+                continue
+            alias = uri.partition("#")[2] or path.name
+            if name == "files":
+                workspace.place_file(path, alias)
+                continue
+            try:
+                workspace.place_archive(path, alias)
+            except ValueError as e:
+                raise CannotStart(f"The archive {uri} {e}.") from None
