@@ -9,9 +9,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_provider_dataflow.local.api.context import Context, load
 from airflow_provider_dataflow.local.clock import ManualClock, rfc3339
 from airflow_provider_dataflow.local.faults import Fault, Faults
-from airflow_provider_dataflow.local.http import JSON, ApiError, Request, Response, Route, invalid, not_found
+from airflow_provider_dataflow.local.http import (
+    JSON,
+    ApiError,
+    Principal,
+    Request,
+    Response,
+    Route,
+    invalid,
+    not_found,
+)
+from airflow_provider_dataflow.local.keys import KeyRing, RegisteredKey
 from airflow_provider_dataflow.local.rules import Rule, Rules, seconds, to_json
 from airflow_provider_dataflow.local.store import RUNS, Filter, Record
+from airflow_provider_dataflow.local.tokens import load_public_key
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.local.engines.scripted import ScriptedEngine
@@ -36,12 +47,14 @@ class AdminApi:
         faults: Faults,
         scripted: ScriptedEngine | None,
         forget: Callable[[], Iterator[bytes]],
+        keys: KeyRing,
     ) -> None:
         self.context = context
         self.journal = journal
         self.faults = faults
         self.scripted = scripted
         self.forget = forget
+        self.keys = keys
 
     def routes(self) -> Iterator[Route]:
         yield Route("Health", "GET", "/_local/health", self.health)
@@ -56,6 +69,9 @@ class AdminApi:
         yield Route("Faults", "GET", "/_local/faults", self.list_faults)
         yield Route("AddFault", "POST", "/_local/faults", self.add_fault)
         yield Route("ClearFaults", "DELETE", "/_local/faults", self.clear_faults)
+        yield Route("Tokens", "GET", "/_local/tokens", self.list_tokens)
+        yield Route("RegisterToken", "POST", "/_local/tokens", self.register_token)
+        yield Route("ClearTokens", "DELETE", "/_local/tokens", self.clear_tokens)
         yield Route("Reset", "POST", "/_local/reset", self.reset)
         yield Route("Runs", "GET", "/_local/runs", self.runs)
         yield Route("Run", "GET", "/_local/runs/{run_id}", self.run)
@@ -168,6 +184,28 @@ class AdminApi:
             raise ApiError(404, "NotFound", "There is no such fault.")
         return Response(204)
 
+    def list_tokens(self, request: Request) -> Response:
+        """Whose they are, but not the tokens."""
+        return Response.of_json([_token_as_json(known) for known in self.keys.tokens()])
+
+    def register_token(self, request: Request) -> Response:
+        """``{"token": ..., "publicKey": PEM, "tenancy": ..., "user": ..., "expires": seconds or null}``"""
+        body = request.json()
+        texts = [body.get(name) for name in ("token", "publicKey", "tenancy", "user")]
+        if not all(isinstance(text, str) and text for text in texts):
+            raise invalid("token, publicKey, tenancy and user must be strings that are not empty.")
+        token, public_key, tenancy, user = map(str, texts)
+        expires = body.get("expires")
+        if expires is not None and (isinstance(expires, bool) or not isinstance(expires, int | float)):
+            raise invalid("expires must be a number of seconds since the epoch.")
+        key = _checked(lambda: load_public_key(public_key))
+        known = self.keys.register_token(token, Principal(tenancy, user), key, expires)
+        return Response.of_json(_token_as_json(known))
+
+    def clear_tokens(self, request: Request) -> Response:
+        self.keys.clear_tokens()
+        return Response(204)
+
     def reset(self, request: Request) -> Response:
         return Response(200, {"content-type": "application/json"}, self.forget())
 
@@ -203,6 +241,11 @@ class AdminApi:
         ]
         duration = self.context.lifecycle.duration(record, self.context.lifecycle.now())
         return {**record.body, "runDurationInMilliseconds": duration, "states": states}
+
+
+def _token_as_json(known: RegisteredKey) -> JSON:
+    principal = known.principal
+    return {"tenancy": principal.tenancy, "user": principal.user, "expires": known.expires}
 
 
 def _checked(make: Callable[[], T]) -> T:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -21,10 +22,18 @@ from airflow_provider_dataflow.local.connection import CONNECTION_VARIABLE, conn
 from airflow_provider_dataflow.local.faults import Fault
 from airflow_provider_dataflow.local.flags import as_flags
 from airflow_provider_dataflow.local.home import Home, ServerInfo
+from airflow_provider_dataflow.local.http import Principal
 from airflow_provider_dataflow.local.keys import Identity
 from airflow_provider_dataflow.local.options import Options
 from airflow_provider_dataflow.local.rules import Rule
 from airflow_provider_dataflow.local.server import wait_for_info
+from airflow_provider_dataflow.local.tokens import (
+    SecurityToken,
+    claims_of,
+    expiry_of,
+    new_token,
+    principal_of,
+)
 
 _START_TIMEOUT = 60.0
 _STOP_TIMEOUT = 20.0
@@ -258,9 +267,59 @@ class LocalDataFlow:
         made = rule if isinstance(rule, Rule) else Rule.from_json(rule)
         self.local("rules", "POST", made.as_json())
 
+    def new_token(self, lifetime: float = 3600.0) -> SecurityToken:
+        """A registered security token of :attr:`identity`, as ``oci session authenticate`` would get one::
+
+            token = local.new_token()
+            key = oci.signer.load_private_key(token.private_key, None)
+            signer = oci.auth.signers.SecurityTokenSigner(token.token, key)
+            client = oci.data_flow.DataFlowClient({}, signer=signer, service_endpoint=local.endpoint)
+
+        :param lifetime: seconds; one that is not positive makes a token that has expired
+        """
+        now = time.time()
+        token = new_token(Principal(self.identity.tenancy, self.identity.user), now, now + lifetime)
+        self.register_token(token.token, token.public_key)
+        return token
+
+    def register_token(
+        self,
+        token: str,
+        public_key: str,
+        expires: float | None = None,
+        *,
+        tenancy: str | None = None,
+        user: str | None = None,
+    ) -> None:
+        """Accept requests that are signed with this security token (of a session, an instance, a resource)
+        until it expires, or :meth:`clear_tokens` or :meth:`reset` revoke it. To register it again replaces
+        what was said before.
+
+        :param token: what comes after ``ST$`` in the signature's key id
+        :param public_key: of the key that requests are signed with, in PEM
+        :param expires: seconds since the epoch, of the real clock; by default what the token says (``exp``)
+        :param tenancy: of whom it is; by default what the token says, else the tenancy of :attr:`identity`
+        :param user: who it is; by default what the token says (``sub``), else the user of :attr:`identity`
+        :raises RuntimeError: the public key is none
+        """
+        claims = claims_of(token)
+        principal = principal_of(claims, Principal(self.identity.tenancy, self.identity.user))
+        body = {
+            "token": token,
+            "publicKey": public_key,
+            "expires": expiry_of(claims) if expires is None else expires,
+            "tenancy": tenancy or principal.tenancy,
+            "user": user or principal.user,
+        }
+        self.local("tokens", "POST", body)
+
+    def clear_tokens(self) -> None:
+        """Revoke all security tokens."""
+        self.local("tokens", "DELETE")
+
     def reset(self) -> None:
-        """As if just started: no runs, no other resources, no faults, no rules, an empty journal. What stays
-        is the identity, the buckets and the time."""
+        """As if just started: no runs, no other resources, no faults, no rules, no security tokens, an empty
+        journal. What stays is the identity, the buckets and the time."""
         self.local("reset", "POST")
 
     def journal(self, operation: str | None = None, resource_id: str | None = None) -> list[dict[str, Any]]:

@@ -15,6 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, generate
 from airflow_provider_dataflow.local.http import Principal
 from airflow_provider_dataflow.local.ocids import REGION, ocid
 
+# A security token as a key id: sessions and principals sign with one instead of an API key.
+TOKEN_PREFIX = "ST$"  # noqa: S105
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -74,16 +77,29 @@ def _write_private(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
+@dataclass(frozen=True, slots=True)
+class RegisteredKey:
+    """A public key and who signs with it.
+
+    :param expires: of a security token, in seconds since the epoch
+    """
+
+    principal: Principal
+    public_key: RSAPublicKey
+    expires: float | None = None
+
+
 class KeyRing:
-    """The registered public keys, by the key id that a signature names."""
+    """The registered public keys, by the key id that a signature names: API keys and security tokens."""
 
     def __init__(self) -> None:
-        self._keys: dict[str, tuple[Principal, RSAPublicKey]] = {}
+        self._keys: dict[str, RegisteredKey] = {}
+        self._tokens: dict[str, RegisteredKey] = {}
 
     def register(self, principal: Principal, public_key: RSAPublicKey) -> str:
-        """Register a key; return its key id."""
+        """Register an API key; return its key id."""
         key_id = f"{principal.tenancy}/{principal.user}/{fingerprint(public_key)}"
-        self._keys[key_id] = principal, public_key
+        self._keys[key_id] = RegisteredKey(principal, public_key)
         return key_id
 
     def register_identity(self, identity: Identity) -> None:
@@ -92,5 +108,19 @@ class KeyRing:
             raise ValueError("the identity's key is not an RSA key")
         self.register(Principal(identity.tenancy, identity.user), key)
 
-    def find(self, key_id: str) -> tuple[Principal, RSAPublicKey] | None:
-        return self._keys.get(key_id)
+    def register_token(
+        self, token: str, principal: Principal, public_key: RSAPublicKey, expires: float | None
+    ) -> RegisteredKey:
+        known = RegisteredKey(principal, public_key, expires)
+        self._tokens[f"{TOKEN_PREFIX}{token}"] = known
+        return known
+
+    def tokens(self) -> list[RegisteredKey]:
+        return list(self._tokens.values())
+
+    def clear_tokens(self) -> None:
+        """Revoke them all."""
+        self._tokens.clear()
+
+    def find(self, key_id: str) -> RegisteredKey | None:
+        return self._keys.get(key_id) or self._tokens.get(key_id)

@@ -67,6 +67,7 @@ class Service:
         self.faults = Faults()
         self.lifecycle = Lifecycle(store, engine, limit=limit, clock=clock, options=self.options)
         self._store = store
+        self._keys = keys
         self._runs_folder = runs_folder
         self._scripted = engine if isinstance(engine, ScriptedEngine) else None
         if self._scripted is not None:
@@ -94,7 +95,7 @@ class Service:
         )
         self._local = Router(
             _routes(
-                AdminApi(context, self.journal, self.faults, self._scripted, self.reset),
+                AdminApi(context, self.journal, self.faults, self._scripted, self.reset, keys),
                 Console(context, self.journal),
             )
         )
@@ -124,6 +125,7 @@ class Service:
             self.lifecycle.forgotten.clear()  # nothing is left that could end
         self.journal.clear()
         self.faults.clear()
+        self._keys.clear_tokens()
 
         def finish() -> Iterator[bytes]:
             deadline = time.monotonic() + _RESET_SECONDS

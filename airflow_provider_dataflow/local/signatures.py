@@ -7,7 +7,6 @@ the signed headers in mixed case.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import re
 import time
@@ -19,9 +18,11 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from airflow_provider_dataflow.local.http import ApiError, Principal, Request
-from airflow_provider_dataflow.local.keys import KeyRing
+from airflow_provider_dataflow.local.keys import TOKEN_PREFIX, KeyRing
+from airflow_provider_dataflow.local.tokens import claims_of, principal_of
 
 MAX_CLOCK_SKEW_SECONDS = 300
+_ANONYMOUS = Principal("anonymous", "anonymous")
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 _PARAMETER = re.compile(r'\s*([a-zA-Z]+)="([^"]*)"\s*(?:,|$)')
 
@@ -117,17 +118,19 @@ class SignatureVerifier:
         known = self._keys.find(parameters.get("keyid", ""))
         if known is None:
             raise _rejected("The key that signed the request is not registered.")
-        principal, key = known
         try:
             signature = base64.b64decode(parameters.get("signature", ""), validate=True)
-            key.verify(signature, signing_string(request, names).encode("latin-1"), PKCS1v15(), SHA256())
-        except (binascii.Error, UnicodeEncodeError, InvalidSignature):
+            signed = signing_string(request, names).encode("latin-1")
+            known.public_key.verify(signature, signed, PKCS1v15(), SHA256())
+        except (ValueError, InvalidSignature):  # no base64, or characters that no header has
             raise _rejected("Failed to verify the HTTP(S) Signature.") from None
+        if known.expires is not None and self._now() >= known.expires:
+            raise _rejected("The security token has expired.")
         if request.method in _BODY_METHODS:
             digest = base64.b64encode(hashlib.sha256(request.body).digest()).decode()
             if request.headers.get("x-content-sha256") != digest:
                 raise _rejected("The x-content-sha256 header does not match the body.")
-        return principal
+        return known.principal
 
 
 class NoVerifier:
@@ -138,6 +141,8 @@ class NoVerifier:
             key_id = parse_authorization(request.headers.get("authorization", "")).get("keyid", "")
         except ApiError:
             key_id = ""
+        if key_id.startswith(TOKEN_PREFIX):
+            return principal_of(claims_of(key_id.removeprefix(TOKEN_PREFIX)), _ANONYMOUS)
         tenancy, _, rest = key_id.partition("/")
         user = rest.rpartition("/")[0]
-        return Principal(tenancy or "anonymous", user or "anonymous")
+        return Principal(tenancy or _ANONYMOUS.tenancy, user or _ANONYMOUS.user)

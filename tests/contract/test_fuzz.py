@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
+from email.utils import formatdate
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,16 @@ from urllib.parse import quote
 
 import oci
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_dataflow.local.http import Request, Route
+from airflow_provider_dataflow.local.http import Principal, Request, Route
+from airflow_provider_dataflow.local.options import Options
 from airflow_provider_dataflow.local.service import API_VERSION
 from airflow_provider_dataflow.local.store import RUNS
 from tests.unit.local.support import APPLICATION, COMPARTMENT, Local
+from tests.unit.local.test_signatures import FINGERPRINT, PUBLIC_KEY, SIGNATURE, typescript_request
 
 BOUNDED = settings(
     max_examples=600,
@@ -169,12 +173,13 @@ QUERIES = st.dictionaries(
     texts,
     max_size=3,
 )
+# What an HTTP server lets through: one line of Latin-1.
+_LINE = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=80)
 HEADERS = st.dictionaries(
     st.sampled_from(
         ["if-match", "opc-retry-token", "opc-request-id", "content-type", "authorization", "accept"]
     ),
-    # What an HTTP server lets through: one line of Latin-1.
-    st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=80),
+    _LINE,
     max_size=2,
 )
 
@@ -258,6 +263,76 @@ def test_every_operation_with_any_input(local, ids, data):
     headers = {"host": "127.0.0.1:8170"} | data.draw(HEADERS)
     _check(local, Request(route.method, target, headers, content))
     _check_state(local)
+
+
+_ALGORITHMS = ["rsa-sha256", "RSA-SHA256", "hmac-sha256"]
+_KEY = load_pem_public_key(PUBLIC_KEY)
+_TOKEN = "eyJhbGciOiJub25lIn0.e30."
+_PARAMETERS = {
+    "version": st.sampled_from(["1", "", "2"]),
+    "keyId": st.one_of(
+        st.sampled_from([f"ten/usr/{FINGERPRINT}", f"ST${_TOKEN}", "ST$", "ST$é", "ST$a.b.c", "///"]), _LINE
+    ),
+    "algorithm": st.sampled_from(_ALGORITHMS),
+    "headers": st.one_of(
+        st.just("x-date (request-target) host Content-Type Content-Length x-content-sha256"),
+        st.lists(st.sampled_from(["date", "x-date", "(request-target)", "host", "é", "x"])).map(" ".join),
+        _LINE,
+    ),
+    "signature": st.one_of(st.just(SIGNATURE), st.sampled_from(["", "=", "é", "A" * 20000]), _LINE),
+}
+
+
+@st.composite
+def authorizations(draw: st.DrawFn) -> str:
+    """Something like ``Signature version="1",keyId=...``: right in most of its parts, or in none."""
+    if draw(st.integers(0, 9)) == 0:
+        return draw(_LINE)
+    names = draw(st.permutations(sorted(_PARAMETERS)))
+    if draw(st.integers(0, 4)) == 0:
+        names = draw(st.lists(st.sampled_from(names), max_size=8))
+    quote_mark = draw(st.sampled_from(['"', '"', '"', "", "'", '""']))
+    separator = draw(st.sampled_from([",", ",", ", ", " , ", ";", ",,", ""]))
+    scheme = draw(st.sampled_from(["Signature ", "Signature ", "signature  ", "Signature", "Bearer ", ""]))
+    return scheme + separator.join(f"{n}={quote_mark}{draw(_PARAMETERS[n])}{quote_mark}" for n in names)
+
+
+@pytest.fixture(scope="module")
+def signed():
+    """A service that checks signatures, and knows the one of the unit tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        local = Local(Path(folder), options=Options())
+        local.keys.register(Principal("ten", "usr"), _KEY)
+        local.keys.register_token(_TOKEN, Principal("ten", "usr"), _KEY, None)
+        yield local
+
+
+@BOUNDED
+@given(
+    authorization=authorizations(),
+    date=st.one_of(
+        st.builds(lambda: formatdate(usegmt=True)),
+        st.sampled_from(
+            ["Thu, 01 Jan 2026 00:00:00 GMT", "0", "Thu, 99 Jan 99999999999 00:00:00 +9999", "é"]
+        ),
+        _LINE,
+    ),
+    method=st.sampled_from(["POST", "GET"]),
+)
+def test_any_signature(signed, authorization, date, method):
+    """All but the one right one, whose date has long passed, are 401."""
+    request = typescript_request(authorization=authorization, date=date, **{"x-date": date})
+    request.method = method
+    response = signed.service.handle(request)
+    assert response.status == 401
+    assert set(json.loads(response.content())) == {"code", "message"}
+
+
+@BOUNDED
+@given(authorization=authorizations())
+def test_any_signature_without_verification(local, authorization):
+    headers = {"host": "127.0.0.1", "authorization": authorization}
+    _check(local, Request("GET", f"/{API_VERSION}/runs?compartmentId={COMPARTMENT}", headers))
 
 
 @BOUNDED

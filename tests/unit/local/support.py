@@ -65,6 +65,7 @@ class Local:
     options: Options = field(default_factory=lambda: Options(verify_signatures=False))
     store: Store = field(default_factory=Store)
     clock: ManualClock = field(default_factory=ManualClock)
+    keys: KeyRing = field(default_factory=KeyRing)
 
     def __post_init__(self) -> None:
         self.engine = FakeEngine()
@@ -72,7 +73,7 @@ class Local:
             runs_folder=self.folder / "runs",
             store=self.store,
             engine=self.engine,
-            keys=KeyRing(),
+            keys=self.keys,
             limit=self.limit,
             options=self.options,
             clock=self.clock,

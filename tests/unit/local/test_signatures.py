@@ -1,16 +1,26 @@
 from __future__ import annotations
 
 import json
+import time
 from email.utils import formatdate
 from unittest.mock import Mock
 
 import oci
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from jwt.algorithms import RSAAlgorithm
 
 from airflow_provider_dataflow.local.http import ApiError, Principal, Request
 from airflow_provider_dataflow.local.keys import KeyRing, fingerprint, new_identity
 from airflow_provider_dataflow.local.signatures import NoVerifier, SignatureVerifier
+from airflow_provider_dataflow.local.tokens import (
+    SecurityToken,
+    claims_of,
+    expiry_of,
+    load_public_key,
+    new_token,
+    principal_of,
+)
 
 # The dialect of the TypeScript SDK, signed by openssl.
 PUBLIC_KEY = b"""-----BEGIN PUBLIC KEY-----
@@ -161,6 +171,75 @@ def test_the_dialect_of_the_python_sdk(method, target, body):
     assert SignatureVerifier(keys).verify(request) == Principal(identity.tenancy, identity.user)
 
 
+PRINCIPAL = Principal("ocid1.tenancy.oc1..t", "ocid1.user.oc1..u")
+
+
+def token_request(token: SecurityToken) -> Request:
+    """Signed by the SDK's own signer of sessions."""
+    key = oci.signer.load_private_key(token.private_key, None)
+    signer = oci.auth.signers.SecurityTokenSigner(token.token, key)
+    prepared = Mock()
+    prepared.method, prepared.url, prepared.path_url = (
+        "GET",
+        "http://127.0.0.1:1/20200129/runs",
+        "/20200129/runs",
+    )
+    prepared.body, prepared.headers = None, {"date": formatdate(usegmt=True)}
+    signer(prepared)
+    return Request("GET", "/20200129/runs", {k.lower(): v for k, v in prepared.headers.items()})
+
+
+def test_a_security_token():
+    token = new_token(PRINCIPAL, time.time(), time.time() + 60)
+    keys = KeyRing()
+    with pytest.raises(ApiError, match="not registered"):
+        SignatureVerifier(keys).verify(token_request(token))
+    keys.register_token(token.token, PRINCIPAL, load_public_key(token.public_key), token.expires)
+    assert SignatureVerifier(keys).verify(token_request(token)) == PRINCIPAL
+    with pytest.raises(ApiError, match="token has expired") as e:
+        SignatureVerifier(keys, now=lambda: token.expires).verify(token_request(token))
+    assert (e.value.status, e.value.code) == (401, "NotAuthenticated")
+    keys.clear_tokens()
+    with pytest.raises(ApiError, match="not registered"):
+        SignatureVerifier(keys).verify(token_request(token))
+
+
+def test_a_security_token_needs_its_own_key():
+    token, other = (new_token(PRINCIPAL, time.time(), time.time() + 60) for _ in range(2))
+    keys = KeyRing()
+    keys.register_token(token.token, PRINCIPAL, load_public_key(other.public_key), None)
+    with pytest.raises(ApiError, match="Failed to verify"):
+        SignatureVerifier(keys).verify(token_request(token))
+
+
+def test_what_a_security_token_says():
+    token = new_token(PRINCIPAL, 1000.0, 4600.9)
+    assert token.private_key not in repr(token)
+    assert token.token not in repr(token)
+    claims = claims_of(token.token)
+    assert principal_of(claims, Principal("x", "y")) == PRINCIPAL
+    assert expiry_of(claims) == token.expires == 4600
+    session_key = load_public_key(token.public_key).public_numbers()
+    jwk = RSAAlgorithm.from_jwk(claims["jwk"])
+    assert jwk.public_numbers() == session_key
+
+
+@pytest.mark.parametrize("token", ["", "a", "a.b.c", "é.é.é", "e30.e30.", "e30.W10.x", "\0" * 9])
+def test_a_token_that_says_nothing(token):
+    claims = claims_of(token)
+    assert principal_of(claims, PRINCIPAL) == PRINCIPAL
+    assert expiry_of(claims) is None
+
+
+@pytest.mark.parametrize("signature", ["é", "ÿ=", "A" * 5000, "=", " ", "////"])
+def test_a_signature_that_is_none(typescript_verifier, signature):
+    header = typescript_request().headers["authorization"].replace(SIGNATURE, signature)
+    with pytest.raises(ApiError, match="Failed to verify"):
+        typescript_verifier.verify(typescript_request(authorization=header))
+
+
 def test_no_verification_believes_everything():
     assert NoVerifier().verify(Request("GET", "/")) == Principal("anonymous", "anonymous")
     assert NoVerifier().verify(typescript_request()) == Principal("ten", "usr")
+    token = new_token(PRINCIPAL, 0.0, 1.0)
+    assert NoVerifier().verify(token_request(token)) == PRINCIPAL
