@@ -74,6 +74,7 @@ def test_a_run_with_all_that_it_can_bring_along(local, target, demo_jar, tmp_pat
     run = target.submit(
         execute=f"--py-files {uri}lib/beside.py,{uri}lib/packed.zip --jars {uri}lib/demo.jar "
         f"--files oci://{BUCKET}@ns_2/settings.json,'{uri}lib/some file#renamed' "
+        "--conf spark.driverEnv.WHERE=driver --conf spark.executorEnv.WHERE=executor "
         f"--archives {uri}lib/data.zip#deps --conf spark.a=a=b --conf 'spark.b=ü = 1 # no comment' "
         f"'{uri}apps ü/every thing.py' oci://Other-B_2.x@ns_2/in.csv {uri}all/ {gate} ${{month}}",
         archive_uri=f"{uri}lib/python.zip, {uri}lib/java.tar.gz",
@@ -113,7 +114,8 @@ def test_a_run_with_all_that_it_can_bring_along(local, target, demo_jar, tmp_pat
     assert (run.lifecycle_state, run.lifecycle_details) == ("SUCCEEDED", None), target.log(run.id, STDERR)
     assert found == {
         "modules": ["beside", "packed", "archived"],
-        "in_workers": ["packed", "archived"],
+        "in_workers": ["packed", "archived", "executor"],
+        "where": "driver",
         "file": ["settings", "settings", "some file"],
         "archive": ["in an archive", "in an archive"],
         "jars": [42, True],

@@ -19,10 +19,15 @@ table = spark.read.option("header", True).csv(source)
 table.write.parquet(f"{target}parquet")
 table.write.option("header", True).csv(f"{target}csv")
 table.write.saveAsTable("totals")
-in_workers = spark.sparkContext.parallelize([0], 1).map(lambda _: (packed.NAME, archived.NAME)).first()
+in_workers = (
+    spark.sparkContext.parallelize([0], 1)
+    .map(lambda _: (packed.NAME, archived.NAME, os.environ["WHERE"]))
+    .first()
+)
 found = {
     "modules": [beside.NAME, packed.NAME, archived.NAME],
     "in_workers": in_workers,
+    "where": os.environ["WHERE"],
     "file": [
         Path(SparkFiles.get("settings.json")).read_text(),
         Path("settings.json").read_text(),

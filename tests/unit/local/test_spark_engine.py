@@ -14,7 +14,7 @@ import pytest
 from airflow_provider_dataflow.local.buckets import Buckets
 from airflow_provider_dataflow.local.engines.spark import class_data, installation
 from airflow_provider_dataflow.local.engines.spark.class_data import ClassDataArchive, IdleMaker
-from airflow_provider_dataflow.local.engines.spark.command import environment, heap_mib
+from airflow_provider_dataflow.local.engines.spark.command import driver_variables, environment, heap_mib
 from airflow_provider_dataflow.local.engines.spark.details import error_line, failure_details
 from airflow_provider_dataflow.local.engines.spark.installation import Java, NotInstalled, Spark, find_java
 from airflow_provider_dataflow.local.engines.spark.metrics import EventLogs, bytes_moved
@@ -192,6 +192,16 @@ def test_no_secret_reaches_a_run(tmp_path):
     variables = environment(Spark(tmp_path, "3.5.9"), Java(tmp_path / "bin" / "java", 17), inherited)
     assert (variables["PATH"], variables["LC_ALL"], variables["SPARK_SCALA_VERSION"]) == ("/bin", "C", "2.12")
     assert not {"AIRFLOW_CONN_X", "AWS_SECRET", "PYTHONPATH"} & set(variables)
+
+
+def test_variables_of_the_driver():
+    configuration = {
+        "spark.driverEnv.A": "1",
+        "spark.driverEnv.": "x",
+        "spark.driverEnv.B=C": "x",
+        "spark.A": "x",
+    }
+    assert driver_variables(configuration) == {"A": "1"}
 
 
 def java_home(folder: Path, version: str) -> Path:

@@ -107,6 +107,15 @@ def submit_arguments(job: Job, buckets: Buckets) -> list[str]:
     return [*main_class, buckets.spark_uri(run["fileUri"]), *job.arguments]
 
 
+def driver_variables(configuration: Mapping[str, str]) -> dict[str, str]:
+    """What ``spark.driverEnv.*`` asks for, by which oracle-ads passes variables: Spark knows that only on
+    Kubernetes. It sees to ``spark.executorEnv.*`` itself.
+    """
+    prefix = "spark.driverEnv."
+    named = {k.removeprefix(prefix): v for k, v in configuration.items() if k.startswith(prefix)}
+    return {name: value for name, value in named.items() if name and "=" not in name}
+
+
 def environment(spark: Spark, java: Java, inherited: Mapping[str, str]) -> dict[str, str]:
     """The variables of a run: of the server's own, only what concerns the machine, and no secret."""
     keep = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT")

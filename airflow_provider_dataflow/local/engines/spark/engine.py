@@ -11,6 +11,7 @@ from pathlib import Path
 from airflow_provider_dataflow.local.buckets import Buckets
 from airflow_provider_dataflow.local.engines.base import Finished, Job, Outcome, StatementFinished
 from airflow_provider_dataflow.local.engines.spark.class_data import IdleMaker
+from airflow_provider_dataflow.local.engines.spark.command import driver_variables
 from airflow_provider_dataflow.local.engines.spark.driver import Drivers
 from airflow_provider_dataflow.local.engines.spark.installation import NotInstalled, python_executable
 from airflow_provider_dataflow.local.engines.spark.metrics import EventLogs
@@ -204,7 +205,12 @@ class SparkEngine:
             if self._closed or running.cancelled:
                 return None
             running.process = self._runtime.start(
-                job.run_id, command, workspace, stderr=stderr, python_path=found.python_path
+                job.run_id,
+                command,
+                workspace,
+                stderr=stderr,
+                python_path=found.python_path,
+                variables=driver_variables(job.run["configuration"] or {}),
             )
             return running.process
 

@@ -65,8 +65,12 @@ class Runtime:
         *,
         stderr: Path,
         python_path: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
     ) -> SupervisedProcess:
-        variables = environment(self.spark, self.java, os.environ) | {
+        """:param variables: of the run's own, which do not replace those that Spark needs"""
+        variables = {
+            **environment(self.spark, self.java, os.environ),
+            **(variables or {}),
             "PYSPARK_DRIVER_PYTHON": str(workspace.driver_python),
             "PYSPARK_PYTHON": str(workspace.worker_python),
             "PYTHONPATH": os.pathsep.join(python_path),

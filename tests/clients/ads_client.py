@@ -1,0 +1,69 @@
+"""The flow of a user of oracle-ads. Arguments: endpoint, configuration, compartment, file for findings."""
+
+import json
+import sys
+from pathlib import Path
+
+import ads
+from ads.jobs import DataFlow, DataFlowRuntime, Job
+
+endpoint, config, compartment, target = sys.argv[1:]
+ads.set_auth(
+    "api_key",
+    oci_config_location=config,
+    profile="DEFAULT",
+    client_kwargs={"service_endpoint": endpoint},
+)
+
+
+def job(name: str, script: str) -> Job:
+    infrastructure = (
+        DataFlow()
+        .with_compartment_id(compartment)
+        .with_driver_shape("VM.Standard.E4.Flex")
+        .with_driver_shape_config(ocpus=1, memory_in_gbs=16)
+        .with_executor_shape("VM.Standard.E4.Flex")
+        .with_executor_shape_config(ocpus=2, memory_in_gbs=16)
+        .with_num_executors(2)
+        .with_spark_version("3.5.0")
+        .with_logs_bucket_uri("oci://logs@ns/")
+        .with_freeform_tag(team="weather")
+    )
+    runtime = (
+        DataFlowRuntime()
+        .with_script_uri(script)
+        .with_argument("of the job")
+        .with_configuration({"spark.driverEnv.GREETING": "hello from ADS"})
+    )
+    return Job(name=name, infrastructure=infrastructure, runtime=runtime).create()
+
+
+hello = job("by ADS", "oci://data@ns/arguments.py")
+run = hello.run(name="first", args=["--month", "2013-01"], freeform_tags={"a": "ä"})
+run.watch(interval=1)
+run.logs.application.stdout.download(f"{target}.log")
+found = {
+    "state": run.status,
+    "stdout": str(run.logs.application.stdout),
+    "last line": run.logs.application.stdout.tail(1),
+    "downloaded": Path(f"{target}.log").read_text(),
+    "driver": str(run.logs.driver.stderr),
+    "details": json.loads(json.dumps(run.to_dict(), default=str)),
+}
+default = hello.run(name="second")
+default.wait(interval=1)
+found["arguments of the job"] = str(default.logs.application.stdout)
+found["runs"] = [(r.display_name, r.lifecycle_state) for r in hello.run_list()]
+
+again = Job.from_dataflow_job(hello.id)
+found["again"] = again.to_dict()["spec"]
+found["jobs"] = [j.name for j in Job.dataflow_job(compartment_id=compartment)]
+
+sleeper = Job.from_yaml(job("sleeper", "oci://data@ns/sleep.py").to_yaml())
+canceled = sleeper.run(name="cancel me").cancel()
+left = sleeper.run(name="left alone")
+sleeper.delete()
+left.wait(interval=1)
+found["canceled"] = [canceled.status, left.status]
+found["deleted"] = sleeper.id
+Path(target).write_text(json.dumps(found))
