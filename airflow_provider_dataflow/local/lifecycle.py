@@ -389,6 +389,7 @@ class Lifecycle:
             if active.lane.pool_id is not None:
                 self.pools.run_ended(active.lane.pool_id, body)
         self.sessions.run_ended(record)
+        self.work_requests.run_ended(body["applicationId"])
 
     def _set_state(self, record: Record, state: State, details: str | None = None) -> None:
         moment = self.now()

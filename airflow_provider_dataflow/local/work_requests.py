@@ -1,4 +1,4 @@
-"""Work requests: how far a change of a pool or of a private endpoint has come."""
+"""Work requests: how far has come what takes its time."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from airflow_provider_dataflow.local.clock import rfc3339
 from airflow_provider_dataflow.local.http import JSON
 from airflow_provider_dataflow.local.ocids import ocid
-from airflow_provider_dataflow.local.store import WORK_REQUESTS, Record
+from airflow_provider_dataflow.local.store import APPLICATIONS, RUNS, WORK_REQUESTS, Filter, Record
 from airflow_provider_dataflow.local.transitions import Transitions
+from airflow_provider_dataflow.run import is_terminal
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.local.lifecycle import Lifecycle
@@ -70,6 +71,17 @@ class WorkRequests:
         record = self._lifecycle.store.get(WORK_REQUESTS, id_) if id_ is not None else None
         if record is not None:
             self.transitions.go(record, 0, "SUCCEEDED")
+
+    def run_ended(self, application_id: str) -> None:
+        """The last run of an application that is being deleted may be gone."""
+        store = self._lifecycle.store
+        application = store.get(APPLICATIONS, application_id)
+        if application is None or _OPEN not in application.internal:
+            return
+        runs = store.select(RUNS, [Filter("application_id", "=", application_id)])
+        if all(is_terminal(run.body["lifecycleState"]) for run in runs):
+            self.finish(application)
+            store.update_internal(APPLICATIONS, application)
 
     def _entered(self, record: Record) -> None:
         body, moment = record.body, rfc3339(self._lifecycle.now())

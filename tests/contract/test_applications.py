@@ -12,8 +12,12 @@ models = oci.data_flow.models
 def test_a_cascading_delete_ends_the_runs(local, target):
     application = target.create_application("nothing.py")
     run = target.submit(application.id)
-    assert target.client.cascading_delete_application(application.id).status == 204
-    assert target.wait(run.id).lifecycle_state in ("CANCELED", "FAILED")
+    composite = oci.data_flow.DataFlowClientCompositeOperations(target.client)
+    quick = {"max_interval_seconds": 0.2, "max_wait_seconds": 60}
+    composite.cascading_delete_application_and_wait_for_state(
+        application.id, ["SUCCEEDED"], waiter_kwargs=quick
+    )
+    assert target.client.get_run(run.id).data.lifecycle_state in ("CANCELED", "FAILED")
     assert target.client.get_application(application.id).data.lifecycle_state == "DELETED"
     with pytest.raises(ServiceError) as e:
         target.submit(application.id)

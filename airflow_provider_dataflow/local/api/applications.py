@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from airflow_provider_dataflow.local.api.context import (
     Context,
     Listing,
+    accepted,
     check_etag,
     check_related,
     create_once,
@@ -168,13 +169,17 @@ class ApplicationsApi:
         return Response(204)
 
     def cascade(self, request: Request, application_id: str) -> Response:
-        """Delete the application, and end its runs first."""
+        """Delete the application, and end its runs, for which the work request waits."""
         record = load_active(self.context, application_id)
         check_etag(request, record)
+        requests = self.context.lifecycle.work_requests
+        path = f"/applications/{application_id}"
+        work_request = requests.begin("DELETE_APPLICATION", record, path)
+        self._mark_deleted(record)
         for run in self._live_runs(application_id):
             self.context.lifecycle.cancel(run, "The run was canceled: its application was deleted.")
-        self._mark_deleted(record)
-        return Response(204)
+        requests.run_ended(application_id)
+        return accepted(record, work_request)
 
     def move(self, request: Request, application_id: str) -> Response:
         details = CHANGE_COMPARTMENT.read(request)

@@ -296,7 +296,7 @@ def test_applications(local):
 
     run_id = local.submit(application)
     assert local.error("DELETE", f"/applications/{application}")[:2] == (409, "Conflict")
-    assert local.call("POST", f"/applications/{application}/actions/cascadingDeleteApplication").status == 204
+    assert local.call("POST", f"/applications/{application}/actions/cascadingDeleteApplication").status == 202
     assert local.state(run_id) == "CANCELING"
     assert local.json("GET", f"/applications?compartmentId={COMPARTMENT}") == []
     assert local.error("PUT", f"/applications/{application}", {"description": "x"})[0] == 404

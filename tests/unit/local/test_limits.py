@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_dataflow.local.engines.base import Outcome
 from airflow_provider_dataflow.local.options import Options, Replay
 from tests.unit.local.support import APPLICATION, COMPARTMENT, Local
 
@@ -131,10 +132,24 @@ def test_a_cascading_delete_ends_runs_in_every_state(tmp_path):
     running, waiting = local.submit(application), local.submit(application)
     path = f"/applications/{application}/actions/cascadingDeleteApplication"
     assert local.error("POST", path, if_match="other")[0] == 412
-    assert local.call("POST", path).status == 204
+    answer = local.call("POST", path)
+    assert (answer.status, answer.content()) == (202, b"")
     assert (local.state(running), local.state(waiting)) == ("CANCELING", "CANCELED")
     assert "its application was deleted" in local.json("GET", f"/runs/{waiting}")["lifecycleDetails"]
     assert local.json("GET", f"/applications/{application}")["lifecycleState"] == "DELETED"
+    request = f"/workRequests/{answer.headers['opc-work-request-id']}"
+    local.clock.advance(60)
+    found = local.json("GET", request)
+    assert (found["status"], found["resources"][0]["resourceId"]) == ("INPROGRESS", application)
+    local.engine.finished(running, Outcome(False))
+    found = local.json("GET", request)
+    assert (found["status"], found["resources"][0]["actionType"]) == ("SUCCEEDED", "DELETED")
+
+
+def test_a_cascading_delete_without_runs(local):
+    path = f"/applications/{local.application()}/actions/cascadingDeleteApplication"
+    request = local.call("POST", path).headers["opc-work-request-id"]
+    assert local.json("GET", f"/workRequests/{request}")["status"] == "SUCCEEDED"
 
 
 def test_an_application_moves(local):
