@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, generate
 from airflow_provider_dataflow.local.http import Principal
 from airflow_provider_dataflow.local.ocids import REGION, ocid
 
+# The oci CLI warns of key files that do not end with it.
+_KEY_LABEL = "OCI_API_KEY"
 # A security token as a key id: sessions and principals sign with one instead of an API key.
 TOKEN_PREFIX = "ST$"  # noqa: S105
 
@@ -63,10 +65,10 @@ def load_identity(folder: Path) -> Identity:
     if not profile.exists():
         identity = new_identity()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write_private(key, identity.private_key)
+        _write_private(key, f"{identity.private_key}{_KEY_LABEL}\n")
         known = {k: v for k, v in asdict(identity).items() if k != "private_key"}
         _write_private(profile, json.dumps(known, indent=2) + "\n")
-    return Identity(**json.loads(profile.read_text()), private_key=key.read_text())
+    return Identity(**json.loads(profile.read_text()), private_key=key.read_text().partition(_KEY_LABEL)[0])
 
 
 def _write_private(path: Path, text: str) -> None:

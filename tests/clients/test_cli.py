@@ -6,117 +6,310 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_provider_dataflow.local import LocalDataFlow
+from airflow_provider_dataflow.local.connection import write_oci_config
+
 pytestmark = [pytest.mark.spark, pytest.mark.clients]
+WAIT = ("--wait-interval-seconds", "1", "--max-wait-seconds", "120")
+STDOUT = "spark_application_stdout.log.gz"
 
 
-@pytest.fixture(scope="module")
-def cli(service, tmp_path_factory):
-    command = os.environ.get("DATAFLOW_CLIENTS_OCI") or shutil.which("oci")
-    if command is None:
-        pytest.skip("there is no oci command on PATH; see tests/clients/README.md")
-    local, folder = service.local, tmp_path_factory.mktemp("cli")
-    key = folder / "key.pem"
-    key.write_text(local.identity.private_key)
-    key.chmod(0o600)
-    profile = {k: v for k, v in local.sdk_config.items() if k != "key_content"} | {"key_file": str(key)}
-    config = folder / "config"
-    config.write_text("[DEFAULT]\n" + "".join(f"{k}={v}\n" for k, v in profile.items()))
-    config.chmod(0o600)
-    environment = os.environ | {
-        "OCI_CLI_CONFIG_FILE": str(config),
-        "OCI_CLI_SUPPRESS_FILE_PERMISSIONS_WARNING": "1",
-    }
+@dataclass(frozen=True)
+class Cli:
+    command: str
+    local: LocalDataFlow
+    config: Path
+    options: tuple[str, ...] = ()
 
-    def call(*arguments: str) -> Any:
-        done = subprocess.run(
-            [command, "--endpoint", local.endpoint, "data-flow", *arguments],
-            env=environment,
+    def run(
+        self, group: str, command: str, /, *positional: str, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """``oci data-flow <group> <command> --an-option value``; what is no text is given as JSON."""
+        arguments = list(positional)
+        for option, value in options.items():
+            text = value if isinstance(value, str) else json.dumps(value)
+            arguments += [f"--{option.replace('_', '-')}", text]
+        return subprocess.run(
+            [
+                self.command,
+                *("--config-file", str(self.config), "--endpoint", self.local.endpoint, *self.options),
+                *("data-flow", group, command, *arguments),
+            ],
             capture_output=True,
             text=True,
             timeout=180,
         )
-        assert done.returncode == 0, f"{arguments}: {done.stderr}{done.stdout}"
+
+    def __call__(self, group: str, command: str, /, *positional: str, **options: Any) -> Any:
+        """What the answer's ``data`` is, or the text that is not JSON."""
+        done = self.run(group, command, *positional, **options)
+        assert done.returncode == 0, f"{done.args}: {done.stderr}{done.stdout}"
         try:
-            return json.loads(done.stdout)
+            return json.loads(done.stdout).get("data")
         except ValueError:
             return done.stdout
 
-    return call
+    def error(self, group: str, command: str, /, *positional: str, **options: Any) -> tuple[int, str, str]:
+        """Status, code and message of what the service answers."""
+        done = self.run(group, command, *positional, **options)
+        assert done.returncode == 1, f"{done.args}: {done.stderr}{done.stdout}"
+        assert "ServiceError:\n" in done.stderr, done.stderr
+        answer = json.loads(done.stderr.partition("ServiceError:\n")[2])
+        return answer["status"], answer["code"], answer["message"]
 
 
-WAIT = ("--wait-interval-seconds", "1", "--max-wait-seconds", "120")
+@pytest.fixture(scope="session")
+def command() -> str:
+    found = os.environ.get("DATAFLOW_CLIENTS_OCI") or shutil.which("oci")
+    if not found:
+        pytest.skip("there is no oci command on PATH; see tests/clients/README.md")
+    return found
 
 
-def test_submit_watch_logs_list(service, cli):
+def cli_of(command: str, local: LocalDataFlow) -> Cli:
+    return Cli(command, local, write_oci_config(local.identity, local.home / "identity"))
+
+
+@pytest.fixture
+def cli(service, command) -> Cli:
+    return cli_of(command, service.local)
+
+
+@pytest.fixture(scope="module")
+def quick(command, tmp_path_factory):
+    """Of a server whose runs succeed at once, for what needs no Spark."""
+    with LocalDataFlow(tmp_path_factory.mktemp("cli") / "home", engine="scripted") as local:
+        yield cli_of(command, local)
+
+
+def test_submit_watch_logs_list(service, cli, tmp_path):
     compartment = service.local.compartment_id
-    created = cli(
-        *("run", "create", "--compartment-id", compartment, "--application-id", service.hello),
-        *("--display-name", "by the CLI", "--freeform-tags", '{"a":"b"}'),
-        *("--wait-for-state", "SUCCEEDED", "--wait-for-state", "FAILED", *WAIT),
+    run = cli(
+        *("run", "create", "--wait-for-state", "FAILED", *WAIT),
+        compartment_id=compartment,
+        application_id=service.hello,
+        display_name="by the CLI",
+        freeform_tags={"a": "b"},
+        wait_for_state="SUCCEEDED",
     )
-    run = created["data"]
     assert run["lifecycle-state"] == "SUCCEEDED", run
     assert run["total-o-cpu"] == 2
-    names = [log["name"] for log in cli("run", "list-logs", "--run-id", run["id"])["data"]]
-    assert "spark_application_stdout.log.gz" in names
-    log = cli(
-        "run", "get-log", "--run-id", run["id"], "--name", "spark_application_stdout.log.gz", "--file", "-"
-    )
-    assert "hello from a client" in log
-    listed = cli("run", "list", "--compartment-id", compartment, "--all", "--display-name", "by the CLI")
-    assert [r["id"] for r in listed["data"]] == [run["id"]]
-    sort = (
-        "--limit",
-        "1",
-        "--sort-by",
-        "timeCreated",
-        "--sort-order",
-        "ASC",
-        "--lifecycle-state",
-        "SUCCEEDED",
-    )
-    assert len(cli("run", "list", "--compartment-id", compartment, *sort)["data"]) == 1
-    updated = cli("run", "update", "--run-id", run["id"], "--freeform-tags", '{"c":"d"}', "--force")
-    assert updated["data"]["freeform-tags"] == {"c": "d"}
+    names = [log["name"] for log in cli("run", "list-logs", run_id=run["id"])]
+    assert STDOUT in names
+    assert "hello from a client" in cli("run", "get-log", run_id=run["id"], name=STDOUT, file="-")
+    file = tmp_path / "stdout.log"
+    cli("run", "get-log", run_id=run["id"], name=STDOUT, file=str(file))
+    assert file.read_text() == "hello from a client\n"
+    listed = cli("run", "list", "--all", compartment_id=compartment, display_name="by the CLI")
+    assert [r["id"] for r in listed] == [run["id"]]
+    updated = cli("run", "update", "--force", run_id=run["id"], freeform_tags={"c": "d"})
+    assert updated["freeform-tags"] == {"c": "d"}
 
 
 def test_submit_and_cancel(service, cli):
     execute = "--conf spark.a=b oci://data@ns/sleep.py one"
-    run = cli("run", "submit", "--compartment-id", service.local.compartment_id, "--execute", execute)["data"]
+    run = cli("run", "submit", compartment_id=service.local.compartment_id, execute=execute)
     assert run["arguments"] == ["one"]
-    cli("run", "delete", "--run-id", run["id"], "--force", "--wait-for-state", "CANCELED", *WAIT)
-    assert cli("run", "get", "--run-id", run["id"])["data"]["lifecycle-state"] == "CANCELED"
+    cli("run", "delete", "--force", *WAIT, run_id=run["id"], wait_for_state="CANCELED")
+    assert cli("run", "get", run_id=run["id"])["lifecycle-state"] == "CANCELED"
 
 
-def test_applications(service, cli):
-    created = cli(
-        *(
-            "application",
+def test_lists(quick):
+    """Pages that follow one another, and one filter at a time."""
+    local = quick.local
+    local.set_rules([{"displayName": "b*", "attempts": [{"outcome": "FAILED"}]}])
+    application = an_application(quick)
+    for name in ("a1", "b1", "b2"):
+        quick(
+            "run",
             "create",
-            "--compartment-id",
-            service.local.compartment_id,
-            "--display-name",
-            "of the CLI",
-        ),
-        *("--driver-shape", "VM.Standard.E4.Flex", "--driver-shape-config", '{"ocpus":1,"memoryInGBs":16}'),
-        *("--executor-shape", "VM.Standard2.1", "--language", "PYTHON", "--num-executors", "1"),
-        *("--spark-version", "3.5.0", "--file-uri", "oci://data@ns/hello.py"),
-    )["data"]
-    updated = cli(
-        "application", "update", "--application-id", created["id"], "--num-executors", "3", "--force"
+            compartment_id=local.compartment_id,
+            application_id=application["id"],
+            display_name=name,
+        )
+    found = _lister(quick, compartment_id=local.compartment_id)
+    assert found("--all", page_size=1) == ["b2", "b1", "a1"]
+    assert found("--all", sort_by="displayName", sort_order="ASC") == ["a1", "b1", "b2"]
+    assert found("--all", lifecycle_state="FAILED") == ["b2", "b1"]
+    assert found("--all", display_name_starts_with="a") == ["a1"]
+    assert found(application_id=application["id"], limit=2) == ["b2", "b1"]
+    assert found(time_created_greater_than="2999-01-01") == []
+    two = {"lifecycle_state": "FAILED", "display_name": "b1"}
+    assert quick.error("run", "list", compartment_id=local.compartment_id, **two)[:2] == (
+        400,
+        "InvalidParameter",
     )
-    assert updated["data"]["num-executors"] == 3
-    cli(
-        "application",
-        "delete",
-        "--application-id",
-        created["id"],
-        "--force",
-        "--wait-for-state",
-        "DELETED",
-        *WAIT,
+
+
+def _lister(cli: Cli, **always: Any) -> Callable[..., list[str]]:
+    def names(*positional: str, **options: Any) -> list[str]:
+        # The CLI prints nothing at all for an empty list.
+        return [item["display-name"] for item in cli("run", "list", *positional, **always, **options) or ()]
+
+    return names
+
+
+def an_application(cli: Cli, **fields: Any) -> Any:
+    details = {
+        "compartment_id": cli.local.compartment_id,
+        "display_name": "of the CLI",
+        "driver_shape": "VM.Standard.E4.Flex",
+        "driver_shape_config": {"ocpus": 1, "memoryInGBs": 16},
+        "executor_shape": "VM.Standard2.1",
+        "language": "PYTHON",
+        "num_executors": 1,
+        "spark_version": "3.5.0",
+        "file_uri": "oci://data@ns/hello.py",
+    }
+    return cli("application", "create", **(details | fields))
+
+
+def test_applications(quick):
+    compartment = quick.local.compartment_id
+    created = an_application(quick, wait_for_state="ACTIVE", freeform_tags={"of": "test_applications"})
+    assert created["driver-shape-config"] == {"memory-in-gbs": 16.0, "ocpus": 1.0}
+    one = {"application_id": created["id"]}
+    assert quick("application", "get", **one) == created
+    assert created["id"] in [
+        a["id"] for a in quick("application", "list", "--all", compartment_id=compartment)
+    ]
+    updated = quick("application", "update", "--force", **one, num_executors=3, if_match="*")
+    assert updated["num-executors"] == 3
+    status = quick.error("application", "update", "--force", **one, num_executors=4, if_match="other")
+    assert status[:2] == (412, "NoEtagMatch")
+    quick("application", "delete", "--force", *WAIT, **one, wait_for_state="DELETED")
+    assert quick("application", "get", **one)["lifecycle-state"] == "DELETED"
+
+
+def test_a_cascading_delete(quick):
+    quick.local.set_rules([{"displayName": "goes on", "attempts": [{"outcome": "IN_PROGRESS"}]}])
+    application = an_application(quick)["id"]
+    run = quick(
+        "run",
+        "create",
+        compartment_id=quick.local.compartment_id,
+        application_id=application,
+        display_name="goes on",
     )
+    options = {"application_id": application, "wait_for_state": "SUCCEEDED"}
+    request = quick("application", "cascading-delete", *WAIT, **options)
+    assert request["status"] == "SUCCEEDED"
+    assert request["resources"][0]["resource-id"] == application
+    assert quick("run", "get", run_id=run["id"])["lifecycle-state"] == "CANCELED"
+
+
+def test_pools(quick):
+    compartment = quick.local.compartment_id
+    request = quick(
+        *("pool", "create", *WAIT),
+        compartment_id=compartment,
+        display_name="of the CLI",
+        configurations=[{"shape": "VM.Standard2.1", "min": 1, "max": 2}],
+        idle_timeout_in_minutes=30,
+        wait_for_state="SUCCEEDED",
+    )
+    pool = {"pool_id": request["resources"][0]["resource-id"]}
+    assert quick("pool", "get", **pool)["lifecycle-state"] == "ACTIVE"
+    listed = quick("pool", "list", "--all", compartment_id=compartment, lifecycle_state="ACTIVE")
+    assert [p["id"] for p in listed["items"]] == [pool["pool_id"]]
+    assert quick.error("pool", "delete", "--force", **pool)[0] == 409
+
+    def state() -> str:
+        return quick("pool", "get", **pool)["lifecycle-state"]
+
+    quick("pool", "stop", *WAIT, **pool, wait_for_state="SUCCEEDED")
+    assert state() == "STOPPED"
+    configurations = [{"shape": "VM.Standard2.1", "min": 1, "max": 5}]
+    quick(
+        *("pool", "update", "--force", *WAIT),
+        **pool,
+        configurations=configurations,
+        wait_for_state="SUCCEEDED",
+    )
+    assert quick("pool", "get", **pool)["configurations"][0]["max"] == 5
+    quick("pool", "start", *WAIT, **pool, wait_for_state="SUCCEEDED")
+    assert state() == "ACTIVE"
+    quick("pool", "stop", *WAIT, **pool, wait_for_state="SUCCEEDED")
+    quick("pool", "delete", "--force", *WAIT, **pool, wait_for_state="DELETED")
+    assert state() == "DELETED"
+
+
+def test_private_endpoints_and_their_work_requests(quick):
+    compartment = quick.local.compartment_id
+    request = quick(
+        *("private-endpoint", "create", *WAIT),
+        compartment_id=compartment,
+        display_name="of the CLI",
+        dns_zones=["db.example.com"],
+        subnet_id="ocid1.subnet.oc1.iad.s",
+        wait_for_state="SUCCEEDED",
+    )
+    endpoint = {"private_endpoint_id": request["resources"][0]["resource-id"]}
+    found = quick("private-endpoint", "get", **endpoint)
+    assert (found["lifecycle-state"], found["dns-zones"]) == ("ACTIVE", ["db.example.com"])
+    listed = quick("private-endpoint", "list", "--all", compartment_id=compartment)
+    assert [p["id"] for p in listed["items"]] == [endpoint["private_endpoint_id"]]
+    quick(
+        *("private-endpoint", "update", "--force", *WAIT),
+        **endpoint,
+        description="changed",
+        wait_for_state="SUCCEEDED",
+    )
+    assert quick("private-endpoint", "get", **endpoint)["description"] == "changed"
+    quick("private-endpoint", "delete", "--force", *WAIT, **endpoint, wait_for_state="SUCCEEDED")
+    assert quick("private-endpoint", "get", **endpoint)["lifecycle-state"] == "DELETED"
+
+    one = {"work_request_id": request["id"]}
+    assert quick("work-request", "get", **one) == request
+    listed = quick("work-request", "list", "--all", compartment_id=compartment)
+    operations = [r["operation"] for r in listed["items"] if r["operation"].endswith("PRIVATE_ENDPOINT")]
+    assert sorted(operations) == [f"{verb}_PRIVATE_ENDPOINT" for verb in ("CREATE", "DELETE", "UPDATE")]
+    logs = quick("work-request-log", "list", "--all", **one)
+    assert "CREATE_PRIVATE_ENDPOINT is SUCCEEDED." in [entry["message"] for entry in logs["items"]]
+    assert quick("work-request-error", "list", "--all", **one)["items"] == []
+
+
+def test_errors(quick, tmp_path):
+    compartment = quick.local.compartment_id
+    assert quick.error("run", "get", run_id="ocid1.dataflowrun.oc1.iad.none")[:2] == (
+        404,
+        "NotAuthorizedOrNotFound",
+    )
+    details = {"compartment_id": compartment, "execute": "--master local oci://data@ns/a.py"}
+    assert quick.error("run", "submit", **details)[:2] == (400, "InvalidParameter")
+    run = quick("run", "submit", compartment_id=compartment, execute="oci://data@ns/a.py")
+    assert quick.error("run", "get-log", run_id=run["id"], name="none.log.gz", file="-")[0] == 404
+    assert quick.error("run", "delete", "--force", run_id=run["id"])[:2] == (409, "Conflict")
+    other = tmp_path / "config"
+    fingerprint = quick.local.identity.fingerprint
+    other.write_text(quick.config.read_text().replace(fingerprint, fingerprint[::-1]))
+    other.chmod(0o600)
+    stranger = Cli(quick.command, quick.local, other)
+    assert stranger.error("run", "list", compartment_id=compartment)[:2] == (401, "NotAuthenticated")
+
+
+def test_a_session_token(quick, tmp_path):
+    """As ``oci session authenticate`` would have left it."""
+    token = quick.local.new_token()
+    for name, text in (("token", token.token), ("key.pem", token.private_key)):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o600)
+    identity = quick.local.identity
+    config = tmp_path / "config"
+    config.write_text(
+        f"[DEFAULT]\ntenancy={identity.tenancy}\nregion={identity.region}\nfingerprint={identity.fingerprint}\n"
+        f"key_file={tmp_path / 'key.pem'}\nsecurity_token_file={tmp_path / 'token'}\n"
+    )
+    config.chmod(0o600)
+    session = Cli(quick.command, quick.local, config, ("--auth", "security_token"))
+    application = an_application(session)
+    assert application["owner-principal-id"] == identity.user
+    quick.local.clear_tokens()
+    assert session.error("application", "get", application_id=application["id"])[0] == 401
