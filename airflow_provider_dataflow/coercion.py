@@ -161,6 +161,13 @@ def texts(value: Any, path: str) -> list[str]:
     return [text(item, f"{path}[{index}]") for index, item in enumerate(_items(value, path))]
 
 
+def list_of(read_item: Coercion) -> Coercion:
+    def read(value: Any, path: str) -> list[Any]:
+        return [read_item(item, f"{path}[{index}]") for index, item in enumerate(_items(value, path))]
+
+    return read
+
+
 def text_map(value: Any, path: str) -> dict[str, str]:
     return {text(key, path): text(item, f"{path}[{key!r}]") for key, item in mapping(value, path).items()}
 

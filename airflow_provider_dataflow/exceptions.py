@@ -182,3 +182,148 @@ class RunLost(RunError):
     """The service could not be asked about the run for longer than the error budget; it may still go on."""
 
     headline = "is out of sight: the service could not be asked about it"
+
+
+class AmbiguousName(DataFlowError):
+    """Several resources have the display name by which one was asked for.
+
+    :param kind: application or pool.
+    :param display_name: the name.
+    :param compartment_id: where it was looked for.
+    :param ids: OCIDs of all that have it.
+    """
+
+    def __init__(self, *, kind: str, display_name: str, compartment_id: str, ids: list[str]) -> None:
+        self.kind = kind
+        self.display_name = display_name
+        self.compartment_id = compartment_id
+        self.ids = ids
+        super().__init__(
+            f"{len(ids)} {kind}s are named {display_name!r} in {compartment_id}: {', '.join(ids)}. "
+            "Rename or delete all but one."
+        )
+
+
+class NotFound(DataFlowError):
+    """No resource has the display name by which one was asked for.
+
+    :param kind: application or pool.
+    :param display_name: the name.
+    :param compartment_id: where it was looked for.
+    """
+
+    def __init__(self, *, kind: str, display_name: str, compartment_id: str) -> None:
+        self.kind = kind
+        self.display_name = display_name
+        self.compartment_id = compartment_id
+        super().__init__(f"No {kind} is named {display_name!r} in {compartment_id}")
+
+
+class PoolError(DataFlowError):
+    """A pool did not get to where it was wanted.
+
+    :param pool_id: OCID of the pool.
+    :param state: its ``lifecycleState`` when last seen.
+    :param lifecycle_details: what the service says about it.
+    :param note: what else there is to say.
+    """
+
+    headline = "did not get to the state that was wanted"
+
+    def __init__(
+        self,
+        *,
+        pool_id: str,
+        state: str | None = None,
+        lifecycle_details: str | None = None,
+        note: str | None = None,
+    ) -> None:
+        self.pool_id = pool_id
+        self.state = state
+        self.lifecycle_details = lifecycle_details
+        self.note = note
+        lines = {"state": state, "lifecycle_details": lifecycle_details, "note": note}
+        super().__init__(_report(f"Pool {pool_id} {self.headline}.", lines))
+
+
+class PoolFailed(PoolError):
+    """The pool is in a state from which it does not get there."""
+
+
+class PoolTimedOut(PoolError):
+    """The task's time was up before the pool had got there; it may still do so."""
+
+    headline = "did not get to the state that was wanted in time"
+
+
+class PoolLost(PoolError):
+    """The service could not be asked about the pool for longer than the error budget."""
+
+    headline = "is out of sight: the service could not be asked about it"
+
+
+class StatementError(DataFlowError):
+    """A statement of a session did not end as it should.
+
+    :param run_id: OCID of the SESSION run.
+    :param statement_id: its number in the session.
+    :param state: its ``lifecycleState`` when last seen.
+    :param error_name: type of the exception that it raised.
+    :param error_value: message of that exception.
+    :param traceback: its lines; of many, the last ones.
+    :param note: what else there is to say.
+    """
+
+    headline = "did not end as it should"
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        statement_id: int,
+        state: str | None = None,
+        error_name: str | None = None,
+        error_value: str | None = None,
+        traceback: tuple[str, ...] = (),
+        note: str | None = None,
+    ) -> None:
+        self.run_id = run_id
+        self.statement_id = statement_id
+        self.state = state
+        self.error_name = error_name
+        self.error_value = error_value
+        self.traceback = traceback[-LOG_TAIL_LINES:]
+        self.note = note
+        raised = ": ".join(filter(None, (error_name, error_value)))
+        lines = {"state": state, "error": raised, "note": note}
+        report = _report(f"Statement {statement_id} of run {run_id} {self.headline}.", lines)
+        told = [line for text in self.traceback for line in text.splitlines()][-LOG_TAIL_LINES:]
+        super().__init__("\n".join([report, *(f"    {line}" for line in told)]))
+
+
+class StatementFailed(StatementError):
+    """The code raised an exception."""
+
+    headline = "failed"
+
+
+class StatementCanceled(StatementError):
+    """The statement was cancelled, by somebody or with its session."""
+
+    headline = "was cancelled"
+
+
+class StatementTimedOut(StatementError):
+    """The task's time was up before the statement had ended."""
+
+    headline = "did not end in time"
+
+
+class StatementLost(StatementError):
+    """The session has ended, or the service could not be asked for longer than the error budget."""
+
+    headline = "is out of sight"
+
+
+def _report(headline: str, lines: dict[str, str | None]) -> str:
+    return "\n".join([headline, *(f"  {label}: {value}" for label, value in lines.items() if value)])

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.compat import BaseHook
-from airflow_provider_dataflow.exceptions import DataFlowError
+from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.access import Access
     from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
+    from airflow_provider_dataflow.client.applications import Applications
+    from airflow_provider_dataflow.client.pools import Pools
+    from airflow_provider_dataflow.client.statements import Statements
     from airflow_provider_dataflow.client.sync import DataFlowClient
     from airflow_provider_dataflow.compat import Connection
     from airflow_provider_dataflow.request import RunRequest
@@ -125,12 +128,55 @@ class DataFlowHook(BaseHook):
         :raises InvalidArgument: no compartment, an unknown filter, or more than one.
         :raises ServiceError: the service could not be asked.
         """
-        from airflow_provider_dataflow.exceptions import InvalidArgument
+        return self.client.list_runs(self.compartment(compartment_id), **filters)
 
+    def compartment(self, compartment_id: str | None = None) -> str:
+        """The compartment for a call that needs one.
+
+        :param compartment_id: OCID. Default: the connection's ``compartment_id``.
+        :raises InvalidArgument: there is neither.
+        """
         compartment_id = compartment_id or self.compartment_id
         if not compartment_id:
             raise InvalidArgument("compartment_id", "missing, and the connection has none either")
-        return self.client.list_runs(compartment_id, **filters)
+        return compartment_id
+
+    def update_run(self, run_id: str, changes: Mapping[str, Any], *, if_match: str | None = None) -> Run:
+        """Change what of a run can be changed after its submit (UpdateRun).
+
+        :param run_id: OCID of the run.
+        :param changes: fields of ``UpdateRunDetails`` by the API's names: ``freeformTags``, ``definedTags``
+            (both replace all that there are), ``maxDurationInMinutes``, ``idleTimeoutInMinutes``.
+        :param if_match: etag of the state that the changes were made from, as
+            ``client.get_run_with_etag`` has it. Default: whatever there is by now.
+        :raises ServiceError: the service refused, with 412 if the run has changed since, or could not be
+            asked.
+        """
+        return self.client.update_run(run_id, changes, if_match=if_match)
+
+    def change_run_compartment(self, run_id: str, compartment_id: str) -> None:
+        """Move a run that has ended into another compartment (ChangeRunCompartment).
+
+        :param run_id: OCID of the run.
+        :param compartment_id: OCID of the compartment.
+        :raises ServiceError: the service refused, or could not be asked.
+        """
+        self.client.change_run_compartment(run_id, compartment_id)
+
+    @property
+    def applications(self) -> Applications:
+        """The calls about applications: create, get, list, update, delete, change compartment."""
+        return self.client.applications
+
+    @property
+    def pools(self) -> Pools:
+        """The calls about pools: create, get, list, update, start, stop, delete, change compartment."""
+        return self.client.pools
+
+    @property
+    def statements(self) -> Statements:
+        """The calls about statements of SESSION runs: create, get, list, cancel."""
+        return self.client.statements
 
     def cancel_run(self, run_id: str) -> None:
         """Cancel a run (DeleteRun). A run that has ended already is left as it is.

@@ -6,8 +6,17 @@ from dataclasses import fields
 
 import pytest
 
+from airflow_provider_dataflow.application import Application, ApplicationDetails
+from airflow_provider_dataflow.pool import Pool, PoolDetails, PoolState
 from airflow_provider_dataflow.request import UPDATABLE, RunRequest
 from airflow_provider_dataflow.run import Run, RunLog, api_name
+from airflow_provider_dataflow.run_update import RunUpdate
+from airflow_provider_dataflow.statement import (
+    Statement,
+    StatementDetails,
+    StatementOutput,
+    StatementState,
+)
 
 # Terraform's resource oci_dataflow_invoke_run.
 TERRAFORM_ARGUMENTS = frozenset(
@@ -81,3 +90,42 @@ def test_the_fields_of_a_log_are_the_sdks():
 )
 def test_the_names_are_terraforms(ours, terraforms):
     assert set(ours) == terraforms
+
+
+@pytest.mark.parametrize(
+    ("details", "create", "update"),
+    [
+        (ApplicationDetails, "CreateApplicationDetails", "UpdateApplicationDetails"),
+        (PoolDetails, "CreatePoolDetails", "UpdatePoolDetails"),
+        (StatementDetails, "CreateStatementDetails", None),
+        (RunUpdate, None, "UpdateRunDetails"),
+    ],
+)
+def test_what_can_be_asked_for_is_what_the_sdk_can_ask_for(details, create, update):
+    names = {f.name for f in fields(details)}
+    if create:
+        assert wire_names(details, names) == sdk_fields(create)
+    if update:
+        changeable = {f.name for f in fields(details) if not f.metadata["fixed"]}
+        assert wire_names(details, changeable) == sdk_fields(update)
+
+
+@pytest.mark.parametrize("resource", [Application, Pool, Statement])
+def test_the_attributes_of_the_others_are_the_sdks(resource):
+    assert wire_names(resource, resource.attribute_names()) == sdk_fields(resource.__name__)
+    assert sdk_fields(f"{resource.__name__}Summary") <= sdk_fields(resource.__name__)
+
+
+def test_the_output_of_a_statement_is_the_sdks():
+    ours = {f.name for f in fields(StatementOutput)} - {"type", "value"}
+    assert wire_names(StatementOutput, ours) == sdk_fields("StatementOutput") - {"data"}
+
+
+@pytest.mark.parametrize(("ours", "model"), [(PoolState, "Pool"), (StatementState, "Statement")])
+def test_the_states_of_the_others_are_the_sdks(ours, model):
+    from oci.data_flow import models
+
+    of_sdk = {
+        value for name, value in vars(getattr(models, model)).items() if name.startswith("LIFECYCLE_STATE_")
+    }
+    assert of_sdk == set(ours)

@@ -31,10 +31,11 @@ def test_parsing_a_dag_imports_neither_the_sdk_nor_aiohttp(module):
     ("modules", "unknown"),
     [
         (["request", "submission", "events", "polling", "usage", "hints"], {"airflow", "oci", "aiohttp"}),
+        (["application", "pool", "statement", "run_update"], {"airflow", "oci", "aiohttp"}),
         (["client.sync", "client.poller", "client.waiting", "client.console"], {"airflow", "oci"}),
         (["local.server", "local.cli", "local.commands", "local.embedded"], {"airflow", "pyspark"}),
     ],
-    ids=["core", "clients", "Local Data Flow"],
+    ids=["core", "core of the others", "clients", "Local Data Flow"],
 )
 def test_imports_point_inwards(modules, unknown):
     assert packages_after_importing(*modules).isdisjoint(unknown)
