@@ -117,7 +117,7 @@ class LogFollower(_Follower):
             self._failed("The logs", error)
             return None
         received = [self._copy_log(log, final) for log in logs]
-        return sum(received) if received else None
+        return sum(received) or None
 
     def _copy_log(self, log: RunLog, final: bool) -> int:
         reading = self._cursor.read(log, final=final)
@@ -182,7 +182,7 @@ class AsyncLogFollower(_Follower):
             self._failed("The logs", error)
             return None
         received = [await self._copy_log(log, final) for log in logs]
-        return sum(received) if received else None
+        return sum(received) or None
 
     async def _copy_log(self, log: RunLog, final: bool) -> int:
         reading = self._cursor.read(log, final=final)

@@ -161,6 +161,15 @@ async def test_a_log_that_fails_is_a_warning_once_and_no_error(logs, follow, cop
     assert await copy(follower, "rest") == [f"Driver's stdout ({STDOUT}):", "one"]
 
 
+async def test_a_log_that_keeps_failing_is_asked_for_ever_more_rarely(logs, follow, copy, now):
+    logs.contents, logs.fails = {STDOUT: b"one\n"}, {STDOUT}
+    follower = follow()
+    for _ in range(60):
+        await copy(follower)
+        now(5)
+    assert logs.calls.count(STDOUT) < 10
+
+
 async def test_a_log_that_is_replaced_is_copied_anew(logs, follow, copy, now):
     logs.contents = {STDOUT: b"one\ntwo\n"}
     follower = follow()
