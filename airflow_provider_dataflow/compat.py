@@ -53,6 +53,8 @@ __all__ = [
     "deployment_id",
     "incarnation_of",
     "nobody_ended_the_task",
+    "pull_xcom",
+    "push_xcom",
     "sensitive_names",
     "task_instance_now",
     "task_state_store",
@@ -125,6 +127,33 @@ def xcom_value(ti_key: TaskInstanceKey, key: str) -> Any:
     return XCom.get_value(key=key, ti_key=ti_key)
 
 
+def pull_xcom(identity: TaskIdentity, key: str) -> Any:
+    """An XCom of a task instance, or nothing. For triggers; blocks, so call it in a thread."""
+    from airflow.sdk.execution_time.xcom import XCom
+
+    return XCom.get_one(
+        key=key,
+        dag_id=identity.dag_id,
+        task_id=identity.task_id,
+        run_id=identity.run_id,
+        map_index=identity.map_index if identity.map_index >= 0 else None,
+    )
+
+
+def push_xcom(identity: TaskIdentity, key: str, value: Any) -> None:
+    """Set an XCom of a task instance. For triggers; blocks, so call it in a thread."""
+    from airflow.sdk.execution_time.xcom import XCom
+
+    XCom.set(
+        key=key,
+        value=value,
+        dag_id=identity.dag_id,
+        task_id=identity.task_id,
+        run_id=identity.run_id,
+        map_index=identity.map_index,
+    )
+
+
 def nobody_ended_the_task(identity: TaskIdentity, timeout: float = 2.0) -> bool:
     """Whether a task whose process is told to stop is still meant to run.
 
@@ -166,7 +195,6 @@ def task_instance_now(identity: TaskIdentity, xcom_key: str | None = None) -> Ta
     Blocks, and imports much the first time, so in a trigger call it in a thread.
     """
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-    from airflow.sdk.execution_time.xcom import XCom
 
     of_runs = RuntimeTaskInstance.get_task_states(
         dag_id=identity.dag_id,
@@ -178,13 +206,6 @@ def task_instance_now(identity: TaskIdentity, xcom_key: str | None = None) -> Ta
     key = identity.task_id if identity.map_index < 0 else f"{identity.task_id}_{identity.map_index}"
     if key not in states:
         return TaskInstanceNow(exists=False)
-    state, value = states[key], None
-    if xcom_key is not None:
-        value = XCom.get_one(
-            key=xcom_key,
-            dag_id=identity.dag_id,
-            task_id=identity.task_id,
-            run_id=identity.run_id,
-            map_index=identity.map_index if identity.map_index >= 0 else None,
-        )
+    state = states[key]
+    value = pull_xcom(identity, xcom_key) if xcom_key is not None else None
     return TaskInstanceNow(True, str(getattr(state, "value", state)) if state is not None else None, value)

@@ -29,12 +29,14 @@ class RunEvent:
     :param run_id: OCID of the run.
     :param state: its ``lifecycleState`` when last seen, if it was seen.
     :param message: for a person: what went wrong, if anything did.
+    :param log_cursor: how far the driver's logs have been copied already (``LogFollower.cursor``).
     """
 
     outcome: Outcome
     run_id: str
     state: str | None = None
     message: str | None = None
+    log_cursor: Mapping[str, int] | None = None
 
     def payload(self) -> dict[str, Any]:
         """The event as Airflow stores it."""
@@ -54,6 +56,7 @@ class RunEvent:
                 run_id=payload["run_id"],
                 state=payload.get("state"),
                 message=payload.get("message"),
+                log_cursor=payload.get("log_cursor"),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(

@@ -7,7 +7,16 @@ ended.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from time import monotonic
 from typing import Any, Protocol
 
@@ -159,10 +168,19 @@ class AsyncLogFollower(_Follower):
         super().__init__(run_id, log, cursor)
         self._source = source
 
-    async def follow(self) -> None:
-        """Copy what is new until cancelled."""
+    async def follow(self, progress: Callable[[dict[str, int]], Awaitable[None]] | None = None) -> None:
+        """Copy what is new until cancelled.
+
+        :param progress: called with the cursor whenever it has moved.
+        """
         while True:
-            await self.copy_new()
+            before = self.cursor
+            try:
+                await self.copy_new()
+            finally:
+                # Also when it was cancelled half-way.
+                if progress is not None and self.cursor != before:
+                    await progress(self.cursor)
             await asyncio.sleep(max(self._next_look - monotonic(), MIN_SLEEP))
 
     async def copy_new(self) -> None:

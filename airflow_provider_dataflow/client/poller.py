@@ -83,6 +83,7 @@ class RunPoller:
     def __init__(self, client_factory: ClientFactory) -> None:
         self._client_factory = client_factory
         self._client: AsyncDataFlowClient | None = None
+        self._making_client = asyncio.Lock()
         self._watches: dict[str, Watch] = {}
         self._changed = asyncio.Event()
         self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
@@ -131,6 +132,13 @@ class RunPoller:
             if not watch.subscriptions and self._watches.get(run_id) is watch:
                 del self._watches[run_id]
 
+    async def client(self) -> AsyncDataFlowClient:
+        """The client that all share, for other questions."""
+        async with self._making_client:
+            if self._client is None:
+                self._client = await self._client_factory()
+            return self._client
+
     async def close(self) -> None:
         """Stop asking; whoever still waits is cancelled."""
         tasks = [*self._asks, *([self._schedule] if self._schedule else [])]
@@ -147,8 +155,7 @@ class RunPoller:
     async def _run_schedule(self) -> None:
         loop = asyncio.get_running_loop()
         try:
-            if self._client is None:
-                self._client = await self._client_factory()
+            client = await self.client()
         except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits must hear of it
             self._fail_all(error)
             return
@@ -159,7 +166,7 @@ class RunPoller:
             for watch in waiting:
                 if watch.due <= now:
                     watch.asking = True
-                    task = asyncio.create_task(self._ask(self._client, watch))
+                    task = asyncio.create_task(self._ask(client, watch))
                     self._asks.add(task)
                     task.add_done_callback(self._asks.discard)
             next_due = min((watch.due for watch in waiting if not watch.asking), default=None)

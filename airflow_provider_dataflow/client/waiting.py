@@ -24,6 +24,7 @@ def wait_for_run(
     error_budget: float = DEFAULT_ERROR_BUDGET,
     until: float | None = None,
     last_state: str | None = None,
+    each_look: Callable[[], None] | None = None,
 ) -> Run:
     """Ask until the run is in one of the states, or has ended.
 
@@ -31,6 +32,7 @@ def wait_for_run(
     :param log: of changes of state, and of errors that are borne.
     :param until: seconds since the epoch at which to give up. A run that has ended by then has ended in time.
     :param last_state: the state that is known already, which is not reported as a change.
+    :param each_look: called after every look at a run that goes on.
     :raises RunLost: errors of the service outlast the budget.
     :raises RunTimedOut: it is past ``until``.
     """
@@ -59,6 +61,8 @@ def wait_for_run(
             raise RunTimedOut(run_id=run_id, state=last_state)
         if heartbeat.is_due(time.monotonic()):
             log.info("Run %s is %s", run_id, f"still {last_state}" if last_state else "not seen yet")
+        if each_look is not None:
+            each_look()
         pause = jittered(poll_interval)
         nap(pause if until is None else min(pause, max(until - time.time(), 0)), check)
 

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow_provider_dataflow.client.cancelling import DEFAULT_CANCEL_TIMEOUT
+from airflow_provider_dataflow.client.log_follower import LogFollower
 from airflow_provider_dataflow.compat import (
     TRIGGER_FAILED,
     AirflowTaskTimeout,
@@ -152,8 +153,9 @@ class InvokeRunOperator(BaseOperator):
     :param cancel_on_kill: cancel the run when the task is killed, cleared, or times out. Default: True.
     :param airflow_tags: give the run freeform tags that say which DAG, DAG run, task, map index and try it
         belongs to (``airflow_dag_id``, ...). A run that was lost in a crash is found by them. Default: True.
-    :param fetch_logs: when the driver's output is copied into the task's log: ``always``, ``on_failure`` or
-        ``never``. Default: ``always``.
+    :param fetch_logs: when the driver's output is copied into the task's log: ``always`` (while the run goes
+        on, as far as the service has it then, and the rest at its end), ``on_failure`` or ``never``. Default:
+        ``always``. A triggerer follows at most 32 runs at a time; the others get their output at the end.
     :raises InvalidArgument: an argument is refused, before anything is submitted.
     :raises InvalidConnection: the connection is incomplete, before anything is submitted.
     :raises SubmitRejected: the service refused; no run exists.
@@ -243,6 +245,7 @@ class InvokeRunOperator(BaseOperator):
         # The run that this task owns: known from its submit on, and again after a deferral.
         self._owned: str | None = None
         self._ti: Any = None
+        self._follower: LogFollower | None = None
         self._killed = False
 
     @cached_property
@@ -259,7 +262,10 @@ class InvokeRunOperator(BaseOperator):
                 return run.id
             if self.deferrable and not self._has_reached_end(run):
                 self._defer(run.id, context)
-            return self._finish(self._wait(run.id, run.state, context), context)
+            if self.fetch_logs == "always":
+                self._follower = LogFollower(self.hook, run.id, self.log)
+            ended = self._wait(run.id, run.state, context)
+            return self._finish(ended, context, self._follower.cursor if self._follower else None)
 
     def dry_run(self) -> None:
         """Log the request that would be sent, without what looks like a secret."""
@@ -280,7 +286,7 @@ class InvokeRunOperator(BaseOperator):
         if end.outcome is not Outcome.REACHED:
             self._give_up(RunTimedOut if end.outcome is Outcome.TIMEOUT else RunLost, end.state, end.message)
         with self._nothing_left_behind(context):
-            return self._finish(self._wait(end.run_id, end.state, context), context)
+            return self._finish(self._wait(end.run_id, end.state, context), context, end.log_cursor)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Called by Airflow instead of ``execute`` after a deferral.
@@ -432,6 +438,7 @@ class InvokeRunOperator(BaseOperator):
                 error_budget=self.error_budget,
                 cancel_on_kill=self.cancel_on_kill,
                 cancel_timeout=self.cancel_timeout,
+                follow_logs=self.fetch_logs == "always",
             ),
             method_name=self.execute_complete.__name__,
             timeout=backstop,
@@ -455,6 +462,7 @@ class InvokeRunOperator(BaseOperator):
                 check=self._raise_if_killed,
                 log=self.log,
                 last_state=last_state,
+                each_look=self._follower.copy_new if self._follower else None,
             )
         except (RunLost, RunTimedOut) as error:
             self._give_up(type(error), error.state, error.note)
@@ -513,7 +521,7 @@ class InvokeRunOperator(BaseOperator):
             note="; ".join(filter(None, (note, cancelled))),
         )
 
-    def _finish(self, run: Run, context: Context) -> str:
+    def _finish(self, run: Run, context: Context, log_cursor: Mapping[str, int] | None = None) -> str:
         usage = Usage.of(run)
         ti = context["ti"]
         ti.xcom_push(key=STATE, value=run.state)
@@ -526,6 +534,7 @@ class InvokeRunOperator(BaseOperator):
             self.log,
             fetch_logs=self.fetch_logs,
             as_wished=has_reached(run.state, self.target_states),
+            log_cursor=log_cursor,
         )
         return run.id
 

@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Collection
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.client.cancelling import DEFAULT_CANCEL_TIMEOUT
@@ -26,6 +27,7 @@ from airflow_provider_dataflow.polling import (
 )
 from airflow_provider_dataflow.run import SUCCESS_STATES
 from airflow_provider_dataflow.submission import TaskIdentity
+from airflow_provider_dataflow.triggers.live_log import LiveLog
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.poller import RunPoller
@@ -60,6 +62,7 @@ class RunTrigger(BaseTrigger):
     :param error_budget: seconds for which errors of the service are borne.
     :param cancel_on_kill: cancel the run when the task is killed while it is deferred.
     :param cancel_timeout: seconds for which the cancel is repeated until the service confirms it.
+    :param follow_logs: copy the driver's output while the run goes on.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class RunTrigger(BaseTrigger):
         error_budget: float = DEFAULT_ERROR_BUDGET,
         cancel_on_kill: bool = False,
         cancel_timeout: float = DEFAULT_CANCEL_TIMEOUT,
+        follow_logs: bool = False,
         **_: Any,
     ) -> None:
         # What a newer version of this class has written into the row is ignored, not refused: workers and
@@ -89,6 +93,7 @@ class RunTrigger(BaseTrigger):
         self.error_budget = error_budget
         self.cancel_on_kill = cancel_on_kill
         self.cancel_timeout = cancel_timeout
+        self.follow_logs = follow_logs
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         names = (
@@ -102,6 +107,7 @@ class RunTrigger(BaseTrigger):
             "error_budget",
             "cancel_on_kill",
             "cancel_timeout",
+            "follow_logs",
         )
         return f"{type(self).__module__}.{type(self).__qualname__}", {
             name: getattr(self, name) for name in names
@@ -127,7 +133,11 @@ class RunTrigger(BaseTrigger):
         await asyncio.sleep(NO_EVENT_BEFORE)
         hook = self.hook
         async with shared_poller(hook.key, hook.async_client) as poller:
-            return await self._ask(poller)
+            if not self.follow_logs:
+                return await self._ask(poller)
+            async with LiveLog(poller.client, self.run_id, self.log, self.task_instance) as live:
+                event = await self._ask(poller)
+            return replace(event, log_cursor=live.cursor)
 
     async def _ask(self, poller: RunPoller) -> RunEvent:
         """The end of the run, or the deadline. A run that has ended by then has ended in time."""

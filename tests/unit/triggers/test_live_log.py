@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from airflow_provider_dataflow.client import log_follower
+from airflow_provider_dataflow.exceptions import ServiceError
+from airflow_provider_dataflow.run import RunLog
+from airflow_provider_dataflow.triggers import live_log
+from airflow_provider_dataflow.triggers.live_log import LOG_CURSOR, LiveLog
+from tests.unit.support import RUN_ID, FakeTaskInstance
+
+NAME = "spark_application_stdout.log.gz"
+
+
+class Source:
+    """A log that grows by a line whenever somebody looks."""
+
+    def __init__(self, *lines: str, error: Exception | None = None) -> None:
+        self.lines, self.error = list(lines), error
+        self.shown = 0
+
+    async def list_run_logs(self, run_id: str) -> list[RunLog]:
+        if self.error:
+            raise self.error
+        self.shown += 1
+        return [RunLog(NAME, "APPLICATION", "STDOUT", size_in_bytes=self.shown)]
+
+    async def get_run_log(self, run_id: str, name: str):
+        yield "".join(f"{line}\n" for line in self.lines[: self.shown]).encode()
+
+
+@pytest.fixture
+def record(mocker):
+    """What is in XCom."""
+    values: dict[str, object] = {}
+    mocker.patch.object(live_log, "pull_xcom", lambda task, key: values.get(key))
+    mocker.patch.object(live_log, "push_xcom", lambda task, key, value: values.update({key: value}))
+    return values
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch):
+    monkeypatch.setattr(log_follower, "MIN_SLEEP", 0.01)
+    monkeypatch.setattr(log_follower._Follower, "is_due", True)
+    monkeypatch.setattr(log_follower._Follower, "_looked", lambda self, received: None)
+
+
+def live(source: Source, task_instance: object = None) -> LiveLog:
+    async def client():
+        return source
+
+    return LiveLog(client, RUN_ID, logging.getLogger("task"), task_instance)
+
+
+async def until(condition) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - a log has no event
+            await asyncio.sleep(0.01)
+
+
+async def test_lines_are_copied_as_they_come(caplog, record):
+    caplog.set_level("INFO", "task")
+    async with live(Source("one", "two", "three"), FakeTaskInstance()) as log:
+        await until(lambda: "three" in caplog.messages)
+    assert [m for m in caplog.messages if m in ("one", "two", "three")] == ["one", "two", "three"]
+    assert log.cursor == record[LOG_CURSOR] == {NAME: len("one\ntwo\nthree\n")}
+
+
+async def test_another_triggerer_goes_on_where_this_one_was(caplog, record):
+    caplog.set_level("INFO", "task")
+    record[LOG_CURSOR] = {NAME: len("one\n")}
+    async with live(Source("one", "two"), FakeTaskInstance()):
+        await until(lambda: "two" in caplog.messages)
+    assert "one" not in caplog.messages
+
+
+@pytest.mark.parametrize("broken", ["pull_xcom", "push_xcom"])
+async def test_a_record_out_of_reach_costs_nothing_else(caplog, record, mocker, broken):
+    caplog.set_level("INFO", "task")
+    mocker.patch.object(live_log, broken, side_effect=RuntimeError)
+    async with live(Source("one"), FakeTaskInstance()) as log:
+        await until(lambda: "one" in caplog.messages)
+    assert log.cursor == {NAME: 4}
+
+
+async def test_a_service_that_fails_is_one_warning(caplog):
+    source = Source(error=ServiceError(operation="ListRunLogs", message="down", status=503))
+    async with live(source) as log:
+        await asyncio.sleep(0.1)
+    assert sum("could not be read" in message for message in caplog.messages) == 1
+    assert log.cursor is None
+
+
+async def test_only_some_are_followed_and_seats_become_free(caplog, monkeypatch):
+    caplog.set_level("INFO", "task")
+    monkeypatch.setattr(live_log, "MAX_FOLLOWED", 1)
+    async with live(Source("one")):
+        async with live(Source("other")) as unfollowed:
+            await until(lambda: "one" in caplog.messages)
+        assert unfollowed.cursor is None
+    async with live(Source("third")):
+        await until(lambda: "third" in caplog.messages)
+    assert "other" not in caplog.messages
+    assert not live_log._followed
