@@ -203,6 +203,20 @@ class DataFlowHook(BaseHook):
         """
         return self.client.get_run_log(run_id, name)
 
+    def visible_compartments(self) -> list[str]:
+        """OCIDs of all compartments that the connection may see (ListCompartments of Identity).
+
+        With Local Data Flow, the connection's own.
+
+        :raises ServiceError: the service could not be asked, or a policy is missing.
+        """
+        from airflow_provider_dataflow.client.compartments import visible_compartments
+        from airflow_provider_dataflow.hooks.connection import extras_of
+
+        tenancy = extras_of(self._connection).get("tenancy", "")
+        found = visible_compartments(self.client, tenancy)
+        return found or [self.compartment()]
+
     def run_page_url(self, run_id: str) -> str:
         """Where a person can look at the run: OCI's console, or Local Data Flow's page."""
         from airflow_provider_dataflow.client.console import run_page_url

@@ -72,13 +72,15 @@ class RunOwnership:
     outlives_task: bool
     error_budget: float
 
-    def acquire(self) -> Run:
+    def acquire(self, before_submit: Callable[[], None] = lambda: None) -> Run:
         """The run of this task, submitted unless it exists already.
 
+        :param before_submit: called before a run is asked for; raises if it is not to be.
         :raises SubmitRejected: the service refused; no run exists.
         :raises ServiceError: it is open whether a run exists; the next try will find it if it does.
         :raises RunLost: an earlier try's run cannot be seen, and may still be running.
         """
+        self._before_submit = before_submit
         submission = self._of_this_turn() or self._new(generation=0)
         while True:
             submission, run = self._answer_to(submission)
@@ -168,6 +170,7 @@ class RunOwnership:
         return self._found_or_next(submission)
 
     def _submit(self, submission: Submission) -> tuple[Submission, Run]:
+        self._before_submit()
         self._record(submission)
         request = self.request
         if self.tagged:

@@ -8,11 +8,11 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow_provider_dataflow.client.cancelling import DEFAULT_CANCEL_TIMEOUT
+from airflow_provider_dataflow.client.cancelling import DEFAULT_CANCEL_TIMEOUT, cancel
 from airflow_provider_dataflow.client.log_follower import LogFollower
 from airflow_provider_dataflow.compat import (
     TRIGGER_FAILED,
@@ -21,6 +21,7 @@ from airflow_provider_dataflow.compat import (
     TaskDeferralError,
     TaskDeferralTimeout,
     conf,
+    delay_trigger,
     nobody_ended_the_task,
     sensitive_names,
 )
@@ -31,10 +32,10 @@ from airflow_provider_dataflow.exceptions import (
     RunError,
     RunLost,
     RunTimedOut,
-    ServiceError,
 )
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.links.run import LOGS_BUCKET_URL, RUN_PAGE_URL, LogsBucketLink, RunLink
+from airflow_provider_dataflow.operators.guard import PrivateEndpointGuard
 from airflow_provider_dataflow.operators.outcome import (
     as_lines,
     check_fetch_logs,
@@ -43,7 +44,8 @@ from airflow_provider_dataflow.operators.outcome import (
     log_end_of_wait,
 )
 from airflow_provider_dataflow.operators.ownership import RunOwnership
-from airflow_provider_dataflow.operators.room import DEFAULT_SUBMIT_TIMEOUT, seconds_until_next_submit
+from airflow_provider_dataflow.operators.room import DEFAULT_SUBMIT_TIMEOUT
+from airflow_provider_dataflow.operators.submit import NotYet, Submit
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
 from airflow_provider_dataflow.request import RunRequest, check_at_parse
 from airflow_provider_dataflow.run import SUCCESS_STATES, TERMINAL_STATES, has_reached
@@ -153,6 +155,11 @@ class InvokeRunOperator(BaseOperator):
     :param cancel_on_kill: cancel the run when the task is killed, cleared, or times out. Default: True.
     :param airflow_tags: give the run freeform tags that say which DAG, DAG run, task, map index and try it
         belongs to (``airflow_dag_id``, ...). A run that was lost in a crash is found by them. Default: True.
+    :param private_endpoint_guard: before the submit, wait until no run of another application with a private
+        endpoint is under way, since the service lets only one of them succeed; a deferrable task waits in the
+        triggerer, for ``submit_timeout``. True looks into all compartments that the connection may see, a
+        list of OCIDs into these. Needs Airflow 3.3 to be safe against two tasks that look at the same moment.
+        Default: False.
     :param fetch_logs: when the driver's output is copied into the task's log: ``always`` (while the run goes
         on, as far as the service has it then, and the rest at its end), ``on_failure`` or ``never``. Default:
         ``always``. A triggerer follows at most 32 runs at a time; the others get their output at the end.
@@ -214,6 +221,7 @@ class InvokeRunOperator(BaseOperator):
         cancel_timeout: float | timedelta = DEFAULT_CANCEL_TIMEOUT,
         cancel_on_kill: bool = True,
         airflow_tags: bool = True,
+        private_endpoint_guard: bool | Sequence[str] = False,
         fetch_logs: str = "always",
         **kwargs: Any,
     ) -> None:
@@ -239,6 +247,7 @@ class InvokeRunOperator(BaseOperator):
         self.cancel_timeout = in_seconds("cancel_timeout", cancel_timeout)
         self.cancel_on_kill = cancel_on_kill
         self.airflow_tags = airflow_tags
+        self.private_endpoint_guard = private_endpoint_guard
         self.fetch_logs = check_fetch_logs(fetch_logs)
         if run_id is None:
             check_at_parse(given, json)
@@ -351,7 +360,22 @@ class InvokeRunOperator(BaseOperator):
         return self.hook.get_run(self.run_id)
 
     def _acquire(self, context: Context) -> Run:
+        submit = self._submit(context)
+        while True:
+            try:
+                run = submit.acquire()
+            except NotYet as wait:
+                self._wait_to_submit(wait)
+                continue
+            if self._killed:
+                # While the submit was under way: on_kill did not know of this run yet.
+                self._cancel(run.id)
+            self._raise_if_killed()
+            return run
+
+    def _submit(self, context: Context) -> Submit:
         request = self._request()
+        self._check_placeholders(request)
         for warning in request.warnings():
             self.log.warning("%s", warning)
         ownership = RunOwnership(
@@ -365,38 +389,49 @@ class InvokeRunOperator(BaseOperator):
             outlives_task=self._run_outlives_task,
             error_budget=self.error_budget,
         )
-        while True:
-            try:
-                run = ownership.acquire()
-            except ServiceError as error:
-                self._wait_for_room(error, context)
-                continue
-            if self._killed:
-                # While the submit was under way: on_kill did not know of this run yet.
-                self._cancel(run.id)
-            self._raise_if_killed()
-            return run
+        return Submit(
+            ownership=ownership,
+            guard=self._guard(request),
+            cancel=lambda run_id: cancel(self.hook.client, run_id, timeout=self.cancel_timeout),
+            started=context["ti"].start_date.timestamp(),
+            submit_timeout=self.submit_timeout,
+            error_budget=self.error_budget,
+        )
 
-    def _wait_for_room(self, error: ServiceError, context: Context) -> None:
-        """Wait until the submit may be tried again, in the triggerer if possible; or let the error pass."""
+    def _check_placeholders(self, request: RunRequest) -> None:
+        """A ``${name}`` that this run has no parameter for may have one of its application's."""
+        try:
+            request.check_placeholders()
+        except InvalidArgument:
+            if request.application_id is None:
+                raise
+            application = self.hook.applications.get(request.application_id)
+            request.check_placeholders(application.parameters or ())
+
+    def _guard(self, request: RunRequest) -> PrivateEndpointGuard | None:
+        if not self.private_endpoint_guard or request.application_id is None:
+            return None
+        if isinstance(self.private_endpoint_guard, bool):
+            compartments = self.hook.visible_compartments()
+        else:
+            compartments = list(self.private_endpoint_guard)
+        everywhere = dict.fromkeys([request.compartment_id or "", *compartments])
+        return PrivateEndpointGuard(self.hook, request.application_id, list(everywhere))
+
+    def _wait_to_submit(self, wait: NotYet) -> None:
+        """In the triggerer, if possible."""
         from airflow_provider_dataflow.client.waiting import nap
 
-        waited = time.time() - context["ti"].start_date.timestamp()
-        pause = seconds_until_next_submit(
-            error, waited, submit_timeout=self.submit_timeout, error_budget=self.error_budget
-        )
-        if pause is None:
-            raise error
-        self.log.warning("The submit is tried again in %.0f seconds: %s", pause, error)
+        self.log.warning("The submit is tried again in at most %.0f seconds: %s", wait.seconds, wait)
+        until = time.time() + wait.seconds
         if self.deferrable:
-            from pendulum import now
-
-            from airflow_provider_dataflow.compat import delay_trigger
-
-            self.defer(
-                trigger=delay_trigger(now("UTC").add(seconds=pause)), method_name=self.execute_again.__name__
+            trigger = (
+                self._trigger(wait.run_id, until, TERMINAL_STATES, is_own=False)
+                if wait.run_id
+                else delay_trigger(datetime.fromtimestamp(until, UTC))
             )
-        nap(pause, self._raise_if_killed)
+            self.defer(trigger=trigger, method_name=self.execute_again.__name__)
+        nap(min(wait.seconds, self.poll_interval) if wait.run_id else wait.seconds, self._raise_if_killed)
 
     # --- While there is one ------------------------------------------------------------------------------
 
@@ -428,20 +463,25 @@ class InvokeRunOperator(BaseOperator):
             deadline = context["ti"].start_date.timestamp() + timeout
             backstop = timedelta(seconds=max(deadline - time.time(), 0) + DEFERRAL_MARGIN)
         self.defer(
-            trigger=RunTrigger(
-                run_id=run_id,
-                oci_conn_id=self.oci_conn_id,
-                region=self.region,
-                target_states=self.target_states,
-                poll_interval=self.poll_interval,
-                deadline=deadline,
-                error_budget=self.error_budget,
-                cancel_on_kill=self.cancel_on_kill,
-                cancel_timeout=self.cancel_timeout,
-                follow_logs=self.fetch_logs == "always",
-            ),
+            trigger=self._trigger(run_id, deadline, self.target_states),
             method_name=self.execute_complete.__name__,
             timeout=backstop,
+        )
+
+    def _trigger(
+        self, run_id: str, deadline: float | None, states: Collection[str], *, is_own: bool = True
+    ) -> RunTrigger:
+        return RunTrigger(
+            run_id=run_id,
+            oci_conn_id=self.oci_conn_id,
+            region=self.region,
+            target_states=states,
+            poll_interval=self.poll_interval,
+            deadline=deadline,
+            error_budget=self.error_budget,
+            cancel_on_kill=self.cancel_on_kill and is_own,
+            cancel_timeout=self.cancel_timeout,
+            follow_logs=self.fetch_logs == "always" and is_own,
         )
 
     def _wait(self, run_id: str, last_state: str | None, context: Context) -> Run:
@@ -540,8 +580,6 @@ class InvokeRunOperator(BaseOperator):
 
     def _cancel(self, run_id: str | None = None) -> str | None:
         """Cancel a run, by default the task's, if that is wanted. Never raises; says what came of it."""
-        from airflow_provider_dataflow.client.cancelling import cancel
-
         run_id = run_id or self._owned
         if not run_id or not self.cancel_on_kill:
             return None

@@ -1,0 +1,38 @@
+"""The compartments of a tenancy that a caller may see."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from airflow_provider_dataflow.client.access import is_loopback
+
+if TYPE_CHECKING:
+    from airflow_provider_dataflow.client.calls import Caller
+
+
+def visible_compartments(caller: Caller, tenancy_id: str) -> list[str]:
+    """ListCompartments of OCI's Identity service: all active ones below the tenancy, and the tenancy itself.
+
+    Local Data Flow has no such service, and knows one compartment only; there the result is empty.
+
+    :raises ServiceError: the service refused, or could not be asked.
+    """
+    access = caller.access
+    if is_loopback(urlsplit(access.endpoint).hostname or ""):
+        return []
+    from oci.identity import IdentityClient
+    from oci.pagination import list_call_get_all_results
+
+    client = IdentityClient({"region": access.region}, signer=access.signer)
+    answer = caller.call(
+        "ListCompartments",
+        lambda: list_call_get_all_results(
+            client.list_compartments,
+            tenancy_id,
+            compartment_id_in_subtree=True,
+            access_level="ACCESSIBLE",
+            lifecycle_state="ACTIVE",
+        ),
+    )
+    return [tenancy_id, *(compartment.id for compartment in answer.data)]

@@ -1,0 +1,101 @@
+"""Getting a run for a task: when it may be asked for, and what is waited for until then."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_provider_dataflow.exceptions import DataFlowError, ServiceError
+from airflow_provider_dataflow.operators.room import seconds_until_next_submit
+from airflow_provider_dataflow.run import LifecycleState
+
+if TYPE_CHECKING:
+    from airflow_provider_dataflow.operators.guard import PrivateEndpointGuard
+    from airflow_provider_dataflow.operators.ownership import RunOwnership
+    from airflow_provider_dataflow.run import Run
+
+
+class NotYet(Exception):
+    """The run is to be asked for later. Never leaves the operator.
+
+    :param reason: why, for the log.
+    :param seconds: how long to wait; with ``run_id``, at most.
+    :param run_id: OCID of a run whose end is waited for, if it is one that stands in the way.
+    """
+
+    def __init__(self, reason: str, seconds: float, run_id: str | None = None) -> None:
+        super().__init__(reason)
+        self.seconds = seconds
+        self.run_id = run_id
+
+
+@dataclass
+class Submit:
+    """One try's way to its run.
+
+    :param ownership: finds the run, or asks for it.
+    :param guard: keeps runs with private endpoints apart, if that is wanted.
+    :param cancel: cancels a run by its OCID; raises if that fails.
+    :param started: of the task, in seconds since the epoch.
+    :param submit_timeout: seconds from there for which the submit may wait.
+    :param error_budget: seconds from there for which errors of the service are borne.
+    """
+
+    ownership: RunOwnership
+    guard: PrivateEndpointGuard | None
+    cancel: Callable[[str], object]
+    started: float
+    submit_timeout: float
+    error_budget: float
+
+    def acquire(self) -> Run:
+        """The task's run.
+
+        :raises NotYet: it is to be tried again later.
+        :raises SubmitRejected: the service refused; no run exists.
+        :raises DataFlowError: nothing was submitted within ``submit_timeout``.
+        """
+        try:
+            while True:
+                run = self.ownership.acquire(before_submit=self._stand_back)
+                if not self._is_to_be_taken_back(run):
+                    return run
+        except ServiceError as error:
+            pause = seconds_until_next_submit(
+                error,
+                time.time() - self.started,
+                submit_timeout=self.submit_timeout,
+                error_budget=self.error_budget,
+            )
+            if pause is None:
+                raise
+            raise NotYet(str(error), pause) from error
+
+    def _stand_back(self) -> None:
+        """Wait while another run stands in the way."""
+        if self.guard is None or (rival := self.guard.rival()) is None:
+            return
+        reason = (
+            f"run {rival.id} of application {rival.application_id} has a private endpoint, too, and is "
+            f"{rival.state}"
+        )
+        left = self.started + self.submit_timeout - time.time()
+        if left <= 0:
+            raise DataFlowError(
+                f"Nothing was submitted within {self.submit_timeout:g} seconds (submit_timeout): {reason}"
+            )
+        raise NotYet(reason, left, rival.id)
+
+    def _is_to_be_taken_back(self, run: Run) -> bool:
+        """Two tasks may have looked at the same moment: then the later run makes way."""
+        if self.guard is None or run.state != LifecycleState.ACCEPTED:
+            return False
+        rival = self.guard.rival(own=run)
+        if rival is None:
+            return False
+        self.ownership.log.info("Run %s is taken back, as run %s was there before it", run.id, rival.id)
+        self.cancel(run.id)
+        self.ownership.withdraw()
+        return True

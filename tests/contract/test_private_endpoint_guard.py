@@ -1,0 +1,183 @@
+"""Two runs of different applications with private endpoints: one fails, or, with the guard, both succeed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import oci
+import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
+
+from airflow_provider_dataflow.exceptions import DataFlowError, RunFailed
+from airflow_provider_dataflow.local.testing import DataFlowFixture
+from airflow_provider_dataflow.operators.run import InvokeRunOperator
+from airflow_provider_dataflow.operators.submit import Submit
+from airflow_provider_dataflow.run import TERMINAL_STATES
+from airflow_provider_dataflow.triggers.run import RunTrigger
+from tests.contract.conftest import target_of
+from tests.unit.support import FakeStateStore, FakeTaskInstance
+
+models = oci.data_flow.models
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataFlowFixture]:
+    with DataFlowFixture(tmp_path_factory.mktemp("guard"), engine="scripted") as server:
+        yield server
+
+
+@pytest.fixture
+def local(server: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowFixture:
+    server.reset()
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    return server
+
+
+@pytest.fixture
+def applications(local: DataFlowFixture) -> list[str]:
+    """Two with private endpoints."""
+    target = target_of(local)
+    found = []
+    for number in (1, 2):
+        details = models.CreatePrivateEndpointDetails(
+            compartment_id=target.compartment_id,
+            dns_zones=[f"{number}.example.com"],
+            subnet_id="ocid1.subnet.oc1.iad.x",
+        )
+        endpoint = target.client.create_private_endpoint(details).data
+        while target.client.get_private_endpoint(endpoint.id).data.lifecycle_state != "ACTIVE":
+            time.sleep(0.05)
+        found.append(target.create_application("hello.py", private_endpoint_id=endpoint.id).id)
+    return found
+
+
+def operator(application_id: str, **kwargs: Any) -> InvokeRunOperator:
+    arguments: dict[str, Any] = {"poll_interval": 0.1, "private_endpoint_guard": True}
+    return InvokeRunOperator(task_id="task", application_id=application_id, **arguments | kwargs)
+
+
+def context(dag_id: str) -> Any:
+    return {"ti": FakeTaskInstance(dag_id=dag_id), "task_state_store": FakeStateStore()}
+
+
+def together(*tasks: Callable[[], Any]) -> list[Exception | None]:
+    """Run them at the same time; the errors they ended with."""
+    errors: list[Exception | None] = [None] * len(tasks)
+
+    def run(number: int, task: Callable[[], Any]) -> None:
+        try:
+            task()
+        except Exception as error:  # noqa: BLE001 - what it is, is for the test to say
+            errors[number] = error
+
+    threads = [threading.Thread(target=run, args=item) for item in enumerate(tasks)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return errors
+
+
+@pytest.mark.parametrize("guard", [True, False])
+def test_both_succeed_with_the_guard_and_one_fails_without(local, applications, guard):
+    local.succeeds(startup=0.5, duration=1.5)
+    tasks = [operator(application, private_endpoint_guard=guard) for application in applications]
+    errors = together(*(lambda t=t, n=n: t.execute(context(f"dag{n}")) for n, t in enumerate(tasks)))
+    if guard:
+        assert errors == [None, None]
+        assert "FAILED" not in [run["lifecycleState"] for run in local.runs]
+    else:
+        (error,) = filter(None, errors)
+        assert isinstance(error, RunFailed)
+        assert "private endpoint" in str(error)
+
+
+def test_runs_of_one_application_do_not_wait_for_each_other(local, applications):
+    local.keeps_running()
+    running = operator(applications[0], wait_for_completion=False).execute(context("dag1"))
+    other = operator(applications[0], wait_for_completion=False).execute(context("dag2"))
+    assert local.runs_created == [running, other]
+
+
+def test_an_application_without_a_private_endpoint_waits_for_nobody(local, applications):
+    local.keeps_running()
+    operator(applications[0], wait_for_completion=False).execute(context("dag1"))
+    plain = target_of(local).create_application("hello.py").id
+    operator(plain, wait_for_completion=False).execute(context("dag2"))
+    assert len(local.runs_created) == 2
+
+
+def test_a_deferrable_task_waits_in_the_triggerer_for_the_end_of_the_other_run(local, applications):
+    local.keeps_running()
+    rival = operator(applications[0], wait_for_completion=False).execute(context("dag1"))
+    task = operator(applications[1], deferrable=True)
+    own = context("dag2")
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(own)
+    trigger = deferred.value.trigger
+    assert isinstance(trigger, RunTrigger)
+    assert (trigger.run_id, trigger.cancel_on_kill, trigger.follow_logs) == (rival, False, False)
+    assert set(trigger.target_states) == TERMINAL_STATES
+    assert local.runs_created == [rival]
+    task.hook.cancel_run(rival)
+    local.succeeds()
+    again = operator(applications[1], wait_for_completion=False)
+    assert again.execute_again(own, {"outcome": "reached"}) == local.runs_created[1]
+
+
+def test_the_wait_is_bounded_and_says_for_whom_it_was(local, applications):
+    local.keeps_running()
+    rival = operator(applications[0], wait_for_completion=False).execute(context("dag1"))
+    with pytest.raises(DataFlowError, match=rf"within 0.3 seconds .*run {rival} .* private endpoint"):
+        operator(applications[1], submit_timeout=0.3).execute(context("dag2"))
+    assert local.runs_created == [rival]
+
+
+def test_of_two_that_looked_at_the_same_moment_the_later_makes_way(local, applications, mocker):
+    """The later one's first look has missed the other's run."""
+    local.succeeds(startup=1.0, duration=0.5)
+    first = operator(applications[0], wait_for_completion=False).execute(context("dag1"))
+    task = operator(applications[1])
+    stand_back = Submit._stand_back
+    looks = []
+
+    def miss_the_first(submit):
+        looks.append(submit)
+        if len(looks) > 1:
+            stand_back(submit)
+
+    mocker.patch.object(Submit, "_stand_back", miss_the_first)
+    run_id = task.execute(context("dag2"))
+    states = {run["id"]: run["lifecycleState"] for run in local.runs}
+    assert states.pop(first) == states.pop(run_id) == "SUCCEEDED"
+    assert list(states.values()) == ["CANCELED"]
+
+
+def test_only_the_given_compartments_are_looked_into(local, applications):
+    local.keeps_running()
+    operator(applications[0], wait_for_completion=False).execute(context("dag1"))
+    elsewhere = "ocid1.compartment.oc1..elsewhere"
+    task = operator(
+        applications[1],
+        compartment_id=elsewhere,
+        private_endpoint_guard=[elsewhere],
+        wait_for_completion=False,
+    )
+    task.execute(context("dag2"))
+    assert len(local.runs_created) == 2
+
+
+def test_a_placeholder_may_have_its_value_from_the_application(local):
+    target = target_of(local)
+    application = target.create_application(
+        "hello.py", arguments=["${day}"], parameters=[models.ApplicationParameter(name="day", value="1")]
+    )
+    task = operator(application.id, arguments=["--day", "${day}"], wait_for_completion=False)
+    task.execute(context("dag1"))
+    with pytest.raises(ValueError, match=r"no parameter 'month' for \$\{month\}"):
+        operator(application.id, arguments=["${month}"]).execute(context("dag2"))
+    assert len(local.runs_created) == 1
