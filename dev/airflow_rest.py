@@ -176,6 +176,11 @@ class AirflowRest:
                 return None
             raise
 
+    def links(self, dag_id: str, run_id: str, task_id: str) -> dict[str, str | None]:
+        """Return the extra links of a task by their names."""
+        path = f"{_task_path(dag_id, run_id, task_id)}/links"
+        return dict(self.request("GET", path)["extra_links"])
+
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int | None = None) -> list[Any]:
         """Return the entries of the log of a try (default: the newest), as Airflow structures them."""
         if try_number is None:

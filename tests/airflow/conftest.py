@@ -35,14 +35,14 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     bench = Workbench(
         home / "bench",
         dags=dags,
-        env={"AIRFLOW__CORE__PARALLELISM": "6"},
+        env={"AIRFLOW__CORE__PARALLELISM": "6", "AIRFLOW_VAR_STOP_FILE": str(home / "stop")},
         # Those that sleep until they are killed must not keep the others waiting.
-        local_options=("--max-concurrent-runs", "5", "--no-warm"),
+        local_options=("--max-concurrent-runs", "6", "--no-warm"),
     )
     try:
         bench.start()
         shutil.copy(HERE / "apps" / "outcome.py", bench.local.bucket("tests"))
-        started = Session(bench)
+        started = Session(bench, home / "stop")
         start_dag_runs(started)
         yield started
     finally:

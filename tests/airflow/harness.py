@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -14,6 +15,7 @@ from dev.workbench import Workbench
 LIFECYCLE = (
     "killed_while_deferred",
     "killed_while_running",
+    "talkative",
     "deferrable_success",
     "waiting_success",
     "deferrable_failure",
@@ -26,6 +28,7 @@ class Session:
     """What the tests share."""
 
     bench: Workbench
+    stop_file: Path
     dag_run: str = "tested"
     runs: dict[str, str] = field(default_factory=dict)
 

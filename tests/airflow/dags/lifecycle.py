@@ -12,7 +12,11 @@ from airflow_provider_dataflow.operators.run import InvokeRunOperator
 APP = "oci://tests@local/outcome.py"
 
 CASES: dict[str, dict[str, Any]] = {
-    "deferrable_success": {"execute": f"{APP} --sleep 1", "deferrable": True},
+    "deferrable_success": {
+        "execute": f"--conf spark.test.password=hush-hush {APP} --sleep 1",
+        "deferrable": True,
+    },
+    "talkative": {"execute": f"{APP} --talk-until {{{{ var.value.stop_file }}}}", "deferrable": True},
     "waiting_success": {"execute": f"{APP} --sleep 1", "deferrable": False},
     "deferrable_failure": {"execute": f"{APP} --fail 'no such luck'", "deferrable": True},
     "missing_main_file": {"execute": "oci://tests@local/nowhere.py", "deferrable": True},
