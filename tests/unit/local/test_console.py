@@ -10,6 +10,7 @@ import pytest
 from airflow_provider_dataflow.local.console.html import Markup, duration, tag
 from airflow_provider_dataflow.local.console.timeline import Scale, Span, bar, spans
 from airflow_provider_dataflow.local.engines.base import Outcome
+from tests.unit.local.support import COMPARTMENT
 
 EVIL = """<script>alert("x")</script>'"&"""
 
@@ -112,8 +113,10 @@ def test_a_run(local):
 
 def test_everything_is_escaped(local):
     application = local.application(displayName=EVIL)
+    pool = a_pool(local, displayName=EVIL, description=EVIL, freeformTags={"tag": EVIL})
     run_id = local.submit(
         application,
+        poolId=pool,
         displayName=EVIL,
         arguments=[EVIL],
         configuration={"spark.x": EVIL},
@@ -130,12 +133,65 @@ def test_everything_is_escaped(local):
         f"/console/runs/{run_id}",
         "/console/applications",
         f"/console/applications/{application}",
+        "/console/pools",
+        f"/console/pools/{pool}",
         "/console/requests",
         "/console/?show=%3Cscript%3E",
     ):
         text = page(local, path)
         assert "<script>alert" not in text
         assert text.count("<script") == 1
+
+
+def a_pool(local, **fields) -> str:
+    details = {
+        "compartmentId": COMPARTMENT,
+        "displayName": "nightly",
+        "configurations": [{"shape": "VM.Standard2.1", "min": 1, "max": 4}],
+    }
+    pool = local.json("POST", "/pools", details | fields)["id"]
+    local.clock.advance(60)
+    return pool
+
+
+def test_an_application(local):
+    application = local.application(displayName="weather", arguments=["--month", "2013-01"])
+    run_id = local.submit(application, displayName="monthly")
+    other = local.submit(displayName="of another application")
+    text = page(local, "/console/applications")
+    row = re.search(rf'<tr><td><a href="/console/applications/{application}".*?</tr>', text)
+    assert row
+    for expected in (">weather<", "ACTIVE", "PYTHON", "<td>1</td>"):
+        assert expected in row[0]
+    text = page(local, f"/console/applications/{application}")
+    for expected in (
+        "<h1>weather</h1>",
+        "ACTIVE",
+        f"/console/runs/{run_id}",
+        "--month",
+        "oci://data@ns/app.py",
+    ):
+        assert expected in text
+    assert other not in text
+    local.call("POST", f"/applications/{application}/actions/cascadingDeleteApplication")
+    assert "DELETED" in page(local, f"/console/applications/{application}")
+
+
+def test_a_pool(local):
+    pool = a_pool(local)
+    run_id = local.submit(displayName="monthly", poolId=pool)
+    local.submit(displayName="of no pool")
+    text = page(local, "/console/pools")
+    row = re.search(rf'<tr><td><a href="/console/pools/{pool}".*?</tr>', text)
+    assert row
+    for expected in (">nightly<", "ACTIVE", "VM.Standard2.1", "<td>1</td>"):
+        assert expected in row[0]
+    text = page(local, f"/console/pools/{pool}")
+    for expected in ("<h1>nightly</h1>", "ACTIVE", f"/console/runs/{run_id}", "VM.Standard2.1"):
+        assert expected in text
+    assert "of no pool" not in text
+    local.call("POST", f"/pools/{pool}/actions/stop")
+    assert "STOPPING" in page(local, f"/console/pools/{pool}")
 
 
 def test_what_is_not_there_is_404(local):
