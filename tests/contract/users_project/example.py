@@ -1,0 +1,35 @@
+"""A user's test of a whole DAG, as the documentation shows it; run by test_users_project.py."""
+
+# [START example]
+import pendulum
+import pytest
+from weather import dag
+
+FEBRUARY = pendulum.datetime(2013, 2, 1)
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    """A trigger's first look comes after ten seconds; a task that waits by itself looks at once."""
+    monkeypatch.setattr(dag.get_task("monthly"), "deferrable", False)
+
+
+def test_the_month_is_passed_on(dataflow_local):
+    dag_run = dag.test(logical_date=FEBRUARY)
+
+    assert dag_run.state == "success"
+    [run] = dataflow_local.runs
+    assert run["displayName"] == "monthly 2013-02-01"
+    assert run["arguments"] == ["--month", "2013-02"]
+    [ti] = dag_run.get_task_instances()
+    assert ti.xcom_pull(task_ids="monthly", key="run_id") == run["id"]
+
+
+def test_a_failure_fails_the_dag_run(dataflow_local):
+    dataflow_local.fails(details="no such month: 2013-02")
+
+    assert dag.test(logical_date=FEBRUARY).state == "failed"
+    assert dataflow_local.cancels == []
+
+
+# [END example]
