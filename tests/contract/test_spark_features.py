@@ -25,6 +25,13 @@ pytestmark = pytest.mark.spark
 STDOUT, STDERR = "spark_application_stdout.log.gz", "spark_application_stderr.log.gz"
 
 
+TWICE = b"""\
+from pyspark.sql import SparkSession
+
+print(SparkSession.builder.getOrCreate()._jvm.demo.Demo.twice(21))
+"""
+
+
 def zip_of(**files: str) -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as z:
@@ -147,6 +154,29 @@ def test_a_run_with_all_that_it_can_bring_along(local, target, demo_jar, tmp_pat
 def _log_so_far(target, run_id: str) -> str:
     names = [f.name for f in target.client.list_run_logs(run_id).data]
     return target.log(run_id, STDOUT) if STDOUT in names else ""
+
+
+def test_packages(target, demo_jar, tmp_path):
+    """From a Maven repository on this disk, so that no network is needed."""
+    folder = tmp_path / "repository/demo/demo/1.0"
+    folder.mkdir(parents=True)
+    (folder / "demo-1.0.jar").write_bytes(demo_jar)
+    (folder / "demo-1.0.pom").write_text(
+        "<project><modelVersion>4.0.0</modelVersion><groupId>demo</groupId><artifactId>demo</artifactId>"
+        "<version>1.0</version></project>"
+    )
+    target.upload("twice.py", TWICE)
+    where = f"--conf spark.jars.repositories={(tmp_path / 'repository').as_uri()}"
+    cache = f"--conf spark.jars.ivy={tmp_path / 'ivy'}"
+    main = f"{target.bucket_uri}twice.py"
+    found = target.submit(execute=f"--packages demo:demo:1.0 {where} {cache} {main}")
+    lost = target.submit(execute=f"--packages demo:demo:2.0 {where} {cache} {main}")
+    found = target.wait(found.id)
+    assert found.lifecycle_state == "SUCCEEDED", target.log(found.id, STDERR)
+    assert target.log(found.id, STDOUT).splitlines()[-1] == "42"
+    lost = target.wait(lost.id)
+    assert lost.lifecycle_state == "FAILED"
+    assert "demo#demo;2.0: not found" in lost.lifecycle_details
 
 
 def test_jars(target, demo_jar):
