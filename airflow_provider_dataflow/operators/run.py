@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
@@ -45,7 +44,7 @@ from airflow_provider_dataflow.operators.outcome import (
 )
 from airflow_provider_dataflow.operators.ownership import RunOwnership
 from airflow_provider_dataflow.operators.room import DEFAULT_SUBMIT_TIMEOUT
-from airflow_provider_dataflow.operators.submit import NotYet, Submit
+from airflow_provider_dataflow.operators.submit import DEFERRAL_MARGIN, NotYet, Submit, request_for
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
 from airflow_provider_dataflow.request import RunRequest, check_at_parse
 from airflow_provider_dataflow.run import SUCCESS_STATES, TERMINAL_STATES, has_reached
@@ -59,9 +58,6 @@ if TYPE_CHECKING:
 
 #: The argument ``execute`` cannot be an attribute of that name: every operator has a method called so.
 ATTRIBUTES = {name: "execute_string" if name == "execute" else name for name in RunRequest.argument_names()}
-
-#: Seconds that the trigger is given over its deadline before Airflow's own timeout of the deferral strikes.
-DEFERRAL_MARGIN = 300
 
 #: A trigger that fails is replaced so often; then it is no accident.
 MAX_TRIGGER_FAILURES = 3
@@ -264,7 +260,6 @@ class InvokeRunOperator(BaseOperator):
     def execute(self, context: Context) -> str:
         self._ti = context["ti"]
         run = self._imported() if self.run_id else self._acquire(context)
-        self._owned = run.id
         with self._nothing_left_behind(context):
             self._publish(run, context)
             if not self.wait_for_completion:
@@ -340,24 +335,16 @@ class InvokeRunOperator(BaseOperator):
         return {name: getattr(self, attribute) for name, attribute in ATTRIBUTES.items()}
 
     def _request(self) -> RunRequest:
-        arguments = self._arguments()
-        if not arguments["compartment_id"] and "compartmentId" not in (self.json or {}):
-            arguments["compartment_id"] = self.hook.compartment_id
-        request = RunRequest.build(arguments, self.json)
-        request.check()
-        timeout = self._timeout()
-        if request.max_duration_in_minutes is None and timeout is not None and self.wait_for_completion:
-            minutes = math.ceil((timeout + DEFERRAL_MARGIN) / 60)
-            request = replace(request, max_duration_in_minutes=minutes)
-        return request
+        timeout = self._timeout() if self.wait_for_completion else None
+        return request_for(self.hook, self._arguments(), self.json, timeout=timeout)
 
     def _imported(self) -> Run:
         given = [name for name, value in self._arguments().items() if value is not None]
         if given or self.json:
             also = ", ".join([*given, *(["json"] if self.json else [])])
             raise InvalidArgument("run_id", f"names a run that exists already, so {also} cannot be given")
-        assert self.run_id is not None  # noqa: S101 - asked by who calls this
-        return self.hook.get_run(self.run_id)
+        self._owned = self.run_id
+        return self.hook.get_run(str(self.run_id))
 
     def _acquire(self, context: Context) -> Run:
         submit = self._submit(context)
@@ -367,9 +354,10 @@ class InvokeRunOperator(BaseOperator):
             except NotYet as wait:
                 self._wait_to_submit(wait)
                 continue
+            self._owned = run.id
             if self._killed:
                 # While the submit was under way: on_kill did not know of this run yet.
-                self._cancel(run.id)
+                self._cancel()
             self._raise_if_killed()
             return run
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.exceptions import DataFlowError, ServiceError
 from airflow_provider_dataflow.operators.room import seconds_until_next_submit
+from airflow_provider_dataflow.request import RunRequest
 from airflow_provider_dataflow.run import LifecycleState
 
 if TYPE_CHECKING:
+    from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
     from airflow_provider_dataflow.operators.guard import PrivateEndpointGuard
     from airflow_provider_dataflow.operators.ownership import RunOwnership
     from airflow_provider_dataflow.run import Run
+
+#: Seconds that the trigger is given over its deadline before Airflow's own timeout of the deferral strikes,
+#: and Airflow over its own before the service's.
+DEFERRAL_MARGIN = 300
 
 
 class NotYet(Exception):
@@ -29,6 +36,24 @@ class NotYet(Exception):
         super().__init__(reason)
         self.seconds = seconds
         self.run_id = run_id
+
+
+def request_for(
+    hook: DataFlowHook, arguments: Mapping[str, Any], json: Any, *, timeout: float | None
+) -> RunRequest:
+    """What is asked for: arguments, the connection's compartment, and a duration if the task has a timeout.
+
+    :param timeout: seconds from the start of the task to the end of the run.
+    :raises InvalidArgument: it would be refused.
+    """
+    given = dict(arguments)
+    if not given.get("compartment_id") and "compartmentId" not in (json or {}):
+        given["compartment_id"] = hook.compartment_id
+    request = RunRequest.build(given, json)
+    request.check()
+    if request.max_duration_in_minutes is None and timeout is not None:
+        request = replace(request, max_duration_in_minutes=math.ceil((timeout + DEFERRAL_MARGIN) / 60))
+    return request
 
 
 @dataclass
