@@ -135,7 +135,6 @@ class ApplicationsApi:
         record = create_once(
             self.context, APPLICATIONS, request, lambda: new_application(self.context, request, details)
         )
-        request.notes["resourceId"] = record.id
         return resource(record, record.body)
 
     def list_page(self, request: Request) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from airflow_provider_dataflow.local.clock import from_rfc3339, rfc3339
@@ -127,6 +127,12 @@ def create_once(
 
     :raises ApiError: 409, if the token belongs to a request with another body
     """
+    record = _create_once(context, kind, request, create)
+    request.notes["resourceId"] = record.id
+    return record
+
+
+def _create_once(context: Context, kind: Kind, request: Request, create: Callable[[], Record]) -> Record:
     token = request.headers.get("opc-retry-token")
     if token is None:
         return create()
@@ -259,17 +265,26 @@ def accepted(record: Record, work_request: str, body: JSON | None = None) -> Res
     return Response(202, headers) if body is None else Response.of_json(body, 202, headers)
 
 
-# What pools and private endpoints can be listed by.
-FILTERS_BY_STATE_AND_NAME = {
-    "lifecycleState": ("state", "="),
-    "displayName": ("display_name", "="),
-    "ownerPrincipalId": ("owner", "="),
-    "displayNameStartsWith": ("display_name", "prefix"),
-}
+def listing_by_state_and_name(kind: Kind, states: Iterable[str]) -> Listing:
+    """How pools and private endpoints are listed."""
+    filters = {
+        "lifecycleState": ("state", "="),
+        "displayName": ("display_name", "="),
+        "ownerPrincipalId": ("owner", "="),
+        "displayNameStartsWith": ("display_name", "prefix"),
+    }
+    sorts = {"timeCreated": "time_created"}
+    return Listing(kind, filters=filters, sorts=sorts, values={"lifecycleState": tuple(states)})
 
 
 def page_headers(next_page: str | None) -> dict[str, str]:
     return {} if next_page is None else {"opc-next-page": next_page}
+
+
+def collection(bodies: Iterable[JSON], next_page: str | None, fields: Sequence[str]) -> Response:
+    """The answer of a list that is no bare array: of each, these fields."""
+    items = [{name: body[name] for name in fields} for body in bodies]
+    return Response.of_json({"items": items}, headers=page_headers(next_page))
 
 
 def resource(record: Record, body: JSON) -> Response:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from airflow_provider_dataflow.local.api.context import (
-    FILTERS_BY_STATE_AND_NAME,
     Context,
-    Listing,
     accepted,
+    collection,
     create_once,
+    listing_by_state_and_name,
     load,
     load_for_change,
     owned,
-    page_headers,
     replayed_action,
     resource,
 )
@@ -32,12 +31,7 @@ SUMMARY_FIELDS = (
     "ownerPrincipalId", "ownerUserName", "timeCreated", "timeUpdated",
 )  # fmt: skip
 
-LISTING = Listing(
-    POOLS,
-    filters=FILTERS_BY_STATE_AND_NAME,
-    sorts={"timeCreated": "time_created"},
-    values={"lifecycleState": tuple(PoolState)},
-)
+LISTING = listing_by_state_and_name(POOLS, PoolState)
 
 
 class PoolsApi:
@@ -59,7 +53,6 @@ class PoolsApi:
     def create(self, request: Request) -> Response:
         details = CREATE_POOL.read(request)
         record = create_once(self.context, POOLS, request, lambda: self._create(request, details))
-        request.notes["resourceId"] = record.id
         return accepted(record, record.internal["created"], self._body(record))
 
     def _create(self, request: Request, details: JSON) -> Record:
@@ -78,8 +71,7 @@ class PoolsApi:
 
     def list_page(self, request: Request) -> Response:
         records, next_page = LISTING.page(self.context, request.query())
-        items = [{k: r.body[k] for k in SUMMARY_FIELDS} for r in records]
-        return Response.of_json({"items": items}, headers=page_headers(next_page))
+        return collection((r.body for r in records), next_page, SUMMARY_FIELDS)
 
     def get(self, request: Request, pool_id: str) -> Response:
         record = load(self.context, POOLS, pool_id)

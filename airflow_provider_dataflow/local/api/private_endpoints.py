@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from airflow_provider_dataflow.local.api.context import (
-    FILTERS_BY_STATE_AND_NAME,
     Context,
-    Listing,
     accepted,
+    collection,
     create_once,
+    listing_by_state_and_name,
     load,
     load_for_change,
     owned,
-    page_headers,
     resource,
 )
 from airflow_provider_dataflow.local.api.fields import (
@@ -34,12 +33,7 @@ FIELDS = (*SUMMARY_FIELDS, "description", "lifecycleDetails")
 # "If the value is not a multiple of 256, it is rounded up to the next multiple of 256."
 _HOSTS = 256
 
-LISTING = Listing(
-    PRIVATE_ENDPOINTS,
-    filters=FILTERS_BY_STATE_AND_NAME,
-    sorts={"timeCreated": "time_created"},
-    values={"lifecycleState": tuple(EndpointState)},
-)
+LISTING = listing_by_state_and_name(PRIVATE_ENDPOINTS, EndpointState)
 
 
 class PrivateEndpointsApi:
@@ -59,7 +53,6 @@ class PrivateEndpointsApi:
     def create(self, request: Request) -> Response:
         details = CREATE_PRIVATE_ENDPOINT.read(request)
         record = create_once(self.context, PRIVATE_ENDPOINTS, request, lambda: self._create(request, details))
-        request.notes["resourceId"] = record.id
         return accepted(record, record.internal["created"], record.body)
 
     def _create(self, request: Request, details: JSON) -> Record:
@@ -76,8 +69,7 @@ class PrivateEndpointsApi:
 
     def list_page(self, request: Request) -> Response:
         records, next_page = LISTING.page(self.context, request.query())
-        items = [{k: r.body[k] for k in SUMMARY_FIELDS} for r in records]
-        return Response.of_json({"items": items}, headers=page_headers(next_page))
+        return collection((r.body for r in records), next_page, SUMMARY_FIELDS)
 
     def get(self, request: Request, private_endpoint_id: str) -> Response:
         record = load(self.context, PRIVATE_ENDPOINTS, private_endpoint_id)

@@ -101,7 +101,6 @@ class RunsApi:
         if parent := request.headers.get("opc-parent-rpt-url"):
             request.notes["parentRptUrl"] = parent
         record = create_once(self.context, RUNS, request, lambda: self._create(request, details))
-        request.notes["resourceId"] = record.id
         return resource(record, self._body(record))
 
     def _create(self, request: Request, details: JSON) -> Record:

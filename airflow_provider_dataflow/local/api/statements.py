@@ -8,8 +8,8 @@ from airflow_provider_dataflow.local.api.context import (
     Context,
     Listing,
     check_etag,
+    collection,
     load,
-    page_headers,
     resource,
 )
 from airflow_provider_dataflow.local.api.fields import CREATE_STATEMENT
@@ -50,8 +50,7 @@ class StatementsApi:
         load(self.context, RUNS, run_id)
         of_run = Filter("run_id", "=", run_id)
         records, next_page = LISTING.page(self.context, request.query(), of_run)
-        items = [{k: body[k] for k in SUMMARY_FIELDS} for body in map(_body, records)]
-        return Response.of_json({"items": items}, headers=page_headers(next_page))
+        return collection(map(_body, records), next_page, SUMMARY_FIELDS)
 
     def get(self, request: Request, run_id: str, statement: str) -> Response:
         record = self._load(run_id, statement)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from airflow_provider_dataflow.local.api.context import (
     Context,
     Listing,
+    collection,
     load,
-    page_headers,
     page_of,
     resource,
 )
@@ -38,7 +38,7 @@ class WorkRequestsApi:
 
     def list_page(self, request: Request) -> Response:
         records, next_page = LISTING.page(self.context, request.query())
-        return Response.of_json({"items": [r.body for r in records]}, headers=page_headers(next_page))
+        return collection((r.body for r in records), next_page, FIELDS)
 
     def get(self, request: Request, work_request_id: str) -> Response:
         record = load(self.context, WORK_REQUESTS, work_request_id)
@@ -57,4 +57,4 @@ class WorkRequestsApi:
             for number, entry in enumerate(record.internal.get(which, []), start=1)
         ]
         items, next_page = page_of(self.context, request.query(), entries)
-        return Response.of_json({"items": items}, headers=page_headers(next_page))
+        return collection(items, next_page, fields)
