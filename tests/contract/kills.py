@@ -111,7 +111,7 @@ def wait_until_nothing_is_left(server: Killable) -> None:
         time.sleep(0.02)
 
 
-def application(server: Killable) -> str:
+def application(server: Killable, **fields: Any) -> str:
     details = {
         "compartmentId": COMPARTMENT,
         "displayName": "app",
@@ -121,7 +121,7 @@ def application(server: Killable) -> str:
         "numExecutors": 1,
         "sparkVersion": "3.5.0",
         "fileUri": "oci://data@ns/app.py",
-    }
+    } | fields
     answer: dict[str, Any] = server.call("POST", "/20200129/applications", details)
     return str(answer["id"])
 
