@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_dataflow.local.api.context import Context, load
+from airflow_provider_dataflow.local.api.fields import CHANGE_COMPARTMENT
+from airflow_provider_dataflow.local.api.runs import CANCELLED_BY, CREATED_BY
 from airflow_provider_dataflow.local.clock import ManualClock, rfc3339
 from airflow_provider_dataflow.local.faults import Fault, Faults
 from airflow_provider_dataflow.local.http import (
@@ -20,7 +22,7 @@ from airflow_provider_dataflow.local.http import (
     not_found,
 )
 from airflow_provider_dataflow.local.keys import KeyRing, RegisteredKey
-from airflow_provider_dataflow.local.rules import Rule, Rules, seconds, to_json
+from airflow_provider_dataflow.local.rules import Rule, Rules, seconds, to_json, whole
 from airflow_provider_dataflow.local.store import RUNS, Filter, Record
 from airflow_provider_dataflow.local.tokens import load_public_key
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_MAX_RUNS = 1000
+_MANY_RUNS = 1000
 _LAST_MOMENT = 200_000_000_000.0  # in the year 8307: later ones have no text
 
 
@@ -75,6 +77,7 @@ class AdminApi:
         yield Route("Reset", "POST", "/_local/reset", self.reset)
         yield Route("Runs", "GET", "/_local/runs", self.runs)
         yield Route("Run", "GET", "/_local/runs/{run_id}", self.run)
+        yield Route("MoveRun", "PUT", "/_local/runs/{run_id}", self.move_run)
         yield Route("RunLog", "GET", "/_local/runs/{run_id}/logs/{name}", self.log)
 
     def health(self, request: Request) -> Response:
@@ -210,10 +213,11 @@ class AdminApi:
         return Response(200, {"content-type": "application/json"}, self.forget())
 
     def runs(self, request: Request) -> Response:
-        """The newest runs of all compartments; ``state`` selects."""
+        """The newest runs of all compartments, at most ``limit``; ``state`` selects."""
         query = request.query()
+        limit = _checked(lambda: whole("limit", query.get("limit", _MANY_RUNS), 1))
         filters = [Filter("state", "=", query["state"])] if "state" in query else []
-        records, _ = self.context.store.page(RUNS, filters, "time_created", True, _MAX_RUNS, None)
+        records, _ = self.context.store.page(RUNS, filters, "time_created", True, limit, None)
         return Response.of_json([self._with_states(r) for r in records])
 
     def run(self, request: Request, run_id: str) -> Response:
@@ -221,6 +225,13 @@ class AdminApi:
         body = self._with_states(record)
         body["logs"] = [f.name for f in self.context.logs(run_id).list()]
         return Response.of_json(body)
+
+    def move_run(self, request: Request, run_id: str) -> Response:
+        """``{"compartmentId": ...}``: also of a run that is in progress, which the API does not allow."""
+        record = load(self.context, RUNS, run_id)
+        record.body["compartmentId"] = CHANGE_COMPARTMENT.read(request)["compartmentId"]
+        self.context.store.update(RUNS, record)
+        return self.run(request, run_id)
 
     def log(self, request: Request, run_id: str, name: str) -> Response:
         load(self.context, RUNS, run_id)
@@ -235,12 +246,19 @@ class AdminApi:
         return Response(200, headers, content)
 
     def _with_states(self, record: Record) -> JSON:
+        lifecycle = self.context.lifecycle
         states = [
-            {"state": state, "time": rfc3339(moment), "details": details}
+            {"state": lifecycle.shown(record, state), "time": rfc3339(moment), "details": details}
             for state, moment, details in self.context.store.states(record.id)
         ]
-        duration = self.context.lifecycle.duration(record, self.context.lifecycle.now())
-        return {**record.body, "runDurationInMilliseconds": duration, "states": states}
+        return {
+            **record.body,
+            "lifecycleState": lifecycle.shown(record, record.body["lifecycleState"]),
+            "runDurationInMilliseconds": lifecycle.duration(record, lifecycle.now()),
+            "states": states,
+            CREATED_BY: record.internal.get(CREATED_BY),
+            CANCELLED_BY: record.internal.get(CANCELLED_BY),
+        }
 
 
 def _token_as_json(known: RegisteredKey) -> JSON:

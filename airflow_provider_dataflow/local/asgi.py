@@ -75,6 +75,12 @@ async def _deliver(
     response: Response, delivery: Delivery, scope: Scope, receive: Receive, send: Send
 ) -> None:
     """Send an answer late, slowly, in part or not at all."""
+    if delivery.late is not None:
+        is_wanted = await _stays(receive, delivery.delay)
+        response = delivery.late(is_wanted)
+        if is_wanted:
+            await _send(response, send)
+        return
     if delivery.delay:
         await asyncio.sleep(delivery.delay)
     if delivery.drop:
@@ -97,6 +103,13 @@ async def _deliver(
         await _close(scope, receive)
     else:
         await send({"type": "http.response.body", "body": b""})
+
+
+async def _stays(receive: Receive, seconds: float) -> bool:
+    """Whether the client is still there after so long."""
+    gone = asyncio.ensure_future(receive())
+    await asyncio.wait({gone}, timeout=seconds)
+    return not gone.done() and gone.cancel()
 
 
 async def _close(scope: Scope, receive: Receive) -> None:

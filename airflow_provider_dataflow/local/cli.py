@@ -34,10 +34,12 @@ _FAULT_EXAMPLES = """kinds:
   lost_response           carried out, and then no answer
   drop                    not carried out, the connection is closed
   status                  not carried out, answered with --status (and --code, --message, --retry-after)
+  vanish                  404 to all that is asked of --resource-id, which is in no list any more
   not_found_after_create  404 until a resource is --seconds old
   replay_conflict         409 to a retry token that was used before
   limit_exceeded          400 LimitExceeded to a new run while --limit have not ended
-  slow                    answered after --seconds
+  late                    carried out, and answered, only after --seconds, if the client is still there
+  slow                    carried out at once, answered after --seconds
   slow_body               the body takes --seconds
   truncated_body          the connection is closed after --bytes of the body
   clock_skew              the service's clock is --seconds ahead
@@ -45,6 +47,8 @@ _FAULT_EXAMPLES = """kinds:
 examples:
   dataflow-local fault add lost_response --operation CreateRun --count 1
   dataflow-local fault add status --status 503 --probability 0.2 --seed 7 --for 10m
+  dataflow-local fault add drop --in 1m --for 20m         an outage
+  dataflow-local fault add late --seconds 20 --operation DeleteRun
   dataflow-local fault add not_found_after_create --operation GetRun --seconds 5
 """
 _RULE_EXAMPLES = """A rule says how runs of the scripted engine go. The newest that matches decides.
@@ -166,6 +170,10 @@ def _add_run_commands(top: _Commands) -> None:
     cancel.add_argument("run_id", nargs="+", metavar="RUN_ID")
     cancel.add_argument("--wait", action="store_true", help="until they have ended")
 
+    move = top.add("move", commands.move, "move a run to another compartment, whatever its state")
+    move.add_argument("run_id", metavar="RUN_ID")
+    move.add_argument("compartment_id", metavar="COMPARTMENT_ID")
+
 
 def _add_fault_commands(fault: _Commands) -> None:
     add = fault.add("add", commands.fault_add, "misbehave from now on", _FAULT_EXAMPLES)
@@ -179,6 +187,9 @@ def _add_fault_commands(fault: _Commands) -> None:
     often.add_argument("--after", type=int, metavar="N", help="spare so many first")
     often.add_argument("--probability", type=float, metavar="P", help="from 0 to 1")
     often.add_argument("--seed", type=int, metavar="N", help="the same one, the same requests")
+    often.add_argument(
+        "--in", dest="in_seconds", type=commands.seconds, metavar="DURATION", help="begin only then"
+    )
     often.add_argument("--for", dest="for_seconds", type=commands.seconds, metavar="DURATION")
     how = add.add_argument_group("how")
     how.add_argument("--status", type=int, metavar="N")
@@ -201,6 +212,7 @@ def _add_rule_commands(rule: _Commands) -> None:
     which.add_argument("--tag", action="append", metavar="KEY=PATTERN", help="may be repeated")
     how = add.add_argument_group("how they go")
     how.add_argument("--outcome", metavar="STATE", help="their end; IN_PROGRESS: none")
+    how.add_argument("--state", metavar="NAME", help="instead of IN_PROGRESS, such as PAUSING")
     how.add_argument("--startup", type=commands.seconds, metavar="DURATION", help="in ACCEPTED")
     how.add_argument("--duration", type=commands.seconds, metavar="DURATION", help="in IN_PROGRESS")
     how.add_argument("--cancel-duration", type=commands.seconds, metavar="DURATION", help="in CANCELING")

@@ -195,7 +195,7 @@ def warm(home: Home, arguments: argparse.Namespace) -> None:
 
 def runs(home: Home, arguments: argparse.Namespace) -> None:
     query = {} if arguments.state is None else {"state": arguments.state}
-    found = _remote(home).call("GET", "runs", **query)[: arguments.limit]
+    found = _remote(home).call("GET", "runs", limit=str(arguments.limit), **query)
     if arguments.json:
         _print_json(found)
         return
@@ -271,6 +271,12 @@ def cancel(home: Home, arguments: argparse.Namespace) -> None:
             time.sleep(0.3)
         progress.clear()
         print(f"{run_id}  {terminal.state(state)}")
+
+
+def move(home: Home, arguments: argparse.Namespace) -> None:
+    remote = _remote(home)
+    _run(remote, arguments.run_id)
+    remote.call("PUT", f"runs/{arguments.run_id}", {"compartmentId": arguments.compartment_id})
 
 
 # Faults, rules, the clock

@@ -37,6 +37,7 @@ from airflow_provider_dataflow.local.tokens import (
 
 _START_TIMEOUT = 60.0
 _STOP_TIMEOUT = 20.0
+_ALL = 10**9
 # Never by way of a proxy.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -331,6 +332,18 @@ class LocalDataFlow:
 
     def clear_journal(self) -> None:
         self.local("journal", "DELETE")
+
+    @property
+    def runs(self) -> list[dict[str, Any]]:
+        """All runs as the API shows them, oldest first. Each has its ``states`` beside, and in ``createdBy``
+        and ``cancelledBy`` the ``user``, ``userAgent``, ``requestId``, ``retryToken`` and ``time`` of the
+        request that did so; ``cancelledBy`` is ``None`` if no request did."""
+        found: list[dict[str, Any]] = self.local("runs", limit=str(_ALL))
+        return found[::-1]
+
+    def move_run(self, run_id: str, compartment_id: str) -> None:
+        """To another compartment, whatever its state."""
+        self.local(f"runs/{run_id}", "PUT", {"compartmentId": compartment_id})
 
     def run_states(self, run_id: str) -> list[str]:
         """The states that a run went through."""

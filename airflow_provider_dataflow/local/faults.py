@@ -40,9 +40,11 @@ class Kind(StrEnum):
     LOST_RESPONSE = "lost_response"  # carried out; then the connection is closed without an answer
     DROP = "drop"  # not carried out; the connection is closed
     STATUS = "status"  # not carried out; ``status``, ``code``, ``message``, ``retry_after``
+    VANISH = "vanish"  # 404 to all that is asked of ``resource_id``, which is in no list any more
     NOT_FOUND_AFTER_CREATE = "not_found_after_create"  # 404, until a resource is ``seconds`` old
     REPLAY_CONFLICT = "replay_conflict"  # 409 instead of the resource that a retry token had created
     LIMIT_EXCEEDED = "limit_exceeded"  # 400 to a new run while ``limit`` have not ended
+    LATE = "late"  # carried out, and answered, only after ``seconds``, if the client is still there
     SLOW = "slow"  # carried out; answered after ``seconds``
     SLOW_BODY = "slow_body"  # carried out; the body takes ``seconds``
     TRUNCATED_BODY = "truncated_body"  # carried out; the connection is closed after ``bytes`` of the body
@@ -52,8 +54,10 @@ class Kind(StrEnum):
 # The fields without which a kind means nothing.
 _REQUIRED = {
     Kind.STATUS: ("status",),
+    Kind.VANISH: ("resource_id",),
     Kind.NOT_FOUND_AFTER_CREATE: ("seconds",),
     Kind.LIMIT_EXCEEDED: ("limit",),
+    Kind.LATE: ("seconds",),
     Kind.SLOW: ("seconds",),
     Kind.SLOW_BODY: ("seconds",),
     Kind.CLOCK_SKEW: ("seconds",),
@@ -64,7 +68,7 @@ _ONLY = {
     "code": {Kind.STATUS},
     "message": {Kind.STATUS},
     "retry_after": {Kind.STATUS},
-    "seconds": {Kind.NOT_FOUND_AFTER_CREATE, Kind.SLOW, Kind.SLOW_BODY, Kind.CLOCK_SKEW},
+    "seconds": {Kind.NOT_FOUND_AFTER_CREATE, Kind.LATE, Kind.SLOW, Kind.SLOW_BODY, Kind.CLOCK_SKEW},
     "limit": {Kind.LIMIT_EXCEEDED},
     "bytes": {Kind.TRUNCATED_BODY},
 }
@@ -82,7 +86,8 @@ class Fault:
     :param count: how many requests are affected; ``None``: all
     :param after: how many matching requests are spared first
     :param probability: with which a matching request is affected; the same ones for the same ``seed``
-    :param for_seconds: how long it lasts, on the service's clock
+    :param in_seconds: after how long it begins, on the service's clock
+    :param for_seconds: how long it lasts, on that clock
     :param bytes: of a truncated body, how many are sent; ``None``: half of them
     :raises ValueError: says what is wrong
     """
@@ -95,6 +100,7 @@ class Fault:
     after: int = 0
     probability: float = 1.0
     seed: int = 0
+    in_seconds: float = 0.0
     for_seconds: float | None = None
     status: int | None = None
     code: str | None = None
@@ -129,10 +135,10 @@ class Fault:
             raise ValueError("probability must be a number from 0 to 1")
         least = -_MAX_DELAY * 24 if self.kind == Kind.CLOCK_SKEW else 0.0
         values: dict[str, Any] = {"probability": probability}
-        for name in ("for_seconds", "retry_after", "seconds"):
+        for name in ("in_seconds", "for_seconds", "retry_after", "seconds"):
             if (value := getattr(self, name)) is not None:
                 values[name] = seconds(camel(name), value, least if name == "seconds" else 0.0)
-        if self.kind in (Kind.SLOW, Kind.SLOW_BODY) and values["seconds"] > _MAX_DELAY:
+        if self.kind in (Kind.LATE, Kind.SLOW, Kind.SLOW_BODY) and values["seconds"] > _MAX_DELAY:
             raise ValueError(f"seconds must be at most {_MAX_DELAY:g}")
         for name, minimum, maximum in (
             ("count", 1, _MAX_COUNT),
@@ -169,7 +175,7 @@ class Fault:
     def error(self) -> ApiError:
         """What a request gets that is not carried out."""
         match self.kind:
-            case Kind.NOT_FOUND_AFTER_CREATE:
+            case Kind.NOT_FOUND_AFTER_CREATE | Kind.VANISH:
                 return not_found()
             case Kind.REPLAY_CONFLICT:
                 return ApiError(409, "InvalidatedRetryToken", "The retry token was used before.")
@@ -238,11 +244,15 @@ class Active:
         fault = self.fault
         if fault.count is not None and self.applied >= fault.count:
             return True
-        return fault.for_seconds is not None and now >= self.since + fault.for_seconds
+        end = None if fault.for_seconds is None else self.since + fault.in_seconds + fault.for_seconds
+        return end is not None and now >= end
+
+    def is_on(self, now: float) -> bool:
+        return now >= self.since + self.fault.in_seconds and not self.over(now)
 
     def applies(self, call: Call) -> bool:
         """Whether it applies to this request; counts."""
-        if self.over(call.now) or not self._concerns(call):
+        if not self.is_on(call.now) or not self._concerns(call):
             return False
         self.matched += 1
         if self.matched <= self.fault.after:
@@ -261,7 +271,7 @@ class Active:
             return False
         if fault.resource_id is not None and fault.resource_id != call.resource_id:
             return False
-        if fault.user is not None and not fnmatchcase(call.user or "", fault.user):
+        if not self._is_for(call.user):
             return False
         match fault.kind:
             case Kind.REPLAY_CONFLICT:
@@ -274,6 +284,16 @@ class Active:
             case Kind.CLOCK_SKEW:
                 return call.too_far_off(fault.seconds or 0.0)
         return True
+
+    def _is_for(self, user: str | None) -> bool:
+        return self.fault.user is None or fnmatchcase(user or "", self.fault.user)
+
+    def hides(self, call: Call) -> str | None:
+        """The resource that this request, for a list, shall not be shown."""
+        fault = self.fault
+        if fault.kind != Kind.VANISH or not self.is_on(call.now) or not self._is_for(call.user):
+            return None
+        return fault.resource_id if fnmatchcase(call.operation, fault.operation) else None
 
     def note(self) -> dict[str, Any]:
         """For the journal."""
@@ -311,6 +331,10 @@ class Faults:
 
     def pick(self, call: Call) -> Active | None:
         return next((active for active in self._active.values() if active.applies(call)), None)
+
+    def hidden(self, call: Call) -> set[str]:
+        """The resources that have vanished, for this request."""
+        return {id_ for active in self._active.values() if (id_ := active.hides(call)) is not None}
 
     def as_json(self, now: float) -> list[dict[str, Any]]:
         return [active.as_json(now) for active in self._active.values()]

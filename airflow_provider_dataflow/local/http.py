@@ -107,11 +107,13 @@ class Delivery:
     """How an answer gets to its client, where that is not at once and in full; in real seconds.
 
     :param drop: not at all: the connection is closed
+    :param late: what makes the answer, after the delay; it is told whether the client is still there
     :param truncate: the connection is closed after ``body_bytes``, or after half of the body
     """
 
     drop: bool = False
     delay: float = 0.0
+    late: Callable[[bool], Response] | None = None
     body_seconds: float = 0.0
     truncate: bool = False
     body_bytes: int | None = None

@@ -18,7 +18,7 @@ from airflow_provider_dataflow.local.options import Options
 from airflow_provider_dataflow.local.pools import Pools
 from airflow_provider_dataflow.local.private_endpoints import PrivateEndpoints
 from airflow_provider_dataflow.local.sessions import Sessions
-from airflow_provider_dataflow.local.store import RUNS, Filter, Record, Store
+from airflow_provider_dataflow.local.store import RUNS, SHOWN_STATE, Filter, Record, Store
 from airflow_provider_dataflow.local.waiting import Lane, WaitingRuns
 from airflow_provider_dataflow.local.work_requests import WorkRequests
 from airflow_provider_dataflow.run import LifecycleState as State
@@ -249,6 +249,11 @@ class Lifecycle:
             return int(record.body["runDurationInMilliseconds"])
         started = record.internal.get("started")
         return None if started is None else max(0, round((until - started) * 1000))
+
+    @staticmethod
+    def shown(record: Record, state: str) -> str:
+        """A state of a run as clients see it."""
+        return record.internal.get(SHOWN_STATE) or state if state == State.IN_PROGRESS else state
 
     def counts(self) -> dict[str, int]:
         return {

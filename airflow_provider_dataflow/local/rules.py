@@ -6,6 +6,7 @@ Field by field, a rule comes before the configuration, and that before the defau
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from fnmatch import fnmatchcase
@@ -21,6 +22,7 @@ _MAX_SECONDS = 10 * 365 * 24 * 3600.0
 _MAX_BYTES = 2**63 - 1
 _MAX_TEXT = 1024 * 1024
 _MAX_RULES = 1000
+_STATE = re.compile(r"[A-Z][A-Z_]{0,63}")
 
 
 @cache
@@ -85,6 +87,8 @@ class Course:
     """
 
     outcome: str | None = None
+    # lifecycleState instead of IN_PROGRESS, such as PAUSING, which no client knows.
+    state: str | None = None
     # In progress, in seconds.
     duration: float | None = None
     # Before that, in ACCEPTED.
@@ -103,6 +107,8 @@ class Course:
     def __post_init__(self) -> None:
         if self.outcome is not None and self.outcome not in OUTCOMES:
             raise ValueError(f"outcome must be one of {', '.join(OUTCOMES)}, not {self.outcome!r}")
+        if self.state is not None and not _STATE.fullmatch(text("state", self.state)):
+            raise ValueError(f"state must be of capitals and underscores, not {self.state!r}")
         for name in ("duration", "startup", "cancel_duration"):
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, seconds(camel(name), value))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -26,7 +28,15 @@ from airflow_provider_dataflow.local.console import Console
 from airflow_provider_dataflow.local.engines.base import Engine
 from airflow_provider_dataflow.local.engines.scripted import ScriptedEngine
 from airflow_provider_dataflow.local.faults import Call, Faults, Kind
-from airflow_provider_dataflow.local.http import ApiError, Request, Response, Route, Router, split_path
+from airflow_provider_dataflow.local.http import (
+    ApiError,
+    Delivery,
+    Request,
+    Response,
+    Route,
+    Router,
+    split_path,
+)
 from airflow_provider_dataflow.local.journal import Journal
 from airflow_provider_dataflow.local.keys import KeyRing
 from airflow_provider_dataflow.local.lifecycle import Lifecycle
@@ -139,9 +149,13 @@ class Service:
 
     def handle(self, request: Request) -> Response:
         request.notes["requestId"] = _request_id(request.headers.get("opc-request-id"))
+        return self._answer(request, lambda: self._handle(request))
+
+    def _answer(self, request: Request, handle: Callable[[], Response]) -> Response:
+        request_id = request.notes["requestId"]
         with self.lifecycle.lock:
             try:
-                response = self._handle(request)
+                response = handle()
             except ApiError as e:
                 request.notes["code"] = e.code
                 response = e.response()
@@ -149,8 +163,9 @@ class Service:
                 log.exception("%s %s", request.method, request.target)
                 request.notes["code"] = "InternalServerError"
                 response = ApiError(500, "InternalServerError", "Internal error.").response()
-            self._write_down(request, response)
-        response.headers["opc-request-id"] = request.notes["requestId"]
+            if response.delivery is None or response.delivery.late is None:
+                self._write_down(request, response)
+        response.headers["opc-request-id"] = request_id
         return response
 
     def _handle(self, request: Request) -> Response:
@@ -194,12 +209,15 @@ class Service:
             replayed = request.notes.get("replayed")
             active = self.faults.pick(replace(call, replayed=True)) if replayed else None
             if active is None:
-                return response
+                return _without(response, self.faults.hidden(call))
             request.notes["fault"] = active.note()
             raise active.fault.error()
         request.notes["fault"] = active.note()
         if active.fault.kind == Kind.DROP:
             return Response(NO_ANSWER, delivery=active.fault.delivery())
+        if active.fault.kind == Kind.LATE:
+            answer = partial(self._answer_late, route, values, request)
+            return Response(NO_ANSWER, delivery=Delivery(delay=active.fault.seconds or 0.0, late=answer))
         if not active.fault.is_carried_out:
             raise active.fault.error()
         try:
@@ -209,6 +227,17 @@ class Service:
             response = e.response()
         response.delivery = active.fault.delivery()
         return response
+
+    def _answer_late(
+        self, route: Route, values: dict[str, str], request: Request, is_wanted: bool
+    ) -> Response:
+        """:param is_wanted: whether the client is still there; otherwise nothing is done"""
+
+        def answer() -> Response:
+            self.lifecycle.settle()
+            return route.handler(request, **values)
+
+        return self._answer(request, answer if is_wanted else lambda: Response(NO_ANSWER))
 
     def _created(self, resource_id: str | None) -> float | None:
         for kind in KINDS if resource_id is not None else ():
@@ -249,6 +278,18 @@ class Service:
             code=notes.pop("code", None),
             notes={k: v for k, v in notes.items() if k != "requestId"},
         )
+
+
+def _without(response: Response, hidden: set[str]) -> Response:
+    """A list without these resources. A page may get shorter, as the service's pages may be, too."""
+    if not hidden or not isinstance(response.body, bytes) or not response.body:
+        return response
+    body = json.loads(response.body)
+    items = body.get("items") if isinstance(body, dict) else body
+    if not isinstance(items, list):
+        return response
+    items[:] = [item for item in items if item.get("id") not in hidden]
+    return Response.of_json(body, response.status, response.headers)
 
 
 class _Api(Protocol):

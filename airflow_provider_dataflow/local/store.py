@@ -20,6 +20,8 @@ from typing import Any
 from airflow_provider_dataflow.local.http import JSON, invalid
 
 SCHEMA_VERSION = 1
+# Of the internal part of a run: its lifecycleState for clients while it is IN_PROGRESS, if that is another.
+SHOWN_STATE = "shownState"
 
 
 @dataclass(slots=True)

@@ -54,12 +54,6 @@ class DataFlowFixture(LocalDataFlow):
     # What was asked
 
     @property
-    def runs(self) -> list[dict[str, Any]]:
-        """All runs as the API shows them, each with its ``states``; oldest first."""
-        found: list[dict[str, Any]] = self.local("runs")
-        return found[::-1]
-
-    @property
     def runs_created(self) -> list[str]:
         """The runs that there are, by id, oldest first. A retried request that made no second one counts
         once, and one whose answer was lost counts, too."""

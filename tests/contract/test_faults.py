@@ -129,6 +129,16 @@ def test_a_replay_that_conflicts(local, target, details):
     assert len(all_runs(target)) == 1
 
 
+def test_a_token_expires_after_a_day(local, target, details):
+    first = target.client.create_run(details, opc_retry_token="t").data.id
+    local.advance(24 * 3600 - 1)
+    assert target.client.create_run(details, opc_retry_token="t").data.id == first
+    local.advance(1)
+    second = target.client.create_run(details, opc_retry_token="t").data.id
+    assert second != first
+    assert target.client.create_run(details, opc_retry_token="t").data.id == second
+
+
 def test_a_limit_of_live_runs(local, target, details):
     local.set_rules([{"attempts": [{"duration": 60}]}])
     local.add_fault("limit_exceeded", limit=2)
@@ -175,6 +185,122 @@ def test_a_slow_body(local, target):
     began = time.monotonic()
     assert all_runs(target) == []
     assert time.monotonic() - began >= 0.2
+
+
+def running(local: LocalDataFlow, target: Target, details: Any) -> str:
+    local.set_rules([{"attempts": [{"outcome": "IN_PROGRESS"}]}])
+    return str(target.client.create_run(details).data.id)
+
+
+def impatient(local: LocalDataFlow, seconds: float) -> oci.data_flow.DataFlowClient:
+    return oci.data_flow.DataFlowClient(
+        local.sdk_config,
+        service_endpoint=local.endpoint,
+        retry_strategy=oci.retry.NoneRetryStrategy(),
+        timeout=(5, seconds),
+    )
+
+
+def test_a_slow_cancel(local, target, details):
+    """It is carried out, whether the client waits for the answer or not."""
+    run_id = running(local, target, details)
+    local.add_fault("slow", seconds=30, operation="DeleteRun")
+    with pytest.raises(RequestException):
+        impatient(local, 0.2).delete_run(run_id)
+    assert target.client.get_run(run_id).data.lifecycle_state == "CANCELED"
+
+
+def test_a_late_cancel(local, target, details):
+    """It is carried out only for a client that waits."""
+    run_id = running(local, target, details)
+    fault = local.add_fault("late", seconds=30, operation="DeleteRun")
+    with pytest.raises(RequestException):
+        impatient(local, 0.2).delete_run(run_id)
+    deadline = time.monotonic() + 20
+    while not local.journal("DeleteRun"):  # until it is noticed there
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert target.client.get_run(run_id).data.lifecycle_state == "IN_PROGRESS"
+    local.clear_faults(fault)
+    local.add_fault("late", seconds=0.2, operation="DeleteRun")
+    began = time.monotonic()
+    target.client.delete_run(run_id)
+    assert time.monotonic() - began >= 0.2
+    assert target.client.get_run(run_id).data.lifecycle_state == "CANCELED"
+    assert [e["status"] for e in local.journal("DeleteRun")] == [0, 204]
+
+
+def test_a_cancel_that_fails_twice_first(local, target, details):
+    run_id = running(local, target, details)
+    local.add_fault("status", status=503, operation="DeleteRun", count=2)
+    for _ in range(2):
+        with pytest.raises(ServiceError):
+            target.client.delete_run(run_id)
+    target.client.delete_run(run_id)
+    assert [e["status"] for e in local.journal("DeleteRun")] == [503, 503, 204]
+    assert target.client.get_run(run_id).data.lifecycle_state == "CANCELED"
+
+
+def test_an_outage(local, target, details):
+    run_id = running(local, target, details)
+    local.add_fault("drop", in_seconds=60, for_seconds=1200)
+    target.client.get_run(run_id)
+    local.advance(60)
+    for call in (
+        lambda: target.client.get_run(run_id),
+        lambda: target.client.list_runs(target.compartment_id),
+        lambda: target.client.create_run(details),
+        lambda: target.client.delete_run(run_id),
+    ):
+        with pytest.raises(RequestException):
+            call()
+    local.advance(1200)
+    assert target.client.get_run(run_id).data.lifecycle_state == "IN_PROGRESS"
+    assert all_runs(target) == [run_id]
+
+
+def test_a_run_that_vanishes(local, target, details):
+    run_id = running(local, target, details)
+    other = target.client.create_run(details).data.id
+    local.add_fault("vanish", resource_id=run_id)
+    for call in (target.client.get_run, target.client.delete_run, target.client.list_run_logs):
+        with pytest.raises(ServiceError) as e:
+            call(run_id)
+        assert (e.value.status, e.value.code) == (404, "NotAuthorizedOrNotFound")
+    assert all_runs(target) == [other]
+    assert {run["id"] for run in local.runs} == {run_id, other}
+
+
+def test_a_run_that_is_moved(local, target, details):
+    run_id = running(local, target, details)
+    elsewhere = "ocid1.compartment.oc1..elsewhere"
+    local.move_run(run_id, elsewhere)
+    assert all_runs(target) == []
+    assert [run.id for run in target.client.list_runs(elsewhere).data] == [run_id]
+    run = target.client.get_run(run_id).data
+    assert (run.compartment_id, run.lifecycle_state) == (elsewhere, "IN_PROGRESS")
+
+
+def test_a_state_that_the_sdk_does_not_know(local, target, details):
+    local.set_rules([{"attempts": [{"state": "PAUSING", "duration": 60}]}])
+    run_id = target.client.create_run(details).data.id
+    assert target.client.get_run(run_id).data.lifecycle_state == "UNKNOWN_ENUM_VALUE"
+    assert target.client.list_runs(target.compartment_id).data[0].lifecycle_state == "UNKNOWN_ENUM_VALUE"
+    assert local.run_states(run_id) == ["ACCEPTED", "PAUSING"]
+    local.advance(60)
+    assert target.client.get_run(run_id).data.lifecycle_state == "SUCCEEDED"
+
+
+def test_who_created_and_who_cancelled(local, target, details):
+    run_id = running(local, target, details)
+    target.client.delete_run(run_id)
+    target.client.delete_run(run_id)
+    (run,) = local.runs
+    for who in (run["createdBy"], run["cancelledBy"]):
+        assert who["user"] == local.identity.user
+        assert who["userAgent"].startswith("Oracle-PythonSDK/")
+    cancelling = [e["request_id"] for e in local.journal("DeleteRun") if e["notes"].get("cancelled")]
+    assert cancelling == [run["cancelledBy"]["requestId"]]
 
 
 def test_a_body_that_ends_too_early(local, target, details):

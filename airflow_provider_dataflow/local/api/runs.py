@@ -8,6 +8,7 @@ from airflow_provider_dataflow.local.api.applications import load_active, new_ap
 from airflow_provider_dataflow.local.api.context import (
     Context,
     Listing,
+    caller,
     check_related,
     create_once,
     load,
@@ -35,6 +36,9 @@ from airflow_provider_dataflow.local.sessions import DEFAULT_IDLE_MINUTES, SESSI
 from airflow_provider_dataflow.local.shapes import DEFAULT_SHAPE, total_ocpus
 from airflow_provider_dataflow.local.store import PRIVATE_ENDPOINTS, RUNS, Filter, Record
 from airflow_provider_dataflow.run import LifecycleState as State
+
+# Of the internal part of a run: the requests that did so.
+CREATED_BY, CANCELLED_BY = "createdBy", "cancelledBy"
 
 FIELDS = (
     "archiveUri", "arguments", "applicationId", "applicationLogConfig", "className", "compartmentId",
@@ -164,13 +168,25 @@ class RunsApi:
         check_properties(body["configuration"], self.context.options.forbidden_properties)
         check_related(self.context, body)
         fill_in(body["arguments"] or [], body["parameters"])  # 400 now rather than a failed run later
-        return Record(body, {"submission": application.internal.get("submission", {})})
+        internal = {"submission": application.internal.get("submission", {}), CREATED_BY: self._who(request)}
+        return Record(body, internal)
+
+    def _who(self, request: Request) -> JSON:
+        return {
+            "time": rfc3339(self.context.lifecycle.now()),
+            "user": caller(request).user,
+            "userAgent": request.headers.get("user-agent"),
+            "requestId": request.notes.get("requestId"),
+            "retryToken": request.headers.get("opc-retry-token"),
+        }
 
     def _body(self, record: Record) -> JSON:
         duration = self.context.lifecycle.duration(record, self.context.lifecycle.now())
-        body = {**record.body, "runDurationInMilliseconds": duration}
+        state = record.body["lifecycleState"]
+        shown = self.context.lifecycle.shown(record, state)
+        body = {**record.body, "runDurationInMilliseconds": duration, "lifecycleState": shown}
         engine = self.context.lifecycle.engine
-        if body["lifecycleState"] == State.IN_PROGRESS and isinstance(engine, Measuring):
+        if state == State.IN_PROGRESS and isinstance(engine, Measuring):
             moved = engine.progress(record.id)
             if moved is not None:
                 body["dataReadInBytes"], body["dataWrittenInBytes"] = moved
@@ -213,6 +229,10 @@ class RunsApi:
         ):
             message = f"The run has ended already: it is {record.body['lifecycleState']}."
             raise ApiError(409, answer.value, message)
+        if record.body["lifecycleState"] in (State.ACCEPTED, State.IN_PROGRESS):
+            record.internal[CANCELLED_BY] = self._who(request)
+            # The request that did it, of those that are all answered with 204.
+            request.notes["cancelled"] = True
         self.context.lifecycle.cancel(record)
         return Response(204)
 

@@ -132,7 +132,7 @@ class Console:
             lines.append(
                 (
                     join([name, tag("span", why, class_="why") if why else ""]),
-                    state_badge(record.body["lifecycleState"]),
+                    state_badge(self._shown(record)),
                     moment(row[0].begin, now) if row else "",
                     tag("span", self._duration(record)),
                     timeline.bar(row, scale),
@@ -144,13 +144,16 @@ class Console:
             shown.insert(0, State.ACCEPTED)
         return join([table(head, lines, "runs"), timeline.legend(shown)])
 
+    def _shown(self, record: Record) -> str:
+        return self.context.lifecycle.shown(record, record.body["lifecycleState"])
+
     def run(self, request: Request, run_id: str) -> Response:
         record = self.context.store.get(RUNS, run_id)
         if record is None:
             return self._missing("run")
         run = record.body
         name = run["displayName"] or run_id
-        top = [tag("h1", name), state_badge(run["lifecycleState"])]
+        top = [tag("h1", name), state_badge(self._shown(record))]
         if run["lifecycleState"] in (State.ACCEPTED, State.IN_PROGRESS):
             token = tag("input", type="hidden", name="token", value=self._form_token)
             action = f"/console/runs/{quote(run_id)}/cancel"

@@ -21,7 +21,7 @@ from airflow_provider_dataflow.local.engines.base import (
 from airflow_provider_dataflow.local.http import JSON, invalid
 from airflow_provider_dataflow.local.logs import APPLICATION_STDERR, APPLICATION_STDOUT, diagnostics_name
 from airflow_provider_dataflow.local.rules import Course, Rules
-from airflow_provider_dataflow.local.store import Record
+from airflow_provider_dataflow.local.store import SHOWN_STATE, Record
 from airflow_provider_dataflow.run import LifecycleState as State
 
 # Of a record's ``internal``.
@@ -63,6 +63,8 @@ class ScriptedEngine:
         if attempt is not None:
             course = attempt.over(course)
         record.internal[COURSE] = course.as_json()
+        if course.state is not None:
+            record.internal[SHOWN_STATE] = course.state
         if course.startup:
             record.internal["notBefore"] = self._timeline.now() + course.startup
 

@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_dataflow.local.asgi import CLOSE, application
 from airflow_provider_dataflow.local.faults import Call, Fault, Faults, Kind
 from airflow_provider_dataflow.local.http import Delivery, Request, Response
-from tests.unit.local.support import COMPARTMENT
+from tests.unit.local.support import COMPARTMENT, Local
 
 
 def picked(fault: Fault, *calls: Call) -> list[bool]:
@@ -34,6 +34,11 @@ STATUS = {"kind": "status", "status": 500}
         ({"resource_id": "r1"}, [GET, Call("GetRun", "r2"), Call("ListRuns")], [True, False, False]),
         ({"user": "u*"}, [GET, Call("GetRun", "r1", "x"), Call("GetRun", "r1", None)], [True, False, False]),
         ({"for_seconds": 10}, [Call("GetRun", now=n) for n in (0, 9.9, 10, 11)], [True, True, False, False]),
+        (
+            {"in_seconds": 5, "for_seconds": 10},
+            [Call("GetRun", now=n) for n in (0, 4.9, 5, 14.9, 15)],
+            [False, False, True, True, False],
+        ),
         # Others neither count nor are spared.
         (
             {"operation": "GetRun", "after": 1, "count": 1},
@@ -122,6 +127,9 @@ def test_the_services_codes(status, code):
         ({"kind": "slow", "seconds": 1, "status": 500}, "slow has no status"),
         ({"kind": "slow", "seconds": 1e6}, "seconds must be at most"),
         ({"kind": "slow", "seconds": -1}, "seconds must be"),
+        ({"kind": "late", "seconds": 1e6}, "seconds must be at most"),
+        ({"kind": "vanish"}, "vanish needs resourceId"),
+        ({"kind": "drop", "in_seconds": -1}, "inSeconds must be"),
         ({"kind": "status", "status": 200}, "status must be"),
         ({"kind": "drop", "count": 0}, "count must be"),
         ({"kind": "drop", "count": 1.5}, "count must be"),
@@ -139,9 +147,9 @@ def test_what_is_no_fault(values, message):
 
 @pytest.mark.parametrize("kind", Kind)
 def test_faults_as_json(kind):
-    required = {"status": 429, "seconds": 1, "limit": 1}
-    needs = {"status": ["status"], "limit_exceeded": ["limit"]}
-    for name in ("not_found_after_create", "slow", "slow_body", "clock_skew"):
+    required = {"status": 429, "seconds": 1, "limit": 1, "resource_id": "ocid1.x"}
+    needs = {"status": ["status"], "limit_exceeded": ["limit"], "vanish": ["resource_id"]}
+    for name in ("not_found_after_create", "late", "slow", "slow_body", "clock_skew"):
         needs[name] = ["seconds"]
     fault = Fault.of(kind, operation="Get*", for_seconds=5, **{n: required[n] for n in needs.get(kind, [])})
     assert Fault.from_json(json.loads(json.dumps(fault.as_json()))) == fault
@@ -236,6 +244,118 @@ def test_errors_can_be_slow(local):
     assert (response.status, response.delivery) == (404, Delivery(delay=2.0))
 
 
+def test_a_run_that_vanishes(local):
+    gone, there = local.submit(), local.submit()
+    id_ = fault(local, kind="vanish", resourceId=gone)
+    for method, path in [("GET", ""), ("DELETE", ""), ("GET", "/logs"), ("GET", "/statements")]:
+        assert local.error(method, f"/runs/{gone}{path}")[:2] == (404, "NotAuthorizedOrNotFound")
+    assert [run["id"] for run in local.json("GET", f"/runs?compartmentId={COMPARTMENT}")] == [there]
+    assert local.json("GET", f"/runs/{there}")["id"] == there
+    # It goes on all the same.
+    assert local.json("GET", f"/_local/runs/{gone}")["lifecycleState"] == "IN_PROGRESS"
+    local.call("DELETE", f"/_local/faults?id={id_}")
+    assert local.state(gone) == "IN_PROGRESS"
+
+
+def test_what_vanishes_for_some_time_and_some_requests(local):
+    gone = local.submit()
+    fault(local, kind="vanish", resourceId=gone, inSeconds=10, forSeconds=10, operation="List*")
+    fault(local, kind="vanish", resourceId="ocid1.another", user="nobody")
+
+    def listed() -> int:
+        return len(local.json("GET", f"/runs?compartmentId={COMPARTMENT}"))
+
+    counts = []
+    for _ in range(3):
+        counts.append(listed())
+        assert local.state(gone) == "IN_PROGRESS"
+        local.clock.advance(10)
+    assert counts == [1, 0, 1]
+
+
+def test_a_vanished_pool_is_in_no_list(local):
+    details = {
+        "compartmentId": COMPARTMENT,
+        "displayName": "p",
+        "configurations": [{"shape": "VM.Standard2.1"}],
+    }
+    pool = local.json("POST", "/pools", details)["id"]
+    fault(local, kind="vanish", resourceId=pool)
+    assert local.json("GET", f"/pools?compartmentId={COMPARTMENT}") == {"items": []}
+
+
+@pytest.mark.parametrize("is_wanted", [True, False])
+def test_what_is_late_is_done_late_or_not_at_all(local, is_wanted):
+    run_id = local.submit()
+    fault(local, kind="late", seconds=20, operation="DeleteRun", count=1)
+    before = local.json("GET", "/_local/journal")["entries"]
+    response = local.call("DELETE", f"/runs/{run_id}")
+    assert response.delivery is not None
+    assert response.delivery.delay == 20
+    assert local.state(run_id) == "IN_PROGRESS"
+    assert local.json("GET", "/_local/journal")["counts"].get("DeleteRun") is None
+    answer = response.delivery.late(is_wanted)
+    assert answer.headers["opc-request-id"]
+    entry = next(
+        e for e in local.json("GET", "/_local/journal")["entries"][len(before) :] if e["status"] != 200
+    )
+    assert (entry["operation"], entry["resource_id"]) == ("DeleteRun", run_id)
+    assert entry["notes"]["fault"]["kind"] == "late"
+    assert (entry["status"], local.state(run_id)) == ((204, "CANCELING") if is_wanted else (0, "IN_PROGRESS"))
+
+
+def test_a_late_error_is_an_error(local):
+    fault(local, kind="late", seconds=1)
+    answer = local.call("GET", "/runs/x").delivery.late(True)
+    assert (answer.status, json.loads(answer.body)["code"]) == (404, "NotAuthorizedOrNotFound")
+    assert local.json("GET", "/_local/journal")["entries"][-1]["code"] == "NotAuthorizedOrNotFound"
+
+
+def test_who_created_and_who_cancelled(local):
+    application = local.application()
+    body = {"compartmentId": COMPARTMENT, "applicationId": application}
+    run_id = local.json("POST", "/runs", body, opc_retry_token="t", user_agent="worker/1")["id"]
+    local.json("POST", "/runs", body, opc_retry_token="t", user_agent="worker/2")
+    local.service.lifecycle.settle()
+    other = local.submit(application, maxDurationInMinutes=1)
+    for name in ("first", "second"):
+        assert local.call("DELETE", f"/runs/{run_id}", user_agent=name, opc_request_id=name).status == 204
+    local.clock.advance(60)
+    run, limited = (local.json("GET", f"/_local/runs/{id_}") for id_ in (run_id, other))
+    created, cancelled = run["createdBy"], run["cancelledBy"]
+    assert (created["userAgent"], created["retryToken"]) == ("worker/1", "t")
+    assert (cancelled["userAgent"], cancelled["requestId"].partition("/")[0]) == ("first", "first")
+    assert cancelled["time"] == run["states"][-1]["time"]
+    assert limited["lifecycleState"] == "CANCELING"
+    assert limited["cancelledBy"] is None
+    entries = local.json("GET", "/_local/journal?operation=DeleteRun")["entries"]
+    assert [e["notes"].get("cancelled") for e in entries] == [True, None]
+    entries = local.json("GET", "/_local/journal?operation=CreateRun")["entries"]
+    assert [e["notes"].get("replayed") for e in entries] == [None, True, None]
+    # Nothing of this is the API's.
+    assert not {"createdBy", "cancelledBy"} & set(local.json("GET", f"/runs/{run_id}"))
+
+
+def test_who_did_it_outlives_the_server(local):
+    run_id = local.submit()
+    local.call("DELETE", f"/runs/{run_id}", user_agent="worker/1")
+    after = Local(local.folder, store=local.store)
+    assert after.json("GET", "/_local/journal")["entries"] == []
+    assert after.json("GET", f"/_local/runs/{run_id}")["cancelledBy"]["userAgent"] == "worker/1"
+
+
+def test_a_run_is_moved_while_it_is_in_progress(local):
+    run_id = local.submit()
+    moved = local.json("PUT", f"/_local/runs/{run_id}", {"compartmentId": "ocid1.compartment.oc1..bbbb"})
+    assert moved["compartmentId"] == "ocid1.compartment.oc1..bbbb"
+    assert local.json("GET", f"/runs?compartmentId={COMPARTMENT}") == []
+    assert len(local.json("GET", "/runs?compartmentId=ocid1.compartment.oc1..bbbb")) == 1
+    local.succeed(run_id)
+    assert local.state(run_id) == "SUCCEEDED"
+    assert local.error("PUT", "/_local/runs/x", {"compartmentId": "y"})[0] == 404
+    assert local.error("PUT", f"/_local/runs/{run_id}", {})[0] == 400
+
+
 def test_what_is_local_has_no_faults(local):
     fault(local, kind="drop")
     assert local.call("GET", "/_local/health").status == 200
@@ -322,3 +442,23 @@ def test_deliveries(slept, delivery, content, body, closed, total, as_iterator):
         assert dict(wire.sent[0]["headers"])[b"content-length"] == str(len(content)).encode()
         assert wire.body == body
         assert wire.sent[-1].get("more_body", False) is closed
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_who_does_not_stay_gets_nothing_done(stays):
+    told: list[bool] = []
+
+    def late(is_wanted: bool) -> Response:
+        told.append(is_wanted)
+        return Response(204)
+
+    class Patient(Wire):
+        async def receive(self) -> dict:
+            if self._read and stays:
+                await asyncio.Event().wait()
+            return await super().receive()
+
+    wire = Patient(Response(0, delivery=Delivery(delay=0.02 if stays else 600, late=late)))
+    wire.run()
+    assert told == [stays]
+    assert [m.get("status") for m in wire.sent][:1] == ([204] if stays else [])

@@ -26,6 +26,7 @@ def test_a_course_from_a_configuration():
     [
         ("outcome", "succeeded", "outcome must be one of SUCCEEDED"),
         ("outcome", "ACCEPTED", "outcome must be one of"),
+        ("state", "pausing", "state must be of capitals"),
         ("duration", "soon", "duration must be a number of seconds"),
         ("duration", "-1", "duration must be"),
         ("duration", "nan", "duration must be"),

@@ -67,6 +67,23 @@ def test_a_run_that_does_not_end_by_itself(local):
     assert local.state(run_id) == "CANCELED"
 
 
+def test_a_state_that_nobody_knows(local):
+    run_id = local.course(state="PAUSING", duration=60, startup=5)
+    assert local.state(run_id) == "ACCEPTED"
+    local.advance(5)
+    listed = local.json("GET", f"/runs?compartmentId={COMPARTMENT}")
+    assert [local.state(run_id), listed[0]["lifecycleState"]] == ["PAUSING", "PAUSING"]
+    assert local.states(run_id) == ["ACCEPTED", "PAUSING"]
+    after = restarted(local)
+    assert after.state(run_id) == "PAUSING"
+    assert "PAUSING" in after.call("GET", f"/console/runs/{run_id}").content().decode()
+    after.advance(60)
+    assert after.states(run_id) == ["ACCEPTED", "PAUSING", "SUCCEEDED"]
+    cancelled = after.course(state="PAUSING", outcome="IN_PROGRESS", cancelDuration=1)
+    after.call("DELETE", f"/runs/{cancelled}")
+    assert after.state(cancelled) == "CANCELING"
+
+
 @pytest.mark.parametrize(
     ("kind", "lingers", "end"),
     [("BATCH", "CANCELING", "CANCELED"), ("STREAMING", "STOPPING", "STOPPED")],
