@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 JSON = dict[str, Any]
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 # Of a request's body; what the API knows needs four.
 MAX_DEPTH = 32
 
@@ -130,7 +131,7 @@ class Response:
 
     @classmethod
     def of_json(cls, body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-        text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+        text = _encode(body)
         # A lone surrogate is valid in JSON's escapes, but not in UTF-8.
         data = text.encode("utf-8", "replace")
         return cls(status, {"content-type": "application/json", **(headers or {})}, data)

@@ -76,6 +76,7 @@ class Service:
         self.journal = Journal()
         self.faults = Faults()
         self.lifecycle = Lifecycle(store, engine, limit=limit, clock=clock, options=self.options)
+        self._hosts = _LOOPBACK_HOSTS | set(self.options.allowed_hosts)
         self._store = store
         self._keys = keys
         self._runs_folder = runs_folder
@@ -257,7 +258,7 @@ class Service:
         """
         host = request.headers.get("host", "")
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-        if name.lower() not in (*_LOOPBACK_HOSTS, *self.options.allowed_hosts):
+        if name.lower() not in self._hosts:
             raise ApiError(400, "InvalidParameter", "The Host header names another host.")
 
     def _write_down(self, request: Request, response: Response) -> None:
@@ -303,10 +304,11 @@ def _routes(*apis: _Api) -> Iterable[Route]:
 
 def _request_id(given: str | None) -> str:
     """The client's part first, then ours, as the service does it."""
-    ours = f"{secrets.token_hex(16).upper()}/{secrets.token_hex(16).upper()}"
-    if not given or len(given) > _MAX_REQUEST_ID or not given.isascii() or not given.isprintable():
-        return f"{secrets.token_hex(16).upper()}/{ours}"
-    return f"{given.partition('/')[0]}/{ours}"
+    random = secrets.token_hex(48).upper()
+    first = random[64:]
+    if given and len(given) <= _MAX_REQUEST_ID and given.isascii() and given.isprintable():
+        first = given.partition("/")[0]
+    return f"{first}/{random[:32]}/{random[32:64]}"
 
 
 def _check_same_origin(request: Request) -> None:

@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -75,9 +76,15 @@ def _require_signed(request: Request, names: list[str]) -> None:
         raise _rejected(f"Not signed: {', '.join(absent)}.")
 
 
+# Of a second there is one text, and many requests.
+@lru_cache(maxsize=256)
+def _moment(date: str) -> float:
+    return parsedate_to_datetime(date).timestamp()
+
+
 def _check_date(text: str, now: float) -> None:
     try:
-        moment = parsedate_to_datetime(text).timestamp()
+        moment = _moment(text)
     except (ValueError, TypeError, OverflowError):
         raise _rejected("The date of the request is malformed.") from None
     if abs(now - moment) > MAX_CLOCK_SKEW_SECONDS:
