@@ -36,6 +36,11 @@ class Details:
         return tuple(f.name for f in fields(cls))  # type: ignore[arg-type]
 
     @classmethod
+    def argument_names_of(cls, body: Mapping[str, Any]) -> list[str]:
+        """Which arguments the fields of a body are."""
+        return [f.name for f in fields(cls) if api_name(f) in body]  # type: ignore[arg-type]
+
+    @classmethod
     def build(cls, arguments: Mapping[str, Any]) -> Self:
         """Read arguments by their names; ``None`` is what is not given.
 

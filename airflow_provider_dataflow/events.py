@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, dataclass, fields
 from enum import StrEnum
 from typing import Any, Self
 
@@ -21,8 +21,38 @@ class Outcome(StrEnum):
     """The service could not be asked for longer than the error budget."""
 
 
+class _Event:
+    """Base of the events: frozen dataclasses with ``outcome``."""
+
+    __slots__ = ()
+
+    def payload(self) -> dict[str, Any]:
+        """The event as Airflow stores it."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        return {"version": VERSION, **values, "outcome": values["outcome"].value}
+
+    @classmethod
+    def parse(cls, payload: Mapping[str, Any] | None) -> Self:
+        """Read an event, also one of another version of this package: what it adds is ignored.
+
+        :raises ValueError: it is no event of ours.
+        """
+        try:
+            if payload is None:
+                raise TypeError("no payload")
+            values: dict[str, Any] = {
+                f.name: payload[f.name] if f.default is MISSING else payload.get(f.name)
+                for f in fields(cls)  # type: ignore[arg-type]
+            }
+            return cls(**{**values, "outcome": Outcome(values["outcome"])})
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"the trigger sent something else than the end of a wait: {payload!r}"
+            ) from error
+
+
 @dataclass(frozen=True, slots=True)
-class RunEvent:
+class RunEvent(_Event):
     """The end of a wait for a run.
 
     :param outcome: why the wait ended.
@@ -38,27 +68,23 @@ class RunEvent:
     message: str | None = None
     log_cursor: Mapping[str, int] | None = None
 
-    def payload(self) -> dict[str, Any]:
-        """The event as Airflow stores it."""
-        return {"version": VERSION, **asdict(self), "outcome": self.outcome.value}
 
-    @classmethod
-    def parse(cls, payload: Mapping[str, Any] | None) -> Self:
-        """Read an event, also one of another version of this package: what it adds is ignored.
+@dataclass(frozen=True, slots=True)
+class PoolEvent(_Event):
+    """The end of a wait for a pool; otherwise as :class:`RunEvent`."""
 
-        :raises ValueError: it is no event of ours.
-        """
-        try:
-            if payload is None:
-                raise TypeError("no payload")
-            return cls(
-                outcome=Outcome(payload["outcome"]),
-                run_id=payload["run_id"],
-                state=payload.get("state"),
-                message=payload.get("message"),
-                log_cursor=payload.get("log_cursor"),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"the trigger sent something else than the end of a wait: {payload!r}"
-            ) from error
+    outcome: Outcome
+    pool_id: str
+    state: str | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StatementEvent(_Event):
+    """The end of a wait for a statement of a run; otherwise as :class:`RunEvent`."""
+
+    outcome: Outcome
+    run_id: str
+    statement_id: int
+    state: str | None = None
+    message: str | None = None

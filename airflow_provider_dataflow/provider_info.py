@@ -22,10 +22,19 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["service"],
             }
         ],
-        "operators": [_modules("operators.orphans", "operators.run")],
+        "operators": [
+            _modules(
+                "operators.application",
+                "operators.manage_run",
+                "operators.orphans",
+                "operators.pool",
+                "operators.run",
+                "operators.statement",
+            )
+        ],
         "sensors": [_modules("sensors.run")],
         "hooks": [_modules("hooks.data_flow")],
-        "triggers": [_modules("triggers.run")],
+        "triggers": [_modules("triggers.pool", "triggers.run", "triggers.statement")],
         "extra-links": [
             "airflow_provider_dataflow.links.run.LogsBucketLink",
             "airflow_provider_dataflow.links.run.RunLink",

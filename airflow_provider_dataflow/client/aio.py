@@ -7,7 +7,7 @@ import json
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
 import aiohttp
@@ -17,7 +17,9 @@ from airflow_provider_dataflow.client.logs import Gunzip
 from airflow_provider_dataflow.client.retry import CONNECT_TIMEOUT, READ_TIMEOUT, retry_after
 from airflow_provider_dataflow.client.signing import RequestSigner
 from airflow_provider_dataflow.exceptions import ServiceError
+from airflow_provider_dataflow.pool import Pool
 from airflow_provider_dataflow.run import Run, RunLog
+from airflow_provider_dataflow.statement import Statement
 
 API_PATH = "/20200129"
 MAX_CONNECTIONS = 4
@@ -25,6 +27,8 @@ MAX_CONNECTIONS = 4
 MAX_LOG_CONNECTIONS = 2
 #: Bytes as they are sent; compressed, they may be a thousand times as many.
 LOG_CHUNK = 16 * 1024
+
+R = TypeVar("R")
 
 
 class AsyncDataFlowClient:
@@ -63,11 +67,29 @@ class AsyncDataFlowClient:
 
         :raises ServiceError: no answer, an error, or an answer that is no run.
         """
-        body = await self._request("GetRun", "GET", f"/runs/{quote(run_id, safe='')}")
+        return await self._get("GetRun", f"/runs/{quote(run_id, safe='')}", Run.from_api)
+
+    async def get_pool(self, pool_id: str) -> Pool:
+        """GetPool, once.
+
+        :raises ServiceError: no answer, an error, or an answer that is no pool.
+        """
+        return await self._get("GetPool", f"/pools/{quote(pool_id, safe='')}", Pool.from_api)
+
+    async def get_statement(self, run_id: str, statement_id: int) -> Statement:
+        """GetStatement, once.
+
+        :raises ServiceError: no answer, an error, or an answer that is no statement.
+        """
+        path = f"/runs/{quote(run_id, safe='')}/statements/{int(statement_id)}"
+        return await self._get("GetStatement", path, Statement.from_api)
+
+    async def _get(self, operation: str, path: str, read: Callable[[Any], R]) -> R:
+        body = await self._request(operation, "GET", path)
         try:
-            return Run.from_api(body)
+            return read(body)
         except ValueError as error:
-            raise ServiceError(operation="GetRun", message=str(error), endpoint=self.endpoint) from error
+            raise ServiceError(operation=operation, message=str(error), endpoint=self.endpoint) from error
 
     async def list_run_logs(self, run_id: str) -> list[RunLog]:
         """ListRunLogs, once and its first page: a run has some five logs.

@@ -21,7 +21,11 @@ def packages_after_importing(*modules: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "module",
-    ["operators.run", "sensors.run", "triggers.run", "hooks.data_flow", "links.run", "provider_info"],
+    [
+        *("operators.run", "operators.manage_run", "operators.application", "operators.pool"),
+        *("operators.statement", "sensors.run", "triggers.run", "triggers.pool", "triggers.statement"),
+        *("hooks.data_flow", "links.run", "provider_info"),
+    ],
 )
 def test_parsing_a_dag_imports_neither_the_sdk_nor_aiohttp(module):
     assert packages_after_importing(module).isdisjoint({"oci", "aiohttp"})
@@ -32,7 +36,10 @@ def test_parsing_a_dag_imports_neither_the_sdk_nor_aiohttp(module):
     [
         (["request", "submission", "events", "polling", "usage", "hints"], {"airflow", "oci", "aiohttp"}),
         (["application", "pool", "statement", "run_update"], {"airflow", "oci", "aiohttp"}),
-        (["client.sync", "client.poller", "client.waiting", "client.console"], {"airflow", "oci"}),
+        (
+            ["client.sync", "client.poller", "client.waiting", "client.watching", "client.console"],
+            {"airflow", "oci"},
+        ),
         (["local.server", "local.cli", "local.commands", "local.embedded"], {"airflow", "pyspark"}),
     ],
     ids=["core", "core of the others", "clients", "Local Data Flow"],

@@ -1,0 +1,244 @@
+"""Operators for applications: create or update one, delete one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_dataflow.application import GONE_STATES, Application, ApplicationDetails
+from airflow_provider_dataflow.client.updates import bring_about
+from airflow_provider_dataflow.exceptions import NotFound, ServiceError
+from airflow_provider_dataflow.operators.base import (
+    DataFlowOperator,
+    exactly_one,
+    require,
+    token_of_try,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_dataflow.compat import Context
+
+#: XCom of the application's OCID.
+APPLICATION_ID = "application_id"
+
+#: The argument ``execute`` cannot be an attribute of that name: every operator has a method called so.
+ATTRIBUTES = {
+    name: "execute_string" if name == "execute" else name for name in ApplicationDetails.argument_names()
+}
+
+
+class CreateOrUpdateApplicationOperator(DataFlowOperator):
+    """Brings an application about (CreateApplication, UpdateApplication).
+
+    If no application of the display name is in the compartment, one is created. If there is one, only what
+    differs from the arguments is sent; what is not given is left as it is. The application's OCID is the
+    task's result, and is pushed to XCom as ``application_id`` too.
+
+    All arguments up to ``warehouse_bucket_uri`` are templated, and are the fields of the API's
+    ``CreateApplicationDetails``; values are converted to the type that the API wants. ``display_name``,
+    ``driver_shape``, ``executor_shape``, ``language``, ``num_executors`` and ``spark_version`` are required,
+    and one of ``file_uri`` and ``execute`` unless it is a SESSION.
+
+    :param application_log_config: ``{"log_group_id": ..., "log_id": ...}``, OCIDs of the log in OCI Logging
+        (``applicationLogConfig``).
+    :param archive_uri: ``oci://`` URI of an archive with dependencies, or several with commas between
+        (``archiveUri``).
+    :param arguments: arguments of the application, a list of strings; ``${name}`` stands for the parameter of
+        that name (``arguments``).
+    :param class_name: main class, for the languages JAVA and SCALA (``className``).
+    :param compartment_id: OCID of the compartment (``compartmentId``). Default: the connection's.
+    :param configuration: Spark properties, a dict of strings (``configuration``).
+    :param defined_tags: ``{"Namespace": {"Key": "value"}}`` or ``{"Namespace.Key": "value"}``; namespaces
+        that are not named are left as they are (``definedTags``).
+    :param description: of the application (``description``).
+    :param display_name: name of the application, by which it is found again (``displayName``).
+    :param driver_shape: shape of the driver, for example ``VM.Standard.E4.Flex`` (``driverShape``).
+    :param driver_shape_config: ``{"ocpus": 1, "memory_in_gbs": 16}`` of a flexible shape
+        (``driverShapeConfig``).
+    :param execute: a spark-submit command line without ``spark-submit``, instead of ``file_uri``,
+        ``class_name``, ``arguments``, ``configuration`` and ``parameters`` (``execute``).
+    :param executor_shape: shape of the executors (``executorShape``).
+    :param executor_shape_config: as ``driver_shape_config``, of the executors (``executorShapeConfig``).
+    :param file_uri: ``oci://`` URI of the program (``fileUri``).
+    :param freeform_tags: dict of strings, all that the application is to have (``freeformTags``).
+    :param idle_timeout_in_minutes: minutes without work after which a SESSION run ends
+        (``idleTimeoutInMinutes``).
+    :param language: ``PYTHON``, ``JAVA``, ``SCALA`` or ``SQL`` (``language``).
+    :param logs_bucket_uri: ``oci://bucket@namespace/`` that gets the logs (``logsBucketUri``).
+    :param max_duration_in_minutes: minutes in progress after which the service cancels a run
+        (``maxDurationInMinutes``).
+    :param metastore_id: OCID of a Data Catalog metastore (``metastoreId``).
+    :param num_executors: number of executors (``numExecutors``).
+    :param parameters: default values of the placeholders, ``{"name": "value"}`` or
+        ``[{"name": ..., "value": ...}]`` (``parameters``).
+    :param pool_id: OCID of the pool that runs use (``poolId``).
+    :param private_endpoint_id: OCID of the private endpoint (``privateEndpointId``).
+    :param spark_version: for example ``3.5.0`` (``sparkVersion``).
+    :param type: ``BATCH``, ``STREAMING`` or ``SESSION``; cannot be changed (``type``). Default: BATCH.
+    :param warehouse_bucket_uri: ``oci://bucket@namespace/`` of the SQL warehouse (``warehouseBucketUri``).
+
+    :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
+    :param region: region name; templated. Default: the connection's.
+    :raises InvalidArgument: an argument is refused, before anything is sent.
+    :raises AmbiguousName: several applications of the compartment have the name.
+    :raises ServiceError: the service refused, or could not be asked.
+    """
+
+    template_fields: Sequence[str] = (*ATTRIBUTES.values(), "oci_conn_id", "region")
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "execute_string": "bash",
+        **dict.fromkeys(("application_log_config", "arguments", "configuration", "defined_tags"), "json"),
+        **dict.fromkeys(("driver_shape_config", "executor_shape_config"), "json"),
+        **dict.fromkeys(("freeform_tags", "parameters"), "json"),
+    }
+
+    def __init__(
+        self,
+        *,
+        application_log_config: Mapping[str, str] | str | None = None,
+        archive_uri: str | None = None,
+        arguments: Sequence[Any] | str | None = None,
+        class_name: str | None = None,
+        compartment_id: str | None = None,
+        configuration: Mapping[str, Any] | str | None = None,
+        defined_tags: Mapping[str, Any] | str | None = None,
+        description: str | None = None,
+        display_name: str | None = None,
+        driver_shape: str | None = None,
+        driver_shape_config: Mapping[str, Any] | str | None = None,
+        execute: str | None = None,
+        executor_shape: str | None = None,
+        executor_shape_config: Mapping[str, Any] | str | None = None,
+        file_uri: str | None = None,
+        freeform_tags: Mapping[str, str] | str | None = None,
+        idle_timeout_in_minutes: int | str | None = None,
+        language: str | None = None,
+        logs_bucket_uri: str | None = None,
+        max_duration_in_minutes: int | str | None = None,
+        metastore_id: str | None = None,
+        num_executors: int | str | None = None,
+        parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | str | None = None,
+        pool_id: str | None = None,
+        private_endpoint_id: str | None = None,
+        spark_version: str | None = None,
+        type: str | None = None,
+        warehouse_bucket_uri: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        # First of all, while it holds nothing but the arguments.
+        given = dict(locals())
+        super().__init__(**kwargs)
+        for name, attribute in ATTRIBUTES.items():
+            setattr(self, attribute, given[name])
+
+    def execute(self, context: Context) -> str:
+        details = self._details()
+        client = self.hook.applications
+        found = client.named(str(details.compartment_id), str(details.display_name))
+        if found is None:
+            application = client.create(details, token_of_try(context))
+            self.log.info("Application %s (%s) is created", application.id, application.display_name)
+        else:
+            application = self._update(found.id, details)
+        context["ti"].xcom_push(key=APPLICATION_ID, value=application.id)
+        return application.id
+
+    def _details(self) -> ApplicationDetails:
+        arguments = {name: getattr(self, attribute) for name, attribute in ATTRIBUTES.items()}
+        arguments["compartment_id"] = self.hook.compartment(arguments["compartment_id"])
+        details = ApplicationDetails.build(arguments)
+        details.check()
+        return details
+
+    def _update(self, application_id: str, details: ApplicationDetails) -> Application:
+        client = self.hook.applications
+        application, changes = bring_about(
+            lambda: client.get_with_etag(application_id),
+            lambda found: details.differences(found.raw),
+            lambda changes, etag: client.update(application_id, changes, if_match=etag),
+        )
+        if changes:
+            names = ", ".join(details.argument_names_of(changes))
+            self.log.info("Application %s: updated %s", application_id, names)
+        else:
+            self.log.info("Application %s is as it is to be; nothing was sent", application_id)
+        return application
+
+
+class DeleteApplicationOperator(DataFlowOperator):
+    """Deletes an application (DeleteApplication, CascadingDeleteApplication).
+
+    The result is its OCID, or ``None`` if there was none.
+
+    :param application_id: OCID of the application (``applicationId``); templated. Either this or
+        ``display_name``.
+    :param display_name: name of the application; templated.
+    :param compartment_id: OCID of the compartment in which the name is looked for; templated. Default: the
+        connection's.
+    :param cascading: end the runs of the application first. Default: False: the service refuses to delete an
+        application that has runs which have not ended.
+    :param ignore_if_missing: succeed also when there is no such application. Default: False.
+    :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
+    :param region: region name; templated. Default: the connection's.
+    :raises InvalidArgument: when the DAG is parsed: not exactly one of ``application_id`` and
+        ``display_name``.
+    :raises AmbiguousName: several applications of the compartment have the name.
+    :raises NotFound: none has it.
+    :raises ServiceError: the service does not know the application, refused, or could not be asked.
+    """
+
+    template_fields: Sequence[str] = (
+        "application_id",
+        "display_name",
+        "compartment_id",
+        "oci_conn_id",
+        "region",
+    )
+
+    def __init__(
+        self,
+        *,
+        application_id: str | None = None,
+        display_name: str | None = None,
+        compartment_id: str | None = None,
+        cascading: bool = False,
+        ignore_if_missing: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        exactly_one({"application_id": application_id, "display_name": display_name})
+        self.application_id = application_id
+        self.display_name = display_name
+        self.compartment_id = compartment_id
+        self.cascading = cascading
+        self.ignore_if_missing = ignore_if_missing
+
+    def execute(self, context: Context) -> str | None:
+        application_id = self.application_id if self.display_name is None else self._id_of_name()
+        if application_id is None and self.display_name is not None:
+            return None
+        require(application_id=application_id)
+        try:
+            application = self.hook.applications.get(str(application_id))
+            if application.state in GONE_STATES:
+                self.log.info("Application %s is %s already", application.id, application.state)
+                return application.id
+            self.hook.applications.delete(application.id, cascading=self.cascading)
+        except ServiceError as error:
+            if error.status != 404 or not self.ignore_if_missing:
+                raise
+            self.log.info("There is no application %s: nothing to delete", application_id)
+            return None
+        self.log.info("Application %s is deleted", application_id)
+        return application_id
+
+    def _id_of_name(self) -> str | None:
+        require(display_name=self.display_name)
+        name, compartment_id = str(self.display_name), self.hook.compartment(self.compartment_id)
+        found = self.hook.applications.named(compartment_id, name)
+        if found is not None:
+            return found.id
+        if not self.ignore_if_missing:
+            raise NotFound(kind="application", display_name=name, compartment_id=compartment_id)
+        self.log.info("There is no application named %r: nothing to delete", name)
+        return None

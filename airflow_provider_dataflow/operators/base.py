@@ -1,0 +1,145 @@
+"""What the operators have in common beside InvokeRunOperator."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_dataflow.compat import BaseOperator, conf, incarnation_of
+from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument
+from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from airflow_provider_dataflow.links.run import RUN_PAGE_URL
+from airflow_provider_dataflow.operators.run import DEFERRAL_MARGIN, in_seconds
+from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
+from airflow_provider_dataflow.submission import TaskIdentity, retry_token
+
+if TYPE_CHECKING:
+    from airflow_provider_dataflow.compat import Context
+
+
+class DataFlowOperator(BaseOperator):
+    """Base: a task that calls Data Flow.
+
+    :param oci_conn_id: Airflow connection of type ``oci``.
+    :param region: region name. Default: the connection's.
+    """
+
+    ui_color = "#f4e6e1"
+
+    def __init__(
+        self,
+        *,
+        oci_conn_id: str = DataFlowHook.default_conn_name,
+        region: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.oci_conn_id = oci_conn_id
+        self.region = region
+        self._killed = False
+
+    @cached_property
+    def hook(self) -> DataFlowHook:
+        return DataFlowHook(self.oci_conn_id, region=self.region)
+
+    def on_kill(self) -> None:
+        # Airflow lets the code that was interrupted go on; what it does next looks at this.
+        self._killed = True
+
+    def _raise_if_killed(self) -> None:
+        if self._killed:
+            raise DataFlowError("The task was killed")
+
+    def _publish_link(self, run_id: str, context: Context) -> None:
+        context["ti"].xcom_push(key=RUN_PAGE_URL, value=self.hook.run_page_url(run_id))
+
+
+class WaitingOperator(DataFlowOperator):
+    """Base: a task that waits for what it has asked for.
+
+    :param wait_for_completion: wait.
+    :param deferrable: wait in the triggerer.
+    :param poll_interval: seconds between two looks.
+    :param timeout: seconds (or a timedelta) from the start of the task to the end of the wait.
+    :param error_budget: seconds for which the service may be out of reach.
+    """
+
+    def __init__(
+        self,
+        *,
+        wait_for_completion: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float = DEFAULT_POLL_INTERVAL,
+        timeout: float | timedelta | None = None,
+        error_budget: float = DEFAULT_ERROR_BUDGET,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.timeout = None if timeout is None else in_seconds("timeout", timeout)
+        self.error_budget = error_budget
+
+    def _deadline(self, context: Context) -> float | None:
+        """The end of the wait, in seconds since the epoch.
+
+        Airflow does not enforce ``execution_timeout`` while a task is deferred, so this does.
+        """
+        given = [self.timeout]
+        if self.execution_timeout:
+            given.append(self.execution_timeout.total_seconds())
+        seconds = min((value for value in given if value is not None), default=None)
+        return None if seconds is None else context["ti"].start_date.timestamp() + seconds
+
+    def _trigger_arguments(self, context: Context) -> dict[str, Any]:
+        return {
+            "oci_conn_id": self.oci_conn_id,
+            "region": self.region,
+            "poll_interval": self.poll_interval,
+            "deadline": self._deadline(context),
+            "error_budget": self.error_budget,
+        }
+
+    def _backstop(self, context: Context) -> timedelta | None:
+        """Airflow's own timeout of a deferral, for a trigger that does not get to its deadline."""
+        deadline = self._deadline(context)
+        if deadline is None:
+            return None
+        return timedelta(seconds=max(deadline - time.time(), 0) + DEFERRAL_MARGIN)
+
+
+def token_of_try(context: Context) -> str:
+    """``opc-retry-token`` of a create: one per try of a task, so that a lost answer makes no second one."""
+    ti = context["ti"]
+    return retry_token(
+        TaskIdentity.of(ti),
+        max_tries=ti.max_tries,
+        generation=ti.try_number,
+        incarnation=incarnation_of(context),
+    )
+
+
+def require(**arguments: Any) -> None:
+    """Refuse an argument that is missing, or rendered to nothing.
+
+    :raises InvalidArgument: by name.
+    """
+    for name, value in arguments.items():
+        if value is None or value == "":
+            raise InvalidArgument(name, "missing")
+
+
+def exactly_one(arguments: Mapping[str, Any]) -> None:
+    """Refuse none and two.
+
+    :raises InvalidArgument: names them.
+    """
+    given = [name for name, value in arguments.items() if value is not None]
+    if len(given) != 1:
+        names = " and ".join(arguments)
+        problem = "both were" if given else "neither was"
+        raise InvalidArgument(next(iter(arguments)), f"expected exactly one of {names}, but {problem} given")

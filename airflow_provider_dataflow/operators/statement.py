@@ -1,0 +1,282 @@
+"""RunStatementOperator: sends code to a SESSION run, and returns what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+from airflow_provider_dataflow.compat import TRIGGER_FAILED
+from airflow_provider_dataflow.events import Outcome, RunEvent, StatementEvent
+from airflow_provider_dataflow.exceptions import (
+    InvalidArgument,
+    RunError,
+    RunLost,
+    RunTimedOut,
+    StatementCanceled,
+    StatementError,
+    StatementFailed,
+    StatementLost,
+    StatementTimedOut,
+)
+from airflow_provider_dataflow.links.run import RunLink
+from airflow_provider_dataflow.operators.base import WaitingOperator, require
+from airflow_provider_dataflow.run import LifecycleState, Run
+from airflow_provider_dataflow.statement import Statement, StatementDetails, StatementState
+from airflow_provider_dataflow.triggers.run import RunTrigger
+from airflow_provider_dataflow.triggers.statement import STATEMENT, StatementTrigger, statement_name
+
+if TYPE_CHECKING:
+    from airflow_provider_dataflow.compat import Context
+
+#: XCom of the statement's number in its session.
+STATEMENT_ID = "statement_id"
+
+#: Seconds. Statements are what one waits for at a keyboard.
+DEFAULT_STATEMENT_POLL_INTERVAL = 5.0
+
+#: Characters. XComs are kept in Airflow's database.
+DEFAULT_MAX_OUTPUT_LENGTH = 64 * 1024
+
+#: What a task can return of a statement's output.
+TEXT_TYPES = ("TEXT_PLAIN", "TEXT_HTML")
+
+
+class RunStatementOperator(WaitingOperator):
+    """Runs code in a SESSION run, and returns its output (CreateStatement, GetStatement).
+
+    The task waits until the session is IN_PROGRESS, sends the code, and waits until the statement has ended.
+    The session runs its statements one after the other, in one Spark application: what one defines, the next
+    one has. The result is what the code has printed, and the value of its last expression; an image is not
+    returned. The statement's number is pushed to XCom as ``statement_id``.
+
+    A task that is killed, or runs out of time, cancels its statement, deferred or not, and never the session.
+    A retry sends the code again. The service has no retry token for statements, so an answer that is lost
+    fails the task: it is open whether the code runs.
+
+    :param run_id: OCID of the SESSION run (``runId``); templated.
+    :param code: what to run, or the path of a ``.py`` file with it; at most about a million characters
+        (``code``); templated.
+    :param max_output_length: characters of the output that are returned at most, the first ones. Default:
+        65536.
+    :param deferrable: wait in the triggerer, without a worker slot. Default: ``[operators]
+        default_deferrable`` of Airflow's configuration.
+    :param poll_interval: seconds between two looks. Default: 5.
+    :param timeout: seconds (or a timedelta) from the start of the task to the end of the statement.
+        Default: none, or the task's ``execution_timeout``.
+    :param error_budget: seconds for which the service may be out of reach while the task waits. Default:
+        1800.
+    :param cancel_on_kill: cancel the statement when the task is killed, cleared, or times out. Default: True.
+    :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
+    :param region: region name; templated. Default: the connection's.
+    :raises InvalidArgument: the run is no SESSION, or an argument is missing.
+    :raises RunError: the session has ended, or was not IN_PROGRESS in time.
+    :raises StatementFailed: the code raised an exception, which the error has with its traceback.
+    :raises StatementError: the statement was cancelled, did not end in time, or is out of sight.
+    :raises ServiceError: the service refused, or could not be asked.
+    """
+
+    template_fields: Sequence[str] = ("run_id", "code", "oci_conn_id", "region")
+    template_ext: Sequence[str] = (".py",)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"code": "python"}
+    operator_extra_links = (RunLink(),)
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        code: str,
+        max_output_length: int = DEFAULT_MAX_OUTPUT_LENGTH,
+        poll_interval: float = DEFAULT_STATEMENT_POLL_INTERVAL,
+        cancel_on_kill: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(poll_interval=poll_interval, **kwargs)
+        self.run_id = run_id
+        self.code = code
+        self.max_output_length = max_output_length
+        self.cancel_on_kill = cancel_on_kill
+        # Of the statement that is under way.
+        self._statement_id: int | None = None
+
+    def execute(self, context: Context) -> str | None:
+        require(run_id=self.run_id, code=self.code)
+        self._publish_link(self.run_id, context)
+        run = self.hook.get_run(self.run_id)
+        if run.type != "SESSION":
+            raise InvalidArgument("run_id", f"expected a run of type SESSION, got {run.type}")
+        if run.state != LifecycleState.IN_PROGRESS and not run.is_ending:
+            self.log.info("Session %s is %s; the statement waits for IN_PROGRESS", run.id, run.state)
+            run = self._wait_for_session(run, context)
+        return self._run_in(run, context)
+
+    def execute_in_session(self, context: Context, event: dict[str, Any] | None = None) -> str | None:
+        """Go on after the wait for the session."""
+        end = RunEvent.parse(event)
+        if end.outcome is not Outcome.REACHED:
+            kind = RunTimedOut if end.outcome is Outcome.TIMEOUT else RunLost
+            raise kind(run_id=end.run_id, state=end.state, note=end.message or "the session has not started")
+        return self._run_in(self.hook.get_run(end.run_id), context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str | None:
+        """Go on after the wait for the statement."""
+        end = StatementEvent.parse(event)
+        self._statement_id = end.statement_id
+        if end.outcome is Outcome.TIMEOUT:
+            self._give_up(StatementTimedOut, end.state)
+        if end.outcome is Outcome.LOST:
+            self._give_up(StatementLost, end.state, end.message)
+        return self._finish(self.hook.statements.get(end.run_id, end.statement_id))
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Called by Airflow instead of ``execute`` after a deferral, also if the trigger has failed."""
+        ti = context["ti"]
+        self._statement_id = ti.xcom_pull(task_ids=ti.task_id, key=STATEMENT_ID, map_indexes=ti.map_index)
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except Exception:
+            if next_method == TRIGGER_FAILED:
+                self._cancel()
+            raise
+
+    def on_kill(self) -> None:
+        """Cancel the statement. Called by Airflow in the worker's process when the task is killed."""
+        super().on_kill()
+        self._cancel()
+
+    def _wait_for_session(self, run: Run, context: Context) -> Run:
+        from airflow_provider_dataflow.client.waiting import wait_for_run
+
+        states = (LifecycleState.IN_PROGRESS.value,)
+        if self.deferrable:
+            self.defer(
+                trigger=RunTrigger(run_id=run.id, target_states=states, **self._trigger_arguments(context)),
+                method_name=self.execute_in_session.__name__,
+                timeout=self._backstop(context),
+            )
+        return wait_for_run(
+            self.hook.client,
+            run.id,
+            states=states,
+            poll_interval=self.poll_interval,
+            error_budget=self.error_budget,
+            until=self._deadline(context),
+            check=self._raise_if_killed,
+            log=self.log,
+            last_state=run.state,
+        )
+
+    def _run_in(self, run: Run, context: Context) -> str | None:
+        if run.state != LifecycleState.IN_PROGRESS:
+            raise RunError(
+                run_id=run.id,
+                state=run.state,
+                lifecycle_details=run.lifecycle_details,
+                url=self.hook.run_page_url(run.id),
+                note="a session takes statements only while it is IN_PROGRESS",
+            )
+        self._raise_if_killed()
+        statement = self.hook.statements.create(run.id, StatementDetails.build({"code": self.code}))
+        self._statement_id = statement.id
+        ti = context["ti"]
+        ti.xcom_push(key=STATEMENT_ID, value=statement.id)
+        ti.xcom_push(key=STATEMENT, value=statement_name(run.id, statement.id))
+        self.log.info("Statement %d of session %s is %s", statement.id, run.id, statement.state)
+        if self._killed:
+            # While the create was under way: on_kill did not know of the statement yet.
+            self._cancel()
+            self._raise_if_killed()
+        if not self.wait_for_completion:
+            return None
+        if self.deferrable:
+            self.defer(
+                trigger=StatementTrigger(
+                    run_id=run.id,
+                    statement_id=statement.id,
+                    cancel_on_kill=self.cancel_on_kill,
+                    **self._trigger_arguments(context),
+                ),
+                method_name=self.execute_complete.__name__,
+                timeout=self._backstop(context),
+            )
+        return self._finish(self._wait(statement, context))
+
+    def _wait(self, statement: Statement, context: Context) -> Statement:
+        from airflow_provider_dataflow.client.watching import OutOfSight, OutOfTime, Watch
+
+        session_has_ended = False
+
+        def look() -> Statement:
+            nonlocal session_has_ended
+            # In this order: a statement that ended with its session is seen ended.
+            session_has_ended = session_has_ended or self.hook.get_run(self.run_id).is_terminal
+            return self.hook.statements.get(self.run_id, statement.id)
+
+        watch = Watch(
+            about=f"Statement {statement.id} of session {self.run_id}",
+            is_over=lambda state: Statement(statement.id, state).has_ended or session_has_ended,
+            poll_interval=self.poll_interval,
+            log=self.log,
+            until=self._deadline(context),
+            error_budget=self.error_budget,
+            state=statement.state,
+        )
+        try:
+            return watch.in_worker(look, self._raise_if_killed)
+        except OutOfTime:
+            self._give_up(StatementTimedOut, watch.state)
+        except OutOfSight as error:
+            self._give_up(StatementLost, watch.state, str(error))
+
+    def _finish(self, statement: Statement) -> str | None:
+        result = statement.result
+        about: dict[str, Any] = {
+            "run_id": self.run_id,
+            "statement_id": statement.id,
+            "state": statement.state,
+        }
+        if statement.state == StatementState.CANCELLED:
+            raise StatementCanceled(**about)
+        if not statement.has_ended:
+            raise StatementLost(**about, note="its session has ended")
+        if statement.state == StatementState.FAILED or (result is not None and result.status == "ERROR"):
+            raise StatementFailed(
+                **about,
+                error_name=result.error_name if result else None,
+                error_value=result.error_value if result else None,
+                traceback=result.traceback if result else (),
+            )
+        if result is None or result.value is None:
+            return None
+        if result.type not in TEXT_TYPES:
+            self.log.info("The output is of type %s, which is not returned", result.type)
+            return None
+        output = result.value[: self.max_output_length]
+        for line in output.splitlines():
+            self.log.info("%s", line)
+        if len(output) < len(result.value):
+            self.log.warning("Of %d characters of output, %d are returned", len(result.value), len(output))
+        return output
+
+    def _give_up(self, kind: type[StatementError], state: str | None, note: str | None = None) -> NoReturn:
+        assert self._statement_id is not None  # noqa: S101 - nothing is waited for without it
+        cancelled = self._cancel()
+        raise kind(
+            run_id=self.run_id,
+            statement_id=self._statement_id,
+            state=state,
+            note="; ".join(filter(None, (note, cancelled))),
+        )
+
+    def _cancel(self) -> str | None:
+        """Cancel the statement, if there is one and that is wanted. Never raises; says what came of it."""
+        if self._statement_id is None or not self.cancel_on_kill:
+            return None
+        about = f"Statement {self._statement_id} of session {self.run_id}"
+        try:
+            # Not self.hook.client: this may have interrupted one of its calls.
+            self.hook.new_client().statements.cancel(self.run_id, self._statement_id)
+        except Exception as error:  # noqa: BLE001 - a failed cancel must not hide why it was asked for
+            self.log.error("%s could not be cancelled and may still be running: %s", about, error)
+            return f"it could not be cancelled and may still be running: {error}"
+        self.log.info("%s: cancel requested", about)
+        return "its cancel was requested"

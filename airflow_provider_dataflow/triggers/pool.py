@@ -1,0 +1,57 @@
+"""PoolTrigger: waits in the triggerer for the state of a pool."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_dataflow.events import Outcome, PoolEvent
+from airflow_provider_dataflow.exceptions import ServiceError
+from airflow_provider_dataflow.pool import Pool, PoolState
+from airflow_provider_dataflow.triggers.watching import WatchTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
+
+
+class PoolTrigger(WatchTrigger):
+    """Waits until a pool is in one of the target states.
+
+    :param pool_id: OCID of the pool.
+    :param target_states: lifecycle states to wait for.
+    :param missing_is_deleted: a pool that the service does not know (any more) is DELETED.
+    :param kwargs: as of :class:`~airflow_provider_dataflow.triggers.watching.WatchTrigger`.
+    """
+
+    arguments = ("pool_id", "target_states", "missing_is_deleted")
+
+    def __init__(
+        self,
+        pool_id: str,
+        target_states: Collection[str] = (PoolState.ACTIVE.value,),
+        missing_is_deleted: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.pool_id = pool_id
+        # Plain strings: the row is JSON.
+        self.target_states = sorted(str(state) for state in target_states)
+        self.missing_is_deleted = missing_is_deleted
+
+    @property
+    def about(self) -> str:
+        return f"Pool {self.pool_id}"
+
+    async def look(self, client: AsyncDataFlowClient) -> Pool:
+        try:
+            return await client.get_pool(self.pool_id)
+        except ServiceError as error:
+            if error.status == 404 and self.missing_is_deleted:
+                return Pool(self.pool_id, PoolState.DELETED)
+            raise
+
+    def is_over(self, state: str) -> bool:
+        return state in self.target_states
+
+    def event(self, outcome: Outcome, state: str | None, message: str | None) -> PoolEvent:
+        return PoolEvent(outcome, self.pool_id, state, message)

@@ -1,0 +1,100 @@
+"""StatementTrigger: waits in the triggerer for a statement, and cancels it when its task is killed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_dataflow.compat import TRIGGERS_HAVE_ON_KILL, TriggerEvent, task_instance_now
+from airflow_provider_dataflow.events import Outcome, StatementEvent
+from airflow_provider_dataflow.statement import ENDED_STATES
+from airflow_provider_dataflow.submission import TaskIdentity
+from airflow_provider_dataflow.triggers.kills import outlive_cancellation
+from airflow_provider_dataflow.triggers.watching import WatchTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
+    from airflow_provider_dataflow.statement import Statement
+
+#: XCom that names the statement that a task waits for: pushed right after its create, and asked before any
+#: cancel. The number alone is only unique in its run.
+STATEMENT = "statement"
+
+
+def statement_name(run_id: str, statement_id: int) -> str:
+    return f"{run_id}/statements/{statement_id}"
+
+
+class StatementTrigger(WatchTrigger):
+    """Waits until a statement, or its session, has ended.
+
+    :param run_id: OCID of the SESSION run.
+    :param statement_id: number of the statement in it.
+    :param cancel_on_kill: cancel the statement when the task is killed while it is deferred.
+    :param kwargs: as of :class:`~airflow_provider_dataflow.triggers.watching.WatchTrigger`.
+    """
+
+    arguments = ("run_id", "statement_id", "cancel_on_kill")
+
+    def __init__(self, run_id: str, statement_id: int, cancel_on_kill: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.run_id = run_id
+        self.statement_id = statement_id
+        self.cancel_on_kill = cancel_on_kill
+        self._session_has_ended = False
+
+    @property
+    def about(self) -> str:
+        return f"Statement {self.statement_id} of run {self.run_id}"
+
+    async def look(self, client: AsyncDataFlowClient) -> Statement:
+        # In this order: a statement that ended with its session is seen ended.
+        ended = self._session_has_ended or (await client.get_run(self.run_id)).is_terminal
+        self._session_has_ended = ended
+        return await client.get_statement(self.run_id, self.statement_id)
+
+    def is_over(self, state: str) -> bool:
+        return state in ENDED_STATES or self._session_has_ended
+
+    def event(self, outcome: Outcome, state: str | None, message: str | None) -> StatementEvent:
+        return StatementEvent(outcome, self.run_id, self.statement_id, state, message)
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        try:
+            async for event in super().run():
+                yield event
+        except asyncio.CancelledError:
+            if not TRIGGERS_HAVE_ON_KILL:
+                # Also on a restart of the triggerer; the look at the owner is what tells them apart.
+                await self.on_kill()
+            raise
+
+    async def on_kill(self) -> None:
+        """Cancel the statement, unless the task still waits for it."""
+        if self.cancel_on_kill:
+            await outlive_cancellation(self._cancel_unless_owned())
+
+    async def _cancel_unless_owned(self) -> None:
+        try:
+            if await asyncio.to_thread(self._is_still_waited_for):
+                self.log.info("%s goes on: the task still waits for it elsewhere", self.about)
+                return
+            await asyncio.to_thread(
+                lambda: self.hook.new_client().statements.cancel(self.run_id, self.statement_id)
+            )
+        except Exception as error:  # noqa: BLE001 - nobody is left to hear of it otherwise
+            self.log.error("%s could not be cancelled and may still be running: %s", self.about, error)
+        else:
+            self.log.info("%s is cancelled, since the task was killed", self.about)
+
+    def _is_still_waited_for(self) -> bool:
+        """As ``RunTrigger`` asks: not every kill that a triggerer hears of is one."""
+        if self.task_instance is None:
+            return False
+        try:
+            now = task_instance_now(TaskIdentity.of(self.task_instance), STATEMENT)
+        except Exception as error:  # noqa: BLE001 - as when the task instance is gone altogether
+            self.log.warning("It is unknown whether the task waits for %s: %s", self.about, error)
+            return False
+        return now.state == "deferred" and now.xcom == statement_name(self.run_id, self.statement_id)

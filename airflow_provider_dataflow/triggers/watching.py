@@ -1,0 +1,114 @@
+"""What the triggers have in common that wait for something else than a run."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_dataflow.compat import BaseTrigger, TriggerEvent
+from airflow_provider_dataflow.events import Outcome, PoolEvent, StatementEvent
+from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL, NO_EVENT_BEFORE
+
+if TYPE_CHECKING:
+    from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
+    from airflow_provider_dataflow.client.watching import Watch
+    from airflow_provider_dataflow.resource import Resource
+
+
+class WatchTrigger(BaseTrigger):
+    """Base: looks at something until a state is reached. The row in Airflow's database holds ids only.
+
+    :param oci_conn_id: Airflow connection.
+    :param region: region name; default: the connection's.
+    :param service_endpoint: URL of the service; default: the connection's, or the region's own.
+    :param poll_interval: seconds between two looks.
+    :param deadline: seconds since the epoch at which to give up; default: never.
+    :param error_budget: seconds for which errors of the service are borne.
+    """
+
+    #: Beside those of this class: what the row holds.
+    arguments: ClassVar[tuple[str, ...]]
+
+    def __init__(
+        self,
+        oci_conn_id: str = DataFlowHook.default_conn_name,
+        region: str | None = None,
+        service_endpoint: str | None = None,
+        poll_interval: float = DEFAULT_POLL_INTERVAL,
+        deadline: float | None = None,
+        error_budget: float = DEFAULT_ERROR_BUDGET,
+        **_: Any,
+    ) -> None:
+        # What a newer version of this class has written into the row is ignored, not refused.
+        super().__init__()
+        self.oci_conn_id = oci_conn_id
+        self.region = region
+        self.service_endpoint = service_endpoint
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+        self.error_budget = error_budget
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        common = (
+            "oci_conn_id",
+            "region",
+            "service_endpoint",
+            "poll_interval",
+            "deadline",
+            "error_budget",
+        )
+        return f"{type(self).__module__}.{type(self).__qualname__}", {
+            name: getattr(self, name) for name in (*self.arguments, *common)
+        }
+
+    @property
+    def hook(self) -> DataFlowHook:
+        return DataFlowHook(self.oci_conn_id, region=self.region, service_endpoint=self.service_endpoint)
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        yield TriggerEvent((await self._wait()).payload())
+
+    async def _wait(self) -> PoolEvent | StatementEvent:
+        from airflow_provider_dataflow.client.watching import OutOfSight, OutOfTime, Watch
+
+        await asyncio.sleep(NO_EVENT_BEFORE)
+        watch = Watch(
+            about=self.about,
+            is_over=self.is_over,
+            poll_interval=self.poll_interval,
+            log=self.log,
+            until=self.deadline,
+            error_budget=self.error_budget,
+        )
+        async with await self.hook.async_client() as client:
+            try:
+                found = await watch.in_triggerer(lambda: self.look(client))
+            except OutOfTime:
+                return self._event(Outcome.TIMEOUT, watch)
+            except OutOfSight as error:
+                return self._event(Outcome.LOST, watch, str(error))
+        watch.state = found.state  # type: ignore[attr-defined]
+        return self._event(Outcome.REACHED, watch)
+
+    def _event(self, outcome: Outcome, watch: Watch, message: str | None = None) -> Any:
+        return self.event(outcome, watch.state, message)
+
+    @property
+    @abstractmethod
+    def about(self) -> str:
+        """What is waited for, for the log."""
+
+    @abstractmethod
+    async def look(self, client: AsyncDataFlowClient) -> Resource:
+        """One look."""
+
+    @abstractmethod
+    def is_over(self, state: str) -> bool:
+        """Whether the state ends the wait."""
+
+    @abstractmethod
+    def event(self, outcome: Outcome, state: str | None, message: str | None) -> PoolEvent | StatementEvent:
+        """What the task is told."""

@@ -1,0 +1,573 @@
+"""The operators beside InvokeRunOperator: through the real SDK, waiting in the worker and deferred."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_dataflow.client import watching
+from airflow_provider_dataflow.exceptions import (
+    AmbiguousName,
+    InvalidArgument,
+    NotFound,
+    PoolFailed,
+    PoolLost,
+    PoolTimedOut,
+    RunError,
+    RunLost,
+    RunTimedOut,
+    ServiceError,
+    StatementFailed,
+)
+from airflow_provider_dataflow.local.testing import DataFlowFixture
+from airflow_provider_dataflow.operators.application import (
+    CreateOrUpdateApplicationOperator,
+    DeleteApplicationOperator,
+)
+from airflow_provider_dataflow.operators.manage_run import (
+    CancelRunOperator,
+    GetRunOperator,
+    ListRunsOperator,
+    UpdateRunOperator,
+)
+from airflow_provider_dataflow.operators.pool import (
+    CreatePoolOperator,
+    DeletePoolOperator,
+    StartPoolOperator,
+    StopPoolOperator,
+)
+from airflow_provider_dataflow.operators.statement import RunStatementOperator
+from tests.contract.conftest import Target, target_of
+from tests.contract.tasks import run_task
+from tests.unit.support import FakeTaskInstance
+
+OTHER_COMPARTMENT = "ocid1.compartment.oc1..other"
+TRIGGERS = ("run", "watching")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataFlowFixture]:
+    with DataFlowFixture(tmp_path_factory.mktemp("operators"), engine="scripted", clock="manual") as server:
+        yield server
+
+
+@pytest.fixture
+def local(server: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowFixture:
+    """Time goes on while a task waits, and only then."""
+    server.reset()
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("airflow_provider_dataflow.client.retry.wait", lambda state: 0)
+    for module in TRIGGERS:
+        monkeypatch.setattr(f"airflow_provider_dataflow.triggers.{module}.NO_EVENT_BEFORE", 0)
+
+    def goes_on(seconds: float, check: Any) -> None:
+        check()
+        server.advance(0.5)
+
+    def pause(self: watching.Watch) -> float:
+        real_pause(self)
+        server.advance(0.5)
+        return 0
+
+    real_pause = watching.Watch._pause
+    monkeypatch.setattr(watching.Watch, "_pause", pause)
+    monkeypatch.setattr("airflow_provider_dataflow.client.waiting.nap", goes_on)
+    return server
+
+
+@pytest.fixture
+def target(local: DataFlowFixture) -> Target:
+    return target_of(local)
+
+
+@pytest.fixture(params=[False, True], ids=["in the worker", "deferred"])
+def deferrable(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+def run_of(target: Target, **fields: Any) -> str:
+    run_id: str = target.submit(target.create_application("hello.py").id, **fields).id
+    return run_id
+
+
+def messages(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().out
+
+
+# --- Runs ----------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_read_as_terraforms_data_source_has_it(target):
+    run_id = run_of(target, display_name="nightly", driver_shape_config={"ocpus": 1, "memory_in_gbs": 16})
+    ti = FakeTaskInstance()
+    found = run_task(lambda: GetRunOperator(task_id="get", run_id=run_id), ti)
+    assert (found["id"], found["display_name"], found["state"]) == (run_id, "nightly", "SUCCEEDED")
+    assert found["driver_shape_config"] == {"ocpus": 1, "memory_in_gbs": 16}
+    assert datetime.fromisoformat(found["time_created"]).tzinfo is not None
+    assert json.loads(json.dumps(found)) == found
+    assert ti.xcoms["run_page_url"].endswith(run_id)
+
+
+def test_a_run_that_nobody_knows(local):
+    with pytest.raises(ServiceError, match="404"):
+        run_task(lambda: GetRunOperator(task_id="get", run_id="ocid1.dataflowrun.oc1..nope"))
+    with pytest.raises(InvalidArgument, match="run_id: missing"):
+        run_task(lambda: GetRunOperator(task_id="get", run_id=""))
+
+
+def test_runs_are_listed_newest_first_page_by_page(local, target, monkeypatch):
+    monkeypatch.setattr("airflow_provider_dataflow.client.sync.PAGE_SIZE", 2)
+    ids = []
+    for n in range(5):
+        ids.append(run_of(target, display_name=f"n{n}"))
+        local.advance(60)
+    before = (datetime.fromtimestamp(local.now(), UTC) - timedelta(seconds=150)).isoformat()
+
+    def listed(**kwargs: Any) -> list[str]:
+        found = run_task(lambda: ListRunsOperator(task_id="list", **kwargs))
+        assert json.loads(json.dumps(found)) == found
+        return [run["id"] for run in found]
+
+    assert listed() == ids[::-1]
+    assert listed(limit="3") == ids[:1:-1]
+    assert listed(display_name="n1") == [ids[1]]
+    assert listed(lifecycle_state="failed") == []
+    assert listed(time_created_greater_than=before) == ids[:2:-1]
+    assert listed(compartment_id=OTHER_COMPARTMENT) == []
+    with pytest.raises(InvalidArgument, match="limit: expected a number"):
+        listed(limit="all")
+
+
+def test_a_list_has_what_the_sdks_summary_has(target):
+    from oci.data_flow.models import RunSummary
+
+    run_of(target)
+    (found,) = run_task(lambda: ListRunsOperator(task_id="list"))
+    sdk = {"state" if n == "lifecycle_state" else n for n in RunSummary().attribute_map}
+    assert {"total_o_cpu" if name == "total_ocpu" else name for name in found} == sdk
+
+
+def test_only_what_differs_is_sent(local, target, capsys):
+    run_id = run_of(target, freeform_tags={"a": "b"}, max_duration_in_minutes=60)
+
+    def updated(**kwargs: Any) -> Any:
+        local.clear_journal()
+        return run_task(lambda: UpdateRunOperator(task_id="update", run_id=run_id, **kwargs))
+
+    assert updated(freeform_tags='{"a": "b"}', max_duration_in_minutes="60") == []
+    local.assert_requests(UpdateRun=0, ChangeRunCompartment=0)
+    assert "nothing was sent" in messages(capsys)
+
+    assert updated(freeform_tags={"a": "b"}, max_duration_in_minutes="61") == ["max_duration_in_minutes"]
+    assert updated(freeform_tags={}, compartment_id=OTHER_COMPARTMENT) == ["freeform_tags", "compartment_id"]
+    assert updated(compartment_id=OTHER_COMPARTMENT) == []
+    local.assert_requests(UpdateRun=0, ChangeRunCompartment=0)
+    run = target.client.get_run(run_id).data
+    assert (run.freeform_tags, run.max_duration_in_minutes) == ({}, 61)
+    assert run.compartment_id == OTHER_COMPARTMENT
+    with pytest.raises(InvalidArgument, match="only for runs of type SESSION"):
+        updated(idle_timeout_in_minutes=5)
+
+
+def test_tags_of_other_namespaces_stay(target):
+    run_id = run_of(target, defined_tags={"Oracle-Tags": {"CreatedBy": "me"}})
+    tags = {"Ops.Cost": "x"}
+    assert run_task(lambda: UpdateRunOperator(task_id="u", run_id=run_id, defined_tags=tags)) == [
+        "defined_tags"
+    ]
+    assert target.client.get_run(run_id).data.defined_tags == {
+        "Oracle-Tags": {"CreatedBy": "me"},
+        "Ops": {"Cost": "x"},
+    }
+
+
+def cancel(run_id: str, **kwargs: Any) -> CancelRunOperator:
+    return CancelRunOperator(task_id="cancel", run_id=run_id, poll_interval=0.01, **kwargs)
+
+
+def test_a_cancel_waits_for_the_end(local, target, deferrable):
+    local.keeps_running(cancel_duration=20)
+    run_id = run_of(target)
+    deferrals: list[str] = []
+    ti = FakeTaskInstance()
+    state = run_task(
+        lambda: cancel(run_id, deferrable=deferrable),
+        ti,
+        while_deferred=lambda: local.advance(20),
+        deferrals=deferrals,
+    )
+    assert state == "CANCELED"
+    assert deferrals == ["RunTrigger"] * deferrable
+    assert ti.xcoms["run_page_url"].endswith(run_id)
+
+
+def test_a_cancel_need_not_wait(local, target):
+    local.keeps_running(cancel_duration=20)
+    assert run_task(lambda: cancel(run_of(target), wait_for_completion=False)) == "CANCELING"
+
+
+def test_a_session_is_stopped(local, target):
+    run_id = session(target)
+    assert run_task(lambda: cancel(run_id)) == "STOPPED"
+
+
+@pytest.mark.parametrize("end", ["SUCCEEDED", "FAILED"])
+def test_the_cancel_of_an_ended_run_is_none(local, target, capsys, end):
+    if end == "FAILED":
+        local.fails()
+    run_id = run_of(target)
+    assert run_task(lambda: cancel(run_id)) == end
+    assert "nothing to cancel" in messages(capsys)
+    local.assert_requests(DeleteRun=0)
+
+
+def test_a_cancel_that_takes_too_long(local, target, deferrable):
+    local.keeps_running(cancel_duration=1e6)
+    run_id = run_of(target)
+    started = datetime.now(UTC) - timedelta(hours=1)
+    with pytest.raises(RunTimedOut) as caught:
+        run_task(
+            lambda: cancel(run_id, timeout=timedelta(minutes=1), deferrable=deferrable),
+            FakeTaskInstance(start_date=started),
+        )
+    assert caught.value.state == "CANCELING"
+
+
+def test_a_cancel_out_of_sight(local, target, deferrable):
+    local.keeps_running(cancel_duration=1e6)
+    run_id = run_of(target)
+
+    def outage(operator: CancelRunOperator) -> CancelRunOperator:
+        local.add_fault("status", status=404, operation="GetRun", after=2)
+        return operator
+
+    with pytest.raises(RunLost):
+        run_task(lambda: outage(cancel(run_id, error_budget=0, deferrable=deferrable)))
+
+
+# --- Applications --------------------------------------------------------------------------------------
+
+APPLICATION = {
+    "display_name": "nightly",
+    "driver_shape": "VM.Standard2.1",
+    "executor_shape": "VM.Standard2.1",
+    "language": "PYTHON",
+    "num_executors": "1",
+    "spark_version": "3.5.0",
+    "file_uri": "oci://data@ns/hello.py",
+}
+
+
+def create(**kwargs: Any) -> CreateOrUpdateApplicationOperator:
+    return CreateOrUpdateApplicationOperator(task_id="create", **APPLICATION | kwargs)
+
+
+def delete(**kwargs: Any) -> DeleteApplicationOperator:
+    return DeleteApplicationOperator(task_id="delete", **kwargs)
+
+
+def test_an_application_is_created_then_left_then_updated(local, target, capsys):
+    ti = FakeTaskInstance()
+    application_id = run_task(create, ti)
+    assert ti.xcoms["application_id"] == application_id
+    assert run_task(create) == application_id
+    local.assert_requests(CreateApplication=1, UpdateApplication=0)
+    assert "nothing was sent" in messages(capsys)
+    assert run_task(lambda: create(arguments=["x"], num_executors=2)) == application_id
+    found = target.client.get_application(application_id).data
+    assert (found.arguments, found.num_executors) == (["x"], 2)
+    local.assert_requests(CreateApplication=1, UpdateApplication=1)
+    # What is not given any more is left as it is.
+    assert run_task(create) == application_id
+    assert target.client.get_application(application_id).data.arguments == ["x"]
+
+
+def test_a_lost_answer_makes_no_second_application(local):
+    local.add_fault("lost_response", operation="CreateApplication", count=5)
+    ti = FakeTaskInstance()
+    with pytest.raises(ServiceError):
+        run_task(create, ti)
+    local.clear_faults()
+    # As if the worker had died then: the next one finds it by its name.
+    run_task(create, ti)
+    assert len(target_of(local).client.list_applications(local.compartment_id).data) == 1
+
+
+def test_two_applications_of_a_name(target):
+    for _ in range(2):
+        target.create_application("hello.py", display_name="nightly")
+    for operator in (create, lambda: delete(display_name="nightly")):
+        with pytest.raises(AmbiguousName, match="2 applications are named 'nightly'"):
+            run_task(operator)
+
+
+def test_an_execute_line(target):
+    arguments = {**APPLICATION, "file_uri": None, "execute": "oci://data@ns/hello.py a"}
+    operator = lambda: CreateOrUpdateApplicationOperator(task_id="create", **arguments)  # noqa: E731
+    application_id = run_task(operator)
+    assert run_task(operator) == application_id
+    assert target.client.get_application(application_id).data.arguments == ["a"]
+
+
+@pytest.mark.parametrize("by", ["id", "name"])
+def test_an_application_is_deleted(local, target, by):
+    application_id = target.create_application("hello.py", display_name="nightly").id
+    which = {"application_id": application_id} if by == "id" else {"display_name": "nightly"}
+    assert run_task(lambda: delete(**which)) == application_id
+    assert target.client.get_application(application_id).data.lifecycle_state == "DELETED"
+    if by == "id":
+        assert run_task(lambda: delete(**which)) == application_id
+        local.assert_requests(DeleteApplication=1)
+    else:
+        with pytest.raises(NotFound, match="No application is named 'nightly'"):
+            run_task(lambda: delete(**which))
+        assert run_task(lambda: delete(**which, ignore_if_missing=True)) is None
+
+
+def test_an_application_that_nobody_knows(local):
+    unknown = "ocid1.dataflowapplication.oc1..nope"
+    with pytest.raises(ServiceError, match="404"):
+        run_task(lambda: delete(application_id=unknown))
+    assert run_task(lambda: delete(application_id=unknown, ignore_if_missing=True)) is None
+
+
+def test_an_application_with_runs(local, target):
+    local.keeps_running()
+    run_id = run_of(target)
+    application_id = target.client.get_run(run_id).data.application_id
+    with pytest.raises(ServiceError, match="409"):
+        run_task(lambda: delete(application_id=application_id))
+    run_task(lambda: delete(application_id=application_id, cascading=True))
+    assert target.wait(run_id).lifecycle_state == "CANCELED"
+
+
+# --- Pools ---------------------------------------------------------------------------------------------
+
+NODES = [{"shape": "VM.Standard2.1", "min": 1, "max": "2"}]
+
+
+def create_pool(**kwargs: Any) -> CreatePoolOperator:
+    arguments = {"display_name": "warm", "configurations": NODES, "poll_interval": 0.01}
+    return CreatePoolOperator(task_id="create", **arguments | kwargs)
+
+
+def on_pool(kind: Any, pool_id: str, **kwargs: Any) -> Any:
+    return kind(task_id="pool", pool_id=pool_id, **{"poll_interval": 0.01} | kwargs)
+
+
+def pool_state(target: Target, pool_id: str) -> str:
+    state: str = target.client.get_pool(pool_id).data.lifecycle_state
+    return state
+
+
+def test_a_pool_through_its_life(local, target, deferrable):
+    deferrals: list[str] = []
+
+    def done(operator: Any) -> Any:
+        return run_task(operator, deferrals=deferrals)
+
+    ti = FakeTaskInstance()
+    pool_id = run_task(lambda: create_pool(deferrable=deferrable), ti, deferrals=deferrals)
+    assert (ti.xcoms["pool_id"], pool_state(target, pool_id)) == (pool_id, "ACTIVE")
+    done(lambda: on_pool(StopPoolOperator, pool_id, deferrable=deferrable))
+    assert pool_state(target, pool_id) == "STOPPED"
+    done(lambda: on_pool(StartPoolOperator, pool_id, deferrable=deferrable))
+    assert pool_state(target, pool_id) == "ACTIVE"
+    assert done(lambda: on_pool(DeletePoolOperator, pool_id, deferrable=deferrable)) == pool_id
+    assert pool_state(target, pool_id) == "DELETED"
+    # The last one waits twice: it stops, and then deletes.
+    assert deferrals == ["PoolTrigger"] * (5 if deferrable else 0)
+    local.assert_requests(CreatePool=1, StopPool=2, StartPool=1, DeletePool=1)
+
+
+def test_what_is_so_already_is_left_as_it_is(local, target, capsys):
+    pool_id = run_task(create_pool)
+    assert run_task(create_pool) == pool_id
+    run_task(lambda: on_pool(StartPoolOperator, pool_id))
+    run_task(lambda: on_pool(StopPoolOperator, pool_id))
+    run_task(lambda: on_pool(StopPoolOperator, pool_id))
+    run_task(lambda: on_pool(DeletePoolOperator, pool_id))
+    run_task(lambda: on_pool(DeletePoolOperator, pool_id))
+    run_task(lambda: on_pool(StopPoolOperator, pool_id))
+    local.assert_requests(CreatePool=1, StartPool=0, StopPool=1, DeletePool=1)
+    said = messages(capsys)
+    assert "is there already: it is ACTIVE" in said
+    assert "is STOPPED: nothing to stop" in said
+    assert "is DELETED: nothing to stop" in said
+    # A deleted one is not taken for the one of that name.
+    assert run_task(create_pool, FakeTaskInstance(try_number=2)) != pool_id
+
+
+def test_a_pool_of_that_name_is_started_and_not_changed(local, target, capsys):
+    pool_id = run_task(create_pool)
+    run_task(lambda: on_pool(StopPoolOperator, pool_id))
+    assert run_task(lambda: create_pool(description="another")) == pool_id
+    assert pool_state(target, pool_id) == "ACTIVE"
+    assert "differs in description" in messages(capsys)
+    local.assert_requests(CreatePool=1, StartPool=1, UpdatePool=0)
+
+
+def test_a_pool_need_not_be_waited_for(local, target):
+    pool_id = run_task(lambda: create_pool(wait_for_completion=False))
+    assert pool_state(target, pool_id) == "ACCEPTED"
+    # Whatever it is doing: first it is waited for, then it is stopped, then the delete is asked for.
+    run_task(lambda: on_pool(DeletePoolOperator, pool_id, wait_for_completion=False))
+    assert pool_state(target, pool_id) == "DELETING"
+
+
+def test_another_task_that_was_faster(local, target):
+    pool_id = run_task(create_pool)
+    run_task(lambda: on_pool(StopPoolOperator, pool_id))
+    # As seen just before the other one's start.
+    local.add_fault("status", status=409, code="IncorrectState", operation="StartPool", count=1)
+    run_task(lambda: on_pool(StartPoolOperator, pool_id))
+    assert pool_state(target, pool_id) == "ACTIVE"
+
+
+def test_a_refusal_that_does_not_pass_ends_in_time(local, target):
+    pool_id = run_task(create_pool)
+    local.add_fault("status", status=409, code="Conflict", operation="StopPool")
+    ti = FakeTaskInstance(start_date=datetime.now(UTC) - timedelta(hours=1))
+    with pytest.raises(PoolTimedOut, match="409"):
+        run_task(lambda: on_pool(StopPoolOperator, pool_id), ti)
+
+
+def test_a_deleted_pool_cannot_be_started(local, target, deferrable):
+    pool_id = run_task(create_pool)
+    run_task(lambda: on_pool(DeletePoolOperator, pool_id))
+    with pytest.raises(PoolFailed, match=r"cannot be started"):
+        run_task(lambda: on_pool(StartPoolOperator, pool_id, deferrable=deferrable))
+
+
+def test_a_pool_that_is_forgotten_when_deleted(local, target, deferrable):
+    pool_id = run_task(create_pool)
+    run_task(lambda: on_pool(StopPoolOperator, pool_id))
+    local.clear_journal()
+    local.add_fault("status", status=404, operation="GetPool", after=1)
+    run_task(lambda: on_pool(DeletePoolOperator, pool_id, deferrable=deferrable))
+    local.clear_faults()
+    assert pool_state(target, pool_id) in ("DELETING", "DELETED")
+
+
+def test_a_pool_that_nobody_knows(local):
+    unknown = "ocid1.dataflowpool.oc1..nope"
+    with pytest.raises(ServiceError, match="404"):
+        run_task(lambda: on_pool(DeletePoolOperator, unknown))
+    run_task(lambda: on_pool(DeletePoolOperator, unknown, ignore_if_missing=True))
+    with pytest.raises(InvalidArgument, match="pool_id: expected an OCID"):
+        run_task(lambda: on_pool(StartPoolOperator, "warm"))
+
+
+def test_a_pool_that_takes_too_long(local, deferrable):
+    ti = FakeTaskInstance(start_date=datetime.now(UTC) - timedelta(hours=1))
+    with pytest.raises(PoolTimedOut) as caught:
+        run_task(lambda: create_pool(deferrable=deferrable), ti)
+    assert caught.value.state in ("ACCEPTED", "CREATING")
+
+
+def test_a_pool_out_of_sight(local, deferrable):
+    pool_id = run_task(create_pool)
+
+    def outage() -> Any:
+        local.add_fault("status", status=404, operation="GetPool", after=1)
+        return on_pool(StopPoolOperator, pool_id, error_budget=0, deferrable=deferrable)
+
+    with pytest.raises(PoolLost, match="404"):
+        run_task(outage)
+
+
+def test_an_outage_is_borne(local, target, deferrable):
+    pool_id = run_task(create_pool)
+    local.add_fault("status", status=503, operation="GetPool", after=1, count=7)
+    run_task(lambda: on_pool(StopPoolOperator, pool_id, deferrable=deferrable))
+    assert pool_state(target, pool_id) == "STOPPED"
+
+
+# --- Statements ----------------------------------------------------------------------------------------
+
+
+def session(target: Target, **fields: Any) -> str:
+    run_id: str = target.submit(
+        target.create_application("none.py", type="SESSION", file_uri=None).id, **fields
+    ).id
+    return run_id
+
+
+def statement(run_id: str, code: str, **kwargs: Any) -> RunStatementOperator:
+    return RunStatementOperator(task_id="task", run_id=run_id, code=code, **{"poll_interval": 0.01} | kwargs)
+
+
+def test_code_waits_for_its_session_and_returns_its_output(local, target, deferrable, capsys):
+    run_id = session(target, configuration={"spark.dataflow.emulator.startup": "2"})
+    assert target.client.get_run(run_id).data.lifecycle_state == "ACCEPTED"
+    ti, deferrals = FakeTaskInstance(), []
+    output = run_task(
+        lambda: statement(run_id, "'hello'", deferrable=deferrable),
+        ti,
+        while_deferred=lambda: local.advance(2),
+        deferrals=deferrals,
+    )
+    assert output == "'hello'"
+    assert deferrals == (["RunTrigger", "StatementTrigger"] if deferrable else [])
+    assert ti.xcoms["statement_id"] == 0
+    assert ti.xcoms["run_page_url"].endswith(run_id)
+    assert "'hello'" in messages(capsys)
+
+
+def test_code_that_fails(target, deferrable):
+    run_id = session(target)
+    with pytest.raises(StatementFailed) as caught:
+        run_task(lambda: statement(run_id, "raise ValueError('no')", deferrable=deferrable))
+    error = caught.value
+    assert (error.error_name, error.error_value, error.traceback) == (
+        "ValueError",
+        "no",
+        ("raise ValueError('no')",),
+    )
+    assert re.search(r"Statement 0 of run ocid1\S+ failed.*ValueError: no", str(error), re.DOTALL)
+
+
+def test_long_output_is_cut(target):
+    run_id = session(target)
+    assert run_task(lambda: statement(run_id, "x" * 100, max_output_length=10)) == "x" * 10
+
+
+def test_a_session_that_has_ended_takes_no_code(local, target):
+    run_id = session(target)
+    run_task(lambda: cancel(run_id))
+    with pytest.raises(RunError, match="only while it is IN_PROGRESS") as caught:
+        run_task(lambda: statement(run_id, "1"))
+    assert caught.value.state == "STOPPED"
+
+
+def test_a_session_that_ends_before_it_starts(local, target, deferrable):
+    run_id = session(target, configuration={"spark.dataflow.emulator.startup": "60"})
+    operator = lambda: statement(run_id, "1", deferrable=deferrable)  # noqa: E731
+    if deferrable:
+        with pytest.raises(RunError, match="only while it is IN_PROGRESS"):
+            run_task(operator, while_deferred=lambda: target.client.delete_run(run_id))
+    else:
+        local.add_fault("status", status=503, operation="GetRun", after=1, count=1)
+        target.client.delete_run(run_id)
+        with pytest.raises(RunError, match="only while it is IN_PROGRESS"):
+            run_task(operator)
+    local.assert_requests(CreateStatement=0)
+
+
+def test_a_session_that_does_not_start_in_time(target, deferrable):
+    run_id = session(target, configuration={"spark.dataflow.emulator.startup": "1e6"})
+    ti = FakeTaskInstance(start_date=datetime.now(UTC) - timedelta(hours=1))
+    with pytest.raises(RunTimedOut):
+        run_task(lambda: statement(run_id, "1", timeout=60, deferrable=deferrable), ti)
+
+
+def test_a_batch_takes_no_code(target):
+    run_id = run_of(target)
+    with pytest.raises(InvalidArgument, match="expected a run of type SESSION, got BATCH"):
+        run_task(lambda: statement(run_id, "1"))

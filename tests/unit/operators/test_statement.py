@@ -1,0 +1,193 @@
+"""RunStatementOperator where the service does what no script makes it do: long statements, kills, ends."""
+
+from __future__ import annotations
+
+import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
+
+from airflow_provider_dataflow.client import waiting, watching
+from airflow_provider_dataflow.compat import TaskDeferralTimeout
+from airflow_provider_dataflow.exceptions import (
+    DataFlowError,
+    ServiceError,
+    StatementCanceled,
+    StatementFailed,
+    StatementLost,
+    StatementTimedOut,
+)
+from airflow_provider_dataflow.operators.statement import RunStatementOperator
+from airflow_provider_dataflow.run import Run
+from airflow_provider_dataflow.statement import Statement
+from tests.unit.support import RUN_ID, FakeTaskInstance, run_body
+
+
+class FakeStatements:
+    def __init__(self):
+        self.states = ["IN_PROGRESS", "SUCCEEDED"]
+        self.output = {"status": "OK", "data": {"type": "TEXT_PLAIN", "value": "42"}}
+        self.cancelled = []
+        self.cancel_error = None
+        self.on_create = lambda: None
+
+    def create(self, run_id, details):
+        self.on_create()
+        return Statement(7, "ACCEPTED", run_id=run_id, code=details.code)
+
+    def get(self, run_id, statement_id):
+        state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        if isinstance(state, Exception):
+            raise state
+        return Statement(statement_id, state, run_id=run_id, output=self.output)
+
+    def cancel(self, run_id, statement_id):
+        if self.cancel_error:
+            raise self.cancel_error
+        self.cancelled.append((run_id, statement_id))
+
+
+@pytest.fixture
+def statements(client, mocker):
+    client.statements = FakeStatements()
+    client.run_states = ["IN_PROGRESS"]
+
+    def get_run(run_id):
+        state = client.run_states.pop(0) if len(client.run_states) > 1 else client.run_states[0]
+        return Run.from_api(run_body(state, type="SESSION"))
+
+    client.get_run = get_run
+    for module in (waiting, watching):
+        mocker.patch.object(module, "nap", lambda seconds, check: check())
+    return client.statements
+
+
+@pytest.fixture
+def ti():
+    return FakeTaskInstance()
+
+
+def operator(**kwargs) -> RunStatementOperator:
+    return RunStatementOperator(task_id="task", run_id=RUN_ID, code="6 * 7", **kwargs)
+
+
+def test_the_output_is_the_result(statements, ti):
+    assert operator().execute({"ti": ti}) == "42"
+    assert ti.xcoms["statement_id"] == 7
+    assert statements.cancelled == []
+
+
+@pytest.mark.parametrize(
+    ("output", "result"),
+    [
+        (None, None),
+        ({"status": "OK", "data": None}, None),
+        ({"status": "OK", "data": {"type": "TEXT_HTML", "value": "<b>"}}, "<b>"),
+        ({"status": "OK", "data": {"type": "IMAGE_PNG", "value": "iVBO"}}, None),
+    ],
+)
+def test_other_outputs(statements, ti, output, result):
+    statements.output = output
+    assert operator().execute({"ti": ti}) == result
+
+
+def test_an_error_is_one_whatever_the_state(statements, ti):
+    statements.output = {"status": "ERROR", "errorName": "E", "errorValue": "v", "traceback": ["x"] * 100}
+    with pytest.raises(StatementFailed) as caught:
+        operator().execute({"ti": ti})
+    assert len(caught.value.traceback) == 20
+    assert "E: v" in str(caught.value)
+
+
+def test_a_cancelled_statement_is_an_error(statements, ti):
+    statements.states = ["CANCELLED"]
+    with pytest.raises(StatementCanceled):
+        operator().execute({"ti": ti})
+
+
+def test_a_session_that_ends_takes_its_statement_with_it(statements, client, ti):
+    statements.states = ["IN_PROGRESS"]
+    client.run_states = ["IN_PROGRESS", "IN_PROGRESS", "STOPPED"]
+    with pytest.raises(StatementLost, match="its session has ended"):
+        operator().execute({"ti": ti})
+
+
+def test_a_kill_cancels_the_statement_and_ends_the_wait(statements, ti, mocker):
+    statements.states = ["IN_PROGRESS"]
+    task = operator()
+
+    def killed(seconds, check):
+        task.on_kill()
+        check()
+
+    mocker.patch.object(watching, "nap", killed)
+    with pytest.raises(DataFlowError, match="killed"):
+        task.execute({"ti": ti})
+    assert statements.cancelled == [(RUN_ID, 7)]
+
+
+def test_a_kill_during_the_create(statements, ti):
+    task = operator()
+    statements.on_create = task.on_kill
+    with pytest.raises(DataFlowError, match="killed"):
+        task.execute({"ti": ti})
+    assert statements.cancelled == [(RUN_ID, 7)]
+
+
+def test_a_kill_leaves_it_alone_if_that_is_wanted(statements, ti):
+    task = operator(cancel_on_kill=False)
+    statements.on_create = task.on_kill
+    with pytest.raises(DataFlowError, match="killed"):
+        task.execute({"ti": ti})
+    assert statements.cancelled == []
+
+
+def test_a_kill_before_the_create_sends_nothing(statements, client, ti):
+    client.run_states = ["ACCEPTED", "IN_PROGRESS"]
+    task = operator()
+    statements.on_create = lambda: pytest.fail("sent")
+    task._killed = True
+    with pytest.raises(DataFlowError, match="killed"):
+        task.execute({"ti": ti})
+
+
+def test_time_is_up(statements, ti):
+    statements.states = ["IN_PROGRESS"]
+    with pytest.raises(StatementTimedOut, match="its cancel was requested"):
+        operator(timeout=1e-9).execute({"ti": ti})
+    assert statements.cancelled == [(RUN_ID, 7)]
+
+
+def test_out_of_sight(statements, ti):
+    statements.states = [ServiceError(operation="GetStatement", message="no", status=404)]
+    statements.cancel_error = ServiceError(operation="DeleteStatement", message="no", status=404)
+    with pytest.raises(StatementLost, match="could not be cancelled and may still be running"):
+        operator(error_budget=0).execute({"ti": ti})
+
+
+def deferred(ti) -> TaskDeferred:
+    with pytest.raises(TaskDeferred) as caught:
+        operator(deferrable=True).execute({"ti": ti})
+    return caught.value
+
+
+@pytest.mark.parametrize(("outcome", "error"), [("timeout", StatementTimedOut), ("lost", StatementLost)])
+def test_what_the_trigger_gives_up_is_cancelled(statements, ti, outcome, error):
+    method = deferred(ti).method_name
+    event = {"outcome": outcome, "run_id": RUN_ID, "statement_id": 7, "state": "IN_PROGRESS"}
+    with pytest.raises(error):
+        operator(deferrable=True).resume_execution(method, {"event": event}, {"ti": ti})
+    assert statements.cancelled == [(RUN_ID, 7)]
+
+
+def test_a_trigger_that_fails_leaves_nothing_behind(statements, ti):
+    deferred(ti)
+    with pytest.raises(TaskDeferralTimeout):
+        operator(deferrable=True).resume_execution("__fail__", {"error": "Trigger timeout"}, {"ti": ti})
+    assert statements.cancelled == [(RUN_ID, 7)]
+
+
+def test_a_statement_whose_session_ended_meanwhile(statements, ti):
+    method = deferred(ti).method_name
+    statements.states = ["IN_PROGRESS"]
+    event = {"outcome": "reached", "run_id": RUN_ID, "statement_id": 7, "state": "IN_PROGRESS"}
+    with pytest.raises(StatementLost, match="its session has ended"):
+        operator(deferrable=True).resume_execution(method, {"event": event}, {"ti": ti})

@@ -1,0 +1,192 @@
+"""The triggers for pools and statements: their rows, and what a kill does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from airflow_provider_dataflow.compat import TaskInstanceNow
+from airflow_provider_dataflow.events import Outcome, PoolEvent, StatementEvent
+from airflow_provider_dataflow.exceptions import ServiceError
+from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from airflow_provider_dataflow.pool import Pool
+from airflow_provider_dataflow.run import Run
+from airflow_provider_dataflow.statement import Statement
+from airflow_provider_dataflow.triggers import statement as statement_module
+from airflow_provider_dataflow.triggers import watching
+from airflow_provider_dataflow.triggers.pool import PoolTrigger
+from airflow_provider_dataflow.triggers.statement import StatementTrigger, statement_name
+from tests.unit.support import RUN_ID, FakeTaskInstance, run_body
+
+POOL_ID = "ocid1.dataflowpool.oc1.iad.aaaa"
+
+
+class FakeAsyncClient:
+    def __init__(self, run="IN_PROGRESS", statement="IN_PROGRESS", pool="ACTIVE"):
+        self.run, self.statement, self.pool = run, statement, pool
+        self.closed = False
+
+    async def get_run(self, run_id):
+        return Run.from_api(run_body(self.run))
+
+    async def get_statement(self, run_id, statement_id):
+        return Statement(statement_id, self.statement, run_id=run_id)
+
+    async def get_pool(self, pool_id):
+        if isinstance(self.pool, Exception):
+            raise self.pool
+        return Pool(pool_id, self.pool)
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *args):
+        self.closed = True
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    monkeypatch.setattr(watching, "NO_EVENT_BEFORE", 0)
+
+
+@pytest.fixture
+def service(mocker):
+    def answers(**states):
+        client = FakeAsyncClient(**states)
+
+        async def make(hook):
+            return client
+
+        mocker.patch.object(DataFlowHook, "async_client", make)
+        return client
+
+    return answers
+
+
+async def event_of(trigger):
+    async for event in trigger.run():
+        return event.payload
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        PoolTrigger(POOL_ID, target_states={"STOPPED", "DELETED"}, missing_is_deleted=True, deadline=5.0),
+        StatementTrigger(RUN_ID, 3, cancel_on_kill=True, region="eu-frankfurt-1"),
+    ],
+)
+def test_the_row_survives_the_way_through_the_database_and_other_versions(trigger):
+    path, arguments = trigger.serialize()
+    assert path == f"{type(trigger).__module__}.{type(trigger).__name__}"
+    arguments = json.loads(json.dumps(arguments))
+    again = type(trigger)(**arguments, an_argument_of_tomorrow=1)
+    assert again.serialize() == trigger.serialize()
+
+
+async def test_a_pool(service):
+    client = service(pool="ACTIVE")
+    event = PoolEvent.parse(await event_of(PoolTrigger(POOL_ID, target_states=["ACTIVE"])))
+    assert event == PoolEvent(Outcome.REACHED, POOL_ID, "ACTIVE")
+    assert client.closed
+
+
+@pytest.mark.parametrize(("missing_is_deleted", "outcome"), [(True, Outcome.REACHED), (False, Outcome.LOST)])
+async def test_a_pool_that_is_not_known(service, missing_is_deleted, outcome):
+    service(pool=ServiceError(operation="GetPool", message="no", status=404))
+    trigger = PoolTrigger(
+        POOL_ID, target_states=["DELETED"], missing_is_deleted=missing_is_deleted, error_budget=0
+    )
+    event = PoolEvent.parse(await event_of(trigger))
+    assert event.outcome is outcome
+    assert event.state == ("DELETED" if missing_is_deleted else None)
+
+
+async def test_a_pool_that_is_too_late(service):
+    service(pool="CREATING")
+    event = PoolEvent.parse(await event_of(PoolTrigger(POOL_ID, deadline=1.0)))
+    assert event == PoolEvent(Outcome.TIMEOUT, POOL_ID, "CREATING")
+
+
+@pytest.mark.parametrize(
+    ("run", "statement"),
+    [("IN_PROGRESS", "SUCCEEDED"), ("IN_PROGRESS", "CANCELLED"), ("STOPPED", "IN_PROGRESS")],
+)
+async def test_a_statement_ends_or_its_session_does(service, run, statement):
+    service(run=run, statement=statement)
+    event = StatementEvent.parse(await event_of(StatementTrigger(RUN_ID, 0)))
+    assert event == StatementEvent(Outcome.REACHED, RUN_ID, 0, statement)
+
+
+@pytest.fixture
+def cancelled(mocker):
+    """The statements whose cancel is asked for."""
+    found = []
+    client = mocker.Mock()
+    client.statements.cancel.side_effect = lambda *args: found.append(args)
+    mocker.patch.object(DataFlowHook, "new_client", return_value=client)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("owner", "expected"),
+    [
+        (("failed", statement_name(RUN_ID, 0)), True),
+        # Its triggers went to another triggerer.
+        (("deferred", statement_name(RUN_ID, 0)), False),
+        # The task was cleared and has sent another one meanwhile.
+        (("deferred", statement_name(RUN_ID, 1)), True),
+        (("deferred", statement_name("ocid1.dataflowrun.oc1..other", 0)), True),
+        (RuntimeError("gone"), True),
+    ],
+)
+async def test_a_kill_cancels_what_nobody_waits_for(mocker, cancelled, owner, expected):
+    mocker.patch.object(
+        statement_module,
+        "task_instance_now",
+        side_effect=owner if isinstance(owner, Exception) else None,
+        return_value=None if isinstance(owner, Exception) else TaskInstanceNow(True, *owner),
+    )
+    trigger = StatementTrigger(RUN_ID, 0, cancel_on_kill=True)
+    trigger.task_instance = FakeTaskInstance()
+    await trigger.on_kill()
+    assert cancelled == [(RUN_ID, 0)] * expected
+
+
+async def test_a_kill_cancels_only_if_that_is_wanted(cancelled):
+    await StatementTrigger(RUN_ID, 0).on_kill()
+    assert cancelled == []
+
+
+async def test_the_cancel_outlives_the_cancellation_of_the_trigger(mocker, cancelled):
+    started = asyncio.Event()
+    finish = asyncio.Event()
+
+    async def slow(self):
+        started.set()
+        await finish.wait()
+        cancelled.append("done")
+
+    mocker.patch.object(StatementTrigger, "_cancel_unless_owned", slow)
+    kill = asyncio.create_task(StatementTrigger(RUN_ID, 0, cancel_on_kill=True).on_kill())
+    await started.wait()
+    for _ in range(3):
+        kill.cancel()
+        await asyncio.sleep(0)
+    finish.set()
+    await kill
+    assert cancelled == ["done"]
+
+
+async def test_before_airflow_3_3_a_cancelled_trigger_sees_to_it_itself(mocker, service, cancelled):
+    mocker.patch.object(statement_module, "TRIGGERS_HAVE_ON_KILL", False)
+    service()
+    trigger = StatementTrigger(RUN_ID, 0, cancel_on_kill=True, poll_interval=60)
+    wait = asyncio.create_task(event_of(trigger))
+    await asyncio.sleep(0.05)
+    wait.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await wait
+    assert cancelled == [(RUN_ID, 0)]
