@@ -1,0 +1,153 @@
+"""The example DAGs, task by task against Local Data Flow, without an Airflow around them."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_provider_dataflow.local import LocalDataFlow
+from airflow_provider_dataflow.local.testing import DataFlowFixture
+from tests.contract.conftest import target_of
+from tests.contract.tasks import run_task
+from tests.unit.support import FakeTaskInstance
+
+EXAMPLES = Path(__file__).parent.parent.parent / "example_dags"
+
+
+def example(name: str) -> DAG:
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    found: list[DAG] = []
+    with pytest.MonkeyPatch.context() as patch:
+        # An example gives its DAG no name of its own.
+        leave = DAG.__exit__
+        patch.setattr(DAG, "__exit__", lambda dag, *args: (found.append(dag), leave(dag, *args))[1])
+        spec.loader.exec_module(module)
+    (dag,) = found
+    return dag
+
+
+class TaskInstance(FakeTaskInstance):
+    """Sees the XComs of all tasks of the DAG run."""
+
+    def __init__(self, task_id: str, xcoms: dict[str, dict[str, Any]]) -> None:
+        super().__init__(task_id)
+        self.xcoms, self.all = xcoms.setdefault(task_id, {}), xcoms
+
+    def xcom_pull(self, task_ids: str, key: str, default: Any = None, map_indexes: Any = None) -> Any:
+        return self.all[task_ids].get(key, default)
+
+
+def run(dag: DAG) -> dict[str, Any]:
+    """The results of all tasks, each run after those that it depends on."""
+    xcoms: dict[str, dict[str, Any]] = {}
+    for task in dag.topological_sort():
+        ti = TaskInstance(task.task_id, xcoms)
+        context = {
+            "ti": ti,
+            "run_id": ti.run_id,
+            "var": {"value": SimpleNamespace(get=lambda name, default=None: default)},
+        }
+        if hasattr(task, "poll_interval"):
+            task.poll_interval = 0.1
+        task.render_template_fields(context)  # type: ignore[arg-type]
+        xcoms[task.task_id]["return_value"] = run_task(lambda task=task: task, ti)
+    return {task_id: of_task["return_value"] for task_id, of_task in xcoms.items()}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataFlowFixture]:
+    with DataFlowFixture(tmp_path_factory.mktemp("examples"), engine="scripted") as server:
+        yield server
+
+
+@pytest.fixture
+def scripted(server: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowFixture:
+    server.reset()
+    ready(server, monkeypatch)
+    return server
+
+
+def ready(server: LocalDataFlow, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    for module in ("run", "watching"):
+        monkeypatch.setattr(f"airflow_provider_dataflow.triggers.{module}.NO_EVENT_BEFORE", 0)
+    folder = server.create_bucket("weather")
+    shutil.copytree(EXAMPLES / "data" / "nyc_weather", folder / "nyc_weather", dirs_exist_ok=True)
+    shutil.copytree(EXAMPLES / "spark", folder / "apps", dirs_exist_ok=True)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("example_*.py")))
+def test_every_example_is_a_dag_of_its_name(name):
+    dag = example(name)
+    assert dag.dag_id == name
+    assert dag.doc_md
+    assert dag.tasks
+
+
+def test_run_management(scripted):
+    scripted.keeps_running()
+    results = run(example("example_run_management"))
+    run_id = results["submit"]
+    assert results["update"] == ["freeform_tags", "max_duration_in_minutes"]
+    assert results["get"]["freeform_tags"] == {"team": "weather", "dag_run": "manual__1"}
+    assert results["get"]["max_duration_in_minutes"] == 60
+    assert [found["id"] for found in results["list_runs"]] == [run_id]
+    assert results["cancel"] == "CANCELED"
+
+
+def test_pool(scripted):
+    dag = example("example_pool")
+    assert dag.get_task("create_pool").is_setup
+    assert dag.get_task("stop_pool").is_teardown
+    results = run(dag)
+    pool_id = results["create_pool"]
+    assert {found["poolId"] for found in scripted.runs} == {pool_id}
+    assert [found["lifecycleState"] for found in scripted.runs] == ["SUCCEEDED"] * 2
+    assert target_of(scripted).client.get_pool(pool_id).data.lifecycle_state == "STOPPED"
+    # The next DAG run finds it and starts it.
+    assert run(example("example_pool"))["create_pool"] == pool_id
+
+
+def test_application(scripted):
+    results = run(example("example_application"))
+    (found,) = scripted.runs
+    assert found["id"] == results["june"]
+    assert found["applicationId"] == results["application"] == results["delete"]
+    assert found["parameters"] == [{"name": "month", "value": "2013-06"}]
+    application = target_of(scripted).client.get_application(results["application"]).data
+    assert application.lifecycle_state == "DELETED"
+
+
+def test_session(scripted):
+    dag = example("example_session")
+    assert dag.get_task("close").is_teardown
+    results = run(dag)
+    (found,) = scripted.runs
+    assert (found["type"], found["lifecycleState"]) == ("SESSION", "STOPPED")
+    assert "SELECT count(*)" in results["count"]
+    assert results["close"] == "STOPPED"
+
+
+@pytest.mark.spark
+def test_session_on_spark(local, monkeypatch):
+    ready(local, monkeypatch)
+    dag = example("example_session")
+    for task_id in ("load", "count"):
+        dag.get_task(task_id).timeout = timedelta(minutes=2).total_seconds()
+    results = run(dag)
+    rows = sum(1 for _ in (EXAMPLES / "data" / "nyc_weather" / "2013-01.csv").open()) - 1
+    assert results["count"] == str(rows)
+    assert results["load"] is None or "DataFrame" not in results["load"]
+    assert results["close"] == "STOPPED"
