@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_dataflow.client import watching
 from airflow_provider_dataflow.exceptions import (
     AmbiguousName,
+    DataFlowError,
     InvalidArgument,
     NotFound,
     PoolFailed,
@@ -23,7 +28,9 @@ from airflow_provider_dataflow.exceptions import (
     RunTimedOut,
     ServiceError,
     StatementFailed,
+    StatementTimedOut,
 )
+from airflow_provider_dataflow.local import LocalDataFlow
 from airflow_provider_dataflow.local.testing import DataFlowFixture
 from airflow_provider_dataflow.operators.application import (
     CreateOrUpdateApplicationOperator,
@@ -571,3 +578,54 @@ def test_a_batch_takes_no_code(target):
     run_id = run_of(target)
     with pytest.raises(InvalidArgument, match="expected a run of type SESSION, got BATCH"):
         run_task(lambda: statement(run_id, "1"))
+
+
+@pytest.fixture
+def spark(tmp_path: Path) -> Iterator[LocalDataFlow]:
+    with LocalDataFlow(tmp_path / "home") as server:
+        yield server
+
+
+@pytest.mark.spark
+def test_statements_on_spark_end_with_their_tasks(spark, monkeypatch):
+    """Those that go on: out of time, killed in the worker, and killed while deferred."""
+    for name, value in spark.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("airflow_provider_dataflow.triggers.watching.NO_EVENT_BEFORE", 0)
+    target = target_of(spark)
+    run_id = session(target)
+    endless = "import time\nwhile True: time.sleep(0.01)"
+    assert run_task(lambda: statement(run_id, "x = spark.range(3).count()\nx", poll_interval=0.1)) == "3"
+    for deferrable in (False, True):
+        with pytest.raises(StatementTimedOut, match="its cancel was requested"):
+            run_task(
+                lambda deferrable=deferrable: statement(
+                    run_id, endless, timeout=2, deferrable=deferrable, poll_interval=0.1
+                )
+            )
+
+    task = statement(run_id, endless, poll_interval=0.1)
+    kill = threading.Thread(target=task.on_kill)
+
+    class KilledAfterTheCreate(FakeTaskInstance):
+        def xcom_push(self, key: str, value: Any) -> None:
+            super().xcom_push(key, value)
+            if key == "statement":
+                kill.start()
+
+    with pytest.raises(DataFlowError, match="killed"):
+        run_task(lambda: task, KilledAfterTheCreate())
+    kill.join()
+
+    with pytest.raises(TaskDeferred) as deferred:
+        statement(run_id, endless, deferrable=True).execute({"ti": FakeTaskInstance()})
+    asyncio.run(deferred.value.trigger.on_kill())
+
+    # It is none of the session's: that takes the next one, with what it has.
+    assert run_task(lambda: statement(run_id, "x + 1", poll_interval=0.1)) == "4"
+    states = [
+        s.lifecycle_state for s in target.client.list_statements(run_id, sort_by="timeCreated").data.items
+    ]
+    assert sorted(states) == ["CANCELLED"] * 4 + ["SUCCEEDED"] * 2
+    target.client.delete_run(run_id)
+    assert target.wait(run_id).lifecycle_state == "STOPPED"

@@ -7,10 +7,14 @@ import pytest
 
 from airflow_provider_dataflow.exceptions import (
     LOG_TAIL_LINES,
+    AmbiguousName,
     InvalidArgument,
     InvalidConnection,
+    NotFound,
+    PoolTimedOut,
     RunFailed,
     ServiceError,
+    StatementFailed,
     SubmitRejected,
 )
 
@@ -20,6 +24,10 @@ ERRORS = [
     ServiceError(operation="GetRun", message="slow down", status=429, code="TooManyRequests", retry_after=3),
     SubmitRejected(operation="CreateRun", message="no", status=404, code="NotAuthorizedOrNotFound"),
     RunFailed(run_id="run", state="FAILED", lifecycle_details="boom", hint="do it", log_tail="a\nb"),
+    AmbiguousName(kind="pool", display_name="warm", compartment_id="c", ids=["a", "b"]),
+    NotFound(kind="application", display_name="nightly", compartment_id="c"),
+    PoolTimedOut(pool_id="pool", state="CREATING", lifecycle_details="soon", note="409"),
+    StatementFailed(run_id="run", statement_id=0, error_name="E", error_value="v", traceback=("a\nb", "c")),
 ]
 
 
