@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
 from airflow_provider_dataflow.exceptions import ServiceError
+from airflow_provider_dataflow.run import LifecycleState
 
 #: Seconds. An outage of the API shorter than this is a log line, not a failed task.
 DEFAULT_ERROR_BUDGET = 30 * 60
@@ -14,6 +16,14 @@ STRAY_ERROR_BUDGET = 5 * 60
 DEFAULT_POLL_INTERVAL = 30.0
 #: Seconds. Airflow can fail a healthy task whose trigger fires while its worker is still signing off.
 NO_EVENT_BEFORE = 10.0
+#: A run that is IN_PROGRESS is asked for again when it is older by this share of its age ...
+GROWTH = 0.05
+#: ... but not later than after so many poll intervals.
+STRETCH = 4
+#: To the service, per connection and triggerer process.
+MAX_CONNECTIONS = 4
+#: Per connection and triggerer process; what OCI bears is not published, and 429 lowers it for a while.
+MAX_REQUESTS_PER_SECOND = 20.0
 
 
 def jittered(interval: float) -> float:
@@ -75,3 +85,58 @@ class ErrorBudget:
     @property
     def failing(self) -> bool:
         return self._since is not None
+
+
+class Durations:
+    """How long the runs of an application usually take: from the end of some, when to expect the next.
+
+    :param applications: how many are remembered, those heard of last.
+    :param runs: how many of each, the last ones.
+    """
+
+    #: One run says little about the next; three say something.
+    ENOUGH = 3
+
+    def __init__(self, applications: int = 500, runs: int = 20) -> None:
+        self._applications = applications
+        self._runs = runs
+        self._seconds: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def add(self, application_id: str, seconds: float) -> None:
+        """A run has succeeded after so many seconds; one that failed says little about when others end."""
+        known = self._seconds.setdefault(application_id, deque(maxlen=self._runs))
+        known.append(seconds)
+        self._seconds.move_to_end(application_id)
+        if len(self._seconds) > self._applications:
+            self._seconds.popitem(last=False)
+
+    def usual(self, application_id: str | None) -> tuple[float, float] | None:
+        """The shortest and the longest that is usual, in seconds, if enough runs are known."""
+        known = self._seconds.get(application_id or "", ())
+        if len(known) < self.ENOUGH:
+            return None
+        ordered = sorted(known)
+        outliers = len(ordered) // 10
+        return ordered[outliers] * 0.95, ordered[-1 - outliers] * 1.05
+
+
+def interval(
+    poll_interval: float, state: str | None, age: float, usual: tuple[float, float] | None = None
+) -> float:
+    """Seconds until a run is worth asking for again: ``poll_interval`` at least, four times that at most.
+
+    :param poll_interval: the least that is allowed, in seconds.
+    :param state: when last seen. Only a run that is IN_PROGRESS is ever asked for less often.
+    :param age: seconds since the run was created.
+    :param usual: between which ages runs of its application have ended so far (:class:`Durations`).
+    """
+    if state != LifecycleState.IN_PROGRESS:
+        return poll_interval
+    worth = age * GROWTH
+    if usual:
+        earliest, latest = usual
+        if age < earliest:
+            worth = earliest - age
+        elif age <= latest:
+            worth = poll_interval
+    return min(max(worth, poll_interval), poll_interval * STRETCH)

@@ -121,6 +121,16 @@ def _config() -> dict[str, Any]:
                     "example": "production",
                     "default": "",
                 },
+                "max_requests_per_second": {
+                    "description": (
+                        "How many requests a triggerer sends through one connection in a second, at most. "
+                        "It lowers that by itself for a while when the service answers 429."
+                    ),
+                    "version_added": "0.1.0",
+                    "type": "float",
+                    "example": "5",
+                    "default": "20",
+                },
             },
         }
     }

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import aiohttp
 
@@ -17,16 +18,31 @@ from airflow_provider_dataflow.client.logs import Gunzip
 from airflow_provider_dataflow.client.retry import CONNECT_TIMEOUT, READ_TIMEOUT, retry_after
 from airflow_provider_dataflow.client.signing import RequestSigner
 from airflow_provider_dataflow.exceptions import ServiceError
+from airflow_provider_dataflow.polling import MAX_CONNECTIONS, MAX_REQUESTS_PER_SECOND
 from airflow_provider_dataflow.pool import Pool
-from airflow_provider_dataflow.run import Run, RunLog
+from airflow_provider_dataflow.run import Run, RunLog, camel_case
 from airflow_provider_dataflow.statement import Statement
 
 API_PATH = "/20200129"
-MAX_CONNECTIONS = 4
 #: Of these, so many at a time for logs, which are long: runs are asked for all the same.
 MAX_LOG_CONNECTIONS = 2
 #: Bytes as they are sent; compressed, they may be a thousand times as many.
 LOG_CHUNK = 16 * 1024
+#: Rows of a page that are parsed before others have their turn: a quarter of a millisecond.
+ROWS_AT_ONCE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """A page of ListRuns, as JSON: what is not looked at is not worth a :class:`~.run.Run`.
+
+    :param rows: the runs (``RunSummary``), newest first.
+    :param next_page: what to ask for the next page with, if there is one.
+    """
+
+    rows: list[dict[str, Any]]
+    next_page: str | None = None
+
 
 R = TypeVar("R")
 
@@ -37,8 +53,14 @@ class AsyncDataFlowClient:
     Use :meth:`create`; the constructor wants what that prepares in a thread.
     """
 
-    def __init__(self, endpoint: str, signer: RequestSigner) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        signer: RequestSigner,
+        max_requests_per_second: float = MAX_REQUESTS_PER_SECOND,
+    ) -> None:
         self.endpoint = endpoint
+        self.max_requests_per_second = max_requests_per_second
         self._signer = signer
         self._log_slots = asyncio.Semaphore(MAX_LOG_CONNECTIONS)
         self._session = aiohttp.ClientSession(
@@ -50,9 +72,12 @@ class AsyncDataFlowClient:
         )
 
     @classmethod
-    async def create(cls, access: Callable[[], Access]) -> Self:
+    async def create(
+        cls, access: Callable[[], Access], max_requests_per_second: float = MAX_REQUESTS_PER_SECOND
+    ) -> Self:
         """Build a client. The connection's lookup, the SDK's import and the key's loading happen in a thread.
 
+        :param max_requests_per_second: for the poller, which keeps to it.
         :raises InvalidConnection: the connection cannot be used.
         """
 
@@ -60,7 +85,7 @@ class AsyncDataFlowClient:
             resolved = access()
             return resolved.endpoint, RequestSigner(resolved.signer)
 
-        return cls(*await asyncio.to_thread(prepare))
+        return cls(*await asyncio.to_thread(prepare), max_requests_per_second)
 
     async def get_run(self, run_id: str) -> Run:
         """GetRun, once: whoever polls asks again anyway.
@@ -132,6 +157,30 @@ class AsyncDataFlowClient:
             except (aiohttp.ClientError, TimeoutError, OSError, zlib.error) as error:
                 raise self._no_answer(operation, error) from error
 
+    async def list_runs_page(
+        self, compartment_id: str, *, limit: int, page: str | None = None, **filters: str
+    ) -> RunPage:
+        """One page of ListRuns, newest first.
+
+        :param filters: at most one, as of :meth:`.DataFlowHook.list_runs`.
+        :raises ServiceError: no answer, an error, or an answer that is no list.
+        """
+        query = {
+            "compartmentId": compartment_id,
+            "limit": limit,
+            "sortBy": "timeCreated",
+            "sortOrder": "DESC",
+        }
+        query |= {camel_case(name): value for name, value in filters.items()}
+        if page is not None:
+            query["page"] = page
+        body, headers = await self._fetch("ListRuns", "GET", f"/runs?{urlencode(query)}")
+        try:
+            return RunPage(await _rows(body), headers.get("opc-next-page") or None)
+        except ValueError as error:
+            message = f"the answer is no list of runs: {error}"
+            raise ServiceError(operation="ListRuns", message=message, endpoint=self.endpoint) from error
+
     async def close(self) -> None:
         await self._session.close()
 
@@ -153,6 +202,17 @@ class AsyncDataFlowClient:
         return await handler(request)
 
     async def _request(self, operation: str, method: str, path: str) -> Any:
+        body, _ = await self._fetch(operation, method, path)
+        try:
+            return json.loads(body) if body else None
+        except ValueError as error:
+            raise self._no_answer(operation, error) from error
+
+    async def _fetch(self, operation: str, method: str, path: str) -> tuple[bytes, Mapping[str, str]]:
+        """Body and headers of the answer.
+
+        :raises ServiceError: no answer, or an error.
+        """
         try:
             async with self._session.request(
                 method,
@@ -162,10 +222,8 @@ class AsyncDataFlowClient:
                 allow_redirects=False,
             ) as response:
                 body = await response.read()
-                if response.status == 204 or (200 <= response.status < 300 and not body):
-                    return None
                 if 200 <= response.status < 300:
-                    return json.loads(body)
+                    return body, response.headers
                 raise self._service_error(operation, response, body)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise self._no_answer(operation, error) from error
@@ -189,3 +247,32 @@ class AsyncDataFlowClient:
             endpoint=self.endpoint,
             retry_after=retry_after(response.headers),
         )
+
+
+async def _rows(body: bytes) -> list[dict[str, Any]]:
+    """The objects of a JSON array, a few at a time: parsing holds the interpreter, in a thread, too.
+
+    :raises ValueError: it is something else.
+    """
+    text, decode = body.decode(), json.JSONDecoder().raw_decode
+    space = json.decoder.WHITESPACE.match  # type: ignore[attr-defined]
+    rows: list[dict[str, Any]] = []
+    at = space(text, 0).end()
+    if text[at : at + 1] != "[":
+        raise ValueError("it is no array")
+    at = space(text, at + 1).end()
+    if text[at : at + 1] == "]":
+        return rows
+    while True:
+        row, at = decode(text, at)
+        if not isinstance(row, dict):
+            raise ValueError("it holds something else than objects")
+        rows.append(row)
+        at = space(text, at).end()
+        if text[at : at + 1] == "]":
+            return rows
+        if text[at : at + 1] != ",":
+            raise ValueError(f"it breaks off after {len(rows)} runs")
+        at = space(text, at + 1).end()
+        if len(rows) % ROWS_AT_ONCE == 0:
+            await asyncio.sleep(0)

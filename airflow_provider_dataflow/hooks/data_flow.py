@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dataflow.compat import BaseHook
+from airflow_provider_dataflow.compat import BaseHook, conf
 from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument
+from airflow_provider_dataflow.polling import MAX_REQUESTS_PER_SECOND
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.access import Access
@@ -90,9 +91,15 @@ class DataFlowHook(BaseHook):
 
     async def async_client(self) -> AsyncDataFlowClient:
         """An asynchronous client; close it after use. The connection is looked up in a thread."""
-        from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
+        import asyncio
+        from importlib import import_module
 
-        return await AsyncDataFlowClient.create(lambda: self.access)
+        # aiohttp takes longer to import than an event loop may stand still.
+        aio = await asyncio.to_thread(import_module, "airflow_provider_dataflow.client.aio")
+        client: AsyncDataFlowClient = await aio.AsyncDataFlowClient.create(
+            lambda: self.access, max_requests_per_second()
+        )
+        return client
 
     @property
     def key(self) -> tuple[str, str | None, str | None]:
@@ -236,3 +243,11 @@ class DataFlowHook(BaseHook):
         except DataFlowError as error:
             return False, str(error)
         return True, f"Data Flow answers at {self.access.endpoint}"
+
+
+def max_requests_per_second() -> float:
+    """What an administrator lets a triggerer send through one connection."""
+    return (
+        conf.getfloat("oci_data_flow", "max_requests_per_second", fallback=MAX_REQUESTS_PER_SECOND)
+        or MAX_REQUESTS_PER_SECOND
+    )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_dataflow.exceptions import ServiceError
-from airflow_provider_dataflow.polling import STRAY_ERROR_BUDGET, ErrorBudget, jittered
+from airflow_provider_dataflow.polling import STRAY_ERROR_BUDGET, Durations, ErrorBudget, interval, jittered
 
 
 def error(status):
@@ -34,3 +34,49 @@ def test_jitter_stays_near_the_interval():
     values = {jittered(10) for _ in range(200)}
     assert all(9 <= value <= 11 for value in values)
     assert len(values) > 100
+
+
+@pytest.mark.parametrize(
+    ("state", "age", "usual", "seconds"),
+    [
+        (None, 0, None, 30),
+        ("ACCEPTED", 5000, None, 30),
+        ("CANCELING", 5000, None, 30),
+        ("HIBERNATING", 5000, (1, 2), 30),
+        # Young, older, and so old that it makes no more difference.
+        ("IN_PROGRESS", 60, None, 30),
+        ("IN_PROGRESS", 1200, None, 60),
+        ("IN_PROGRESS", 100_000, None, 120),
+        # Before, shortly before, at and after the usual end.
+        ("IN_PROGRESS", 60, (3000, 3600), 120),
+        ("IN_PROGRESS", 2930, (3000, 3600), 70),
+        ("IN_PROGRESS", 2999, (3000, 3600), 30),
+        ("IN_PROGRESS", 3300, (3000, 3600), 30),
+        ("IN_PROGRESS", 3700, (3000, 3600), 120),
+    ],
+)
+def test_when_a_run_is_worth_asking_for_again(state, age, usual, seconds):
+    assert interval(30, state, age, usual) == pytest.approx(seconds)
+
+
+def test_what_is_usual():
+    durations = Durations(applications=2, runs=10)
+    durations.add("a", 100)
+    durations.add("a", 200)
+    assert durations.usual("a") is None
+    durations.add("a", 300)
+    assert durations.usual("a") == pytest.approx((95, 315))
+    for _ in range(10):
+        durations.add("a", 1000)
+    assert durations.usual("a") == pytest.approx((950, 1050))
+    durations.add("b", 1)
+    durations.add("c", 1)
+    assert durations.usual("a") is None
+    assert durations.usual(None) is None
+
+
+def test_one_outlier_of_ten_is_none_of_the_usual():
+    durations = Durations()
+    for seconds in (5000, *[100] * 9):
+        durations.add("a", seconds)
+    assert durations.usual("a") == pytest.approx((95, 105))

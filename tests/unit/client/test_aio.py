@@ -189,3 +189,39 @@ async def test_signatures_are_those_of_what_is_sent(key_fields, private_key, ser
             await client.get_run(run_id)
     for request in service.requests:
         verify_signature(private_key.public_key(), request.method, request.raw_path, request.headers)
+
+
+async def test_a_page_of_runs_is_read(client, service, private_key):
+    rows = [run_body("IN_PROGRESS", id=f"run-{number}", note="a, [b] \u00fc") for number in range(120)]
+    service.answers.append((200, rows, {"opc-next-page": "2"}))
+    page = await client.list_runs_page(
+        "ocid1.compartment", lifecycle_state="IN_PROGRESS", limit=120, page="a b&c"
+    )
+    assert page.rows == rows
+    assert page.next_page == "2"
+    (request,) = service.requests
+    assert dict(request.query) == {
+        "compartmentId": "ocid1.compartment",
+        "lifecycleState": "IN_PROGRESS",
+        "limit": "120",
+        "page": "a b&c",
+        "sortBy": "timeCreated",
+        "sortOrder": "DESC",
+    }
+    verify_signature(private_key.public_key(), request.method, request.raw_path, request.headers)
+
+
+async def test_the_last_page_may_be_empty(client, service):
+    service.answers.append((200, " [ ] "))
+    page = await client.list_runs_page("c", limit=100)
+    assert (page.rows, page.next_page) == ([], None)
+
+
+@pytest.mark.parametrize(
+    "body", ["", "{}", "null", "[1]", '[{"id": "a"}', '[{"id": "a"} {"id": "b"}]', '[{"id"', "["]
+)
+async def test_half_a_page_is_a_passing_error(client, service, body):
+    service.answers.append((200, body))
+    with pytest.raises(ServiceError, match="no list of runs") as caught:
+        await client.list_runs_page("c", limit=100)
+    assert caught.value.is_transient

@@ -1,0 +1,1 @@
+"""What waiting for runs costs, and how late it hears of their end."""

@@ -1,0 +1,150 @@
+"""Data Flow as the poller sees it, without a network: runs whose course is known, and a count of requests."""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+import itertools
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow_provider_dataflow.client.aio import RunPage
+from airflow_provider_dataflow.exceptions import ServiceError
+from airflow_provider_dataflow.run import LifecycleState, Run
+
+#: What the loop's time 0 is to the service.
+EPOCH = 1_767_225_600.0
+COMPARTMENT = "ocid1.compartment.oc1..simulated"
+
+
+@dataclass(frozen=True)
+class Course:
+    """:param created: on the loop's clock, like the others."""
+
+    id: str
+    created: float
+    started: float
+    ended: float
+    end: str = LifecycleState.SUCCEEDED
+    application: str = "ocid1.dataflowapplication.oc1.iad.a"
+    compartment: str = COMPARTMENT
+
+    def state(self, now: float) -> str:
+        if now >= self.ended:
+            return self.end
+        return LifecycleState.IN_PROGRESS if now >= self.started else LifecycleState.ACCEPTED
+
+    def body(self, now: float) -> dict[str, Any]:
+        changed = self.ended if now >= self.ended else self.started if now >= self.started else self.created
+        return {
+            "id": self.id,
+            "lifecycleState": self.state(now),
+            "compartmentId": self.compartment,
+            "applicationId": self.application,
+            "displayName": "simulated",
+            "timeCreated": _rfc3339(self.created),
+            "timeUpdated": _rfc3339(changed),
+        }
+
+
+def _rfc3339(moment: float) -> str:
+    return datetime.fromtimestamp(EPOCH + moment, UTC).isoformat(timespec="milliseconds")
+
+
+class SimulatedService:
+    """Also the client: what :class:`~.poller.RunPoller` calls.
+
+    :param get_seconds: how long GetRun takes.
+    :param page_seconds: how long a page of ListRuns takes.
+    """
+
+    max_requests_per_second = 20.0
+
+    def __init__(self, get_seconds: float = 0.05, page_seconds: float = 0.2) -> None:
+        self.runs: dict[str, Course] = {}
+        self.get_seconds = get_seconds
+        self.page_seconds = page_seconds
+        self.requests: Counter[str] = Counter()
+        self.asked: Counter[str] = Counter()
+        self.sent_at: list[float] = []
+        self.at_once = self.most_at_once = self.closed = 0
+        #: Raised instead of the next answers of an operation.
+        self.errors: dict[str, list[Exception]] = {}
+        #: Runs that no list shows.
+        self.unlisted: set[str] = set()
+        self._newest_first: list[tuple[float, str]] = []
+        self._numbers = itertools.count()
+
+    def add(self, ended: float, *, created: float = 0.0, accepted: float = 5.0, **fields: Any) -> Course:
+        """A run that ends after so many seconds of its own."""
+        id = f"ocid1.dataflowrun.oc1.iad.{next(self._numbers):06}"
+        course = Course(id, created, min(created + accepted, created + ended), created + ended, **fields)
+        self.runs[id] = course
+        bisect.insort(self._newest_first, (-created, id))
+        return course
+
+    @staticmethod
+    def now() -> float:
+        """Seconds since the epoch."""
+        return EPOCH + asyncio.get_running_loop().time()
+
+    async def make(self) -> Any:
+        return self
+
+    async def get_run(self, run_id: str) -> Run:
+        self.asked[run_id] += 1
+        await self._take("GetRun", self.get_seconds)
+        if run_id not in self.runs:
+            raise ServiceError(operation="GetRun", status=404, code="NotAuthorizedOrNotFound", message="none")
+        return Run.from_api(self.runs[run_id].body(asyncio.get_running_loop().time()))
+
+    async def list_runs_page(
+        self, compartment_id: str, *, limit: int, page: str | None = None, **filters: str
+    ) -> RunPage:
+        if len(filters) > 1:
+            raise ServiceError(
+                operation="ListRuns", status=400, code="InvalidParameter", message="one filter"
+            )
+        await self._take("ListRuns", self.page_seconds)
+        now = asyncio.get_running_loop().time()
+        begin = int(page or 0)
+        found = []
+        for _, id in self._newest_first:
+            run = self.runs[id]
+            if run.created > now or run.compartment != compartment_id or id in self.unlisted:
+                continue
+            if _fits(run, filters, now):
+                found.append(run)
+                if len(found) > begin + limit:
+                    break
+        rows = [run.body(now) for run in found[begin : begin + limit]]
+        return RunPage(rows, str(begin + limit) if len(found) > begin + limit else None)
+
+    async def close(self) -> None:
+        self.closed += 1
+
+    async def _take(self, operation: str, seconds: float) -> None:
+        self.requests[operation] += 1
+        self.sent_at.append(asyncio.get_running_loop().time())
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self.at_once -= 1
+        if self.errors.get(operation):
+            raise self.errors[operation].pop(0)
+
+
+def _fits(run: Course, filters: Mapping[str, str], now: float) -> bool:
+    for name, value in filters.items():
+        if name == "lifecycle_state" and run.state(now) != value:
+            return False
+        if name == "application_id" and run.application != value:
+            return False
+        if name == "time_created_greater_than" and _rfc3339(run.created) <= value:
+            return False
+    return True
