@@ -20,7 +20,7 @@ from airflow.providers.common.compat.sdk import (
     BaseSensorOperator,
     conf,
 )
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 from airflow_provider_dataflow.redaction import SENSITIVE_NAMES
 from airflow_provider_dataflow.submission import TaskIdentity
@@ -36,6 +36,7 @@ __all__ = [
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "AirflowTaskTimeout",
+    "BaseEventTrigger",
     "BaseHook",
     "BaseOperator",
     "BaseOperatorLink",
@@ -48,6 +49,7 @@ __all__ = [
     "TaskInstanceKey",
     "TaskInstanceNow",
     "TriggerEvent",
+    "asset_state_store",
     "conf",
     "delay_trigger",
     "deployment_id",
@@ -209,3 +211,15 @@ def task_instance_now(identity: TaskIdentity, xcom_key: str | None = None) -> Ta
     state = states[key]
     value = pull_xcom(identity, xcom_key) if xcom_key is not None else None
     return TaskInstanceNow(True, str(getattr(state, "value", state)) if state is not None else None, value)
+
+
+def asset_state_store(trigger: BaseEventTrigger) -> Any:
+    """What outlives a watcher's trigger: aget(key), aset(key, value). ``None`` before Airflow 3.3.
+
+    It belongs to an asset. A trigger that watches for several keeps its notes with the first of them.
+    """
+    stores = getattr(trigger, "asset_state_store", None)
+    by_name = getattr(stores, "_by_name", None)
+    if by_name:
+        return by_name[min(by_name)]
+    return stores

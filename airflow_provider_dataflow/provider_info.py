@@ -34,7 +34,7 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "sensors": [_modules("sensors.run")],
         "hooks": [_modules("hooks.data_flow")],
-        "triggers": [_modules("triggers.pool", "triggers.run", "triggers.statement")],
+        "triggers": [_modules("triggers.pool", "triggers.run", "triggers.run_event", "triggers.statement")],
         "extra-links": [
             "airflow_provider_dataflow.links.run.LogsBucketLink",
             "airflow_provider_dataflow.links.run.RunLink",

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from airflow_provider_dataflow.client.aio import RunPage
@@ -51,7 +52,12 @@ class Course:
 
 
 def _rfc3339(moment: float) -> str:
-    return datetime.fromtimestamp(EPOCH + moment, UTC).isoformat(timespec="milliseconds")
+    return _text(EPOCH + moment)
+
+
+@lru_cache(100_000)
+def _text(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
 
 
 class SimulatedService:

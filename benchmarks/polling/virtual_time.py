@@ -46,6 +46,17 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._virtual
 
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
+        self.expecting += 1
+        future = super().run_in_executor(executor, func, *args)
+        future.add_done_callback(self._got)
+        return future
+
+    def _got(self, _: asyncio.Future[Any]) -> None:
+        self.expecting -= 1
+
     def jump(self, seconds: float) -> None:
         self._virtual += seconds
         if self._jumped:

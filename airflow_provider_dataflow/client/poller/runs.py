@@ -89,6 +89,7 @@ class RunPoller:
         error_budget: float = DEFAULT_ERROR_BUDGET,
         on_change: Callable[[Run], None] | None = None,
         compartment_id: str | None = None,
+        last_state: str | None = None,
     ) -> Run:
         """Wait until the run is in one of the states, or has ended. Asks soon, within ``poll_interval``.
 
@@ -98,12 +99,19 @@ class RunPoller:
         :param error_budget: seconds for which errors of the service are borne.
         :param on_change: called on the loop whenever the state has changed, in the caller's context.
         :param compartment_id: of the run; default: what its first answer says.
+        :param last_state: the state that is known already, which is not reported as a change.
         :raises RunLost: the error budget is used up.
         :raises InvalidConnection: the client cannot be built.
         """
         loop = asyncio.get_running_loop()
         subscription = Subscription(
-            run_id, states, poll_interval, ErrorBudget(error_budget), on_change, loop.create_future()
+            run_id,
+            states,
+            poll_interval,
+            ErrorBudget(error_budget),
+            on_change,
+            loop.create_future(),
+            last_state,
         )
         watch = self._subscribe(subscription, compartment_id, loop.time())
         try:
@@ -120,6 +128,14 @@ class RunPoller:
                 self._client = await self._client_factory()
                 self._pace = Pace(getattr(self._client, "max_requests_per_second", MAX_REQUESTS_PER_SECOND))
             return self._client
+
+    async def request(self, call: Callable[[AsyncDataFlowClient], Awaitable[T]]) -> T:
+        """Something else that the client can do, at the pace of all.
+
+        :raises ServiceError: as the client does.
+        """
+        answer, _ = await self._request(call)
+        return answer
 
     async def close(self) -> None:
         """Stop asking; whoever still waits is cancelled."""

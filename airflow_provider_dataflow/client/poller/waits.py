@@ -35,6 +35,7 @@ class Subscription:
         budget: ErrorBudget,
         on_change: Callable[[Run], None] | None,
         done: asyncio.Future[Run],
+        last_state: str | None = None,
     ) -> None:
         self.run_id = run_id
         self.states = states
@@ -42,7 +43,7 @@ class Subscription:
         self.budget = budget
         self.on_change = on_change
         self.done = done
-        self.last_state: str | None = None
+        self.last_state = last_state
         # What the subscriber logs belongs into its own task's log, not into that of whoever came first.
         self.context = contextvars.copy_context() if on_change else None
 

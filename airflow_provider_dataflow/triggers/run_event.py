@@ -1,0 +1,236 @@
+"""The trigger of asset watchers: tells of runs of an application or compartment, whoever started them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import AsyncIterator, Collection, Hashable
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_dataflow.compat import BaseEventTrigger, TriggerEvent, asset_state_store
+from airflow_provider_dataflow.exceptions import InvalidArgument
+from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from airflow_provider_dataflow.polling import DEFAULT_POLL_INTERVAL
+from airflow_provider_dataflow.run import KNOWN_STATES, SUCCESS_STATES
+from airflow_provider_dataflow.run_events import OVERLAP, Progress, payload
+
+if TYPE_CHECKING:
+    from airflow_provider_dataflow.client.poller import RunPoller
+    from airflow_provider_dataflow.client.run_stream import RunStream, Scope
+    from airflow_provider_dataflow.run import Run
+
+#: Seconds between two notes of how far the watcher is, if there is nothing to tell.
+NOTE_EVERY = 600.0
+#: Seconds that the last note may take when the triggerer stops.
+LAST_NOTE = 3.0
+
+
+class RunEventTrigger(BaseEventTrigger):
+    """Tells of every run that reaches one of the states, for an ``AssetWatcher``.
+
+    Each run is told of once, in the first of the states that it reaches; a run that has succeeded has been
+    IN_PROGRESS, too. What had been reached before the watch began is not told of. All watchers of an
+    application or compartment share one stream (Airflow 3.3), and all triggers of a connection one poller.
+
+    :param application_id: OCID of the application whose runs are watched; default: all of the compartment.
+    :param compartment_id: OCID of the compartment; default: the connection's.
+    :param states: lifecycle states to tell of, SUCCEEDED by default.
+    :param oci_conn_id: Airflow connection.
+    :param region: region name; default: the connection's.
+    :param service_endpoint: URL of the service; default: the connection's, or the region's own.
+    :param poll_interval: seconds between two looks.
+    :raises InvalidArgument: a state is unknown.
+    """
+
+    def __init__(
+        self,
+        application_id: str | None = None,
+        compartment_id: str | None = None,
+        states: Collection[str] = tuple(SUCCESS_STATES),
+        oci_conn_id: str = DataFlowHook.default_conn_name,
+        region: str | None = None,
+        service_endpoint: str | None = None,
+        poll_interval: float = DEFAULT_POLL_INTERVAL,
+        **_: Any,
+    ) -> None:
+        # As in RunTrigger, what a newer version has written is ignored.
+        super().__init__()
+        if isinstance(states, str) or not states or not KNOWN_STATES.issuperset(states):
+            expected = f"expected some of {', '.join(sorted(KNOWN_STATES))}"
+            raise InvalidArgument("states", f"{expected}, got {states!r}")
+        self.application_id = application_id
+        self.compartment_id = compartment_id
+        self.states = sorted(str(state) for state in states)
+        self.oci_conn_id = oci_conn_id
+        self.region = region
+        self.service_endpoint = service_endpoint
+        self.poll_interval = poll_interval
+        self._progress: Progress | None = None
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        names = (
+            "application_id",
+            "compartment_id",
+            "states",
+            "oci_conn_id",
+            "region",
+            "service_endpoint",
+            "poll_interval",
+        )
+        return f"{type(self).__module__}.{type(self).__qualname__}", {
+            name: getattr(self, name) for name in names
+        }
+
+    # Two ways to run: Airflow 3.3 opens one stream for all triggers of a key, older ones run each by itself.
+
+    def shared_stream_key(self) -> Hashable | None:
+        path, kwargs = self.serialize()
+        return path, *(kwargs[name] for name in kwargs if name != "states")
+
+    @classmethod
+    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[Run | None]:
+        async with cls(**kwargs)._stream() as stream:
+            async for run in stream:
+                yield run
+
+    async def filter_shared_stream(
+        self, shared_stream: AsyncIterator[Run | None]
+    ) -> AsyncIterator[TriggerEvent]:
+        async with self._poller() as (poller, scope):
+            async for event in self._events(shared_stream, poller, scope):
+                yield event
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        async with self._stream() as stream, self._poller() as (poller, scope):
+            async for event in self._events(stream, poller, scope):
+                yield event
+
+    async def cleanup(self) -> None:
+        """The triggerer stops, or the watcher is gone: note what is known, so that less is asked again."""
+        with suppress(Exception):
+            await asyncio.wait_for(self._note(), LAST_NOTE)
+
+    async def _events(
+        self, stream: AsyncIterator[Run | None], poller: RunPoller, scope: Scope
+    ) -> AsyncIterator[TriggerEvent]:
+        for run in await self._catch_up(poller, scope):
+            yield TriggerEvent(payload(run))
+        notes = asyncio.create_task(self._keep_notes())
+        try:
+            async for seen in stream:
+                # None: the stream has only now begun to follow everything, so look at what was in between.
+                runs = [seen] if seen else await self._catch_up(poller, scope)
+                for run in runs:
+                    if seen is None or self._tell(run):
+                        self.log.info("Run %s is %s", run.id, run.state)
+                        yield TriggerEvent(payload(run))
+        finally:
+            notes.cancel()
+
+    async def _catch_up(self, poller: RunPoller, scope: Scope) -> list[Run]:
+        """Runs to tell of that nobody has watched."""
+        from airflow_provider_dataflow.client.run_stream import look_again
+
+        warned = False
+        while True:
+            try:
+                if self._progress is None and (saved := await self._noted()) is not None:
+                    self._progress = Progress.of(self.states, saved)
+                if self._progress is None:
+                    begin = Progress(self.states, time.time() - OVERLAP)
+                    begin.begin(await look_again(poller, scope, begin.since, {}))
+                    self._progress = begin
+                    await self._note()
+                    return []
+                progress = self._progress
+                found = await look_again(poller, scope, progress.since, progress.open)
+                for gone in progress.open.keys() - {run.id for run in found}:
+                    progress.forget(gone)
+                return [run for run in found if self._tell(run)]
+            except Exception as error:  # noqa: BLE001 - a watcher outlasts whatever may pass
+                if not warned:
+                    self.log.warning("The watch has not begun yet: %s", error)
+                warned = True
+                await asyncio.sleep(self.poll_interval)
+
+    def _tell(self, run: Run) -> bool:
+        return self._progress is not None and self._progress.tell(run, _monotonic())
+
+    # What outlives this trigger
+
+    @property
+    def _note_key(self) -> str:
+        """An asset may have several watchers."""
+        _, kwargs = self.serialize()
+        del kwargs["poll_interval"]
+        return f"run_event:{hashlib.sha256(json.dumps(kwargs).encode()).hexdigest()[:16]}"
+
+    async def _noted(self) -> Any:
+        store = asset_state_store(self)
+        return await store.aget(self._note_key) if store else None
+
+    async def _note(self) -> None:
+        store = asset_state_store(self)
+        if store and self._progress:
+            await store.aset(self._note_key, self._progress.snapshot(_monotonic()))
+
+    async def _keep_notes(self) -> None:
+        """Soon after each event, and now and then."""
+        noted_at = _monotonic()
+        while True:
+            await asyncio.sleep(1)
+            now = _monotonic()
+            progress = self._progress
+            if progress and (now - noted_at > NOTE_EVERY or progress.is_settled_since(noted_at, now)):
+                noted_at = now
+                try:
+                    await self._note()
+                except Exception as error:  # noqa: BLE001 - it is tried again
+                    self.log.warning("How far the watch is could not be noted: %s", error)
+
+    # Access
+
+    @property
+    def _hook(self) -> DataFlowHook:
+        return DataFlowHook(self.oci_conn_id, region=self.region, service_endpoint=self.service_endpoint)
+
+    @asynccontextmanager
+    async def _poller(self) -> AsyncIterator[tuple[RunPoller, Scope]]:
+        poller_module, stream_module = await asyncio.to_thread(_client_modules)
+        hook = self._hook
+        async with poller_module.shared_poller(hook.key, hook.async_client) as poller:
+            compartment_id = self.compartment_id
+            while not compartment_id:
+                # Never fails, since Airflow would begin anew every second.
+                try:
+                    compartment_id = await asyncio.to_thread(lambda: self._hook.compartment_id)
+                    problem: object = "there is no compartment_id, and the connection has none either"
+                except Exception as error:  # noqa: BLE001
+                    problem = error
+                if not compartment_id:
+                    self.log.error("Runs cannot be watched: %s", problem)
+                    await asyncio.sleep(NOTE_EVERY)
+            yield poller, stream_module.Scope(compartment_id, self.application_id)
+
+    @asynccontextmanager
+    async def _stream(self) -> AsyncIterator[RunStream]:
+        _, stream_module = await asyncio.to_thread(_client_modules)
+        async with (
+            self._poller() as (poller, scope),
+            stream_module.RunStream(poller, scope, self.poll_interval) as stream,
+        ):
+            yield stream
+
+
+def _monotonic() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _client_modules() -> tuple[Any, Any]:
+    """Imported in a thread, since they take longer than an event loop may stand still."""
+    from airflow_provider_dataflow.client import aio, poller, run_stream  # noqa: F401
+
+    return poller, run_stream

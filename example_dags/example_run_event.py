@@ -1,0 +1,49 @@
+"""A DAG that runs whenever a nightly ingest on OCI Data Flow has succeeded, whoever started it.
+
+A watcher in the triggerer follows the runs of one application, be they from Airflow, from another scheduler
+or from a person. Each that succeeds is an event of the asset, and the asset schedules the DAG. Nothing runs
+meanwhile: no task waits, no worker slot is taken.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pendulum
+from airflow.sdk import DAG, Asset, AssetWatcher, task
+
+from airflow_provider_dataflow.triggers.run_event import RunEventTrigger
+
+# [START howto_run_event]
+ingested = Asset(
+    "nightly_ingest",
+    watchers=[
+        AssetWatcher(
+            name="nightly_ingest_runs",
+            trigger=RunEventTrigger(application_id="ocid1.dataflowapplication.oc1.iad.ingest"),
+        )
+    ],
+)
+
+with DAG(
+    dag_id="example_run_event",
+    description="Runs whenever a run of an application on OCI Data Flow has succeeded",
+    schedule=[ingested],
+    start_date=pendulum.datetime(2013, 1, 1, tz="UTC"),
+    catchup=False,
+    doc_md=__doc__,
+    tags=["example", "dataflow"],
+):
+
+    @task
+    def report(triggering_asset_events: Any = None) -> None:
+        """Several runs may have succeeded since the last time."""
+        told = {}
+        for event in triggering_asset_events[ingested]:
+            run = event.extra["payload"]
+            told[run["run_id"], run["state"]] = run
+        for run in told.values():
+            print(f"{run['display_name']} ({run['run_id']}) is {run['state']} since {run['time_updated']}")
+
+    report()
+# [END howto_run_event]

@@ -1,0 +1,150 @@
+"""The poller and the watcher's stream through the real client, against scripted runs on a clock that is moved."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import oci
+import pytest
+
+from airflow_provider_dataflow.client.access import Access
+from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
+from airflow_provider_dataflow.client.credentials import ApiKey
+from airflow_provider_dataflow.client.poller import RunPoller
+from airflow_provider_dataflow.client.run_stream import RunStream, Scope
+from airflow_provider_dataflow.local import LocalDataFlow
+from airflow_provider_dataflow.run import SUCCESS_STATES
+from benchmarks.polling import virtual_time
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    with LocalDataFlow(
+        tmp_path_factory.mktemp("polling") / "home",
+        engine="scripted",
+        clock="manual",
+        max_concurrent_runs=1000,
+    ) as service:
+        yield service
+
+
+@pytest.fixture
+def submit(service):
+    """Call it with the number of runs and what each takes; returns their ids."""
+    service.reset()
+    sdk = oci.data_flow.DataFlowClient(service.sdk_config, service_endpoint=service.endpoint)
+    models = oci.data_flow.models
+    application = sdk.create_application(
+        models.CreateApplicationDetails(
+            compartment_id=service.compartment_id,
+            display_name="scripted",
+            language="PYTHON",
+            spark_version="3.5.0",
+            file_uri="oci://apps@local/app.py",
+            driver_shape="VM.Standard.E4.Flex",
+            executor_shape="VM.Standard.E4.Flex",
+            driver_shape_config=models.ShapeConfig(ocpus=1, memory_in_gbs=16),
+            executor_shape_config=models.ShapeConfig(ocpus=1, memory_in_gbs=16),
+            num_executors=1,
+        )
+    ).data
+
+    def submit(*seconds, outcome="SUCCEEDED"):
+        ids = []
+        for duration in seconds:
+            details = models.CreateRunDetails(
+                compartment_id=service.compartment_id,
+                application_id=application.id,
+                configuration={
+                    "spark.dataflow.emulator.duration": str(duration),
+                    "spark.dataflow.emulator.outcome": outcome,
+                },
+            )
+            ids.append(sdk.create_run(details).data.id)
+        service.clear_journal()
+        return ids
+
+    return submit
+
+
+class Client(AsyncDataFlowClient):
+    """The time stands still while it is answered."""
+
+    async def _fetch(self, *arguments):
+        loop = asyncio.get_running_loop()
+        loop.expecting += 1
+        try:
+            return await super()._fetch(*arguments)
+        finally:
+            loop.expecting -= 1
+
+
+def in_virtual_time(service, main):
+    """Run ``main(poller)``, with the service's clock as the loop's."""
+    identity = service.identity
+    access = Access(
+        ApiKey(identity.user, identity.tenancy, identity.fingerprint, identity.private_key),
+        identity.region,
+        service.endpoint,
+    )
+
+    async def run():
+        poller = RunPoller(lambda: Client.create(lambda: access), now=service.now)
+        try:
+            return await main(poller)
+        finally:
+            await poller.close()
+
+    return virtual_time.run(run(), service.advance)
+
+
+def test_many_waits_are_a_few_lists_and_each_end_is_confirmed(service, submit):
+    ids = submit(*range(300, 420))
+
+    async def main(poller):
+        waits = (
+            poller.wait_for(
+                run_id, states=SUCCESS_STATES, poll_interval=30, compartment_id=service.compartment_id
+            )
+            for run_id in ids
+        )
+        return await asyncio.gather(*waits)
+
+    runs = in_virtual_time(service, main)
+    assert {run.state for run in runs} == {"SUCCEEDED"}
+    assert all(run.raw.get("arguments", "left out") != "left out" for run in runs), "of GetRun, not of a list"
+    requests = Counter(entry["operation"] for entry in service.journal())
+    assert requests["GetRun"] <= 1.1 * len(ids)
+    assert requests["ListRuns"] < 60
+    assert {entry["status"] for entry in service.journal()} == {200}
+
+
+def test_429_slows_the_poller_down_and_loses_nobody(service, submit):
+    ids = submit(*[200] * 40)
+    service.add_fault("status", status=429, retry_after=60, count=3)
+
+    async def main(poller):
+        waits = (poller.wait_for(run_id, states=SUCCESS_STATES, poll_interval=30) for run_id in ids)
+        return await asyncio.gather(*waits)
+
+    assert {run.state for run in in_virtual_time(service, main)} == {"SUCCEEDED"}
+    service.clear_faults()
+
+
+def test_a_watcher_hears_of_every_change(service, submit):
+    submit(1000, 2000)
+
+    async def main(poller):
+        heard = []
+        async with RunStream(poller, Scope(service.compartment_id), 30, now=service.now) as stream:
+            assert await anext(stream) is None
+            new = await asyncio.to_thread(submit, 5, 600)
+            async for run in stream:
+                heard.append((run.id, run.state))
+                if len([state for _, state in heard if state == "SUCCEEDED"]) == 4:
+                    return new, heard
+
+    new, heard = in_virtual_time(service, main)
+    assert len(set(heard)) == len(heard)
+    assert [state for run_id, state in heard if run_id == new[1]][-2:] == ["IN_PROGRESS", "SUCCEEDED"]

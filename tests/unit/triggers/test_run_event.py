@@ -1,0 +1,248 @@
+"""The watcher on Airflow's own shared streams, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from contextlib import aclosing
+
+import pytest
+from airflow.triggers.shared_stream import SharedStreamManager
+
+from airflow_provider_dataflow.exceptions import InvalidArgument, ServiceError
+from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from airflow_provider_dataflow.run_events import SETTLE
+from airflow_provider_dataflow.triggers.run_event import RunEventTrigger
+from benchmarks.polling import simulated_service, virtual_time
+from benchmarks.polling.simulated_service import COMPARTMENT, SimulatedService
+
+APPLICATION = "ocid1.dataflowapplication.oc1.iad.nightly"
+
+
+class Store:
+    """Of one asset: what Airflow keeps in its database."""
+
+    def __init__(self):
+        self.values = {}
+
+    async def aget(self, key, default=None):
+        await asyncio.sleep(0.01)
+        return self.values.get(key, default)
+
+    async def aset(self, key, value):
+        await asyncio.sleep(0.01)
+        self.values[key] = value
+
+
+@pytest.fixture
+def service(mocker, connection, monkeypatch):
+    # The trigger's clock is the machine's; the runs' times are counted from here.
+    monkeypatch.setattr(simulated_service, "EPOCH", time.time())
+    service = SimulatedService()
+
+    async def make(hook):
+        return service
+
+    mocker.patch.object(DataFlowHook, "async_client", make)
+    return service
+
+
+class Triggerer:
+    """Runs watchers as Airflow's triggerer does, and stores their events a second later."""
+
+    def __init__(self):
+        self.stored = []
+
+    async def watch(self, trigger, seconds, *, shared=True, graceful=True):
+        """:param graceful: whether the trigger may clean up at the end, as it may not when it is killed."""
+        manager, events = SharedStreamManager(), []
+        loop = asyncio.get_running_loop()
+
+        async def consume():
+            key = trigger.shared_stream_key()
+            if shared:
+                stream = manager.subscribe(trigger_id=1, trigger=trigger, key=key)
+                source = trigger.filter_shared_stream(stream)
+            else:
+                source = trigger.run()
+            async with aclosing(source):
+                async for event in source:
+                    events.append(  # noqa: PERF401
+                        (loop.time(), event.payload)
+                    )
+
+        task = asyncio.create_task(consume())
+        await asyncio.sleep(seconds)
+        end = loop.time()
+        assert not task.done(), task
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await manager.stop_all()
+        if graceful:
+            await trigger.cleanup()
+        self.stored += [(at, payload) for at, payload in events if at < end - 1]
+
+    @property
+    def told(self):
+        return [payload["run_id"] for _, payload in self.stored]
+
+
+def trigger(store=None, **kwargs):
+    made = RunEventTrigger(**{"compartment_id": COMPARTMENT} | kwargs)
+    made.asset_state_store = store
+    return made
+
+
+def test_the_row_survives_the_way_through_the_database_and_other_versions():
+    path, kwargs = trigger(states=["FAILED", "SUCCEEDED"], application_id=APPLICATION).serialize()
+    assert path == "airflow_provider_dataflow.triggers.run_event.RunEventTrigger"
+    assert RunEventTrigger(**kwargs, added_tomorrow=1).serialize() == (path, kwargs)
+
+
+@pytest.mark.parametrize("states", [[], "SUCCEEDED", ["DONE"]])
+def test_states_are_checked_where_the_dag_is_written(states):
+    with pytest.raises(InvalidArgument, match="states"):
+        RunEventTrigger(states=states)
+
+
+def test_watchers_of_other_states_share_a_stream():
+    assert trigger(states=["FAILED"]).shared_stream_key() == trigger().shared_stream_key()
+    assert trigger(application_id="a").shared_stream_key() != trigger().shared_stream_key()
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_whoever_started_it(service, shared):
+    before = service.add(50, created=-100.0)
+    under_way = service.add(300, created=-100.0)
+    quick = service.add(8, created=400.0)
+    failed = service.add(100, created=400.0, end="FAILED")
+    later = service.add(600, created=1000.0)
+    triggerer = Triggerer()
+    virtual_time.run(triggerer.watch(trigger(), 2000, shared=shared))
+    assert triggerer.told == [under_way.id, quick.id, later.id]
+    assert before.id not in triggerer.told
+    assert failed.id not in triggerer.told
+    (_, told) = triggerer.stored[0]
+    assert told["state"] == "SUCCEEDED"
+    assert told["application_id"] == under_way.application
+    for at, told in triggerer.stored:
+        assert at - service.runs[told["run_id"]].ended < 130
+
+
+def test_only_of_the_application(service):
+    mine = service.add(300, created=100.0, application=APPLICATION)
+    service.add(300, created=100.0)
+    under_way = service.add(300, created=-100.0, application=APPLICATION)
+    triggerer = Triggerer()
+    virtual_time.run(triggerer.watch(trigger(application_id=APPLICATION), 1000))
+    assert triggerer.told == [under_way.id, mine.id]
+
+
+def test_the_start_can_be_an_event(service):
+    service.add(3000, created=-100.0, accepted=1.0)  # had started before
+    run = service.add(3000, created=100.0, accepted=60.0)
+    triggerer = Triggerer()
+    virtual_time.run(triggerer.watch(trigger(states=["IN_PROGRESS"]), 1000))
+    assert triggerer.told == [run.id]
+
+
+def test_two_watchers_ask_no_more_than_one(service):
+    for number in range(20):
+        service.add(600, created=100.0 * number)
+
+    async def main():
+        manager = SharedStreamManager()
+        triggers = [trigger(), trigger(states=["FAILED"])]
+
+        async def consume(number, one):
+            stream = manager.subscribe(trigger_id=number, trigger=one, key=one.shared_stream_key())
+            return [event async for event in one.filter_shared_stream(stream)]
+
+        tasks = [asyncio.create_task(consume(*item)) for item in enumerate(triggers)]
+        await asyncio.sleep(3600)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await manager.stop_all()
+
+    virtual_time.run(main())
+    # One page for new runs each time, and those under way; an own stream each would be twice that.
+    assert service.requests["ListRuns"] < 1.1 * 3600 / 30 * 2 + 20
+
+
+def test_an_outage_loses_nothing(service):
+    runs = [service.add(100, created=60.0 * number) for number in range(20)]
+    down = ServiceError(operation="any", status=503, message="down")
+    service.errors = {"ListRuns": [down] * 30, "GetRun": [down] * 30}
+    triggerer = Triggerer()
+    virtual_time.run(triggerer.watch(trigger(), 4000))
+    # What ended before the first answer was over when the watch began.
+    assert len(triggerer.told) == len(set(triggerer.told))
+    assert set(triggerer.told) >= {run.id for run in runs if run.ended > 1000}
+
+
+@pytest.mark.parametrize("graceful", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_is_lost_or_told_twice_over_restarts(service, seed, graceful):
+    rng = random.Random(seed)
+    runs = [service.add(rng.choice([5, 60, 300, 3000]), created=rng.uniform(10, 5_000)) for _ in range(100)]
+    old = service.add(9_000, created=-5_000.0)
+    store, triggerer = Store(), Triggerer()
+    ends = []
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        while loop.time() < 9_000:
+            await triggerer.watch(trigger(store), rng.uniform(20, 1500), graceful=graceful)
+            ends.append(loop.time())
+            await asyncio.sleep(rng.uniform(0, 900))  # nobody watches
+
+    virtual_time.run(main())
+    told = triggerer.told
+    assert set(told) == {run.id for run in runs} | {old.id}
+    # Those which were told a moment before an end, and stored all the same, are told again: see docs.
+    twice = {run_id for run_id in told if told.count(run_id) > 1}
+    for run_id in twice:
+        first = min(at for at, payload in triggerer.stored if payload["run_id"] == run_id)
+        assert any(first <= end < first + SETTLE + 2 for end in ends)
+    assert len(twice) <= 3
+
+
+def test_without_a_store_nothing_is_told_twice(service):
+    """Before Airflow 3.3; what ends while nobody watches is not told of."""
+    for number in range(50):
+        service.add(100, created=100.0 * number)
+    triggerer = Triggerer()
+
+    async def main():
+        for _ in range(5):
+            await triggerer.watch(trigger(), 1000, shared=False)
+
+    virtual_time.run(main())
+    assert len(triggerer.told) == len(set(triggerer.told)) > 40
+
+
+def test_a_store_that_fails_holds_up_the_watch_rather_than_begin_anew(service):
+    store = Store()
+    run = service.add(100, created=100.0)
+
+    async def main():
+        triggerer = Triggerer()
+        await triggerer.watch(trigger(store), 50)
+        asked = 0
+        aget = store.aget
+
+        async def fails_twice(key, default=None):
+            nonlocal asked
+            asked += 1
+            if asked <= 2:
+                raise RuntimeError("no answer")
+            return await aget(key, default)
+
+        store.aget = fails_twice
+        await asyncio.sleep(200)
+        await triggerer.watch(trigger(store), 300)
+        return triggerer.told
+
+    assert virtual_time.run(main()) == [run.id]
