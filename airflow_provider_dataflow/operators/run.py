@@ -265,7 +265,7 @@ class InvokeRunOperator(BaseOperator):
             if not self.wait_for_completion:
                 return run.id
             if self.deferrable and not self._has_reached_end(run):
-                self._defer(run.id, context)
+                self._defer(run.id, context, run.compartment_id)
             if self.fetch_logs == "always":
                 self._follower = LogFollower(self.hook, run.id, self.log)
             ended = self._wait(run.id, run.state, context)
@@ -443,7 +443,7 @@ class InvokeRunOperator(BaseOperator):
     def _has_reached_end(self, run: Run) -> bool:
         return run.is_terminal or has_reached(run.state, self.target_states)
 
-    def _defer(self, run_id: str, context: Context) -> NoReturn:
+    def _defer(self, run_id: str, context: Context, compartment_id: str | None = None) -> NoReturn:
         deadline, backstop = None, None
         if (timeout := self._timeout()) is not None:
             # Airflow does not enforce execution_timeout while a task is deferred, so the trigger does. The
@@ -451,13 +451,19 @@ class InvokeRunOperator(BaseOperator):
             deadline = context["ti"].start_date.timestamp() + timeout
             backstop = timedelta(seconds=max(deadline - time.time(), 0) + DEFERRAL_MARGIN)
         self.defer(
-            trigger=self._trigger(run_id, deadline, self.target_states),
+            trigger=self._trigger(run_id, deadline, self.target_states, compartment_id=compartment_id),
             method_name=self.execute_complete.__name__,
             timeout=backstop,
         )
 
     def _trigger(
-        self, run_id: str, deadline: float | None, states: Collection[str], *, is_own: bool = True
+        self,
+        run_id: str,
+        deadline: float | None,
+        states: Collection[str],
+        *,
+        compartment_id: str | None = None,
+        is_own: bool = True,
     ) -> RunTrigger:
         return RunTrigger(
             run_id=run_id,
@@ -470,6 +476,7 @@ class InvokeRunOperator(BaseOperator):
             cancel_on_kill=self.cancel_on_kill and is_own,
             cancel_timeout=self.cancel_timeout,
             follow_logs=self.fetch_logs == "always" and is_own,
+            compartment_id=compartment_id,
         )
 
     def _wait(self, run_id: str, last_state: str | None, context: Context) -> Run:

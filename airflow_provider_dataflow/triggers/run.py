@@ -63,6 +63,7 @@ class RunTrigger(BaseTrigger):
     :param cancel_on_kill: cancel the run when the task is killed while it is deferred.
     :param cancel_timeout: seconds for which the cancel is repeated until the service confirms it.
     :param follow_logs: copy the driver's output while the run goes on.
+    :param compartment_id: OCID of the run's compartment, if it is known: it saves a question.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class RunTrigger(BaseTrigger):
         cancel_on_kill: bool = False,
         cancel_timeout: float = DEFAULT_CANCEL_TIMEOUT,
         follow_logs: bool = False,
+        compartment_id: str | None = None,
         **_: Any,
     ) -> None:
         # What a newer version of this class has written into the row is ignored, not refused: workers and
@@ -94,6 +96,7 @@ class RunTrigger(BaseTrigger):
         self.cancel_on_kill = cancel_on_kill
         self.cancel_timeout = cancel_timeout
         self.follow_logs = follow_logs
+        self.compartment_id = compartment_id
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         names = (
@@ -108,6 +111,7 @@ class RunTrigger(BaseTrigger):
             "cancel_on_kill",
             "cancel_timeout",
             "follow_logs",
+            "compartment_id",
         )
         return f"{type(self).__module__}.{type(self).__qualname__}", {
             name: getattr(self, name) for name in names
@@ -155,6 +159,7 @@ class RunTrigger(BaseTrigger):
                 poll_interval=self.poll_interval,
                 error_budget=self.error_budget,
                 on_change=changed,
+                compartment_id=self.compartment_id,
             )
         )
         left = math.inf if self.deadline is None else max(self.deadline - time.time(), LAST_LOOK)

@@ -1,4 +1,4 @@
-"""The poller and the watcher's stream through the real client, against scripted runs on a clock that is moved."""
+"""The poller and the watcher's stream through the real client, against scripted runs on a moved clock."""
 
 from __future__ import annotations
 
