@@ -35,8 +35,10 @@ KILLS = int(os.environ.get("DATAFLOW_KILLS", "25"))
 SEED = int(os.environ.get("DATAFLOW_KILLS_SEED", "20200129"))
 # Runs that are submitted when all is over.
 IN_PEACE = 3
-# The longest life of a server: long enough for a run to end in most.
-LIFE_SECONDS = 12.0
+# The longest life of a server, unless it is to see an application begin or end.
+LIFE_SECONDS = 5.0
+# What it waits for that, however slow the machine is.
+PATIENCE_SECONDS = 60.0
 APP = """\
 import os, sys, time
 from pyspark.sql import SparkSession
@@ -90,6 +92,14 @@ def check_processes(server: Killable, since: float) -> None:
         assert started[0] >= since - 0.001, (run_id, states)
 
 
+def lines_of(ledger: Path) -> int:
+    return ledger.read_bytes().count(b"\n")
+
+
+def live(server: Killable) -> list[str]:
+    return sorted(r["id"] for r in all_runs(server) if r["lifecycleState"] == "IN_PROGRESS")
+
+
 def wait_until_it_listens(server: Killable) -> None:
     assert server.listens_by(time.monotonic() + 60)
 
@@ -131,21 +141,30 @@ def test_kills(server, tmp_path):
         # One may be there of which nobody has been told yet.
         assert set(known) <= there
         assert len(there) <= len(known) + 1
-        end_of_life = time.monotonic() + chance.uniform(0.0, LIFE_SECONDS)
+        written = lines_of(ledger)
+        is_answered = True
         for _ in range(chance.choice([1, 1, 2])):
             if len(pending) <= IN_PEACE:
                 break
             if chance.random() < 0.2:
                 server.send_only("POST", "/20200129/runs", details(pending[0][1]), pending[0][0])
-                end_of_life = 0.0
+                is_answered = False
                 break
             submit()
-        if chance.random() < 0.3 and end_of_life:
-            time.sleep(max(0.0, end_of_life - time.monotonic()) / 2)
-            live = sorted(r["id"] for r in all_runs(server) if r["lifecycleState"] == "IN_PROGRESS")
-            if live and server.cancel(run_id := chance.choice(live)):
+        if is_answered and chance.random() < 0.7:
+            more = chance.choice([1, 2, 2])
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while lines_of(ledger) < written + more and live(server) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            # After its last line, an application takes about a second to end.
+            time.sleep(chance.uniform(0.0, 1.5))
+        elif is_answered:
+            time.sleep(chance.uniform(0.0, LIFE_SECONDS))
+        if is_answered and chance.random() < 0.25 and (ids := live(server)):
+            run_id = chance.choice(ids)
+            if server.cancel(run_id):
                 cancelled.add(run_id)
-        time.sleep(max(0.0, end_of_life - time.monotonic()))
+            time.sleep(chance.uniform(0.0, 1.0))
         in_spark += len({run_of(process, server.home.path) for process in psutil.process_iter()} - {None})
         server.kill()
 
