@@ -98,6 +98,10 @@ class Moto:
         self._process.terminate()
         self._process.wait(10)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def request(self, operation: str, body: dict[str, object]) -> bytes:
         content = json.dumps(body).encode()
         head = (
@@ -127,8 +131,8 @@ def main() -> None:
     arguments = parser.parse_args()
     best: dict[str, Result] = {}
 
-    def take(name: str, port: int, request: bytes) -> None:
-        result = measure(port, request, arguments.seconds)
+    def take(name: str, pid: int, port: int, request: bytes) -> None:
+        result = measure(pid, port, request, arguments.seconds)
         if name not in best or result.per_second > best[name].per_second:
             best[name] = result
 
@@ -137,7 +141,12 @@ def main() -> None:
         unsigned = LocalDataFlow(Path(folder) / "unsigned", verify=False)
         with signed, unsigned:
             targets = [
-                (name, int(local.endpoint.rpartition(":")[2]), _signed_get(local, _create_run(local)))
+                (
+                    name,
+                    local.pid,
+                    int(local.endpoint.rpartition(":")[2]),
+                    _signed_get(local, _create_run(local)),
+                )
                 for name, local in (("Local Data Flow", signed), ("Local Data Flow, --no-verify", unsigned))
             ]
             if arguments.moto:
@@ -148,16 +157,18 @@ def main() -> None:
                     for _ in range(arguments.rounds):
                         for target in targets:
                             take(*target)
-                        take("moto_server (Glue GetJobRun)", moto.port, get)
+                        take("moto_server (Glue GetJobRun)", moto.pid, moto.port, get)
             else:
                 for _ in range(arguments.rounds):
                     for target in targets:
                         take(*target)
     base = best.get("moto_server (Glue GetJobRun)")
-    rows = [("server", "requests/s", "connections", "ratio")]
+    rows = [("server", "requests/s", "ratio", "CPU per request", "ratio", "connections")]
     for name, result in best.items():
         ratio = f"{result.per_second / base.per_second:.1f}" if base else ""
-        rows.append((name, f"{result.per_second:,.0f}", str(result.connections), ratio))
+        cpu_ratio = f"{base.cpu_per_request / result.cpu_per_request:.1f}" if base else ""
+        cpu = f"{result.cpu_per_request * 1e6:,.0f} µs"
+        rows.append((name, f"{result.per_second:,.0f}", ratio, cpu, cpu_ratio, str(result.connections)))
     print(table(rows))
     print(f"4 clients at a time, {os.cpu_count()} cores, load of the machine {os.getloadavg()[0]:.1f}")
 

@@ -7,16 +7,23 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import psutil
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
     requests: int
     seconds: float
     connections: int  # that were opened
+    cpu_seconds: float  # of the server: says what a request costs, however busy the machine is
 
     @property
     def per_second(self) -> float:
         return self.requests / self.seconds
+
+    @property
+    def cpu_per_request(self) -> float:
+        return self.cpu_seconds / self.requests
 
 
 async def _worker(port: int, request: bytes, end: float) -> tuple[int, int]:
@@ -44,16 +51,27 @@ async def _worker(port: int, request: bytes, end: float) -> tuple[int, int]:
     return done, opened
 
 
-async def _measure(port: int, request: bytes, seconds: float, connections: int) -> Result:
+def _cpu_seconds(pid: int) -> float:
+    process = psutil.Process(pid)
+    times = [p.cpu_times() for p in (process, *process.children(recursive=True))]
+    return sum(t.user + t.system for t in times)
+
+
+async def _measure(pid: int, port: int, request: bytes, seconds: float, connections: int) -> Result:
+    cpu = _cpu_seconds(pid)
     begin = time.perf_counter()
     workers = [_worker(port, request, begin + seconds) for _ in range(connections)]
     results = await asyncio.gather(*workers)
-    return Result(sum(r[0] for r in results), time.perf_counter() - begin, sum(r[1] for r in results))
+    taken = time.perf_counter() - begin
+    return Result(sum(r[0] for r in results), taken, sum(r[1] for r in results), _cpu_seconds(pid) - cpu)
 
 
-def measure(port: int, request: bytes, seconds: float = 3.0, connections: int = 4) -> Result:
-    """Send the request until the time is over."""
-    return asyncio.run(_measure(port, request, seconds, connections))
+def measure(pid: int, port: int, request: bytes, seconds: float = 3.0, connections: int = 4) -> Result:
+    """Send the request until the time is over.
+
+    :param pid: of the server
+    """
+    return asyncio.run(_measure(pid, port, request, seconds, connections))
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
