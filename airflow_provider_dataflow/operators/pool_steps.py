@@ -84,11 +84,14 @@ class PoolOperator(WaitingOperator):
             kind = PoolTimedOut if end.outcome is Outcome.TIMEOUT else PoolLost
             raise kind(pool_id=end.pool_id, state=end.state, note=end.message)
         self.log.info("Pool %s is %s", end.pool_id, end.state)
-        if end.state == PoolState.DELETED:
-            return self._bring_about(Pool(end.pool_id, PoolState.DELETED), context)
-        return self._bring_about(self.hook.pools.get(end.pool_id), context)
+        pool = Pool(end.pool_id, str(end.state))
+        if pool.state != PoolState.DELETED:
+            # Also with the patience of a wait: an outage now is no reason to fail.
+            pool = self._wait(pool, None, False, context)
+        return self._bring_about(pool, context)
 
-    def _wait(self, pool: Pool, states: Collection[str], deleting: bool, context: Context) -> Pool:
+    def _wait(self, pool: Pool, states: Collection[str] | None, deleting: bool, context: Context) -> Pool:
+        """Look until the pool is in one of the states, or for ``None``, can be seen at all."""
         from airflow_provider_dataflow.client.watching import OutOfSight, OutOfTime, Watch
 
         def look() -> Pool:
@@ -101,7 +104,7 @@ class PoolOperator(WaitingOperator):
 
         watch = Watch(
             about=f"Pool {pool.id}",
-            is_over=lambda state: state in states,
+            is_over=lambda state: states is None or state in states,
             poll_interval=self.poll_interval,
             log=self.log,
             until=self._deadline(context),
@@ -124,7 +127,7 @@ class PoolOperator(WaitingOperator):
         if deadline is not None and time.time() >= deadline:
             raise PoolTimedOut(pool_id=pool.id, state=pool.state, note=str(error)) from error
         nap(self.poll_interval, self._raise_if_killed)
-        return self.hook.pools.get(pool.id)
+        return self._wait(pool, None, False, context)
 
     def _ask(self, what: str, ask: Callable[[str], None], pool: Pool) -> None:
         ask(pool.id)

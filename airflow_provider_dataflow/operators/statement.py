@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 #: XCom of the statement's number in its session.
 STATEMENT_ID = "statement_id"
 
+#: In which a session takes statements.
+SESSION_STATES = (LifecycleState.IN_PROGRESS.value,)
+
 #: Seconds. Statements are what one waits for at a keyboard.
 DEFAULT_STATEMENT_POLL_INTERVAL = 5.0
 
@@ -106,7 +109,9 @@ class RunStatementOperator(WaitingOperator):
             raise InvalidArgument("run_id", f"expected a run of type SESSION, got {run.type}")
         if run.state != LifecycleState.IN_PROGRESS and not run.is_ending:
             self.log.info("Session %s is %s; the statement waits for IN_PROGRESS", run.id, run.state)
-            run = self._wait_for_session(run, context)
+            if self.deferrable:
+                self._defer_to_session(run, context)
+            run = self._wait_for_session(run.id, run.state, context)
         return self._run_in(run, context)
 
     def execute_in_session(self, context: Context, event: dict[str, Any] | None = None) -> str | None:
@@ -115,7 +120,7 @@ class RunStatementOperator(WaitingOperator):
         if end.outcome is not Outcome.REACHED:
             kind = RunTimedOut if end.outcome is Outcome.TIMEOUT else RunLost
             raise kind(run_id=end.run_id, state=end.state, note=end.message or "the session has not started")
-        return self._run_in(self.hook.get_run(end.run_id), context)
+        return self._run_in(self._wait_for_session(end.run_id, end.state, context), context)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str | None:
         """Go on after the wait for the statement."""
@@ -125,7 +130,7 @@ class RunStatementOperator(WaitingOperator):
             self._give_up(StatementTimedOut, end.state)
         if end.outcome is Outcome.LOST:
             self._give_up(StatementLost, end.state, end.message)
-        return self._finish(self.hook.statements.get(end.run_id, end.statement_id))
+        return self._finish(self._wait(Statement(end.statement_id, str(end.state)), context))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Called by Airflow instead of ``execute`` after a deferral, also if the trigger has failed."""
@@ -143,26 +148,28 @@ class RunStatementOperator(WaitingOperator):
         super().on_kill()
         self._cancel()
 
-    def _wait_for_session(self, run: Run, context: Context) -> Run:
+    def _defer_to_session(self, run: Run, context: Context) -> NoReturn:
+        self.defer(
+            trigger=RunTrigger(
+                run_id=run.id, target_states=SESSION_STATES, **self._trigger_arguments(context)
+            ),
+            method_name=self.execute_in_session.__name__,
+            timeout=self._backstop(context),
+        )
+
+    def _wait_for_session(self, run_id: str, last_state: str | None, context: Context) -> Run:
         from airflow_provider_dataflow.client.waiting import wait_for_run
 
-        states = (LifecycleState.IN_PROGRESS.value,)
-        if self.deferrable:
-            self.defer(
-                trigger=RunTrigger(run_id=run.id, target_states=states, **self._trigger_arguments(context)),
-                method_name=self.execute_in_session.__name__,
-                timeout=self._backstop(context),
-            )
         return wait_for_run(
             self.hook.client,
-            run.id,
-            states=states,
+            run_id,
+            states=SESSION_STATES,
             poll_interval=self.poll_interval,
             error_budget=self.error_budget,
             until=self._deadline(context),
             check=self._raise_if_killed,
             log=self.log,
-            last_state=run.state,
+            last_state=last_state,
         )
 
     def _run_in(self, run: Run, context: Context) -> str | None:

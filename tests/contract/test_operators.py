@@ -496,6 +496,25 @@ def test_an_outage_is_borne(local, target, deferrable):
     assert pool_state(target, pool_id) == "STOPPED"
 
 
+def with_outage(local: DataFlowFixture, operation: str, make: Any) -> Any:
+    """Makes operators; when the second one comes, the service fails for longer than a call is repeated."""
+    made = []
+
+    def operator() -> Any:
+        made.append(make())
+        if len(made) == 2:
+            local.add_fault("status", status=503, operation=operation, count=7)
+        return made[-1]
+
+    return operator
+
+
+def test_an_outage_right_after_a_deferral_is_borne(local, target):
+    pool_id = run_task(create_pool)
+    run_task(with_outage(local, "GetPool", lambda: on_pool(StopPoolOperator, pool_id, deferrable=True)))
+    assert pool_state(target, pool_id) == "STOPPED"
+
+
 # --- Statements ----------------------------------------------------------------------------------------
 
 
@@ -525,6 +544,13 @@ def test_code_waits_for_its_session_and_returns_its_output(local, target, deferr
     assert ti.xcoms["statement_id"] == 0
     assert ti.xcoms["run_page_url"].endswith(run_id)
     assert "'hello'" in messages(capsys)
+
+
+def test_an_outage_right_after_a_deferral_sends_no_code_twice(local, target):
+    run_id = session(target)
+    make = with_outage(local, "GetStatement", lambda: statement(run_id, "'hello'", deferrable=True))
+    assert run_task(make) == "'hello'"
+    local.assert_requests(CreateStatement=1)
 
 
 def test_code_that_fails(target, deferrable):

@@ -185,9 +185,10 @@ def test_a_trigger_that_fails_leaves_nothing_behind(statements, ti):
     assert statements.cancelled == [(RUN_ID, 7)]
 
 
-def test_a_statement_whose_session_ended_meanwhile(statements, ti):
+def test_a_statement_whose_session_ended_meanwhile(statements, client, ti):
     method = deferred(ti).method_name
     statements.states = ["IN_PROGRESS"]
+    client.run_states = ["STOPPED"]
     event = {"outcome": "reached", "run_id": RUN_ID, "statement_id": 7, "state": "IN_PROGRESS"}
     with pytest.raises(StatementLost, match="its session has ended"):
         operator(deferrable=True).resume_execution(method, {"event": event}, {"ti": ti})
