@@ -27,6 +27,7 @@ from airflow_provider_dataflow.polling import (
 )
 from airflow_provider_dataflow.run import SUCCESS_STATES
 from airflow_provider_dataflow.submission import TaskIdentity
+from airflow_provider_dataflow.triggers.kills import outlive_cancellation
 from airflow_provider_dataflow.triggers.live_log import LiveLog
 
 if TYPE_CHECKING:
@@ -36,14 +37,8 @@ if TYPE_CHECKING:
 #: XCom of the run that a task waits for; pushed right after the submit, and asked before any cancel.
 RUN_ID = "run_id"
 
-#: Seconds. Airflow gives ``on_kill`` 30.
-KILL_TIMEOUT = 25
-
 #: Seconds. However late it is, the first look at the run is awaited so long.
 LAST_LOOK = 5
-
-_kills: set[asyncio.Task[None]] = set()
-"""Cancels under way: the loop itself holds tasks only weakly."""
 
 
 class RunTrigger(BaseTrigger):
@@ -179,26 +174,12 @@ class RunTrigger(BaseTrigger):
             wait.cancel()
 
     async def on_kill(self) -> None:
-        """Cancel the run, unless the task still waits for it.
+        """Cancel the run, unless the task still waits for it."""
+        if self.cancel_on_kill:
+            await outlive_cancellation(self.cancel_unless_owned())
 
-        Airflow cancels this coroutine again every second, so the work is done in a task of its own while
-        those cancellations are absorbed.
-        """
-        if not self.cancel_on_kill:
-            return
-        kill = asyncio.create_task(self._cancel_unless_owned())
-        _kills.add(kill)
-        kill.add_done_callback(_kills.discard)
-        loop = asyncio.get_running_loop()
-        until = loop.time() + KILL_TIMEOUT
-        while not kill.done() and loop.time() < until:
-            try:
-                await asyncio.wait({kill}, timeout=1)
-            except asyncio.CancelledError:
-                if (current := asyncio.current_task()) is not None:
-                    current.uncancel()
-
-    async def _cancel_unless_owned(self) -> None:
+    async def cancel_unless_owned(self) -> None:
+        """Cancel the run, unless the task still waits for it elsewhere. Never raises."""
         from airflow_provider_dataflow.client.cancelling import cancel
 
         try:
