@@ -20,7 +20,7 @@ from airflow.providers.common.compat.sdk import (
     BaseSensorOperator,
     conf,
 )
-from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
+from airflow.triggers.base import BaseEventTrigger, BaseTrigger, StartTriggerArgs, TriggerEvent
 
 from airflow_provider_dataflow.redaction import SENSITIVE_NAMES
 from airflow_provider_dataflow.submission import TaskIdentity
@@ -44,6 +44,7 @@ __all__ = [
     "BaseTrigger",
     "Connection",
     "Context",
+    "StartTriggerArgs",
     "TaskDeferralError",
     "TaskDeferralTimeout",
     "TaskInstanceKey",

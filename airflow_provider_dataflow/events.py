@@ -17,6 +17,8 @@ class Outcome(StrEnum):
     """The run is in one of the states that were waited for, or has ended."""
     TIMEOUT = "timeout"
     """The deadline passed first."""
+    NOT_SUBMITTED = "not_submitted"
+    """The trigger was to submit the run first, and there is none."""
     LOST = "lost"
     """The service could not be asked for longer than the error budget."""
 

@@ -100,6 +100,10 @@ class SubmitRejected(ServiceError):
     """The service refused to create the run: no run exists."""
 
 
+class NotSubmitted(DataFlowError):
+    """The triggerer could not submit the run; its log says more."""
+
+
 class RunError(DataFlowError):
     """A run did not end as it should.
 

@@ -34,7 +34,11 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "sensors": [_modules("sensors.run")],
         "hooks": [_modules("hooks.data_flow")],
-        "triggers": [_modules("triggers.pool", "triggers.run", "triggers.run_event", "triggers.statement")],
+        "triggers": [
+            _modules(
+                "triggers.pool", "triggers.run", "triggers.run_event", "triggers.statement", "triggers.submit"
+            )
+        ],
         "extra-links": [
             "airflow_provider_dataflow.links.run.LogsBucketLink",
             "airflow_provider_dataflow.links.run.RunLink",

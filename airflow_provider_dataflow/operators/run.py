@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
@@ -15,8 +16,10 @@ from airflow_provider_dataflow.client.cancelling import DEFAULT_CANCEL_TIMEOUT, 
 from airflow_provider_dataflow.client.log_follower import LogFollower
 from airflow_provider_dataflow.compat import (
     TRIGGER_FAILED,
+    TRIGGERS_HAVE_ON_KILL,
     AirflowTaskTimeout,
     BaseOperator,
+    StartTriggerArgs,
     TaskDeferralError,
     TaskDeferralTimeout,
     conf,
@@ -28,13 +31,13 @@ from airflow_provider_dataflow.events import Outcome, RunEvent
 from airflow_provider_dataflow.exceptions import (
     DataFlowError,
     InvalidArgument,
+    NotSubmitted,
     RunError,
     RunLost,
     RunTimedOut,
 )
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.links.run import LOGS_BUCKET_URL, RUN_PAGE_URL, LogsBucketLink, RunLink
-from airflow_provider_dataflow.operators.guard import PrivateEndpointGuard
 from airflow_provider_dataflow.operators.outcome import (
     as_lines,
     check_fetch_logs,
@@ -42,9 +45,14 @@ from airflow_provider_dataflow.operators.outcome import (
     finish,
     log_end_of_wait,
 )
-from airflow_provider_dataflow.operators.ownership import RunOwnership
 from airflow_provider_dataflow.operators.room import DEFAULT_SUBMIT_TIMEOUT
-from airflow_provider_dataflow.operators.submit import DEFERRAL_MARGIN, NotYet, Submit, request_for
+from airflow_provider_dataflow.operators.submit import (
+    DEFERRAL_MARGIN,
+    NotYet,
+    Submit,
+    SubmitSettings,
+    request_for,
+)
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
 from airflow_provider_dataflow.request import RunRequest, check_at_parse
 from airflow_provider_dataflow.run import SUCCESS_STATES, TERMINAL_STATES, has_reached
@@ -159,6 +167,9 @@ class InvokeRunOperator(BaseOperator):
     :param fetch_logs: when the driver's output is copied into the task's log: ``always`` (while the run goes
         on, as far as the service has it then, and the rest at its end), ``on_failure`` or ``never``. Default:
         ``always``. A triggerer follows at most 32 runs at a time; the others get their output at the end.
+    :param start_from_trigger: submit from the triggerer, too, so that the task needs no worker to begin with.
+        Implies ``deferrable``; needs Airflow 3.3. What Airflow does without a worker only is missing: see the
+        guide. Default: False.
     :raises InvalidArgument: an argument is refused, before anything is submitted.
     :raises InvalidConnection: the connection is incomplete, before anything is submitted.
     :raises SubmitRejected: the service refused; no run exists.
@@ -219,6 +230,7 @@ class InvokeRunOperator(BaseOperator):
         airflow_tags: bool = True,
         private_endpoint_guard: bool | Sequence[str] = False,
         fetch_logs: str = "always",
+        start_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
         # First of all, while it holds nothing but the arguments: what a run can be asked for is spelled out
@@ -247,6 +259,10 @@ class InvokeRunOperator(BaseOperator):
         self.fetch_logs = check_fetch_logs(fetch_logs)
         if run_id is None:
             check_at_parse(given, json)
+        self.start_from_trigger = start_from_trigger
+        if start_from_trigger:
+            self.deferrable = True
+            self.start_trigger_args = self._start_trigger_args()
         # The run that this task owns: known from its submit on, and again after a deferral.
         self._owned: str | None = None
         self._ti: Any = None
@@ -287,6 +303,8 @@ class InvokeRunOperator(BaseOperator):
         end = RunEvent.parse(event)
         self._owned = end.run_id
         log_end_of_wait(self.log, end)
+        if end.outcome is Outcome.NOT_SUBMITTED:
+            raise NotSubmitted(end.message or "The triggerer could not submit the run")
         if end.outcome is not Outcome.REACHED:
             self._give_up(RunTimedOut if end.outcome is Outcome.TIMEOUT else RunLost, end.state, end.message)
         with self._nothing_left_behind(context):
@@ -326,11 +344,6 @@ class InvokeRunOperator(BaseOperator):
 
     # --- Before there is a run ---------------------------------------------------------------------------
 
-    @property
-    def _run_outlives_task(self) -> bool:
-        waits_for_end = self.wait_for_completion and TERMINAL_STATES.issuperset(self.target_states)
-        return not (waits_for_end and self.cancel_on_kill)
-
     def _arguments(self) -> dict[str, Any]:
         return {name: getattr(self, attribute) for name, attribute in ATTRIBUTES.items()}
 
@@ -362,49 +375,26 @@ class InvokeRunOperator(BaseOperator):
             return run
 
     def _submit(self, context: Context) -> Submit:
-        request = self._request()
-        self._check_placeholders(request)
-        for warning in request.warnings():
-            self.log.warning("%s", warning)
-        ownership = RunOwnership(
+        return self._submit_settings().submit(
+            self._request(),
             hook=self.hook,
             context=context,
             log=self.log,
-            request=request,
             cancel=self._cancel,
             check=self._raise_if_killed,
-            tagged=self.airflow_tags,
-            outlives_task=self._run_outlives_task,
-            error_budget=self.error_budget,
-        )
-        return Submit(
-            ownership=ownership,
-            guard=self._guard(request),
-            cancel=lambda run_id: cancel(self.hook.client, run_id, timeout=self.cancel_timeout),
             started=context["ti"].start_date.timestamp(),
-            submit_timeout=self.submit_timeout,
-            error_budget=self.error_budget,
         )
 
-    def _check_placeholders(self, request: RunRequest) -> None:
-        """A ``${name}`` that this run has no parameter for may have one of its application's."""
-        try:
-            request.check_placeholders()
-        except InvalidArgument:
-            if request.application_id is None:
-                raise
-            application = self.hook.applications.get(request.application_id)
-            request.check_placeholders(application.parameters or ())
-
-    def _guard(self, request: RunRequest) -> PrivateEndpointGuard | None:
-        if not self.private_endpoint_guard or request.application_id is None:
-            return None
-        if isinstance(self.private_endpoint_guard, bool):
-            compartments = self.hook.visible_compartments()
-        else:
-            compartments = list(self.private_endpoint_guard)
-        everywhere = dict.fromkeys([request.compartment_id or "", *compartments])
-        return PrivateEndpointGuard(self.hook, request.application_id, list(everywhere))
+    def _submit_settings(self) -> SubmitSettings:
+        waits_for_end = self.wait_for_completion and TERMINAL_STATES.issuperset(self.target_states)
+        return SubmitSettings(
+            error_budget=self.error_budget,
+            submit_timeout=self.submit_timeout,
+            cancel_timeout=self.cancel_timeout,
+            airflow_tags=self.airflow_tags,
+            outlives_task=not (waits_for_end and self.cancel_on_kill),
+            private_endpoint_guard=self.private_endpoint_guard,
+        )
 
     def _wait_to_submit(self, wait: NotYet) -> None:
         """In the triggerer, if possible."""
@@ -465,18 +455,48 @@ class InvokeRunOperator(BaseOperator):
         compartment_id: str | None = None,
         is_own: bool = True,
     ) -> RunTrigger:
+        settings = self._wait_settings()
+        if not is_own:
+            settings |= {"cancel_on_kill": False, "follow_logs": False}
         return RunTrigger(
             run_id=run_id,
             oci_conn_id=self.oci_conn_id,
             region=self.region,
-            target_states=states,
-            poll_interval=self.poll_interval,
             deadline=deadline,
-            error_budget=self.error_budget,
-            cancel_on_kill=self.cancel_on_kill and is_own,
-            cancel_timeout=self.cancel_timeout,
-            follow_logs=self.fetch_logs == "always" and is_own,
             compartment_id=compartment_id,
+            **settings | {"target_states": states},
+        )
+
+    def _wait_settings(self) -> dict[str, Any]:
+        """How the run is waited for in the triggerer: what of its trigger is not of the run itself."""
+        return {
+            "target_states": list(self.target_states),
+            "poll_interval": self.poll_interval,
+            "error_budget": self.error_budget,
+            "cancel_on_kill": self.cancel_on_kill,
+            "cancel_timeout": self.cancel_timeout,
+            "follow_logs": self.fetch_logs == "always",
+        }
+
+    def _start_trigger_args(self) -> StartTriggerArgs:
+        """What a task that starts in the triggerer starts with; Airflow renders it there."""
+        if not self.wait_for_completion:
+            raise InvalidArgument(
+                "start_from_trigger", "waits for the end of the run; wait_for_completion is False"
+            )
+        if not TRIGGERS_HAVE_ON_KILL:
+            raise InvalidArgument("start_from_trigger", "needs Airflow 3.3 or newer")
+        names = (*ATTRIBUTES.values(), "json", "run_id", "oci_conn_id", "region")
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        settings = {
+            "submit": asdict(self._submit_settings()),
+            "wait": self._wait_settings(),
+            "timeout": self._timeout(),
+        }
+        return StartTriggerArgs(
+            trigger_cls="airflow_provider_dataflow.triggers.submit.SubmitRunTrigger",
+            trigger_kwargs={**given, "settings": settings},
+            next_method=self.execute_complete.__name__,
         )
 
     def _wait(self, run_id: str, last_state: str | None, context: Context) -> Run:

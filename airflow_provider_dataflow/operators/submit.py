@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from logging import Logger
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dataflow.exceptions import DataFlowError, ServiceError
+from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument, ServiceError
+from airflow_provider_dataflow.operators.guard import PrivateEndpointGuard
+from airflow_provider_dataflow.operators.ownership import RunOwnership
 from airflow_provider_dataflow.operators.room import seconds_until_next_submit
 from airflow_provider_dataflow.request import RunRequest
 from airflow_provider_dataflow.run import LifecycleState
 
 if TYPE_CHECKING:
+    from airflow_provider_dataflow.compat import Context
     from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
-    from airflow_provider_dataflow.operators.guard import PrivateEndpointGuard
-    from airflow_provider_dataflow.operators.ownership import RunOwnership
     from airflow_provider_dataflow.run import Run
 
 #: Seconds that the trigger is given over its deadline before Airflow's own timeout of the deferral strikes,
@@ -54,6 +56,91 @@ def request_for(
     if request.max_duration_in_minutes is None and timeout is not None:
         request = replace(request, max_duration_in_minutes=math.ceil((timeout + DEFERRAL_MARGIN) / 60))
     return request
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmitSettings:
+    """How a task submits, as its author has it. Plain JSON, since a trigger's row may have to hold it.
+
+    :param error_budget: seconds for which errors of the service are borne.
+    :param submit_timeout: seconds from the start of the task for which the submit may wait.
+    :param cancel_timeout: seconds for which a cancel is repeated until the service confirms it.
+    :param airflow_tags: whether runs get tags that say whose they are.
+    :param outlives_task: whether the run is meant to go on when its task has ended.
+    :param private_endpoint_guard: whether to keep runs with private endpoints apart, or where.
+    """
+
+    error_budget: float
+    submit_timeout: float
+    cancel_timeout: float
+    airflow_tags: bool = True
+    outlives_task: bool = False
+    private_endpoint_guard: bool | Sequence[str] = False
+
+    def submit(
+        self,
+        request: RunRequest,
+        *,
+        hook: DataFlowHook,
+        context: Context,
+        log: Logger | Any,
+        cancel: Callable[[str], object],
+        check: Callable[[], None],
+        started: float,
+    ) -> Submit:
+        """What gets the run of one try.
+
+        :param context: of the task.
+        :param cancel: cancels a run from before the task was cleared; does not raise.
+        :param check: raises when the task was killed.
+        :param started: of the task, in seconds since the epoch.
+        :raises InvalidArgument: a placeholder has no value.
+        """
+        from airflow_provider_dataflow.client.cancelling import cancel as cancel_run
+
+        _check_placeholders(request, hook)
+        for warning in request.warnings():
+            log.warning("%s", warning)
+        ownership = RunOwnership(
+            hook=hook,
+            context=context,
+            log=log,
+            request=request,
+            cancel=cancel,
+            check=check,
+            tagged=self.airflow_tags,
+            outlives_task=self.outlives_task,
+            error_budget=self.error_budget,
+        )
+        return Submit(
+            ownership=ownership,
+            guard=self._guard(request, hook),
+            cancel=lambda run_id: cancel_run(hook.client, run_id, timeout=self.cancel_timeout),
+            started=started,
+            submit_timeout=self.submit_timeout,
+            error_budget=self.error_budget,
+        )
+
+    def _guard(self, request: RunRequest, hook: DataFlowHook) -> PrivateEndpointGuard | None:
+        if not self.private_endpoint_guard or request.application_id is None:
+            return None
+        if isinstance(self.private_endpoint_guard, bool):
+            compartments = hook.visible_compartments()
+        else:
+            compartments = list(self.private_endpoint_guard)
+        everywhere = dict.fromkeys([request.compartment_id or "", *compartments])
+        return PrivateEndpointGuard(hook, request.application_id, list(everywhere))
+
+
+def _check_placeholders(request: RunRequest, hook: DataFlowHook) -> None:
+    """A ``${name}`` that this run has no parameter for may have one of its application's."""
+    try:
+        request.check_placeholders()
+    except InvalidArgument:
+        if request.application_id is None:
+            raise
+        application = hook.applications.get(request.application_id)
+        request.check_placeholders(application.parameters or ())
 
 
 @dataclass

@@ -16,6 +16,7 @@ LIFECYCLE = (
     "killed_while_deferred",
     "killed_while_running",
     "talkative",
+    "from_triggerer",
     "deferrable_success",
     "waiting_success",
     "deferrable_failure",

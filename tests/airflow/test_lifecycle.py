@@ -51,6 +51,22 @@ def test_a_deferrable_task_leaves_its_worker(session: Session) -> None:
     assert "Pausing task as DEFERRED" not in log
 
 
+def test_a_task_that_starts_in_the_triggerer(session: Session) -> None:
+    assert session.rest.wait_for_run("from_triggerer", session.dag_run) == "success"
+
+    run_id = session.run_id("from_triggerer")
+    assert session.rest.xcom("from_triggerer", session.dag_run, "run") == run_id
+    run = session.local.run(run_id)
+    assert run.execute.endswith("--sleep 1"), "rendered in the triggerer"
+    assert run.freeform_tags["airflow_dag_id"] == "from_triggerer"
+    log = session.rest.log_text("from_triggerer", session.dag_run, "run")
+    assert log.count("CreateRun is asked for") == 1
+    assert "stdout: outcome has ended" in log
+    assert "Pausing task as DEFERRED" not in log, "no worker has begun it"
+    links = session.rest.links("from_triggerer", session.dag_run, "run")
+    assert links["Data Flow run"] == f"{session.local.endpoint}/console/runs/{run_id}"
+
+
 def test_a_run_that_fails_says_why(session: Session) -> None:
     assert session.rest.wait_for_run("deferrable_failure", session.dag_run) == "failed"
 

@@ -17,6 +17,11 @@ CASES: dict[str, dict[str, Any]] = {
         "deferrable": True,
     },
     "talkative": {"execute": f"{APP} --talk-until {{{{ var.value.stop_file }}}}", "deferrable": True},
+    "from_triggerer": {
+        "execute": f"{APP} --sleep {{{{ params.seconds }}}}",
+        "params": {"seconds": 1},
+        "start_from_trigger": True,
+    },
     "waiting_success": {"execute": f"{APP} --sleep 1", "deferrable": False},
     "deferrable_failure": {"execute": f"{APP} --fail 'no such luck'", "deferrable": True},
     "missing_main_file": {"execute": "oci://tests@local/nowhere.py", "deferrable": True},

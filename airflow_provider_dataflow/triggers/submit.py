@@ -1,0 +1,230 @@
+"""The trigger that also submits: a task that starts in the triggerer needs no worker to begin with."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+from airflow_provider_dataflow.compat import BaseTrigger, TriggerEvent, pull_xcom, push_xcom
+from airflow_provider_dataflow.events import Outcome, RunEvent
+from airflow_provider_dataflow.exceptions import DataFlowError
+from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from airflow_provider_dataflow.links.run import LOGS_BUCKET_URL, RUN_PAGE_URL
+from airflow_provider_dataflow.submission import Submission, TaskIdentity
+from airflow_provider_dataflow.triggers.kills import outlive_cancellation
+from airflow_provider_dataflow.triggers.run import RUN_ID, RunTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_dataflow.compat import Context
+    from airflow_provider_dataflow.run import Run
+
+#: Of the id of a try, so many bits tell it from other tries; every database keeps such a number exactly.
+TRY_BITS = 48
+
+#: Seconds between two looks at a run that stands in the way.
+RIVAL_PAUSE = 60.0
+
+
+class SubmitRunTrigger(BaseTrigger):
+    """Submits the run of a task that has never been in a worker, and waits for it.
+
+    Made by :class:`~airflow_provider_dataflow.operators.run.InvokeRunOperator` with
+    ``start_from_trigger=True``. Airflow renders the arguments in the triggerer. A triggerer that is restarted
+    finds the run again by its record in XCom, and a submit that got no answer by its retry token.
+
+    :param oci_conn_id: Airflow connection.
+    :param region: region name; default: the connection's.
+    :param json: the raw body.
+    :param run_id: OCID of a run that exists already and is only waited for.
+    :param settings: ``submit``: of :class:`~airflow_provider_dataflow.operators.submit.SubmitSettings`;
+        ``wait``: of :class:`~airflow_provider_dataflow.triggers.run.RunTrigger`; ``timeout``: seconds from
+        the submit to the end of the run.
+    :param arguments: the operator's arguments of the run, by the names of its attributes.
+    """
+
+    def __init__(
+        self,
+        *,
+        oci_conn_id: str = DataFlowHook.default_conn_name,
+        region: str | None = None,
+        json: Any = None,
+        run_id: str | None = None,
+        settings: Mapping[str, Any],
+        **arguments: Any,
+    ) -> None:
+        super().__init__()
+        self.oci_conn_id = oci_conn_id
+        self.region = region
+        self.json = json
+        self.run_id = run_id
+        self.settings = dict(settings)
+        self._names = tuple(arguments)
+        # Airflow renders the attributes that have the names of the operator's template fields.
+        for name, value in arguments.items():
+            setattr(self, name, value)
+        self._submit: asyncio.Future[Run] | None = None
+        self._wait: RunTrigger | None = None
+        self._killed = False
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        names = ("oci_conn_id", "region", "json", "run_id", "settings", *self._names)
+        return f"{type(self).__module__}.{type(self).__qualname__}", {
+            name: getattr(self, name) for name in names
+        }
+
+    @property
+    def hook(self) -> DataFlowHook:
+        return DataFlowHook(self.oci_conn_id, region=self.region)
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        try:
+            run = await self._run_of_the_task()
+        except DataFlowError as error:
+            self.log.error("There is no run: %s", error)
+            yield TriggerEvent(RunEvent(Outcome.NOT_SUBMITTED, "", message=str(error)).payload())
+            return
+        self._wait = await asyncio.to_thread(self._wait_for, run)
+        async for event in self._wait.run():
+            yield event
+
+    async def on_kill(self) -> None:
+        """Cancel the run, unless the task still waits for it; also one whose submit is under way."""
+        self._killed = True
+        if self.settings["wait"]["cancel_on_kill"]:
+            await outlive_cancellation(self._cancel())
+
+    async def _cancel(self) -> None:
+        if self._submit is not None:
+            try:
+                run = await asyncio.shield(self._submit)
+            except DataFlowError:
+                # Neither is there a run.
+                return
+            if self._wait is None:
+                self._wait = await asyncio.to_thread(self._wait_for, run)
+            await self._wait.cancel_unless_owned()
+
+    async def _run_of_the_task(self) -> Run:
+        from airflow_provider_dataflow.operators.submit import NotYet
+
+        started = time.time()
+        while True:
+            # A thread cannot be cancelled; what becomes of it must be known when this trigger is killed.
+            self._submit = asyncio.ensure_future(asyncio.to_thread(self._acquire, started))
+            try:
+                return await asyncio.shield(self._submit)
+            except NotYet as wait:
+                self._submit = None
+                pause = min(wait.seconds, RIVAL_PAUSE) if wait.run_id else wait.seconds
+                self.log.warning("The submit is tried again in %.0f seconds: %s", pause, wait)
+                await asyncio.sleep(pause)
+
+    # --- In a thread -------------------------------------------------------------------------------------
+
+    def _acquire(self, started: float) -> Run:
+        from airflow_provider_dataflow.operators.run import ATTRIBUTES
+        from airflow_provider_dataflow.operators.submit import SubmitSettings, request_for
+
+        hook = self.hook
+        if self.run_id:
+            run = hook.get_run(self.run_id)
+        else:
+            arguments = {name: getattr(self, attribute, None) for name, attribute in ATTRIBUTES.items()}
+            submit = SubmitSettings(**self.settings["submit"]).submit(
+                request_for(hook, arguments, self.json, timeout=self.settings.get("timeout")),
+                hook=hook,
+                context=self._context(),
+                log=self.log,
+                cancel=partial(self._cancel_run_of_earlier_turn, hook),
+                check=self._raise_if_killed,
+                started=started,
+            )
+            run = submit.acquire()
+        url = hook.run_page_url(run.id)
+        for key, value in (
+            (RUN_ID, run.id),
+            (RUN_PAGE_URL, url),
+            (LOGS_BUCKET_URL, hook.bucket_page_url(run.logs_bucket_uri)),
+        ):
+            if value:
+                push_xcom(self._identity, key, value)
+        self.log.info("Run %s (%s) is %s: %s", run.id, run.display_name, run.state, url)
+        return run
+
+    def _wait_for(self, run: Run) -> RunTrigger:
+        deadline = None
+        if (timeout := self.settings.get("timeout")) is not None:
+            # A triggerer that is restarted must not begin to count anew.
+            record = Submission.from_json(XComRecord(self._identity).get_any())
+            deadline = (record.time if record else time.time()) + timeout
+        wait = RunTrigger(
+            run_id=run.id,
+            oci_conn_id=self.oci_conn_id,
+            region=self.region,
+            deadline=deadline,
+            compartment_id=run.compartment_id,
+            **self.settings["wait"],
+        )
+        wait.task_instance = self.task_instance
+        return wait
+
+    def _cancel_run_of_earlier_turn(self, hook: DataFlowHook, run_id: str) -> None:
+        from airflow_provider_dataflow.client.cancelling import cancel
+
+        if not self.settings["wait"]["cancel_on_kill"]:
+            return
+        try:
+            cancel(hook.client, run_id, timeout=self.settings["wait"]["cancel_timeout"])
+        except DataFlowError as error:
+            self.log.error("Run %s could not be cancelled and may still be running: %s", run_id, error)
+
+    def _raise_if_killed(self) -> None:
+        if self._killed:
+            raise DataFlowError("The task was killed before it had a run")
+
+    @property
+    def _identity(self) -> TaskIdentity:
+        return TaskIdentity.of(self.task_instance)
+
+    def _context(self) -> Context:
+        """What finding the task's run needs of a context.
+
+        Airflow does not tell a trigger how often its task was cleared. But each try has an id of its own, so
+        each is taken for a turn of its own: it begins with another run, and ends the one from before.
+        """
+        ti = cast(Any, self.task_instance)
+        turn = ti.id.int % 2**TRY_BITS
+        of_try = SimpleNamespace(
+            dag_id=ti.dag_id,
+            run_id=ti.run_id,
+            task_id=ti.task_id,
+            map_index=ti.map_index,
+            try_number=ti.try_number,
+            max_tries=turn,
+        )
+        return cast("Context", {"ti": of_try, "task_state_store": XComRecord(self._identity)})
+
+
+class XComRecord:
+    """Stands in for the task state store, which triggers have none of.
+
+    XComs live as long as the DAG run where no worker starts a try, and so deletes them.
+    """
+
+    def __init__(self, identity: TaskIdentity) -> None:
+        self._identity = identity
+
+    def get(self, key: str) -> Any:
+        return pull_xcom(self._identity, key)
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        push_xcom(self._identity, key, value)
+
+    def get_any(self) -> Any:
+        from airflow_provider_dataflow.operators.ownership import RECORD
+
+        return self.get(RECORD)

@@ -1,0 +1,227 @@
+"""A task that starts in the triggerer: the trigger through the real clients, without a whole Airflow.
+
+Airflow's part (the row, rendering, the task instance, XComs) is played here as it was measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from airflow_provider_dataflow.compat import TaskInstanceNow
+from airflow_provider_dataflow.events import Outcome, RunEvent
+from airflow_provider_dataflow.exceptions import InvalidArgument, NotSubmitted
+from airflow_provider_dataflow.local.testing import DataFlowFixture
+from airflow_provider_dataflow.operators.run import InvokeRunOperator
+from airflow_provider_dataflow.triggers import run as run_trigger
+from airflow_provider_dataflow.triggers import submit as submit_trigger
+from airflow_provider_dataflow.triggers.submit import SubmitRunTrigger
+from tests.contract.conftest import target_of
+from tests.unit.support import FakeTaskInstance
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataFlowFixture]:
+    with DataFlowFixture(tmp_path_factory.mktemp("start"), engine="scripted") as server:
+        yield server
+
+
+@pytest.fixture
+def local(server: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowFixture:
+    server.reset()
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(run_trigger, "NO_EVENT_BEFORE", 0)
+    return server
+
+
+class Airflow:
+    """What of Airflow a trigger that starts a task meets."""
+
+    def __init__(self, local: DataFlowFixture, mocker: Any) -> None:
+        self.application_id = target_of(local).create_application("hello.py").id
+        self.xcoms: dict[str, Any] = {}
+        self.state = "deferred"
+        self.new_try()
+        mocker.patch.object(submit_trigger, "pull_xcom", lambda task, key: self.xcoms.get(key))
+        mocker.patch.object(submit_trigger, "push_xcom", lambda task, key, value: self._push(key, value))
+        mocker.patch.object(
+            run_trigger,
+            "task_instance_now",
+            lambda task, key: TaskInstanceNow(True, self.state, self.xcoms.get(key)),
+        )
+
+    def _push(self, key: str, value: Any) -> None:
+        self.xcoms[key] = json.loads(json.dumps(value))
+
+    def new_try(self, try_number: int = 1) -> None:
+        """A retry, or a clear: in both the task instance has another id, and XComs stay."""
+        self.ti = FakeTaskInstance(id=uuid.uuid4(), try_number=try_number)
+
+    def operator(self, **kwargs: Any) -> InvokeRunOperator:
+        arguments: dict[str, Any] = {"application_id": self.application_id, "poll_interval": 0.1}
+        return InvokeRunOperator(
+            task_id="task", start_from_trigger=True, fetch_logs="never", **arguments | kwargs
+        )
+
+    def trigger(self, **kwargs: Any) -> SubmitRunTrigger:
+        """The trigger as the triggerer makes it from its row."""
+        operator = self.operator(**kwargs)
+        assert operator.start_from_trigger
+        assert operator.start_trigger_args is not None
+        row = json.loads(json.dumps(operator.start_trigger_args.trigger_kwargs))
+        trigger = SubmitRunTrigger(**row)
+        assert SubmitRunTrigger(**trigger.serialize()[1]).serialize() == trigger.serialize()
+        trigger.task_instance = self.ti
+        return trigger
+
+
+@pytest.fixture
+def airflow(local: DataFlowFixture, mocker: Any) -> Airflow:
+    return Airflow(local, mocker)
+
+
+async def event_of(trigger: SubmitRunTrigger) -> RunEvent:
+    async with asyncio.timeout(30):
+        (event,) = [RunEvent.parse(event.payload) async for event in trigger.run()]
+    return event
+
+
+async def submitted(trigger: SubmitRunTrigger) -> asyncio.Task[RunEvent]:
+    """The trigger, as soon as its run is under way."""
+    task = asyncio.create_task(event_of(trigger))
+    async with asyncio.timeout(30):
+        while trigger._wait is None:  # noqa: ASYNC110 - the service has no event
+            await asyncio.sleep(0.02)
+    return task
+
+
+async def killed(task: asyncio.Task[RunEvent], trigger: SubmitRunTrigger) -> None:
+    """As the triggerer does it."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await trigger.on_kill()
+
+
+def test_it_submits_waits_and_says_whose_the_run_is(local, airflow):
+    event = asyncio.run(event_of(airflow.trigger(num_executors="2", arguments=["--day", 1])))
+    (run,) = local.runs
+    assert event == RunEvent(Outcome.REACHED, run["id"], "SUCCEEDED")
+    assert (run["numExecutors"], run["arguments"]) == (2, ["--day", "1"])
+    assert run["freeformTags"]["airflow_dag_id"] == "dag"
+    assert airflow.xcoms["run_id"] == run["id"]
+    assert airflow.xcoms["run_page_url"].endswith(run["id"])
+    result = airflow.operator().resume_execution(
+        "execute_complete", {"event": event.payload()}, {"ti": FakeTaskInstance()}
+    )
+    assert result == run["id"]
+
+
+async def test_a_restarted_triggerer_goes_on_with_the_run(local, airflow):
+    local.keeps_running()
+    task = await submitted(airflow.trigger())
+    task.cancel()  # a restart: on_kill is not called
+    await asyncio.gather(task, return_exceptions=True)
+    again = airflow.trigger()
+    task = await submitted(again)
+    assert again._wait.run_id == local.runs_created[0]
+    assert len(local.runs_created) == 1
+    assert local.cancels == []
+    task.cancel()
+
+
+async def test_a_submit_whose_answer_was_not_recorded_is_repeated(local, airflow):
+    local.keeps_running()
+    task = await submitted(airflow.trigger())
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    airflow.xcoms["oci_data_flow_submission"].pop("run_id")
+    again = airflow.trigger()
+    task = await submitted(again)
+    assert [again._wait.run_id] == local.runs_created
+    task.cancel()
+
+
+@pytest.mark.parametrize("try_number", [1, 2])
+async def test_another_try_ends_the_run_from_before_and_starts_over(local, airflow, try_number):
+    local.keeps_running()
+    task = await submitted(airflow.trigger())
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    airflow.new_try(try_number)
+    local.succeeds()
+    event = await event_of(airflow.trigger())
+    assert [run["lifecycleState"] for run in local.runs] == ["CANCELED", "SUCCEEDED"]
+    assert event.run_id == local.runs_created[1]
+
+
+async def test_a_kill_cancels_the_run(local, airflow):
+    local.keeps_running()
+    trigger = airflow.trigger()
+    task = await submitted(trigger)
+    airflow.state = "failed"
+    await killed(task, trigger)
+    assert [run["lifecycleState"] for run in local.runs] == ["CANCELED"]
+
+
+async def test_a_kill_while_the_submit_is_under_way_cancels_what_comes_of_it(local, airflow):
+    local.keeps_running()
+    local.add_fault("slow", operation="CreateRun", seconds=1)
+    trigger = airflow.trigger()
+    task = asyncio.create_task(event_of(trigger))
+    async with asyncio.timeout(10):
+        while not local.runs_created:  # noqa: ASYNC110 - the service has no event
+            await asyncio.sleep(0.02)
+    airflow.state = "failed"
+    await killed(task, trigger)
+    assert [run["lifecycleState"] for run in local.runs] == ["CANCELED"]
+
+
+async def test_what_cannot_be_submitted_fails_the_task_with_the_reason(local, airflow):
+    local.add_fault("status", status=400, operation="CreateRun")
+    event = await event_of(airflow.trigger())
+    assert event.outcome is Outcome.NOT_SUBMITTED
+    with pytest.raises(NotSubmitted, match="400 InvalidParameter"):
+        airflow.operator().execute_complete({"ti": FakeTaskInstance()}, event.payload())
+
+
+async def test_room_is_waited_for_in_the_triggerer(local, airflow, mocker):
+    mocker.patch("airflow_provider_dataflow.operators.room.MIN_PAUSE", 0.3)
+    fault = local.add_fault("limit_exceeded", limit=0)
+    task = asyncio.create_task(event_of(airflow.trigger()))
+    async with asyncio.timeout(10):
+        while not local.journal("CreateRun"):  # noqa: ASYNC110 - the service has no event
+            await asyncio.sleep(0.02)
+    local.clear_faults(fault)
+    assert (await task).state == "SUCCEEDED"
+
+
+async def test_the_timeout_counts_from_the_submit_over_restarts(local, airflow):
+    local.keeps_running()
+    trigger = airflow.trigger(completion_timeout=3600)
+    task = await submitted(trigger)
+    first = trigger._wait.deadline
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    airflow.xcoms["oci_data_flow_submission"]["time"] -= 1800
+    again = airflow.trigger(completion_timeout=3600)
+    task = await submitted(again)
+    assert again._wait.deadline == pytest.approx(first - 1800, abs=5)
+    task.cancel()
+
+
+async def test_a_run_that_exists_is_only_waited_for(local, airflow):
+    run_id = target_of(local).submit(airflow.application_id).id
+    event = await event_of(airflow.trigger(application_id=None, run_id=run_id))
+    assert (event.run_id, event.state) == (run_id, "SUCCEEDED")
+    assert local.runs_created == [run_id]
+
+
+def test_it_waits_for_the_end(airflow):
+    with pytest.raises(InvalidArgument, match="start_from_trigger"):
+        airflow.operator(wait_for_completion=False)
