@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import cached_property
@@ -12,7 +11,7 @@ from airflow_provider_dataflow.compat import BaseOperator, conf, incarnation_of
 from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.links.run import RUN_PAGE_URL
-from airflow_provider_dataflow.operators.run import DEFERRAL_MARGIN, in_seconds
+from airflow_provider_dataflow.operators.timeouts import backstop, in_seconds, tightest
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
 from airflow_provider_dataflow.submission import TaskIdentity, retry_token
 
@@ -89,10 +88,7 @@ class WaitingOperator(DataFlowOperator):
 
         Airflow does not enforce ``execution_timeout`` while a task is deferred, so this does.
         """
-        given = [self.timeout]
-        if self.execution_timeout:
-            given.append(self.execution_timeout.total_seconds())
-        seconds = min((value for value in given if value is not None), default=None)
+        seconds = tightest(self.timeout, self.execution_timeout)
         return None if seconds is None else context["ti"].start_date.timestamp() + seconds
 
     def _trigger_arguments(self, context: Context) -> dict[str, Any]:
@@ -106,10 +102,7 @@ class WaitingOperator(DataFlowOperator):
 
     def _backstop(self, context: Context) -> timedelta | None:
         """Airflow's own timeout of a deferral, for a trigger that does not get to its deadline."""
-        deadline = self._deadline(context)
-        if deadline is None:
-            return None
-        return timedelta(seconds=max(deadline - time.time(), 0) + DEFERRAL_MARGIN)
+        return backstop(self._deadline(context))
 
 
 def token_of_try(context: Context) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -46,13 +45,8 @@ from airflow_provider_dataflow.operators.outcome import (
     log_end_of_wait,
 )
 from airflow_provider_dataflow.operators.room import DEFAULT_SUBMIT_TIMEOUT
-from airflow_provider_dataflow.operators.submit import (
-    DEFERRAL_MARGIN,
-    NotYet,
-    Submit,
-    SubmitSettings,
-    request_for,
-)
+from airflow_provider_dataflow.operators.submit import NotYet, Submit, SubmitSettings, request_for
+from airflow_provider_dataflow.operators.timeouts import backstop, in_seconds, tightest
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
 from airflow_provider_dataflow.request import RunRequest, check_at_parse
 from airflow_provider_dataflow.run import SUCCESS_STATES, TERMINAL_STATES, has_reached
@@ -425,25 +419,20 @@ class InvokeRunOperator(BaseOperator):
 
     def _timeout(self) -> float | None:
         """Seconds from the start of the task to the end of the run, if they are limited."""
-        given = [self.completion_timeout]
-        if self.execution_timeout:
-            given.append(self.execution_timeout.total_seconds())
-        return min((seconds for seconds in given if seconds is not None), default=None)
+        return tightest(self.completion_timeout, self.execution_timeout)
 
     def _has_reached_end(self, run: Run) -> bool:
         return run.is_terminal or has_reached(run.state, self.target_states)
 
     def _defer(self, run_id: str, context: Context, compartment_id: str | None = None) -> NoReturn:
-        deadline, backstop = None, None
+        deadline = None
         if (timeout := self._timeout()) is not None:
-            # Airflow does not enforce execution_timeout while a task is deferred, so the trigger does. The
-            # deferral's own timeout is for a trigger that does not even get to that.
+            # Airflow does not enforce execution_timeout while a task is deferred, so the trigger does.
             deadline = context["ti"].start_date.timestamp() + timeout
-            backstop = timedelta(seconds=max(deadline - time.time(), 0) + DEFERRAL_MARGIN)
         self.defer(
             trigger=self._trigger(run_id, deadline, self.target_states, compartment_id=compartment_id),
             method_name=self.execute_complete.__name__,
-            timeout=backstop,
+            timeout=backstop(deadline),
         )
 
     def _trigger(
@@ -606,14 +595,3 @@ class InvokeRunOperator(BaseOperator):
             return f"the run could not be cancelled and may still be running: {error}"
         self.log.info("Run %s: cancel requested, it is %s", run_id, run.state)
         return f"the run's cancel was requested, it is {run.state}"
-
-
-def in_seconds(name: str, value: float | timedelta) -> float:
-    """A duration that may be given either way.
-
-    :raises InvalidArgument: it is neither, or not above zero.
-    """
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
-        raise InvalidArgument(name, f"expected seconds above zero or a timedelta, got {value!r}")
-    return float(seconds)

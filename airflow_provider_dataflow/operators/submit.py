@@ -13,6 +13,7 @@ from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument,
 from airflow_provider_dataflow.operators.guard import PrivateEndpointGuard
 from airflow_provider_dataflow.operators.ownership import RunOwnership
 from airflow_provider_dataflow.operators.room import seconds_until_next_submit
+from airflow_provider_dataflow.operators.timeouts import DEFERRAL_MARGIN
 from airflow_provider_dataflow.request import RunRequest
 from airflow_provider_dataflow.run import LifecycleState
 
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
     from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
     from airflow_provider_dataflow.run import Run
-
-#: Seconds that the trigger is given over its deadline before Airflow's own timeout of the deferral strikes,
-#: and Airflow over its own before the service's.
-DEFERRAL_MARGIN = 300
 
 
 class NotYet(Exception):

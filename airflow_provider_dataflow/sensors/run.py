@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -30,6 +29,7 @@ from airflow_provider_dataflow.operators.outcome import (
     finish,
     log_end_of_wait,
 )
+from airflow_provider_dataflow.operators.timeouts import backstop
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, ErrorBudget
 from airflow_provider_dataflow.run import SUCCESS_STATES, has_reached, is_terminal
 from airflow_provider_dataflow.triggers.run import RunTrigger
@@ -37,9 +37,6 @@ from airflow_provider_dataflow.triggers.run import RunTrigger
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
     from airflow_provider_dataflow.run import Run
-
-#: Seconds that the trigger is given over its deadline before Airflow's own timeout of the deferral strikes.
-DEFERRAL_MARGIN = 60
 
 
 class RunSensor(BaseSensorOperator):
@@ -106,6 +103,7 @@ class RunSensor(BaseSensorOperator):
             return self._last_state
         if self.poke(context):
             return self._last_state
+        deadline = time.time() + self.timeout
         self.defer(
             trigger=RunTrigger(
                 run_id=self.run_id,
@@ -113,12 +111,12 @@ class RunSensor(BaseSensorOperator):
                 region=self.region,
                 target_states=self.target_states,
                 poll_interval=self.poke_interval,
-                deadline=time.time() + self.timeout,
+                deadline=deadline,
                 error_budget=self.error_budget,
                 cancel_on_kill=False,
             ),
             method_name="execute_complete",
-            timeout=timedelta(seconds=self.timeout + DEFERRAL_MARGIN),
+            timeout=backstop(deadline),
         )
 
     def poke(self, context: Context) -> bool:

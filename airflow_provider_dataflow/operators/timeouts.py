@@ -1,0 +1,40 @@
+"""How long things may take, as authors give it and as Airflow is told."""
+
+from __future__ import annotations
+
+import math
+import time
+from datetime import timedelta
+
+from airflow_provider_dataflow.exceptions import InvalidArgument
+
+#: Seconds that the trigger is given over its deadline before Airflow's own timeout of the deferral strikes,
+#: and Airflow over its own before the service's.
+DEFERRAL_MARGIN = 300
+
+
+def in_seconds(name: str, value: float | timedelta) -> float:
+    """A duration that may be given either way.
+
+    :raises InvalidArgument: it is neither, or not above zero.
+    """
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
+        raise InvalidArgument(name, f"expected seconds above zero or a timedelta, got {value!r}")
+    return float(seconds)
+
+
+def tightest(*limits: float | timedelta | None) -> float | None:
+    """The shortest of the durations that are given, in seconds."""
+    given = (limit.total_seconds() if isinstance(limit, timedelta) else limit for limit in limits)
+    return min((limit for limit in given if limit is not None), default=None)
+
+
+def backstop(deadline: float | None) -> timedelta | None:
+    """Airflow's own timeout of a deferral: for a trigger that does not even get to its deadline.
+
+    :param deadline: seconds since the epoch.
+    """
+    if deadline is None:
+        return None
+    return timedelta(seconds=max(deadline - time.time(), 0) + DEFERRAL_MARGIN)
