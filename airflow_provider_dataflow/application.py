@@ -24,6 +24,7 @@ from airflow_provider_dataflow.coercion import (
 )
 from airflow_provider_dataflow.details import Details, argument
 from airflow_provider_dataflow.exceptions import InvalidArgument
+from airflow_provider_dataflow.names import api_field
 from airflow_provider_dataflow.request import (
     MAX_DISPLAY_NAME,
     MAX_IDLE_MINUTES,
@@ -32,7 +33,6 @@ from airflow_provider_dataflow.request import (
     shape_config,
 )
 from airflow_provider_dataflow.resource import Resource
-from airflow_provider_dataflow.run import api_field
 
 LANGUAGES = ("SCALA", "JAVA", "PYTHON", "SQL")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.exceptions import InvalidArgument
-from airflow_provider_dataflow.run import api_name
+from airflow_provider_dataflow.names import api_name
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.request import RunRequest

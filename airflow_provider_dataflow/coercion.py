@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any
 
 from airflow_provider_dataflow.exceptions import InvalidArgument
+from airflow_provider_dataflow.names import camel_case
 from airflow_provider_dataflow.redaction import Redactor
-from airflow_provider_dataflow.run import camel_case
 
 Coercion = Callable[[Any, str], Any]
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from airflow_provider_dataflow.coercion import Coercion
 from airflow_provider_dataflow.exceptions import InvalidArgument
-from airflow_provider_dataflow.run import api_name
+from airflow_provider_dataflow.names import api_name
 
 
 def argument(read: Coercion, *, required: bool = False, fixed: bool = False, filled_in: bool = False) -> Any:

@@ -21,9 +21,9 @@ from airflow_provider_dataflow.coercion import (
 )
 from airflow_provider_dataflow.details import Details, argument
 from airflow_provider_dataflow.exceptions import InvalidArgument
+from airflow_provider_dataflow.names import api_field
 from airflow_provider_dataflow.request import MAX_DISPLAY_NAME, shape_config
 from airflow_provider_dataflow.resource import Resource
-from airflow_provider_dataflow.run import api_field
 
 
 class PoolState(StrEnum):

@@ -30,8 +30,8 @@ from airflow_provider_dataflow.coercion import (
     texts,
     whole_number,
 )
+from airflow_provider_dataflow.names import api_name
 from airflow_provider_dataflow.redaction import HIDDEN, SENSITIVE_NAMES, redacted_body
-from airflow_provider_dataflow.run import api_name
 
 RUN_TYPES = ("BATCH", "STREAMING", "SESSION")
 

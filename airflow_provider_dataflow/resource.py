@@ -1,4 +1,4 @@
-"""What the service describes, read by the names of our attributes: the base of all of it beside runs."""
+"""What the service describes, read by the names of our attributes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import pendulum
 
-from airflow_provider_dataflow.run import api_name
+from airflow_provider_dataflow.names import api_name
 
 #: Members of structures whose own name is not the wire's; all others have the same in both.
 _OWN_NAMES = {"memoryInGBs": "memory_in_gbs", "logGroupId": "log_group_id", "logId": "log_id"}

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
-import pendulum
-
+from airflow_provider_dataflow.names import api_field
 from airflow_provider_dataflow.redaction import redacted_body
+from airflow_provider_dataflow.resource import Resource, time_of
 
 log = logging.getLogger(__name__)
 
@@ -76,41 +76,19 @@ def has_reached(state: str, targets: Collection[str]) -> bool:
     return any(target in passed for target in targets)
 
 
-def api_field(name: str) -> dict[str, str]:
-    """Metadata of a dataclass field whose name in the API's JSON is not its plain camelCase."""
-    return {"api": name}
-
-
-def camel_case(name: str) -> str:
-    head, *tail = name.split("_")
-    return head + "".join(part.capitalize() for part in tail)
-
-
-def api_name(f: Any) -> str:
-    """The name in the API's JSON of a dataclass field."""
-    return f.metadata.get("api") or camel_case(f.name)
-
-
 #: Attributes in which somebody may have put a secret.
 MAY_HOLD_SECRETS = ("arguments", "configuration", "defined_tags", "execute", "freeform_tags", "parameters")
 
 
-def _time(value: str | None) -> datetime | None:
-    if value is None:
-        return None
-    time = pendulum.parse(value)
-    if not isinstance(time, datetime):
-        raise ValueError(f"{value!r} is no time")
-    return time
-
-
 @dataclass(frozen=True, slots=True)
-class Run:
+class Run(Resource):
     """A run as the service describes it, by the attribute names of Terraform's data source.
 
     Built from the JSON of ``Run`` or ``RunSummary``; what the service leaves out is ``None``. Times are
     timezone-aware. ``raw`` keeps the whole answer, also what this version has no attribute for.
     """
+
+    kind: ClassVar[str] = "run"
 
     id: str
     state: str = field(metadata=api_field("lifecycleState"))
@@ -158,25 +136,6 @@ class Run:
     warehouse_bucket_uri: str | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    @classmethod
-    def from_api(cls, body: Mapping[str, Any]) -> Self:
-        """Read the JSON of a ``Run`` or ``RunSummary``.
-
-        :raises ValueError: the body is not a run (no ``id`` or no ``lifecycleState``), as after a
-            truncated answer.
-        """
-        if not isinstance(body, Mapping) or not body.get("id") or not body.get("lifecycleState"):
-            raise ValueError("the answer is not a run: it has no id and lifecycleState")
-        values: dict[str, Any] = {}
-        for f in fields(cls):
-            if f.name == "raw":
-                continue
-            value = body.get(api_name(f))
-            if f.name.startswith("time_"):
-                value = _time(value)
-            values[f.name] = value
-        return cls(**values, raw=body)
-
     @property
     def is_terminal(self) -> bool:
         return is_terminal(self.state)
@@ -190,16 +149,12 @@ class Run:
     def succeeded(self) -> bool:
         return self.state in SUCCESS_STATES
 
-    @classmethod
-    def attribute_names(cls) -> tuple[str, ...]:
-        return tuple(f.name for f in fields(cls) if f.name != "raw")
-
     def attributes(self, *, hide_secrets: bool = False) -> dict[str, Any]:
         """All attributes by name, without ``raw``.
 
         :param hide_secrets: in what a run was asked for, such as ``arguments``. For logs and XComs.
         """
-        result = {name: getattr(self, name) for name in self.attribute_names()}
+        result = Resource.attributes(self)
         if hide_secrets:
             result |= redacted_body({name: result[name] for name in MAY_HOLD_SECRETS if result[name]})
         return result
@@ -229,5 +184,5 @@ class RunLog:
             source=body.get("source") or "",
             type=body.get("type") or "",
             size_in_bytes=body.get("sizeInBytes"),
-            time_created=_time(body.get("timeCreated")),
+            time_created=time_of(body.get("timeCreated")),
         )

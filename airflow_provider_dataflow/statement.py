@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Self
 
 from airflow_provider_dataflow.coercion import text
 from airflow_provider_dataflow.details import Details, argument
+from airflow_provider_dataflow.names import api_field
 from airflow_provider_dataflow.resource import Resource
-from airflow_provider_dataflow.run import api_field
 
 
 class StatementState(StrEnum):

@@ -18,9 +18,10 @@ from airflow_provider_dataflow.client.logs import Gunzip
 from airflow_provider_dataflow.client.retry import CONNECT_TIMEOUT, READ_TIMEOUT, retry_after
 from airflow_provider_dataflow.client.signing import RequestSigner
 from airflow_provider_dataflow.exceptions import ServiceError
+from airflow_provider_dataflow.names import camel_case
 from airflow_provider_dataflow.polling import MAX_CONNECTIONS, MAX_REQUESTS_PER_SECOND
 from airflow_provider_dataflow.pool import Pool
-from airflow_provider_dataflow.run import Run, RunLog, camel_case
+from airflow_provider_dataflow.run import Run, RunLog
 from airflow_provider_dataflow.statement import Statement
 
 API_PATH = "/20200129"

@@ -13,9 +13,9 @@ from airflow_provider_dataflow.exceptions import InvalidArgument, RunFailed
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.local import LocalDataFlow
 from airflow_provider_dataflow.local.rules import Course, Rule
+from airflow_provider_dataflow.names import api_name
 from airflow_provider_dataflow.operators.outcome import finish
 from airflow_provider_dataflow.request import RunRequest
-from airflow_provider_dataflow.run import api_name
 from airflow_provider_dataflow.usage import Usage
 from tests.contract.conftest import Target, target_of
 

@@ -7,9 +7,10 @@ from dataclasses import fields
 import pytest
 
 from airflow_provider_dataflow.application import Application, ApplicationDetails
+from airflow_provider_dataflow.names import api_name
 from airflow_provider_dataflow.pool import Pool, PoolDetails, PoolState
 from airflow_provider_dataflow.request import UPDATABLE, RunRequest
-from airflow_provider_dataflow.run import Run, RunLog, api_name
+from airflow_provider_dataflow.run import Run, RunLog
 from airflow_provider_dataflow.run_update import RunUpdate
 from airflow_provider_dataflow.statement import (
     Statement,

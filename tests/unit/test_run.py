@@ -102,5 +102,5 @@ def test_secrets_are_neither_in_its_repr_nor_in_what_is_shown():
 
 @pytest.mark.parametrize("body", [{}, {"id": "x"}, {"lifecycleState": "FAILED"}, [], None, "run"])
 def test_what_is_no_run_is_refused(body):
-    with pytest.raises(ValueError, match="not a run"):
+    with pytest.raises(ValueError, match="is no run"):
         Run.from_api(body)
