@@ -5,7 +5,7 @@
 clients=.cache/clients
 
 client() {  # its variable for the tests, its file, its package
-    timeout 150 .venv/bin/python -m uv pip install --quiet --python $clients/bin/python "$3" \
+    timeout 150 .venv/bin/python -m uv pip install --quiet --compile-bytecode --python $clients/bin/python "$3" \
         && export "$1=$PWD/$clients/bin/$2" || echo "No $3: its tests are skipped."
 }
 

@@ -30,7 +30,7 @@ def test_submit_watch_logs_list_cancel(service, tmp_path):
         [python, str(script), local.endpoint, str(config), local.compartment_id, str(target)],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(target.read_text())
