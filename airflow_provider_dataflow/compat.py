@@ -19,6 +19,7 @@ from airflow.providers.common.compat.sdk import (
     BaseOperatorLink,
     BaseSensorOperator,
     conf,
+    mask_secret,
 )
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, StartTriggerArgs, TriggerEvent
 
@@ -55,6 +56,7 @@ __all__ = [
     "delay_trigger",
     "deployment_id",
     "incarnation_of",
+    "mask_secret",
     "nobody_ended_the_task",
     "pull_xcom",
     "push_xcom",

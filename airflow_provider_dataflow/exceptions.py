@@ -53,6 +53,7 @@ class ServiceError(DataFlowError):
     :param opc_request_id: what Oracle's support asks for.
     :param endpoint: where the request was sent.
     :param retry_after: seconds that the service asks to wait, from the header ``Retry-After``.
+    :param date: the service's clock, from the header ``Date``.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class ServiceError(DataFlowError):
         opc_request_id: str | None = None,
         endpoint: str | None = None,
         retry_after: float | None = None,
+        date: str | None = None,
     ) -> None:
         self.operation = operation
         self.status = status
@@ -73,6 +75,7 @@ class ServiceError(DataFlowError):
         self.opc_request_id = opc_request_id
         self.endpoint = endpoint
         self.retry_after = retry_after
+        self.date = date
         super().__init__(self._sentence())
 
     def _sentence(self) -> str:

@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
-import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from airflow_provider_dataflow.client.credentials import Credentials
+from airflow_provider_dataflow.client.regions import canonical, check_name, endpoint_of
+from airflow_provider_dataflow.client.signing import SharedSigner, shared_signer
 from airflow_provider_dataflow.exceptions import InvalidConnection
-
-REGION = re.compile(r"[a-z0-9-]+", re.ASCII)
-ENDPOINT_TEMPLATE = "https://dataflow.{region}.oci.{secondLevelDomain}"
-
-
-class Credentials(Protocol):
-    """One way to sign in."""
-
-    def build_signer(self) -> Any:
-        """Build the SDK's signer. Costs CPU or even network, so never on an event loop.
-
-        :raises InvalidConnection: a field is missing or malformed.
-        """
-
-    def sdk_config(self) -> dict[str, str]:
-        """What the SDK's client wants to see beside the signer."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +20,12 @@ class Access:
     """Credentials, region and endpoint of one connection.
 
     :param credentials: who calls.
-    :param region: region name, for example ``eu-frankfurt-1``.
+    :param region: region name, for example ``eu-frankfurt-1``. Default: where the credentials are at home.
     :param service_endpoint: instead of the region's own endpoint, for example ``http://127.0.0.1:8170``.
     :param allowed_endpoints: further hosts that ``service_endpoint`` may name.
     :param connection: id of the connection that all this is from, for messages.
-    :raises InvalidConnection: the region or the endpoint is malformed or not allowed.
+    :param reload: reads the credentials anew, for when they are refused.
+    :raises InvalidConnection: the region is malformed.
     """
 
     credentials: Credentials
@@ -47,33 +33,53 @@ class Access:
     service_endpoint: str | None = None
     allowed_endpoints: Collection[str] = ()
     connection: str | None = None
+    reload: Callable[[], Credentials] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.region is not None and not REGION.fullmatch(self.region):
-            raise InvalidConnection(
-                f"region: expected a region's name like eu-frankfurt-1, got {self.region!r}"
-            )
-        if self.region is None and self.service_endpoint is None:
-            raise InvalidConnection("region: missing, and there is no service_endpoint instead")
+        if self.region is not None:
+            check_name(self.region)
 
     @cached_property
     def endpoint(self) -> str:
-        """Base URL of the service. Imports the SDK, so not for an event loop.
+        """Base URL of the service. Imports the SDK, and may have to sign in, so not for an event loop.
 
         :raises InvalidConnection: the endpoint is malformed, or its host is not allowed.
         """
-        if self.service_endpoint is not None:
-            with naming(self.connection):
+        with naming(self.connection):
+            if self.service_endpoint is not None:
                 return checked_endpoint(self.service_endpoint, self.allowed_endpoints)
-        from oci.regions import endpoint_for
-
-        return str(endpoint_for("data_flow", region=self.region, service_endpoint_template=ENDPOINT_TEMPLATE))
+            if self.home_region is None:
+                raise InvalidConnection("region: missing, and there is no service_endpoint instead")
+            return endpoint_of(self.home_region)
 
     @cached_property
-    def signer(self) -> Any:
-        """The signer, built once. Not for an event loop (see :class:`Credentials`)."""
+    def home_region(self) -> str | None:
+        """Full name of the region. As :attr:`endpoint`, not for an event loop."""
         with naming(self.connection):
-            return self.credentials.build_signer()
+            if self.region is not None:
+                return canonical(self.region)
+            region = self.signer.current().region
+            return canonical(region) if region else None
+
+    @cached_property
+    def signer(self) -> SharedSigner:
+        """What signs for these credentials in this process."""
+        return shared_signer(self.connection, self.credentials, self.reload)
+
+    @property
+    def parent_rpt_url(self) -> str | None:
+        """What CreateRun has to be told of credentials that have a parent (``opc-parent-rpt-url``)."""
+        return getattr(self.credentials, "parent_rpt_url", None)
+
+    def prepare(self) -> None:
+        """Do now, in a thread, what would block later on.
+
+        :raises InvalidConnection: something about the connection is wrong.
+        :raises ServiceError: who hands out tokens does not answer, or refuses.
+        """
+        with naming(self.connection):
+            _ = self.endpoint
+            self.signer.current()
 
 
 @contextmanager
@@ -82,7 +88,10 @@ def naming(connection: str | None) -> Iterator[None]:
     try:
         yield
     except InvalidConnection as error:
-        raise InvalidConnection(f"connection {connection!r}: {error}" if connection else str(error)) from None
+        prefix = f"connection {connection!r}: "
+        if connection is None or str(error).startswith(prefix):
+            raise
+        raise InvalidConnection(f"{prefix}{error}") from None
 
 
 def is_loopback(host: str) -> bool:

@@ -16,7 +16,7 @@ import aiohttp
 from airflow_provider_dataflow.client.access import Access, is_loopback
 from airflow_provider_dataflow.client.logs import Gunzip
 from airflow_provider_dataflow.client.retry import CONNECT_TIMEOUT, READ_TIMEOUT, retry_after
-from airflow_provider_dataflow.client.signing import RequestSigner
+from airflow_provider_dataflow.client.signing import SharedSigner, sign_aiohttp
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.names import camel_case
 from airflow_provider_dataflow.polling import MAX_CONNECTIONS, MAX_REQUESTS_PER_SECOND
@@ -57,7 +57,7 @@ class AsyncDataFlowClient:
     def __init__(
         self,
         endpoint: str,
-        signer: RequestSigner,
+        signer: SharedSigner,
         max_requests_per_second: float = MAX_REQUESTS_PER_SECOND,
     ) -> None:
         self.endpoint = endpoint
@@ -82,9 +82,10 @@ class AsyncDataFlowClient:
         :raises InvalidConnection: the connection cannot be used.
         """
 
-        def prepare() -> tuple[str, RequestSigner]:
+        def prepare() -> tuple[str, SharedSigner]:
             resolved = access()
-            return resolved.endpoint, RequestSigner(resolved.signer)
+            resolved.prepare()
+            return resolved.endpoint, resolved.signer
 
         return cls(*await asyncio.to_thread(prepare), max_requests_per_second)
 
@@ -199,8 +200,15 @@ class AsyncDataFlowClient:
         handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]],
     ) -> aiohttp.ClientResponse:
         # In a middleware, since only here the URL is as it goes over the wire.
-        self._signer.sign(request)
-        return await handler(request)
+        sign_in = await self._signer.acurrent()
+        sign_aiohttp(sign_in, request)
+        response = await handler(request)
+        if response.status == 401 and await self._signer.arenewed(sign_in):
+            # A token that ran out, or a key that was rotated: once more, with what is new.
+            response.release()
+            sign_aiohttp(await self._signer.acurrent(), request)
+            response = await handler(request)
+        return response
 
     async def _request(self, operation: str, method: str, path: str) -> Any:
         body, _ = await self._fetch(operation, method, path)
@@ -247,6 +255,7 @@ class AsyncDataFlowClient:
             opc_request_id=response.headers.get("opc-request-id"),
             endpoint=self.endpoint,
             retry_after=retry_after(response.headers),
+            date=response.headers.get("date"),
         )
 
 

@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 from tenacity import retry_if_exception
 
 from airflow_provider_dataflow.client.access import Access
-from airflow_provider_dataflow.client.retry import CONNECT_TIMEOUT, READ_TIMEOUT, retry_after, retrying
-from airflow_provider_dataflow.exceptions import InvalidArgument, ServiceError
+from airflow_provider_dataflow.client.credentials.remote import SIGN_IN
+from airflow_provider_dataflow.client.network import is_network_error, root_message
+from airflow_provider_dataflow.client.retry import retry_after, retrying
+from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument, ServiceError
 
 PAGE_SIZE = 100
 
@@ -25,22 +27,9 @@ class Caller:
 
     @cached_property
     def sdk(self) -> Any:
-        from oci.circuit_breaker import NoCircuitBreakerStrategy
-        from oci.data_flow import DataFlowClient as SdkClient
-        from oci.retry import NoneRetryStrategy
+        from airflow_provider_dataflow.client.sdk import sdk_client
 
-        config = {"region": self.access.region or "", **self.access.credentials.sdk_config()}
-        return SdkClient(
-            {name: value for name, value in config.items() if value},
-            signer=self.access.signer,
-            service_endpoint=self.access.endpoint,
-            timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
-            # The SDK's own retries ignore Retry-After and can sleep for 90 s; its default circuit breaker
-            # is shared by every OCI client of the process.
-            retry_strategy=NoneRetryStrategy(),
-            circuit_breaker_strategy=NoCircuitBreakerStrategy(),
-            skip_deserialization=True,
-        )
+        return sdk_client(self.access)
 
     def call(self, operation: str, call: Callable[[], Any], *, repeatable: bool = True) -> Any:
         """Make a call, and repeat it as long as it may succeed later.
@@ -53,12 +42,26 @@ class Caller:
         def attempt() -> Any:
             try:
                 return call()
+            except DataFlowError:
+                raise
             except Exception as error:
                 raise self.translated(operation, error) from error
 
+        renewing = partial(self._with_what_is_new, attempt)
         if repeatable:
-            return retrying()(attempt)
-        return retrying().copy(retry=retry_if_exception(_was_throttled))(attempt)
+            return retrying()(renewing)
+        return retrying().copy(retry=retry_if_exception(_was_throttled))(renewing)
+
+    def _with_what_is_new(self, attempt: Callable[[], Any]) -> Any:
+        """Once more, if a 401 came of a token that ran out, or of a key that was rotated."""
+        try:
+            return attempt()
+        except ServiceError as error:
+            if error.status != 401 or error.operation == SIGN_IN:
+                raise
+            if not self.sdk.base_client.signer.renewed():
+                raise
+            return attempt()
 
     def read(
         self,
@@ -125,10 +128,11 @@ class Caller:
                 opc_request_id=error.request_id,
                 endpoint=self.access.endpoint,
                 retry_after=retry_after(error.headers),
+                date=(error.headers or {}).get("date"),
             )
-        if _is_network_error(error):
+        if is_network_error(error):
             return ServiceError(
-                operation=operation, message=_root_message(error), endpoint=self.access.endpoint
+                operation=operation, message=root_message(error), endpoint=self.access.endpoint
             )
         return error
 
@@ -151,26 +155,3 @@ def one_filter(operation: str, known: tuple[str, ...], filters: Mapping[str, Any
 
 def _was_throttled(error: BaseException) -> bool:
     return isinstance(error, ServiceError) and error.status == 429
-
-
-def _is_network_error(error: Exception) -> bool:
-    # The SDK vendors requests, whose errors are no relatives of the installed requests'.
-    from oci._vendor.requests.exceptions import RequestException
-    from urllib3.exceptions import HTTPError
-
-    return isinstance(error, (RequestException, HTTPError, OSError, EOFError))
-
-
-def _root_message(error: BaseException) -> str:
-    """What the network said, without the wrapping of three libraries."""
-    message = str(error)
-    cause: BaseException | None = error
-    for _ in range(10):
-        if cause is None:
-            break
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        inner = getattr(cause, "reason", None) or (cause.args[0] if cause.args else None)
-        message = str(cause) or message
-        cause = inner if isinstance(inner, BaseException) else cause.__cause__ or cause.__context__
-    return message[:300] or type(error).__name__

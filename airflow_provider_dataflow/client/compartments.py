@@ -24,7 +24,10 @@ def visible_compartments(caller: Caller, tenancy_id: str) -> list[str]:
     from oci.identity import IdentityClient
     from oci.pagination import list_call_get_all_results
 
-    client = IdentityClient({"region": access.region}, signer=access.signer)
+    from airflow_provider_dataflow.client.sdk import Signer, without_redirects
+
+    config = {"region": access.home_region}
+    client = without_redirects(IdentityClient(config, signer=Signer(access.signer)))
     answer = caller.call(
         "ListCompartments",
         lambda: list_call_get_all_results(

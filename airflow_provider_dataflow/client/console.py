@@ -31,9 +31,9 @@ def bucket_page_url(access: Access, uri: str | None) -> str | None:
 def _console_url(access: Access, path: str) -> str:
     from oci.regions import REALMS, REGION_REALMS
 
-    realm = REGION_REALMS.get(access.region or "", COMMERCIAL_REALM)
+    realm = REGION_REALMS.get(access.home_region or "", COMMERCIAL_REALM)
     if realm == COMMERCIAL_REALM:
-        region = f"?region={access.region}" if access.region else ""
+        region = f"?region={access.home_region}" if access.home_region else ""
         return f"https://cloud.oracle.com/{path}{region}"
     # The other realms are worlds of their own, each with consoles by region.
-    return f"https://console.{access.region}.{REALMS[realm]}/{path}"
+    return f"https://console.{access.home_region}.{REALMS[realm]}/{path}"

@@ -49,8 +49,8 @@ class DataFlowClient(Caller):
         :raises ServiceError: no answer, or an answer that leaves open whether a run exists.
         """
         headers = {"opc_retry_token": retry_token}
-        if request.opc_parent_rpt_url:
-            headers["opc_parent_rpt_url"] = request.opc_parent_rpt_url
+        if parent := request.opc_parent_rpt_url or self.access.parent_rpt_url:
+            headers["opc_parent_rpt_url"] = parent
         try:
             return self.read(
                 "CreateRun", Run.from_api, lambda: self.sdk.create_run(request.body(), **headers)

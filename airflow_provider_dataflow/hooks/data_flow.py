@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.compat import BaseHook, conf
@@ -29,11 +31,20 @@ class DataFlowHook(BaseHook):
     most five times within a minute: on 429 (as late as ``Retry-After`` asks), on 5xx except 501, and when
     there is no answer. Runs come back as :class:`~airflow_provider_dataflow.run.Run`.
 
-    :param oci_conn_id: Airflow connection, ``oci_default`` by default.
-    :param region: region name, for example ``eu-frankfurt-1``. Default: the connection's ``region``.
+    :param oci_conn_id: Airflow connection, ``oci_default`` by default. ``None`` is for an ``auth_type`` that
+        needs nothing from a connection.
+    :param region: region name, for example ``eu-frankfurt-1``. Default: the connection's ``region``, or that
+        of the identity.
     :param service_endpoint: URL of the service instead of the region's own, for example
         ``http://127.0.0.1:8170``. Default: the connection's ``service_endpoint``. Loopback and OCI's own
         hosts are allowed; an administrator can allow others in ``[oci_data_flow] allowed_endpoints``.
+    :param auth_type: how to sign in: ``api_key``, ``config_file``, ``security_token``,
+        ``instance_principal``, ``resource_principal``, ``oke_workload_identity``,
+        ``instance_principal_delegation`` or ``resource_principal_delegation``. Default: the connection's, as
+        far as an administrator allows it, or ``api_key``.
+    :param config_file: path of the SDK's configuration file on the worker, for ``config_file`` and
+        ``security_token``. Default: ``[oci_data_flow] config_file``, or ``~/.oci/config``.
+    :param profile: section of that file. Default: ``[oci_data_flow] profile``, or ``DEFAULT``.
     """
 
     conn_name_attr = "oci_conn_id"
@@ -43,19 +54,28 @@ class DataFlowHook(BaseHook):
 
     def __init__(
         self,
-        oci_conn_id: str = default_conn_name,
+        oci_conn_id: str | None = default_conn_name,
         *,
         region: str | None = None,
         service_endpoint: str | None = None,
+        auth_type: str | None = None,
+        config_file: str | None = None,
+        profile: str | None = None,
     ) -> None:
         super().__init__()
         self.oci_conn_id = oci_conn_id
         self.region = region
         self.service_endpoint = service_endpoint
+        self.auth_type = auth_type
+        self.config_file = config_file
+        self.profile = profile
 
     @cached_property
-    def _connection(self) -> Connection:
-        return self.get_connection(self.oci_conn_id)
+    def _connection(self) -> Connection | None:
+        return self._look_up()
+
+    def _look_up(self) -> Connection | None:
+        return self.get_connection(self.oci_conn_id) if self.oci_conn_id else None
 
     @cached_property
     def access(self) -> Access:
@@ -63,12 +83,14 @@ class DataFlowHook(BaseHook):
 
         :raises InvalidConnection: a field of the connection is missing or malformed.
         """
-        from airflow_provider_dataflow.hooks.connection import access_from
+        from airflow_provider_dataflow.hooks.connection import Choice, access_from
 
         return access_from(
             self._connection,
             region=self.region,
             service_endpoint=self.service_endpoint,
+            choice=Choice(self.auth_type, self.config_file, self.profile),
+            reload=self._look_up,
         )
 
     @cached_property
@@ -91,9 +113,6 @@ class DataFlowHook(BaseHook):
 
     async def async_client(self) -> AsyncDataFlowClient:
         """An asynchronous client; close it after use. The connection is looked up in a thread."""
-        import asyncio
-        from importlib import import_module
-
         # aiohttp takes longer to import than an event loop may stand still.
         aio = await asyncio.to_thread(import_module, "airflow_provider_dataflow.client.aio")
         client: AsyncDataFlowClient = await aio.AsyncDataFlowClient.create(
@@ -102,9 +121,16 @@ class DataFlowHook(BaseHook):
         return client
 
     @property
-    def key(self) -> tuple[str, str | None, str | None]:
+    def key(self) -> tuple[str | None, ...]:
         """What tells this hook's access from another's, known without looking anything up."""
-        return self.oci_conn_id, self.region, self.service_endpoint
+        return (
+            self.oci_conn_id,
+            self.region,
+            self.service_endpoint,
+            self.auth_type,
+            self.config_file,
+            self.profile,
+        )
 
     def create_run(self, request: RunRequest, retry_token: str) -> Run:
         """Submit a run (CreateRun).

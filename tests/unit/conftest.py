@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from airflow_provider_dataflow.client import credentials
+from airflow_provider_dataflow.client.credentials.keys import fingerprint_of
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from tests.unit.support import COMPARTMENT_ID, FakeClient
 
@@ -31,7 +31,7 @@ def key_fields(private_key, pem) -> dict[str, str]:
     return {
         "user": "ocid1.user.oc1..aaaa",
         "tenancy": "ocid1.tenancy.oc1..aaaa",
-        "fingerprint": credentials._fingerprint_of(private_key),
+        "fingerprint": fingerprint_of(private_key),
         "private_key_content": pem,
     }
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_dataflow.client.access import Access, checked_endpoint
+from airflow_provider_dataflow.client.credentials import ApiKey
 from airflow_provider_dataflow.exceptions import InvalidConnection
 
 
@@ -61,6 +62,6 @@ def test_a_region_is_no_way_to_another_host(region):
         Access(credentials=None, region=region)
 
 
-def test_neither_region_nor_endpoint():
+def test_neither_region_nor_endpoint(key_fields):
     with pytest.raises(InvalidConnection, match="region: missing"):
-        Access(credentials=None)
+        _ = Access(ApiKey(**key_fields)).endpoint

@@ -8,13 +8,13 @@ from airflow_provider_dataflow.exceptions import InvalidConnection
 
 
 def test_a_good_key_makes_a_signer(key_fields):
-    signer = ApiKey(**key_fields).build_signer()
-    assert signer.api_key == "/".join(key_fields[name] for name in ("tenancy", "user", "fingerprint"))
+    sign_in = ApiKey(**key_fields).sign_in()
+    assert sign_in.key_id == "/".join(key_fields[name] for name in ("tenancy", "user", "fingerprint"))
 
 
 def test_escaped_line_ends_are_understood(key_fields):
     escaped = key_fields["private_key_content"].replace("\n", "\\n")
-    ApiKey(**key_fields | {"private_key_content": escaped}).build_signer()
+    ApiKey(**key_fields | {"private_key_content": escaped}).sign_in()
 
 
 def test_a_passphrase(key_fields, private_key):
@@ -24,11 +24,11 @@ def test_a_passphrase(key_fields, private_key):
         serialization.BestAvailableEncryption(b"open sesame"),
     ).decode()
     fields = key_fields | {"private_key_content": encrypted}
-    ApiKey(**fields, pass_phrase="open sesame").build_signer()
+    ApiKey(**fields, pass_phrase="open sesame").sign_in()
     with pytest.raises(InvalidConnection, match=r"^password: .*needs its passphrase"):
-        ApiKey(**fields).build_signer()
+        ApiKey(**fields).sign_in()
     with pytest.raises(InvalidConnection, match="password is not its passphrase"):
-        ApiKey(**fields, pass_phrase="open barley").build_signer()
+        ApiKey(**fields, pass_phrase="open barley").sign_in()
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_missing_or_malformed_field_is_named(key_fields, field, value, problem
 def test_what_is_no_key_is_refused_without_quoting_it(key_fields):
     content = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0LW1hcmtlcg==\n-----END PRIVATE KEY-----"
     with pytest.raises(InvalidConnection, match=r"^private_key_content: ") as caught:
-        ApiKey(**key_fields | {"private_key_content": content}).build_signer()
+        ApiKey(**key_fields | {"private_key_content": content}).sign_in()
     assert "c2VjcmV0" not in str(caught.value)
     assert caught.value.__suppress_context__
 
@@ -60,7 +60,7 @@ def test_what_is_no_key_is_refused_without_quoting_it(key_fields):
 def test_key_and_fingerprint_must_match(key_fields):
     other = ":".join(["00"] * 16)
     with pytest.raises(InvalidConnection, match=r"its fingerprint is .* but fingerprint says 00:00"):
-        ApiKey(**key_fields | {"fingerprint": other}).build_signer()
+        ApiKey(**key_fields | {"fingerprint": other}).sign_in()
 
 
 def test_no_secret_in_its_representation(key_fields):

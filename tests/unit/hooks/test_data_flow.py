@@ -48,7 +48,7 @@ def test_every_bad_field_is_named_with_its_connection(connection, changes, probl
 def test_what_shows_only_at_the_first_call_names_the_connection_too(connection):
     connection(fingerprint=":".join(["00"] * 16))
     with pytest.raises(InvalidConnection, match="connection 'oci_default': private_key_content"):
-        _ = DataFlowHook().access.signer
+        DataFlowHook().access.prepare()
     connection("https://elsewhere.example")
     with pytest.raises(InvalidConnection, match="connection 'oci_default': service_endpoint"):
         _ = DataFlowHook().access.endpoint

@@ -1,0 +1,114 @@
+"""What every way to sign in has in common."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+#: Seconds before its end, at most, at which a token is renewed; a short-lived one in its last quarter.
+EARLY = 300
+
+GENERIC_HEADERS = ["date", "(request-target)", "host"]
+BODY_HEADERS = ["content-length", "content-type", "x-content-sha256"]
+DELEGATION_HEADER = "opc-obo-token"
+
+
+class Credentials(Protocol):
+    """One way to sign in. Hashable, so that what is built from it can be shared."""
+
+    def sign_in(self) -> SignIn:
+        """Read what has to be read, ask whom has to be asked, and build a signer.
+
+        Costs CPU, and reads files or uses the network, so never on an event loop.
+
+        :raises InvalidConnection: a field, a file or a variable is missing or malformed.
+        :raises ServiceError: who hands out tokens does not answer, or refuses.
+        """
+
+
+@dataclass(frozen=True)
+class SignIn:
+    """A signer, and how long it is good for. It is never changed, only replaced by another.
+
+    :param signer: of the SDK.
+    :param region: where that identity is at home, if that is known.
+    :param delegation_token: of the user on whose behalf requests are made.
+    """
+
+    signer: Any = field(repr=False)
+    region: str | None = None
+    delegation_token: str | None = field(default=None, repr=False)
+    made_at: float = field(default_factory=time.time)
+
+    @cached_property
+    def expires_at(self) -> float | None:
+        """End of the token's life in seconds since the epoch; an API key has none."""
+        return expiry(self.signer.api_key)
+
+    @cached_property
+    def due_at(self) -> float | None:
+        """From when on it should be replaced."""
+        if self.expires_at is None:
+            return None
+        return self.expires_at - min(EARLY, max(self.expires_at - self.made_at, 0) / 4)
+
+    @property
+    def is_due(self) -> bool:
+        return self.due_at is not None and time.time() >= self.due_at
+
+    @property
+    def is_expired(self) -> bool:
+        return self.expires_at is not None and time.time() >= self.expires_at
+
+    @property
+    def key_id(self) -> str:
+        """What a signature names as its key: the token itself, if there is one."""
+        return str(self.signer.api_key)
+
+    def sign(self, request: Any, enforce_content_headers: bool = True) -> None:
+        """Sign a request as the SDK knows it: ``method``, ``url``, ``path_url``, ``headers``, ``body``."""
+        if self.delegation_token:
+            request.headers[DELEGATION_HEADER] = self.delegation_token
+        self.signer.do_request_sign(request, enforce_content_headers)
+
+
+def signing_with(
+    key_id: str, private_key: Any, region: str | None = None, delegation_token: str | None = None
+) -> SignIn:
+    """Sign with a key that was loaded already.
+
+    :param key_id: of an API key, or ``ST$`` and a token.
+    """
+    from oci.signer import AbstractBaseSigner
+
+    signer = AbstractBaseSigner()
+    signer.api_key = key_id
+    signer.private_key = private_key
+    headers = [*GENERIC_HEADERS, DELEGATION_HEADER] if delegation_token else GENERIC_HEADERS
+    signer.create_signers(key_id, private_key, headers, BODY_HEADERS)
+    return SignIn(signer, region, delegation_token)
+
+
+def signing_with_token(
+    token: str, private_key: Any, region: str | None = None, delegation_token: str | None = None
+) -> SignIn:
+    """Sign with a token and the key that it was issued for."""
+    return signing_with(f"ST${token}", private_key, region, delegation_token)
+
+
+def expiry(key_id: str) -> float | None:
+    """When the token in a key id ends, in seconds since the epoch."""
+    _, is_token, token = key_id.partition("ST$")
+    if not is_token:
+        return None
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return float(claims["exp"])
+    except (IndexError, KeyError, TypeError, ValueError, binascii.Error):
+        return None

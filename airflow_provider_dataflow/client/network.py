@@ -1,0 +1,26 @@
+"""Errors of the network, as the SDK and what it vendors raise them."""
+
+from __future__ import annotations
+
+
+def is_network_error(error: BaseException) -> bool:
+    # The SDK vendors requests, whose errors are no relatives of the installed requests'.
+    from oci._vendor.requests.exceptions import RequestException
+    from urllib3.exceptions import HTTPError
+
+    return isinstance(error, (RequestException, HTTPError, OSError, EOFError))
+
+
+def root_message(error: BaseException) -> str:
+    """What the network said, without the wrapping of three libraries."""
+    message = str(error)
+    cause: BaseException | None = error
+    for _ in range(10):
+        if cause is None:
+            break
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        inner = getattr(cause, "reason", None) or (cause.args[0] if cause.args else None)
+        message = str(cause) or message
+        cause = inner if isinstance(inner, BaseException) else cause.__cause__ or cause.__context__
+    return message[:300] or type(error).__name__

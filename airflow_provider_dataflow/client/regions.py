@@ -1,0 +1,65 @@
+"""Names of regions, as the SDK knows them."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+
+from airflow_provider_dataflow.exceptions import InvalidConnection
+
+#: What may be a name at all. The SDK takes anything with a dot for a domain, so it must not get that far.
+NAME = re.compile(r"[a-z0-9-]+", re.ASCII | re.IGNORECASE)
+#: How regions are called, for those that are younger than the installed SDK: area, place, number.
+FORM = re.compile(r"[a-z]{2}(-[a-z]+){1,3}-[0-9]{1,2}", re.ASCII)
+
+ENDPOINT_TEMPLATE = "https://dataflow.{region}.oci.{secondLevelDomain}"
+
+
+def check_name(region: str) -> None:
+    """Refuse what can be no region, without the SDK.
+
+    :raises InvalidConnection: it is none.
+    """
+    if not isinstance(region, str) or not NAME.fullmatch(region):
+        raise InvalidConnection(f"region: expected a region's name like eu-frankfurt-1, got {region!r}")
+
+
+def canonical(region: str) -> str:
+    """The region's full name: ``fra`` is ``eu-frankfurt-1``. Imports the SDK.
+
+    Regions are known from the SDK, and from where it looks itself: ``~/.oci/regions-config.json`` and the
+    environment variable ``OCI_REGION_METADATA``. One of the usual form that is known to nobody is taken for a
+    new one.
+
+    :raises InvalidConnection: it is no region.
+    """
+    check_name(region)
+    from oci.regions import REGIONS, get_region_from_short_name, is_region
+
+    name = str(get_region_from_short_name(region))
+    if not is_region(name) and not FORM.fullmatch(name):
+        near = get_close_matches(name, REGIONS, n=1, cutoff=0.5)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        raise InvalidConnection(
+            f"region: expected a region's name like eu-frankfurt-1, got {region!r}{meant}"
+        )
+    return name
+
+
+def is_known(region: str) -> bool:
+    """Whether the SDK knows the region, and so its realm. Imports the SDK."""
+    from oci.regions import get_region_from_short_name, is_region
+
+    return bool(is_region(get_region_from_short_name(region)))
+
+
+def endpoint_of(region: str) -> str:
+    """Data Flow's endpoint in a region, in the realm that the SDK finds it in. Imports the SDK.
+
+    :raises InvalidConnection: it is no region.
+    """
+    from oci.regions import endpoint_for
+
+    return str(
+        endpoint_for("data_flow", region=canonical(region), service_endpoint_template=ENDPOINT_TEMPLATE)
+    )

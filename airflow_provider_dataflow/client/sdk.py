@@ -1,0 +1,79 @@
+"""The SDK's client, with what is ours in the places of what is the SDK's. Importing this imports the SDK."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from oci._vendor.requests import Session
+from oci.auth.signers import SecurityTokenSigner
+from oci.circuit_breaker import NoCircuitBreakerStrategy
+from oci.data_flow import DataFlowClient
+from oci.retry import NoneRetryStrategy
+
+from airflow_provider_dataflow.client.access import Access, is_loopback
+from airflow_provider_dataflow.client.credentials import SignIn
+from airflow_provider_dataflow.client.retry import CONNECT_TIMEOUT, READ_TIMEOUT
+from airflow_provider_dataflow.client.signing import SharedSigner
+
+
+class Signer(SecurityTokenSigner):
+    """Hands each request to the shared signer.
+
+    A subclass only because of clients with such a signer the SDK asks for no further configuration.
+
+    :ivar used: what the last request was signed with.
+    """
+
+    def __init__(self, shared: SharedSigner) -> None:
+        self.shared = shared
+        self.used: SignIn | None = None
+
+    def __call__(self, request: Any, enforce_content_headers: bool = True) -> Any:
+        self.used = self.shared.current()
+        self.used.sign(request, enforce_content_headers)
+        return request
+
+    def renewed(self) -> bool:
+        """After a 401: whether there is something else now to sign with than what was refused."""
+        return self.used is not None and self.shared.renewed(self.used)
+
+
+class NoRedirects(Session):
+    """A signature is for one host and path; a redirect would carry it, and a token with it, to another."""
+
+    def get_redirect_target(self, resp: Any) -> None:
+        return None
+
+
+def sdk_client(access: Access) -> Any:
+    """The SDK's client for Data Flow.
+
+    :raises InvalidConnection: something about the connection is wrong.
+    :raises ServiceError: who hands out tokens does not answer, or refuses.
+    """
+    access.prepare()
+    client = DataFlowClient(
+        {},
+        signer=Signer(access.signer),
+        service_endpoint=access.endpoint,
+        timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+        # The SDK's own retries ignore Retry-After and can sleep for 90 s; its default circuit breaker
+        # is shared by every OCI client of the process.
+        retry_strategy=NoneRetryStrategy(),
+        circuit_breaker_strategy=NoCircuitBreakerStrategy(),
+        skip_deserialization=True,
+    )
+    return without_redirects(client)
+
+
+def without_redirects(client: Any) -> Any:
+    """A client of the SDK, with a session that follows no redirect and needs no proxy for loopback."""
+    base = client.base_client
+    session = NoRedirects()
+    for prefix, adapter in base.session.adapters.items():
+        session.mount(prefix, adapter)
+    # A proxy of the environment is for the way out.
+    session.trust_env = not is_loopback(urlsplit(base.endpoint).hostname or "")
+    base.session = session
+    return client
