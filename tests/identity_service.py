@@ -1,8 +1,8 @@
 """A fake of what hands out tokens in OCI, and of a Data Flow that takes them, on loopback.
 
-It speaks for the instance metadata service, for the identity service that exchanges certificates, for the proxy
-of an OKE cluster, and for the two services that a nested resource principal asks. Latency and faults are
-settings. Each token says which key it was issued for, so whoever gets it can check a signature by itself.
+It speaks for the instance metadata service, for the identity service that exchanges certificates, for the
+proxy of an OKE cluster, and for the two services that a nested resource principal asks. Latency and faults can
+be set. Each token says which key it was issued for, so whoever gets it can check a signature by itself.
 
 Run as a program, it serves until its input ends, so that its work is no load on the process under test::
 
@@ -72,10 +72,8 @@ def certificate(key: rsa.RSAPrivateKey, *names: str, host: str | None = None) ->
 
 
 def token_for(public_key: rsa.RSAPublicKey, lifetime: float, **claims: Any) -> str:
-    """A token that names the key that it was issued for; its own signature is nothing, as nobody checks it."""
-    der = public_key.public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    """A token that names the key that it was issued for. Its own signature is nothing: nobody checks it."""
+    der = public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     now = time.time()
     # To the second, as in real ones; the SDK reads nothing finer.
     claims = {"key": base64.b64encode(der).decode(), "iat": int(now), "exp": int(now + lifetime), **claims}

@@ -52,6 +52,7 @@ class SharedSigner:
         self._sign_in: SignIn | None = None
         self._renewal: Future[bool] | None = None
         self._next_early = 0.0
+        self._next_expired = 0.0
         self._next_refused = 0.0
 
     def current(self) -> SignIn:
@@ -61,25 +62,29 @@ class SharedSigner:
         :raises ServiceError: who hands out tokens does not answer, or refuses.
         """
         sign_in = self._sign_in
-        while sign_in is None or sign_in.is_expired:
+        if self._is_needed(sign_in):
             self._renew(sign_in).result()
-            if self._sign_in is sign_in:
-                break
-            sign_in = self._sign_in
-        assert sign_in is not None  # noqa: S101 - a renewal without a result raises
-        self._renew_early(sign_in)
-        return sign_in
+        return self._latest()
 
     async def acurrent(self) -> SignIn:
         """As :meth:`current`, for an event loop."""
         sign_in = self._sign_in
-        while sign_in is None or sign_in.is_expired:
+        if self._is_needed(sign_in):
             await asyncio.wrap_future(self._renew(sign_in))
-            if self._sign_in is sign_in:
-                break
-            sign_in = self._sign_in
-        assert sign_in is not None  # noqa: S101 - a renewal without a result raises
-        self._renew_early(sign_in)
+        return self._latest()
+
+    def _is_needed(self, sign_in: SignIn | None) -> bool:
+        """Whether nothing can be signed before a renewal.
+
+        By a clock that is wrong all tokens may have ended when they come; the service has the last word then.
+        """
+        return sign_in is None or (sign_in.is_expired and time.monotonic() >= self._next_expired)
+
+    def _latest(self) -> SignIn:
+        sign_in = self._sign_in
+        assert sign_in is not None  # noqa: S101 - a renewal without a result has raised
+        if sign_in.is_due and self._renewal is None and time.monotonic() >= self._next_early:
+            self._renew(sign_in)
         return sign_in
 
     def renewed(self, refused: SignIn) -> bool:
@@ -102,10 +107,6 @@ class SharedSigner:
                 self._next_refused = time.monotonic() + PAUSE
             return self._renew(refused)
 
-    def _renew_early(self, sign_in: SignIn) -> None:
-        if sign_in.is_due and self._renewal is None and time.monotonic() >= self._next_early:
-            self._renew(sign_in)
-
     def _renew(self, old: SignIn | None) -> Future[bool]:
         """Begin to build a successor, or join who has begun already."""
         with self._lock:
@@ -127,27 +128,27 @@ class SharedSigner:
         return renewal
 
     def _build(self, renewal: Future[bool], old: SignIn | None) -> None:
-        changed = False
         try:
             credentials = self._reload() if old is not None else self._credentials
             new = credentials.sign_in()
-            changed = old is None or new.key_id != old.key_id
-            with self._lock:
-                self._credentials, self._sign_in = credentials, new if changed else old
         except BaseException as error:  # noqa: BLE001 - whatever it is, whoever waits must hear of it
             if old is not None and not old.is_expired:
                 log.warning("OCI: the sign-in could not be renewed: %s", error)
-            self._end(renewal, pause=True)
+            with self._lock:
+                self._renewal = None
+                self._next_early = time.monotonic() + PAUSE
             renewal.set_exception(error)
-        else:
-            self._end(renewal, pause=not changed)
-            renewal.set_result(changed)
-
-    def _end(self, renewal: Future[bool], *, pause: bool) -> None:
+            return
+        changed = old is None or new.key_id != old.key_id
         with self._lock:
             self._renewal = None
-            if pause:
+            if changed:
+                self._sign_in = new
+            if not changed or new.is_due:
                 self._next_early = time.monotonic() + PAUSE
+            if new.is_expired:
+                self._next_expired = time.monotonic() + PAUSE
+        renewal.set_result(changed)
 
 
 def sign_aiohttp(sign_in: SignIn, request: Any) -> None:

@@ -162,7 +162,7 @@ def test_a_cluster_whose_proxy_has_another_certificate_is_not_believed(service, 
 def test_where_there_is_no_metadata_service_it_is_said(monkeypatch):
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     monkeypatch.setenv("OCI_METADATA_BASE_URL", "http://127.0.0.1:9")
-    with pytest.raises(ServiceError, match="Connection refused.*compute instances only") as caught:
+    with pytest.raises(ServiceError, match=r"Connection refused.*compute instances only") as caught:
         InstancePrincipal().sign_in()
     assert caught.value.is_transient
     assert caught.value.operation == "SignIn"
