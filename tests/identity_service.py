@@ -1,8 +1,8 @@
 """A fake of what hands out tokens in OCI, and of a Data Flow that takes them, on loopback.
 
 It speaks for the instance metadata service, for the identity service that exchanges certificates, for the
-proxy of an OKE cluster, and for the two services that a nested resource principal asks. Latency and faults can
-be set. Each token says which key it was issued for, so whoever gets it can check a signature by itself.
+proxy of an OKE cluster, and for the two services that a nested resource principal asks. Latency and faults
+can be set. Each token says which key it was issued for, so whoever gets it can check a signature by itself.
 
 Run as a program, it serves until its input ends, so that its work is no load on the process under test::
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -24,12 +25,21 @@ def run_body(state: str = "ACCEPTED", **fields: Any) -> dict[str, Any]:
     return {"id": RUN_ID, "lifecycleState": state, "displayName": "nightly", **fields}
 
 
-def verify_signature(key: rsa.RSAPublicKey, method: str, target: str, headers: Mapping[str, str]) -> None:
-    """:raises InvalidSignature: the request is not signed as it was received."""
+def verify_signature(
+    key: rsa.RSAPublicKey, method: str, target: str, headers: Mapping[str, str], body: bytes | None = None
+) -> None:
+    """:raises InvalidSignature: the request is not signed as it was received.
+    :raises AssertionError: something that counts is not signed, or the body is another.
+    """
     received = {name.lower(): value for name, value in headers.items()}
     signature = dict(re.findall(r'(\w+)="([^"]*)"', received["authorization"]))
+    signed = signature["headers"].split()
+    assert {"(request-target)", "date", "host"} <= set(signed)
+    if body is not None and method in ("POST", "PUT"):
+        assert {"content-length", "content-type", "x-content-sha256"} <= set(signed)
+        assert base64.b64decode(received["x-content-sha256"]) == hashlib.sha256(body).digest()
     values = received | {"(request-target)": f"{method.lower()} {target}"}
-    text = "\n".join(f"{name}: {values[name]}" for name in signature["headers"].split())
+    text = "\n".join(f"{name}: {values[name]}" for name in signed)
     key.verify(base64.b64decode(signature["signature"]), text.encode(), padding.PKCS1v15(), SHA256())
 
 
