@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
+from airflow_provider_dataflow.hooks import form
+
 PACKAGE = "airflow-provider-dataflow"
 INTEGRATION = "OCI Data Flow"
 
@@ -70,34 +72,9 @@ def _connection_type() -> dict[str, Any]:
         "connection-type": "oci",
         "hook-class-name": "airflow_provider_dataflow.hooks.data_flow.DataFlowHook",
         "hook-name": "Oracle Cloud Infrastructure",
-        "ui-field-behaviour": {
-            "hidden-fields": ["host", "schema", "port"],
-            "relabeling": {"login": "User OCID", "password": "Key passphrase"},
-            "placeholders": {
-                "login": "ocid1.user.oc1..aaaa...",
-                "password": "only if the private key is encrypted",
-                "extra": '{"service_endpoint": "http://127.0.0.1:8170"}',
-            },
-        },
-        "conn-fields": {
-            "tenancy": _text("Tenancy OCID", "OCID of the tenancy of the user."),
-            "fingerprint": _text("Key fingerprint", "Of the API key, as the console shows it: 16 hex pairs."),
-            "private_key_content": {
-                "label": "Private key",
-                "description": "The API key in PEM form.",
-                "schema": {"type": ["string", "null"], "format": "password"},
-            },
-            "region": _text("Region", "For example eu-frankfurt-1."),
-            "compartment_id": _text("Compartment OCID", "The default compartment for runs."),
-            "service_endpoint": _text(
-                "Service endpoint", "Only for Local Data Flow or a private endpoint of the service."
-            ),
-        },
+        "ui-field-behaviour": form.FIELD_BEHAVIOUR,
+        "conn-fields": form.FIELDS,
     }
-
-
-def _text(label: str, description: str) -> dict[str, Any]:
-    return {"label": label, "description": description, "schema": {"type": ["string", "null"]}}
 
 
 def _config() -> dict[str, Any]:
@@ -105,26 +82,30 @@ def _config() -> dict[str, Any]:
         "oci_data_flow": {
             "description": "Settings of the provider for OCI Data Flow.",
             "options": {
-                "allowed_endpoints": {
-                    "description": (
-                        "Hosts, with commas between, that signed requests may be sent to "
-                        "beside OCI's own and loopback."
-                    ),
-                    "version_added": "0.1.0",
-                    "type": "string",
-                    "example": "dataflow.internal.example",
-                    "default": "",
-                },
-                "deployment_id": {
-                    "description": (
-                        "Names this Airflow in the tags of its runs, so that several can share a "
-                        "compartment. Default: [api] base_url."
-                    ),
-                    "version_added": "0.1.0",
-                    "type": "string",
-                    "example": "production",
-                    "default": "",
-                },
+                "allowed_endpoints": _option(
+                    "Hosts, with commas between, that signed requests may be sent to beside OCI's own and "
+                    "loopback.",
+                    "dataflow.internal.example",
+                ),
+                "allowed_auth_types": _option(
+                    "What a connection may choose as its auth_type by itself, with commas between, beside "
+                    "api_key: config_file, security_token, instance_principal, resource_principal, "
+                    "oke_workload_identity, instance_principal_delegation, resource_principal_delegation. "
+                    "Whoever can edit a connection can then make workers read the configuration file below, "
+                    "or use the identity of where they run.",
+                    "instance_principal",
+                ),
+                "config_file": _option(
+                    "The SDK's configuration file on workers, for auth_type config_file and security_token. "
+                    "Default: ~/.oci/config, or what OCI_CONFIG_FILE names.",
+                    "/etc/oci/config",
+                ),
+                "profile": _option("Section of that file. Default: DEFAULT.", "airflow"),
+                "deployment_id": _option(
+                    "Names this Airflow in the tags of its runs, so that several can share a compartment. "
+                    "Default: [api] base_url.",
+                    "production",
+                ),
                 "max_requests_per_second": {
                     "description": (
                         "How many requests a triggerer sends through one connection in a second, at most. "
@@ -137,4 +118,14 @@ def _config() -> dict[str, Any]:
                 },
             },
         }
+    }
+
+
+def _option(description: str, example: str) -> dict[str, Any]:
+    return {
+        "description": description,
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": example,
+        "default": "",
     }

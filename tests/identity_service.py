@@ -35,8 +35,8 @@ TENANCY = "ocid1.tenancy.oc1..instance"
 REGION = "eu-frankfurt-1"
 
 
-def new_key() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+def new_key(bits: int = 2048) -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=bits)
 
 
 def pem_of(key: rsa.RSAPrivateKey, pass_phrase: str | None = None) -> str:

@@ -146,7 +146,7 @@ class SharedSigner:
                 self._sign_in = new
             if not changed or new.is_due:
                 self._next_early = time.monotonic() + PAUSE
-            if new.is_expired:
+            if not changed or new.is_expired:
                 self._next_expired = time.monotonic() + PAUSE
         renewal.set_result(changed)
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.compat import BaseHook, conf
-from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument
+from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument, ServiceError
 from airflow_provider_dataflow.polling import MAX_REQUESTS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -263,12 +263,44 @@ class DataFlowHook(BaseHook):
         return bucket_page_url(self.access, uri)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Whether the connection works, in words. Needs the right to list runs, as every use does."""
+        """Whether the connection works, in words. Needs no more than the right to read runs."""
+        from airflow_provider_dataflow.client.diagnosis import explain
+
         try:
-            next(self.list_runs(), None)
+            if self.compartment_id:
+                next(self.list_runs(), None)
+                return True, f"Data Flow answers at {self.access.endpoint}"
+            return self._test_sign_in()
+        except ServiceError as error:
+            return False, explain(error, self.access)
         except DataFlowError as error:
             return False, str(error)
-        return True, f"Data Flow answers at {self.access.endpoint}"
+
+    def _test_sign_in(self) -> tuple[bool, str]:
+        """Without a compartment there is nothing to list, but also an unknown run shows who may ask."""
+        try:
+            self.get_run("ocid1.dataflowrun.oc1..doesnotexist")
+        except ServiceError as error:
+            if error.status not in (400, 404):
+                raise
+        return True, (
+            f"Data Flow answers at {self.access.endpoint} and accepts the sign-in. Without a compartment_id, "
+            "rights were not tested."
+        )
+
+    @staticmethod
+    def get_connection_form_widgets() -> dict[str, Any]:
+        """The form's own fields, for releases of Airflow that do not take them from the metadata."""
+        from airflow_provider_dataflow.hooks.form import widgets
+
+        return widgets()
+
+    @staticmethod
+    def get_ui_field_behaviour() -> dict[str, Any]:
+        """What the form does with the fields that every connection has, likewise."""
+        from airflow_provider_dataflow.hooks.form import field_behaviour
+
+        return field_behaviour()
 
 
 def max_requests_per_second() -> float:

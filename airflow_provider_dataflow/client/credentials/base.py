@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 #: Seconds before its end, at most, at which a token is renewed; a short-lived one in its last quarter.
 EARLY = 300
+#: Seconds before its end, at most, from which on nothing is signed with a token: a request takes time.
+MARGIN = 30
 
 GENERIC_HEADERS = ["date", "(request-target)", "host"]
 BODY_HEADERS = ["content-length", "content-type", "x-content-sha256"]
@@ -50,20 +52,22 @@ class SignIn:
         """End of the token's life in seconds since the epoch; an API key has none."""
         return expiry(self.signer.api_key)
 
-    @cached_property
-    def due_at(self) -> float | None:
-        """From when on it should be replaced."""
-        if self.expires_at is None:
-            return None
-        return self.expires_at - min(EARLY, max(self.expires_at - self.made_at, 0) / 4)
-
     @property
     def is_due(self) -> bool:
-        return self.due_at is not None and time.time() >= self.due_at
+        """Whether it should be replaced."""
+        return self._ends_within(EARLY, 1 / 4)
 
     @property
     def is_expired(self) -> bool:
-        return self.expires_at is not None and time.time() >= self.expires_at
+        """Whether it is over, or will be before a request arrives."""
+        return self._ends_within(MARGIN, 1 / 20)
+
+    def _ends_within(self, seconds: float, share: float) -> bool:
+        """:param share: of its life, if that is less."""
+        if self.expires_at is None:
+            return False
+        life = max(self.expires_at - self.made_at, 0)
+        return time.time() >= self.expires_at - min(seconds, life * share)
 
     @property
     def key_id(self) -> str:

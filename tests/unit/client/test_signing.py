@@ -26,12 +26,12 @@ from tests.unit.support import RUN_ID
 class Issuer:
     """Credentials whose tokens live for ``lifetime`` seconds; what is in ``errors`` comes first."""
 
-    def __init__(self, lifetime: float = 1200, latency: float = 0, keys: int = 4) -> None:
+    def __init__(self, lifetime: float = 1200, latency: float = 0, bits: int = 2048) -> None:
         self.lifetime, self.latency = lifetime, latency
         self.errors: list[Exception] = []
         self.signed_in = 0
         self.threads: set[int] = set()
-        self._keys = [new_key() for _ in range(keys)]
+        self._keys = [new_key(bits) for _ in range(4)]
 
     def sign_in(self) -> SignIn:
         self.threads.add(threading.get_ident())
@@ -226,7 +226,8 @@ async def test_a_401_with_nothing_new_to_sign_with_is_told_at_once(service):
 @pytest.mark.slow
 def test_no_mismatched_signature_in_a_hundred_thousand_while_refreshing():
     """Eight threads sign while tokens run out, and while 401s make them renew at odd moments."""
-    issuer = Issuer(lifetime=4, keys=16)
+    # Short keys, for more signatures a second: it is the moments that count.
+    issuer = Issuer(lifetime=4, bits=1024)
     signer = SharedSigner(issuer)
     problems: list[str] = []
     done = [0] * 8
