@@ -38,8 +38,8 @@ def canonical(region: str) -> str:
 
     name = str(get_region_from_short_name(region))
     if not is_region(name) and not FORM.fullmatch(name):
-        near = get_close_matches(name, REGIONS, n=1, cutoff=0.5)
-        meant = f"; did you mean {near[0]}?" if near else ""
+        near = sorted(known for known in REGIONS if name in known) or get_close_matches(name, REGIONS, n=2)
+        meant = f"; did you mean {' or '.join(near[:3])}?" if near else ""
         raise InvalidConnection(
             f"region: expected a region's name like eu-frankfurt-1, got {region!r}{meant}"
         )

@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import SimpleNamespace
 
 import airflow
 import jsonschema
 import pytest
+from airflow.providers_manager import ProvidersManager
 
 from airflow_provider_dataflow import provider_info
+from airflow_provider_dataflow.hooks import form
+from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.provider_info import get_provider_info
 
 INFO = get_provider_info()
@@ -53,4 +58,65 @@ def test_the_form_stands_back_for_airflows_own_provider(mocker):
 
 def test_secret_fields_are_password_widgets():
     (connection_type,) = INFO["connection-types"]
-    assert connection_type["conn-fields"]["private_key_content"]["schema"]["format"] == "password"
+    secret = {
+        name
+        for name, field in connection_type["conn-fields"].items()
+        if field["schema"].get("format") == "password"
+    }
+    assert secret == {"private_key_content", "delegation_token"}
+
+
+def test_airflow_builds_the_form_from_the_metadata(recwarn):
+    manager = ProvidersManager()
+    manager.initialize_providers_hooks()
+    fields = {
+        name.removeprefix("extra__oci__"): widget
+        for name, widget in manager.connection_form_widgets.items()
+        if name.startswith("extra__oci__")
+    }
+    assert fields.keys() == form.FIELDS.keys()
+    assert {name for name, widget in fields.items() if widget.is_sensitive} == {
+        "private_key_content",
+        "delegation_token",
+    }
+    behaviour = manager.field_behaviours["oci"]
+    assert behaviour["hidden_fields"] == ["host", "schema", "port"]
+    assert behaviour["relabeling"]["password"] == "Key passphrase"
+    assert behaviour["placeholders"]["extra__oci__region"] == "eu-frankfurt-1"
+    assert not [w for w in recwarn if "get_connection_form_widgets" in str(w.message)]
+
+
+def test_older_releases_get_the_same_form_from_the_hook(monkeypatch):
+    """With stand-ins for the parts of Flask, which the releases that ask for it bring."""
+
+    class Field:
+        def __init__(self, label, **options):
+            self.label, self.options = label, options
+
+    class Password(Field):
+        pass
+
+    modules = {
+        "wtforms": {"StringField": Field, "PasswordField": Password},
+        "wtforms.validators": {"Optional": object},
+        "flask_appbuilder": {},
+        "flask_appbuilder.fieldwidgets": {"BS3TextFieldWidget": object, "BS3PasswordFieldWidget": object},
+    }
+    for name, content in modules.items():
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(**content))
+    widgets = DataFlowHook.get_connection_form_widgets()
+    assert {name: widget.label for name, widget in widgets.items()} == {
+        name: field["label"] for name, field in form.FIELDS.items()
+    }
+    secret = {name for name, widget in widgets.items() if isinstance(widget, Password)}
+    assert secret == {"private_key_content", "delegation_token"}
+    behaviour = DataFlowHook.get_ui_field_behaviour()
+    schema = json.loads(
+        (Path(airflow.__file__).parent / "customized_form_field_behaviours.schema.json").read_text()
+    )
+    jsonschema.validate(behaviour, schema)
+
+
+def test_all_that_an_administrator_can_set_is_declared():
+    options = INFO["config"]["oci_data_flow"]["options"]
+    assert set(options) == {"allowed_endpoints", "allowed_auth_types", "config_file", "profile"}

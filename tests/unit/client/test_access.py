@@ -4,6 +4,7 @@ import pytest
 
 from airflow_provider_dataflow.client.access import Access, checked_endpoint
 from airflow_provider_dataflow.client.credentials import ApiKey
+from airflow_provider_dataflow.client.regions import endpoint_of
 from airflow_provider_dataflow.exceptions import InvalidConnection
 
 
@@ -60,6 +61,46 @@ def test_the_regions_own_endpoint():
 def test_a_region_is_no_way_to_another_host(region):
     with pytest.raises(InvalidConnection, match="region"):
         Access(credentials=None, region=region)
+
+
+@pytest.mark.parametrize(
+    ("region", "endpoint"),
+    [
+        ("fra", "https://dataflow.eu-frankfurt-1.oci.oraclecloud.com"),
+        ("EU-Frankfurt-1", "https://dataflow.eu-frankfurt-1.oci.oraclecloud.com"),
+        ("us-langley-1", "https://dataflow.us-langley-1.oci.oraclegovcloud.com"),
+        ("uk-gov-london-1", "https://dataflow.uk-gov-london-1.oci.oraclegovcloud.uk"),
+        ("eu-dcc-milan-1", "https://dataflow.eu-dcc-milan-1.oci.oraclecloud14.com"),
+        # Younger than the SDK: taken for one of the realm that the SDK takes it for.
+        ("eu-atlantis-1", "https://dataflow.eu-atlantis-1.oci.oraclecloud.com"),
+    ],
+)
+def test_regions_and_realms_are_the_sdks(region, endpoint):
+    assert Access(credentials=None, region=region).endpoint == endpoint
+
+
+def test_every_region_of_the_sdk_is_taken():
+    from oci.regions import REALMS, REGION_REALMS, REGIONS
+
+    assert len(REGIONS) > 60
+    for region in REGIONS:
+        domain = REALMS[REGION_REALMS[region]]
+        assert endpoint_of(region) == f"https://dataflow.{region}.oci.{domain}"
+        assert checked_endpoint(endpoint_of(region)) == endpoint_of(region)
+
+
+@pytest.mark.parametrize(
+    ("region", "meant"),
+    [
+        ("frankfurt", "; did you mean eu-frankfurt-1 or eu-frankfurt-2?"),
+        ("eu_frankfurt_1", ""),
+        ("frankfurt-1", "eu-frankfurt-1"),
+    ],
+)
+def test_what_is_no_region_is_refused(region, meant):
+    with pytest.raises(InvalidConnection, match="expected a region's name like eu-frankfurt-1") as caught:
+        _ = Access(credentials=None, region=region).endpoint
+    assert meant in str(caught.value)
 
 
 def test_neither_region_nor_endpoint(key_fields):
