@@ -37,6 +37,7 @@ from airflow_provider_dataflow.exceptions import (
 )
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.links.run import LOGS_BUCKET_URL, RUN_PAGE_URL, LogsBucketLink, RunLink
+from airflow_provider_dataflow.operators.masking import mask_parameters
 from airflow_provider_dataflow.operators.outcome import (
     as_lines,
     check_fetch_logs,
@@ -266,6 +267,10 @@ class InvokeRunOperator(BaseOperator):
     @cached_property
     def hook(self) -> DataFlowHook:
         return DataFlowHook(self.oci_conn_id, region=self.region)
+
+    def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
+        super().render_template_fields(context, jinja_env)
+        mask_parameters(self.parameters, self.json)  # type: ignore[attr-defined]
 
     def execute(self, context: Context) -> str:
         self._ti = context["ti"]

@@ -1,0 +1,69 @@
+"""A DAG whose run meets marked secrets everywhere; run with ``dag.test()`` by test_secrets.py."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import sys
+
+import pendulum
+from airflow.sdk import DAG, task
+
+from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from airflow_provider_dataflow.operators.run import InvokeRunOperator
+from airflow_provider_dataflow.triggers.run import RunTrigger
+
+log = logging.getLogger(__name__)
+
+# Its name tells Airflow nothing.
+PARAMETER = "{{ var.value.marked }}"
+
+with DAG("secret_run", schedule=None, start_date=pendulum.datetime(2013, 1, 1, tz="UTC")) as dag:
+    common = {"execute": "oci://b@ns/app.py --password ${db_password}", "poll_interval": 1}
+    succeeds = InvokeRunOperator(
+        task_id="succeeds",
+        display_name="succeeds",
+        deferrable=True,
+        parameters={"db_password": PARAMETER},
+        **common,
+    )
+    listed = InvokeRunOperator(
+        task_id="listed",
+        display_name="succeeds",
+        deferrable=False,
+        parameters=[{"name": "db_password", "value": PARAMETER}],
+        json={"configuration": {"spark.hadoop.password": PARAMETER}},
+        **common,
+    )
+    fails = InvokeRunOperator(
+        task_id="fails",
+        display_name="fails",
+        deferrable=False,
+        parameters={"db_password": PARAMETER},
+        **common,
+    )
+
+    @task
+    def shows_what_it_can() -> list[str]:
+        """A careless author: all that can be shown of hooks and triggers goes into the log, and into XCom."""
+        shown = []
+        for hook in (DataFlowHook(), DataFlowHook("oci_broken"), DataFlowHook("oci_denied")):
+            try:
+                hook.access.prepare()
+                next(hook.list_runs(), None)
+            except Exception as error:
+                log.exception("as every author may")
+                pickle.dumps(error)
+                shown.append(repr(error))
+            shown += [repr(hook), repr(hook.access), repr(vars(hook.access)), str(hook.key)]
+        trigger = RunTrigger("ocid1.run")
+        shown += [repr(trigger.serialize()), repr(vars(trigger))]
+        log.info("shown %s", "\n".join(shown))
+        return shown
+
+    shows_what_it_can()
+
+
+if __name__ == "__main__":
+    run = dag.test()
+    print("ended", {ti.task_id: str(ti.state) for ti in run.get_task_instances()}, file=sys.stderr)

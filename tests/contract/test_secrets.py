@@ -1,0 +1,124 @@
+"""Marked secrets go into a DAG run in every way there is; nothing that it leaves behind may have one."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from airflow_provider_dataflow.local.keys import new_identity
+from airflow_provider_dataflow.local.testing import DataFlowFixture
+
+DAG_FILE = Path(__file__).parent / "dags" / "secret_run.py"
+PASS_PHRASE = "MARKED-passphrase-5f0c"
+PARAMETER = "MARKED-parameter-91ab"
+TOKEN = "MARKED-token-77de"
+TALKATIVE = ("airflow_provider_dataflow", "oci", "aiohttp", "asyncio", "urllib3", "tenacity", "http")
+
+
+@pytest.fixture
+def local(tmp_path):
+    with DataFlowFixture(tmp_path / "local", engine="scripted") as server:
+        server.succeeds(duration=0.1)
+        server.fails("No luck.", display_name="fails")
+        yield server
+
+
+def encrypted(pem: str) -> str:
+    key = serialization.load_pem_private_key(pem.encode(), None)
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(PASS_PHRASE.encode()),
+    ).decode()
+
+
+def connection(local, **extra: str) -> str:
+    fields = json.loads(local.connection_json)
+    key = encrypted(fields["extra"]["private_key_content"])
+    fields["extra"] |= {"private_key_content": key, "delegation_token": TOKEN, **extra}
+    return json.dumps(fields | {"password": PASS_PHRASE})
+
+
+def marks_of(connections: list[str]) -> dict[str, bytes]:
+    """By what they are, secrets in the forms in which they might be found."""
+    marks = {"passphrase": PASS_PHRASE, "parameter": PARAMETER, "token": TOKEN}
+    for number, text in enumerate(connections):
+        lines = json.loads(text)["extra"]["private_key_content"].split("\n")
+        marks |= {
+            f"line {n} of key {number}": line for n, line in enumerate(lines) if line[:1] not in ("", "-")
+        }
+    found = {name: mark.encode() for name, mark in marks.items()}
+    found |= {f"{name} in base64": base64.b64encode(mark)[:-4] for name, mark in found.items()}
+    return found
+
+
+def test_a_dag_run_leaves_no_secret_behind(local, tmp_path):
+    home = tmp_path / "airflow"
+    home.mkdir()
+    connections = [
+        connection(local),
+        connection(local, fingerprint=":".join(["00"] * 16)),
+        connection(local, private_key_content=encrypted((other := new_identity()).private_key)),
+    ]
+    connections[2] = json.dumps(
+        json.loads(connections[2])
+        | {"extra": json.loads(connections[2])["extra"] | {"fingerprint": other.fingerprint}}
+    )
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(DAG_FILE.parent),
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+        # All but Airflow itself: of dag.test() it logs the very messages that tell it what to mask.
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
+        "AIRFLOW__LOGGING__NAMESPACE_LEVELS": " ".join(f"{name}=DEBUG" for name in TALKATIVE),
+        "AIRFLOW_CONN_OCI_DEFAULT": connections[0],
+        "AIRFLOW_CONN_OCI_BROKEN": connections[1],
+        "AIRFLOW_CONN_OCI_DENIED": connections[2],
+        "AIRFLOW_VAR_MARKED": PARAMETER,
+    }
+
+    def run(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *command],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    migrated = run("-m", "airflow", "db", "migrate")
+    assert migrated.returncode == 0, migrated.stderr
+    tested = run(str(DAG_FILE))
+    (home / "output.txt").write_text(tested.stdout + tested.stderr)
+
+    ended = next((line for line in tested.stderr.splitlines() if line.startswith("ended ")), tested.stderr)
+    assert ast.literal_eval(ended.removeprefix("ended ")) == {
+        "succeeds": "success",
+        "listed": "success",
+        "fails": "failed",
+        "shows_what_it_can": "success",
+    }, tested.stderr[-3000:]
+    # The secrets did get to where they belong.
+    assert PARAMETER in json.dumps(local.runs)
+    assert "***" in tested.stdout + tested.stderr
+
+    left = [path for path in home.rglob("*") if path.is_file()]
+    assert {"airflow.db", "output.txt"} <= {path.name for path in left}
+    found = [
+        f"{what} in {path.relative_to(home)}"
+        for path in left
+        for what, mark in marks_of(connections).items()
+        if mark in path.read_bytes()
+    ]
+    assert found == []
