@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Collection
 from dataclasses import replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.client.cancelling import DEFAULT_CANCEL_TIMEOUT
@@ -127,11 +128,11 @@ class RunTrigger(BaseTrigger):
         yield TriggerEvent(event.payload())
 
     async def _wait(self) -> RunEvent:
-        from airflow_provider_dataflow.client.poller import shared_poller
-
         await asyncio.sleep(NO_EVENT_BEFORE)
+        # aiohttp takes longer to import than an event loop may stand still.
+        poller_module = await asyncio.to_thread(import_module, "airflow_provider_dataflow.client.poller")
         hook = self.hook
-        async with shared_poller(hook.key, hook.async_client) as poller:
+        async with poller_module.shared_poller(hook.key, hook.async_client) as poller:
             if not self.follow_logs:
                 return await self._ask(poller)
             async with LiveLog(poller.client, self.run_id, self.log, self.task_instance) as live:
