@@ -19,7 +19,6 @@ from airflow_provider_dataflow.exceptions import (
     RunFailed,
     RunStopped,
 )
-from airflow_provider_dataflow.hints import hint_for
 from airflow_provider_dataflow.run import KNOWN_STATES, LifecycleState
 
 if TYPE_CHECKING:
@@ -91,6 +90,9 @@ def finish(
 
 def error_of(run: Run, hook: DataFlowHook, log: Logger | Any) -> RunError:
     """The error that a run ended with. What cannot be read of it is left out."""
+    # Its many patterns are not for every DAG that is parsed.
+    from airflow_provider_dataflow.hints import hint_for
+
     stderr = _stderr_tail(run, hook, log)
     return ERRORS.get(run.state, RunFailed)(
         run_id=run.id,

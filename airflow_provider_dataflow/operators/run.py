@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow_provider_dataflow.client.cancelling import DEFAULT_CANCEL_TIMEOUT, cancel
-from airflow_provider_dataflow.client.log_follower import LogFollower
 from airflow_provider_dataflow.compat import (
     TRIGGER_FAILED,
     TRIGGERS_HAVE_ON_KILL,
@@ -56,6 +55,7 @@ from airflow_provider_dataflow.triggers.run import RUN_ID, RunTrigger
 from airflow_provider_dataflow.usage import Usage
 
 if TYPE_CHECKING:
+    from airflow_provider_dataflow.client.log_follower import LogFollower
     from airflow_provider_dataflow.compat import Context
     from airflow_provider_dataflow.run import Run
 
@@ -282,6 +282,8 @@ class InvokeRunOperator(BaseOperator):
             if self.deferrable and not self._has_reached_end(run):
                 self._defer(run.id, context, run.compartment_id)
             if self.fetch_logs == "always":
+                from airflow_provider_dataflow.client.log_follower import LogFollower
+
                 self._follower = LogFollower(self.hook, run.id, self.log)
             ended = self._wait(run.id, run.state, context)
             return self._finish(ended, context, self._follower.cursor if self._follower else None)

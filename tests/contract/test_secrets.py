@@ -60,6 +60,7 @@ def marks_of(connections: list[str]) -> dict[str, bytes]:
     return found
 
 
+@pytest.mark.slow
 def test_a_dag_run_leaves_no_secret_behind(local, tmp_path):
     home = tmp_path / "airflow"
     home.mkdir()
