@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 # [START example]
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -25,7 +26,13 @@ def monthly() -> InvokeRunOperator:
 def context():
     """What the operator wants to know of its task instance."""
     ti = SimpleNamespace(
-        dag_id="weather", run_id="manual__1", task_id="monthly", map_index=-1, try_number=1, max_tries=0
+        dag_id="weather",
+        run_id="manual__1",
+        task_id="monthly",
+        map_index=-1,
+        try_number=1,
+        max_tries=0,
+        start_date=datetime.now(UTC),
     )
     ti.xcoms = {}
     ti.xcom_push = lambda key, value: ti.xcoms.update({key: value})
