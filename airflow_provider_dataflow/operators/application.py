@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_dataflow.application import GONE_STATES, Application, ApplicationDetails
 from airflow_provider_dataflow.client.updates import bring_about
 from airflow_provider_dataflow.exceptions import NotFound, ServiceError
+from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.operators.base import (
     DataFlowOperator,
     exactly_one,
@@ -79,12 +80,16 @@ class CreateOrUpdateApplicationOperator(DataFlowOperator):
 
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
+    :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
+    :param auth_type: how to sign in; templated. Default: as the connection says.
+    :param config_file: path of the SDK's configuration file on the worker; templated.
+    :param profile: section of that file; templated.
     :raises InvalidArgument: an argument is refused, before anything is sent.
     :raises AmbiguousName: several applications of the compartment have the name.
     :raises ServiceError: the service refused, or could not be asked.
     """
 
-    template_fields: Sequence[str] = (*ATTRIBUTES.values(), "oci_conn_id", "region")
+    template_fields: Sequence[str] = (*ATTRIBUTES.values(), *HOOK_ARGUMENTS)
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "execute_string": "bash",
         **dict.fromkeys(("application_log_config", "arguments", "configuration", "defined_tags"), "json"),
@@ -180,6 +185,10 @@ class DeleteApplicationOperator(DataFlowOperator):
     :param ignore_if_missing: succeed also when there is no such application. Default: False.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
+    :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
+    :param auth_type: how to sign in; templated. Default: as the connection says.
+    :param config_file: path of the SDK's configuration file on the worker; templated.
+    :param profile: section of that file; templated.
     :raises InvalidArgument: when the DAG is parsed: not exactly one of ``application_id`` and
         ``display_name``.
     :raises AmbiguousName: several applications of the compartment have the name.
@@ -191,8 +200,7 @@ class DeleteApplicationOperator(DataFlowOperator):
         "application_id",
         "display_name",
         "compartment_id",
-        "oci_conn_id",
-        "region",
+        *HOOK_ARGUMENTS,
     )
 
     def __init__(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.compat import BaseOperator, conf, incarnation_of
 from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument
+from airflow_provider_dataflow.hooks.arguments import UsesHook
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.links.run import RUN_PAGE_URL
 from airflow_provider_dataflow.operators.timeouts import backstop, in_seconds, tightest
@@ -19,11 +20,17 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
 
 
-class DataFlowOperator(BaseOperator):
+class DataFlowOperator(UsesHook, BaseOperator):
     """Base: a task that calls Data Flow.
 
     :param oci_conn_id: Airflow connection of type ``oci``.
     :param region: region name. Default: the connection's.
+    :param service_endpoint: URL of the service. Default: the connection's, or the region's own.
+    :param auth_type: how to sign in, one of those of
+        :class:`~airflow_provider_dataflow.hooks.data_flow.DataFlowHook`. Default: as the connection says.
+    :param config_file: path of the SDK's configuration file on the worker, for ``config_file`` and
+        ``security_token``.
+    :param profile: section of that file.
     """
 
     ui_color = "#f4e6e1"
@@ -31,18 +38,22 @@ class DataFlowOperator(BaseOperator):
     def __init__(
         self,
         *,
-        oci_conn_id: str = DataFlowHook.default_conn_name,
+        oci_conn_id: str | None = DataFlowHook.default_conn_name,
         region: str | None = None,
+        service_endpoint: str | None = None,
+        auth_type: str | None = None,
+        config_file: str | None = None,
+        profile: str | None = None,
         **kwargs: Any,
     ) -> None:
+        given = dict(locals())
         super().__init__(**kwargs)
-        self.oci_conn_id = oci_conn_id
-        self.region = region
+        self.keep_hook_arguments(given)
         self._killed = False
 
     @cached_property
     def hook(self) -> DataFlowHook:
-        return DataFlowHook(self.oci_conn_id, region=self.region)
+        return self.new_hook()
 
     def on_kill(self) -> None:
         # Airflow lets the code that was interrupted go on; what it does next looks at this.
@@ -93,8 +104,7 @@ class WaitingOperator(DataFlowOperator):
 
     def _trigger_arguments(self, context: Context) -> dict[str, Any]:
         return {
-            "oci_conn_id": self.oci_conn_id,
-            "region": self.region,
+            **self.hook_arguments(),
             "poll_interval": self.poll_interval,
             "deadline": self._deadline(context),
             "error_budget": self.error_budget,

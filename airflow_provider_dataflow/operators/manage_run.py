@@ -13,6 +13,7 @@ from airflow_provider_dataflow.client.updates import bring_about
 from airflow_provider_dataflow.coercion import choice, ocid, text, whole_number
 from airflow_provider_dataflow.events import Outcome, RunEvent
 from airflow_provider_dataflow.exceptions import InvalidArgument, RunLost, RunTimedOut
+from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.links.run import RunLink
 from airflow_provider_dataflow.operators.base import DataFlowOperator, WaitingOperator, require
 from airflow_provider_dataflow.operators.outcome import log_end_of_wait
@@ -67,10 +68,14 @@ class GetRunOperator(DataFlowOperator):
     :param run_id: OCID of the run (``runId``); templated.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
+    :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
+    :param auth_type: how to sign in; templated. Default: as the connection says.
+    :param config_file: path of the SDK's configuration file on the worker; templated.
+    :param profile: section of that file; templated.
     :raises ServiceError: the service does not know the run, or could not be asked.
     """
 
-    template_fields: Sequence[str] = ("run_id", "oci_conn_id", "region")
+    template_fields: Sequence[str] = ("run_id", *HOOK_ARGUMENTS)
     operator_extra_links = (RunLink(),)
 
     def __init__(self, *, run_id: str, **kwargs: Any) -> None:
@@ -104,11 +109,15 @@ class ListRunsOperator(DataFlowOperator):
     :param limit: number of runs at most; pages are followed until then; templated. Default: 100.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
+    :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
+    :param auth_type: how to sign in; templated. Default: as the connection says.
+    :param config_file: path of the SDK's configuration file on the worker; templated.
+    :param profile: section of that file; templated.
     :raises InvalidArgument: two filters, when the DAG is parsed; or a value of the wrong form.
     :raises ServiceError: the service could not be asked.
     """
 
-    template_fields: Sequence[str] = ("compartment_id", *FILTERS, "limit", "oci_conn_id", "region")
+    template_fields: Sequence[str] = ("compartment_id", *FILTERS, "limit", *HOOK_ARGUMENTS)
 
     def __init__(
         self,
@@ -175,6 +184,10 @@ class UpdateRunOperator(DataFlowOperator):
         moved (``compartmentId``); templated.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
+    :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
+    :param auth_type: how to sign in; templated. Default: as the connection says.
+    :param config_file: path of the SDK's configuration file on the worker; templated.
+    :param profile: section of that file; templated.
     :raises InvalidArgument: nothing is given that could be changed, or a value of the wrong form.
     :raises ServiceError: the service refused, or could not be asked.
     """
@@ -183,8 +196,7 @@ class UpdateRunOperator(DataFlowOperator):
         "run_id",
         *RunUpdate.argument_names(),
         "compartment_id",
-        "oci_conn_id",
-        "region",
+        *HOOK_ARGUMENTS,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"freeform_tags": "json", "defined_tags": "json"}
     operator_extra_links = (RunLink(),)
@@ -253,12 +265,16 @@ class CancelRunOperator(WaitingOperator):
         Default: 25.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
+    :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
+    :param auth_type: how to sign in; templated. Default: as the connection says.
+    :param config_file: path of the SDK's configuration file on the worker; templated.
+    :param profile: section of that file; templated.
     :raises ServiceError: the service did not take the cancel in.
     :raises RunTimedOut: the run had not ended in time; its cancel is under way.
     :raises RunLost: the service could not be asked for longer than the error budget.
     """
 
-    template_fields: Sequence[str] = ("run_id", "oci_conn_id", "region")
+    template_fields: Sequence[str] = ("run_id", *HOOK_ARGUMENTS)
     operator_extra_links = (RunLink(),)
 
     def __init__(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dataflow.compat import BaseOperator, TaskInstanceNow, deployment_id, task_instance_now
+from airflow_provider_dataflow.compat import TaskInstanceNow, deployment_id, task_instance_now
 from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument
-from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
+from airflow_provider_dataflow.operators.base import DataFlowOperator
 from airflow_provider_dataflow.run import LifecycleState
 from airflow_provider_dataflow.tags import TaskTags
 from airflow_provider_dataflow.triggers.run import RUN_ID
@@ -28,7 +28,7 @@ CANCEL_TIMEOUT = 60.0
 ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 
-class CancelOrphanRunsOperator(BaseOperator):
+class CancelOrphanRunsOperator(DataFlowOperator):
     """Cancels runs that :class:`~airflow_provider_dataflow.operators.run.InvokeRunOperator` has submitted and
     whose task has gone: ended, deleted, or gone on with another run.
 
@@ -49,13 +49,16 @@ class CancelOrphanRunsOperator(BaseOperator):
     :param report_only: log what would be cancelled, and cancel nothing. Default: False.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
+    :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
+    :param auth_type: how to sign in; templated. Default: as the connection says.
+    :param config_file: path of the SDK's configuration file on the worker; templated.
+    :param profile: section of that file; templated.
     :raises InvalidArgument: nothing says which compartment, or which Airflow.
     :raises ServiceError: the runs could not be listed.
     :raises DataFlowError: some orphans could not be cancelled; the others were.
     """
 
-    template_fields: Sequence[str] = ("compartment_ids", "deployment_id", "oci_conn_id", "region")
-    ui_color = "#f4e6e1"
+    template_fields: Sequence[str] = ("compartment_ids", "deployment_id", *HOOK_ARGUMENTS)
 
     def __init__(
         self,
@@ -64,8 +67,6 @@ class CancelOrphanRunsOperator(BaseOperator):
         deployment_id: str | None = None,
         min_age_in_minutes: float = DEFAULT_MIN_AGE,
         report_only: bool = False,
-        oci_conn_id: str = DataFlowHook.default_conn_name,
-        region: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -73,12 +74,6 @@ class CancelOrphanRunsOperator(BaseOperator):
         self.deployment_id = deployment_id
         self.min_age_in_minutes = min_age_in_minutes
         self.report_only = report_only
-        self.oci_conn_id = oci_conn_id
-        self.region = region
-
-    @cached_property
-    def hook(self) -> DataFlowHook:
-        return DataFlowHook(self.oci_conn_id, region=self.region)
 
     def execute(self, context: Context) -> list[str]:
         deployment = self.deployment_id or deployment_id()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_dataflow.coercion import ocid
 from airflow_provider_dataflow.exceptions import ServiceError
+from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.operators.base import token_of_try
 from airflow_provider_dataflow.operators.pool_steps import PoolOperator, Step, failed
 from airflow_provider_dataflow.pool import GONE_STATES, Pool, PoolDetails, PoolState
@@ -19,7 +20,7 @@ POOL_ID = "pool_id"
 
 
 class _ExistingPoolOperator(PoolOperator):
-    template_fields: Sequence[str] = ("pool_id", "oci_conn_id", "region")
+    template_fields: Sequence[str] = ("pool_id", *HOOK_ARGUMENTS)
 
     def __init__(self, *, pool_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -55,6 +56,10 @@ class CreatePoolOperator(PoolOperator):
 
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
+    :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
+    :param auth_type: how to sign in; templated. Default: as the connection says.
+    :param config_file: path of the SDK's configuration file on the worker; templated.
+    :param profile: section of that file; templated.
     :param wait_for_completion: wait until the pool is ACTIVE. Default: True.
     :param deferrable: wait in the triggerer, without a worker slot. Default: ``[operators]
         default_deferrable`` of Airflow's configuration.
@@ -68,7 +73,7 @@ class CreatePoolOperator(PoolOperator):
     :raises ServiceError: the service refused, or could not be asked.
     """
 
-    template_fields: Sequence[str] = (*PoolDetails.argument_names(), "oci_conn_id", "region")
+    template_fields: Sequence[str] = (*PoolDetails.argument_names(), *HOOK_ARGUMENTS)
     template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(
         ("configurations", "defined_tags", "freeform_tags", "schedules"), "json"
     )
@@ -126,6 +131,10 @@ class StartPoolOperator(_ExistingPoolOperator):
     :param pool_id: OCID of the pool (``poolId``); templated.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
+    :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
+    :param auth_type: how to sign in; templated. Default: as the connection says.
+    :param config_file: path of the SDK's configuration file on the worker; templated.
+    :param profile: section of that file; templated.
     :param wait_for_completion: wait until the pool is ACTIVE. Default: True.
     :param deferrable: wait in the triggerer, without a worker slot. Default: ``[operators]
         default_deferrable`` of Airflow's configuration.
@@ -149,6 +158,10 @@ class StopPoolOperator(_ExistingPoolOperator):
     :param pool_id: OCID of the pool (``poolId``); templated.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
+    :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
+    :param auth_type: how to sign in; templated. Default: as the connection says.
+    :param config_file: path of the SDK's configuration file on the worker; templated.
+    :param profile: section of that file; templated.
     :param wait_for_completion: wait until the pool is STOPPED. Default: True.
     :param deferrable: wait in the triggerer, without a worker slot. Default: ``[operators]
         default_deferrable`` of Airflow's configuration.
@@ -181,6 +194,10 @@ class DeletePoolOperator(_ExistingPoolOperator):
     :param ignore_if_missing: succeed also when the service does not know the pool. Default: False.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
+    :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
+    :param auth_type: how to sign in; templated. Default: as the connection says.
+    :param config_file: path of the SDK's configuration file on the worker; templated.
+    :param profile: section of that file; templated.
     :param wait_for_completion: wait until the pool is DELETED. Default: True. Without it, a pool that is
         active is still waited for until it is STOPPED, since it cannot be deleted before.
     :param deferrable: wait in the triggerer, without a worker slot. Default: ``[operators]

@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow_provider_dataflow.client.cancelling import DEFAULT_CANCEL_TIMEOUT, cancel
@@ -16,7 +15,6 @@ from airflow_provider_dataflow.compat import (
     TRIGGER_FAILED,
     TRIGGERS_HAVE_ON_KILL,
     AirflowTaskTimeout,
-    BaseOperator,
     StartTriggerArgs,
     TaskDeferralError,
     TaskDeferralTimeout,
@@ -34,8 +32,10 @@ from airflow_provider_dataflow.exceptions import (
     RunLost,
     RunTimedOut,
 )
+from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.links.run import LOGS_BUCKET_URL, RUN_PAGE_URL, LogsBucketLink, RunLink
+from airflow_provider_dataflow.operators.base import DataFlowOperator
 from airflow_provider_dataflow.operators.masking import mask_parameters
 from airflow_provider_dataflow.operators.outcome import (
     as_lines,
@@ -72,7 +72,7 @@ STATE = "lifecycle_state"
 USAGE = "usage"
 
 
-class InvokeRunOperator(BaseOperator):
+class InvokeRunOperator(DataFlowOperator):
     """Submits a run to OCI Data Flow and, by default, waits for its end.
 
     The run's OCID is pushed to XCom as ``run_id`` right after the submit, its page as ``run_page_url``; the
@@ -134,6 +134,12 @@ class InvokeRunOperator(BaseOperator):
         Nothing else of the run may be given then.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
+    :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
+    :param auth_type: how to sign in; templated, one of those of
+        :class:`~airflow_provider_dataflow.hooks.data_flow.DataFlowHook`. Default: as the connection says.
+    :param config_file: path of the SDK's configuration file on the worker; templated, for ``config_file`` and
+        ``security_token``.
+    :param profile: section of that file; templated.
     :param wait_for_completion: wait for the end of the run. Default: True. Without it the task succeeds as
         soon as the run is accepted, and is not cancelled by a kill later on.
     :param target_states: lifecycle states to wait for, any of which is success. Default: ``SUCCEEDED``. For a
@@ -171,7 +177,7 @@ class InvokeRunOperator(BaseOperator):
     :raises RunError: the run did not end as it should.
     """
 
-    template_fields: Sequence[str] = (*ATTRIBUTES.values(), "json", "run_id", "oci_conn_id", "region")
+    template_fields: Sequence[str] = (*ATTRIBUTES.values(), "json", "run_id", *HOOK_ARGUMENTS)
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "execute_string": "bash",
         **dict.fromkeys(("application_log_config", "arguments", "configuration", "defined_tags"), "json"),
@@ -179,7 +185,6 @@ class InvokeRunOperator(BaseOperator):
         **dict.fromkeys(("parameters", "json"), "json"),
     }
     operator_extra_links = (RunLink(), LogsBucketLink())
-    ui_color = "#f4e6e1"
 
     def __init__(
         self,
@@ -211,8 +216,12 @@ class InvokeRunOperator(BaseOperator):
         warehouse_bucket_uri: str | None = None,
         json: Mapping[str, Any] | None = None,
         run_id: str | None = None,
-        oci_conn_id: str = DataFlowHook.default_conn_name,
+        oci_conn_id: str | None = DataFlowHook.default_conn_name,
         region: str | None = None,
+        service_endpoint: str | None = None,
+        auth_type: str | None = None,
+        config_file: str | None = None,
+        profile: str | None = None,
         wait_for_completion: bool = True,
         target_states: Collection[str] = tuple(SUCCESS_STATES),
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
@@ -231,13 +240,11 @@ class InvokeRunOperator(BaseOperator):
         # First of all, while it holds nothing but the arguments: what a run can be asked for is spelled out
         # in RunRequest and in the signature, and nowhere else.
         given = dict(locals())
-        super().__init__(**kwargs)
+        super().__init__(**{name: given[name] for name in HOOK_ARGUMENTS}, **kwargs)
         for name, attribute in ATTRIBUTES.items():
             setattr(self, attribute, given[name])
         self.json = json
         self.run_id = run_id
-        self.oci_conn_id = oci_conn_id
-        self.region = region
         self.wait_for_completion = wait_for_completion
         self.target_states = checked_states(target_states)
         self.deferrable = deferrable
@@ -262,11 +269,6 @@ class InvokeRunOperator(BaseOperator):
         self._owned: str | None = None
         self._ti: Any = None
         self._follower: LogFollower | None = None
-        self._killed = False
-
-    @cached_property
-    def hook(self) -> DataFlowHook:
-        return DataFlowHook(self.oci_conn_id, region=self.region)
 
     def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
         super().render_template_fields(context, jinja_env)
@@ -456,8 +458,7 @@ class InvokeRunOperator(BaseOperator):
             settings |= {"cancel_on_kill": False, "follow_logs": False}
         return RunTrigger(
             run_id=run_id,
-            oci_conn_id=self.oci_conn_id,
-            region=self.region,
+            **self.hook_arguments(),
             deadline=deadline,
             compartment_id=compartment_id,
             **settings | {"target_states": states},
@@ -482,7 +483,7 @@ class InvokeRunOperator(BaseOperator):
             )
         if not TRIGGERS_HAVE_ON_KILL:
             raise InvalidArgument("start_from_trigger", "needs Airflow 3.3 or newer")
-        names = (*ATTRIBUTES.values(), "json", "run_id", "oci_conn_id", "region")
+        names = (*ATTRIBUTES.values(), "json", "run_id", *HOOK_ARGUMENTS)
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         settings = {
             "submit": asdict(self._submit_settings()),

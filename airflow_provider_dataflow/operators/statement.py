@@ -18,6 +18,7 @@ from airflow_provider_dataflow.exceptions import (
     StatementLost,
     StatementTimedOut,
 )
+from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.links.run import RunLink
 from airflow_provider_dataflow.operators.base import WaitingOperator, require
 from airflow_provider_dataflow.run import LifecycleState, Run
@@ -71,6 +72,10 @@ class RunStatementOperator(WaitingOperator):
     :param cancel_on_kill: cancel the statement when the task is killed, cleared, or times out. Default: True.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
+    :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
+    :param auth_type: how to sign in; templated. Default: as the connection says.
+    :param config_file: path of the SDK's configuration file on the worker; templated.
+    :param profile: section of that file; templated.
     :raises InvalidArgument: the run is no SESSION, or an argument is missing.
     :raises RunError: the session has ended, or was not IN_PROGRESS in time.
     :raises StatementFailed: the code raised an exception, which the error has with its traceback.
@@ -78,7 +83,7 @@ class RunStatementOperator(WaitingOperator):
     :raises ServiceError: the service refused, or could not be asked.
     """
 
-    template_fields: Sequence[str] = ("run_id", "code", "oci_conn_id", "region")
+    template_fields: Sequence[str] = ("run_id", "code", *HOOK_ARGUMENTS)
     template_ext: Sequence[str] = (".py",)
     template_fields_renderers: ClassVar[dict[str, str]] = {"code": "python"}
     operator_extra_links = (RunLink(),)

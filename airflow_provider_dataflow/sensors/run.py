@@ -21,6 +21,7 @@ from airflow_provider_dataflow.exceptions import (
     RunTimedOut,
     ServiceError,
 )
+from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS, UsesHook
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.operators.outcome import (
     check_fetch_logs,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.run import Run
 
 
-class RunSensor(BaseSensorOperator):
+class RunSensor(UsesHook, BaseSensorOperator):
     """Waits until a run of OCI Data Flow has succeeded, or is in one of the given states.
 
     A run that ends in another state can no longer reach them: the sensor fails at once, with the same typed
@@ -51,6 +52,12 @@ class RunSensor(BaseSensorOperator):
         all of ``airflow_provider_dataflow.run.TERMINAL_STATES``.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
+    :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
+    :param auth_type: how to sign in; templated, one of those of
+        :class:`~airflow_provider_dataflow.hooks.data_flow.DataFlowHook`. Default: as the connection says.
+    :param config_file: path of the SDK's configuration file on the worker; templated, for ``config_file``
+        and ``security_token``.
+    :param profile: section of that file; templated.
     :param deferrable: wait in the triggerer, without a worker slot. Default: ``[operators]
         default_deferrable`` of Airflow's configuration.
     :param error_budget: seconds for which the service may be out of reach before the run counts as lost.
@@ -64,7 +71,7 @@ class RunSensor(BaseSensorOperator):
     :raises AirflowSensorTimeout: ``timeout`` has passed; not retried.
     """
 
-    template_fields: Sequence[str] = ("run_id", "target_states", "oci_conn_id", "region")
+    template_fields: Sequence[str] = ("run_id", "target_states", *HOOK_ARGUMENTS)
     ui_color = "#f4e6e1"
 
     def __init__(
@@ -72,20 +79,24 @@ class RunSensor(BaseSensorOperator):
         *,
         run_id: str,
         target_states: Collection[str] | None = None,
-        oci_conn_id: str = DataFlowHook.default_conn_name,
+        oci_conn_id: str | None = DataFlowHook.default_conn_name,
         region: str | None = None,
+        service_endpoint: str | None = None,
+        auth_type: str | None = None,
+        config_file: str | None = None,
+        profile: str | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         error_budget: float = DEFAULT_ERROR_BUDGET,
         fetch_logs: str = "on_failure",
         **kwargs: Any,
     ) -> None:
+        given = dict(locals())
         super().__init__(**kwargs)
         self.run_id = run_id
         self.target_states: Collection[str] = sorted(SUCCESS_STATES)
         if target_states is not None:
             self.target_states = target_states if isinstance(target_states, str) else list(target_states)
-        self.oci_conn_id = oci_conn_id
-        self.region = region
+        self.keep_hook_arguments(given)
         self.deferrable = deferrable
         self.error_budget = error_budget
         self.fetch_logs = check_fetch_logs(fetch_logs)
@@ -94,7 +105,7 @@ class RunSensor(BaseSensorOperator):
 
     @cached_property
     def hook(self) -> DataFlowHook:
-        return DataFlowHook(self.oci_conn_id, region=self.region)
+        return self.new_hook()
 
     def execute(self, context: Context) -> Any:
         self._check()
@@ -107,8 +118,7 @@ class RunSensor(BaseSensorOperator):
         self.defer(
             trigger=RunTrigger(
                 run_id=self.run_id,
-                oci_conn_id=self.oci_conn_id,
-                region=self.region,
+                **self.hook_arguments(),
                 target_states=self.target_states,
                 poll_interval=self.poke_interval,
                 deadline=deadline,

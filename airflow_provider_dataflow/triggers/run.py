@@ -19,6 +19,7 @@ from airflow_provider_dataflow.compat import (
 )
 from airflow_provider_dataflow.events import Outcome, RunEvent
 from airflow_provider_dataflow.exceptions import DataFlowError, RunLost
+from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS, UsesHook
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.polling import (
     DEFAULT_ERROR_BUDGET,
@@ -42,7 +43,7 @@ RUN_ID = "run_id"
 LAST_LOOK = 5
 
 
-class RunTrigger(BaseTrigger):
+class RunTrigger(UsesHook, BaseTrigger):
     """Waits until a run is in one of the target states, or has ended.
 
     All triggers of a connection share one client and one poller in a triggerer process. The row in Airflow's
@@ -52,6 +53,9 @@ class RunTrigger(BaseTrigger):
     :param oci_conn_id: Airflow connection.
     :param region: region name; default: the connection's.
     :param service_endpoint: URL of the service; default: the connection's, or the region's own.
+    :param auth_type: how to sign in; default: as the connection says.
+    :param config_file: path of the SDK's configuration file.
+    :param profile: section of that file.
     :param target_states: lifecycle states to wait for. The end of the run always ends the wait.
     :param poll_interval: seconds between two looks at the run.
     :param deadline: seconds since the epoch at which to give up; default: never.
@@ -65,9 +69,12 @@ class RunTrigger(BaseTrigger):
     def __init__(
         self,
         run_id: str,
-        oci_conn_id: str = DataFlowHook.default_conn_name,
+        oci_conn_id: str | None = DataFlowHook.default_conn_name,
         region: str | None = None,
         service_endpoint: str | None = None,
+        auth_type: str | None = None,
+        config_file: str | None = None,
+        profile: str | None = None,
         target_states: Collection[str] = tuple(SUCCESS_STATES),
         poll_interval: float = DEFAULT_POLL_INTERVAL,
         deadline: float | None = None,
@@ -80,11 +87,10 @@ class RunTrigger(BaseTrigger):
     ) -> None:
         # What a newer version of this class has written into the row is ignored, not refused: workers and
         # triggerers are not upgraded at the same moment.
+        given = dict(locals())
         super().__init__()
         self.run_id = run_id
-        self.oci_conn_id = oci_conn_id
-        self.region = region
-        self.service_endpoint = service_endpoint
+        self.keep_hook_arguments(given)
         self.target_states = sorted(target_states)
         self.poll_interval = poll_interval
         self.deadline = deadline
@@ -97,9 +103,7 @@ class RunTrigger(BaseTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         names = (
             "run_id",
-            "oci_conn_id",
-            "region",
-            "service_endpoint",
+            *HOOK_ARGUMENTS,
             "target_states",
             "poll_interval",
             "deadline",
@@ -115,7 +119,7 @@ class RunTrigger(BaseTrigger):
 
     @property
     def hook(self) -> DataFlowHook:
-        return DataFlowHook(self.oci_conn_id, region=self.region, service_endpoint=self.service_endpoint)
+        return self.new_hook()
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.compat import BaseEventTrigger, TriggerEvent, asset_state_store
 from airflow_provider_dataflow.exceptions import InvalidArgument
+from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS, UsesHook
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.polling import DEFAULT_POLL_INTERVAL
 from airflow_provider_dataflow.run import KNOWN_STATES, SUCCESS_STATES
@@ -28,7 +29,7 @@ NOTE_EVERY = 600.0
 LAST_NOTE = 3.0
 
 
-class RunEventTrigger(BaseEventTrigger):
+class RunEventTrigger(UsesHook, BaseEventTrigger):
     """Tells of every run that reaches one of the states, for an ``AssetWatcher``.
 
     Each run is told of once, in the first of the states that it reaches; a run that has succeeded has been
@@ -41,6 +42,9 @@ class RunEventTrigger(BaseEventTrigger):
     :param oci_conn_id: Airflow connection.
     :param region: region name; default: the connection's.
     :param service_endpoint: URL of the service; default: the connection's, or the region's own.
+    :param auth_type: how to sign in; default: as the connection says.
+    :param config_file: path of the SDK's configuration file.
+    :param profile: section of that file.
     :param poll_interval: seconds between two looks.
     :raises InvalidArgument: a state is unknown.
     """
@@ -50,13 +54,17 @@ class RunEventTrigger(BaseEventTrigger):
         application_id: str | None = None,
         compartment_id: str | None = None,
         states: Collection[str] = tuple(SUCCESS_STATES),
-        oci_conn_id: str = DataFlowHook.default_conn_name,
+        oci_conn_id: str | None = DataFlowHook.default_conn_name,
         region: str | None = None,
         service_endpoint: str | None = None,
+        auth_type: str | None = None,
+        config_file: str | None = None,
+        profile: str | None = None,
         poll_interval: float = DEFAULT_POLL_INTERVAL,
         **_: Any,
     ) -> None:
         # As in RunTrigger, what a newer version has written is ignored.
+        given = dict(locals())
         super().__init__()
         if isinstance(states, str) or not states or not KNOWN_STATES.issuperset(states):
             expected = f"expected some of {', '.join(sorted(KNOWN_STATES))}"
@@ -64,9 +72,7 @@ class RunEventTrigger(BaseEventTrigger):
         self.application_id = application_id
         self.compartment_id = compartment_id
         self.states = sorted(str(state) for state in states)
-        self.oci_conn_id = oci_conn_id
-        self.region = region
-        self.service_endpoint = service_endpoint
+        self.keep_hook_arguments(given)
         self.poll_interval = poll_interval
         self._progress: Progress | None = None
 
@@ -75,9 +81,7 @@ class RunEventTrigger(BaseEventTrigger):
             "application_id",
             "compartment_id",
             "states",
-            "oci_conn_id",
-            "region",
-            "service_endpoint",
+            *HOOK_ARGUMENTS,
             "poll_interval",
         )
         return f"{type(self).__module__}.{type(self).__qualname__}", {
@@ -195,7 +199,7 @@ class RunEventTrigger(BaseEventTrigger):
 
     @property
     def _hook(self) -> DataFlowHook:
-        return DataFlowHook(self.oci_conn_id, region=self.region, service_endpoint=self.service_endpoint)
+        return self.new_hook()
 
     @asynccontextmanager
     async def _poller(self) -> AsyncIterator[tuple[RunPoller, Scope]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow_provider_dataflow.compat import BaseTrigger, TriggerEvent, pull_xcom, push_xcom
 from airflow_provider_dataflow.events import Outcome, RunEvent
 from airflow_provider_dataflow.exceptions import DataFlowError
+from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS, UsesHook
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.links.run import LOGS_BUCKET_URL, RUN_PAGE_URL
 from airflow_provider_dataflow.submission import Submission, TaskIdentity
@@ -29,7 +30,7 @@ TRY_BITS = 48
 RIVAL_PAUSE = 60.0
 
 
-class SubmitRunTrigger(BaseTrigger):
+class SubmitRunTrigger(UsesHook, BaseTrigger):
     """Submits the run of a task that has never been in a worker, and waits for it.
 
     Made by :class:`~airflow_provider_dataflow.operators.run.InvokeRunOperator` with
@@ -38,6 +39,10 @@ class SubmitRunTrigger(BaseTrigger):
 
     :param oci_conn_id: Airflow connection.
     :param region: region name; default: the connection's.
+    :param service_endpoint: URL of the service; default: the connection's, or the region's own.
+    :param auth_type: how to sign in; default: as the connection says.
+    :param config_file: path of the SDK's configuration file.
+    :param profile: section of that file.
     :param json: the raw body.
     :param run_id: OCID of a run that exists already and is only waited for.
     :param settings: ``submit``: of :class:`~airflow_provider_dataflow.operators.submit.SubmitSettings`;
@@ -49,16 +54,20 @@ class SubmitRunTrigger(BaseTrigger):
     def __init__(
         self,
         *,
-        oci_conn_id: str = DataFlowHook.default_conn_name,
+        oci_conn_id: str | None = DataFlowHook.default_conn_name,
         region: str | None = None,
+        service_endpoint: str | None = None,
+        auth_type: str | None = None,
+        config_file: str | None = None,
+        profile: str | None = None,
         json: Any = None,
         run_id: str | None = None,
         settings: Mapping[str, Any],
         **arguments: Any,
     ) -> None:
+        given = dict(locals())
         super().__init__()
-        self.oci_conn_id = oci_conn_id
-        self.region = region
+        self.keep_hook_arguments(given)
         self.json = json
         self.run_id = run_id
         self.settings = dict(settings)
@@ -71,14 +80,14 @@ class SubmitRunTrigger(BaseTrigger):
         self._killed = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        names = ("oci_conn_id", "region", "json", "run_id", "settings", *self._names)
+        names = (*HOOK_ARGUMENTS, "json", "run_id", "settings", *self._names)
         return f"{type(self).__module__}.{type(self).__qualname__}", {
             name: getattr(self, name) for name in names
         }
 
     @property
     def hook(self) -> DataFlowHook:
-        return DataFlowHook(self.oci_conn_id, region=self.region)
+        return self.new_hook()
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         try:
@@ -163,8 +172,7 @@ class SubmitRunTrigger(BaseTrigger):
             deadline = (record.time if record else time.time()) + timeout
         wait = RunTrigger(
             run_id=run.id,
-            oci_conn_id=self.oci_conn_id,
-            region=self.region,
+            **self.hook_arguments(),
             deadline=deadline,
             compartment_id=run.compartment_id,
             **self.settings["wait"],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_dataflow.compat import BaseTrigger, TriggerEvent
 from airflow_provider_dataflow.events import Outcome, PoolEvent, StatementEvent
+from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS, UsesHook
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL, NO_EVENT_BEFORE
 
@@ -18,12 +19,15 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.resource import Resource
 
 
-class WatchTrigger(BaseTrigger):
+class WatchTrigger(UsesHook, BaseTrigger):
     """Base: looks at something until a state is reached. The row in Airflow's database holds ids only.
 
     :param oci_conn_id: Airflow connection.
     :param region: region name; default: the connection's.
     :param service_endpoint: URL of the service; default: the connection's, or the region's own.
+    :param auth_type: how to sign in; default: as the connection says.
+    :param config_file: path of the SDK's configuration file.
+    :param profile: section of that file.
     :param poll_interval: seconds between two looks.
     :param deadline: seconds since the epoch at which to give up; default: never.
     :param error_budget: seconds for which errors of the service are borne.
@@ -34,28 +38,28 @@ class WatchTrigger(BaseTrigger):
 
     def __init__(
         self,
-        oci_conn_id: str = DataFlowHook.default_conn_name,
+        oci_conn_id: str | None = DataFlowHook.default_conn_name,
         region: str | None = None,
         service_endpoint: str | None = None,
+        auth_type: str | None = None,
+        config_file: str | None = None,
+        profile: str | None = None,
         poll_interval: float = DEFAULT_POLL_INTERVAL,
         deadline: float | None = None,
         error_budget: float = DEFAULT_ERROR_BUDGET,
         **_: Any,
     ) -> None:
         # What a newer version of this class has written into the row is ignored, not refused.
+        given = dict(locals())
         super().__init__()
-        self.oci_conn_id = oci_conn_id
-        self.region = region
-        self.service_endpoint = service_endpoint
+        self.keep_hook_arguments(given)
         self.poll_interval = poll_interval
         self.deadline = deadline
         self.error_budget = error_budget
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         common = (
-            "oci_conn_id",
-            "region",
-            "service_endpoint",
+            *HOOK_ARGUMENTS,
             "poll_interval",
             "deadline",
             "error_budget",
@@ -66,7 +70,7 @@ class WatchTrigger(BaseTrigger):
 
     @property
     def hook(self) -> DataFlowHook:
-        return DataFlowHook(self.oci_conn_id, region=self.region, service_endpoint=self.service_endpoint)
+        return self.new_hook()
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         yield TriggerEvent((await self._wait()).payload())

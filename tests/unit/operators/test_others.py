@@ -55,7 +55,7 @@ def arguments_of(operator: type) -> set[str]:
     return {
         name
         for base in operator.__mro__
-        if base.__module__.startswith("airflow_provider_dataflow.")
+        if base.__module__.startswith("airflow_provider_dataflow.") and "__init__" in vars(base)
         for name in inspect.signature(base.__init__).parameters
     } - {"self", "kwargs"}
 
