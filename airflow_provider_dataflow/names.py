@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 
@@ -10,6 +11,7 @@ def api_field(name: str) -> dict[str, str]:
     return {"api": name}
 
 
+@cache
 def camel_case(name: str) -> str:
     head, *tail = name.split("_")
     return head + "".join(part.capitalize() for part in tail)
