@@ -5,17 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-import oci
 import pytest
 
-from airflow_provider_dataflow.client.access import Access
-from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
-from airflow_provider_dataflow.client.credentials import ApiKey
-from airflow_provider_dataflow.client.poller import RunPoller
 from airflow_provider_dataflow.client.run_stream import RunStream, Scope
 from airflow_provider_dataflow.local import LocalDataFlow
 from airflow_provider_dataflow.run import SUCCESS_STATES
-from benchmarks.polling import virtual_time
+from benchmarks.polling import moved_clock, six_hours
 
 
 @pytest.fixture(scope="module")
@@ -33,70 +28,14 @@ def service(tmp_path_factory):
 def submit(service):
     """Call it with the number of runs and what each takes; returns their ids."""
     service.reset()
-    sdk = oci.data_flow.DataFlowClient(service.sdk_config, service_endpoint=service.endpoint)
-    models = oci.data_flow.models
-    application = sdk.create_application(
-        models.CreateApplicationDetails(
-            compartment_id=service.compartment_id,
-            display_name="scripted",
-            language="PYTHON",
-            spark_version="3.5.0",
-            file_uri="oci://apps@local/app.py",
-            driver_shape="VM.Standard.E4.Flex",
-            executor_shape="VM.Standard.E4.Flex",
-            driver_shape_config=models.ShapeConfig(ocpus=1, memory_in_gbs=16),
-            executor_shape_config=models.ShapeConfig(ocpus=1, memory_in_gbs=16),
-            num_executors=1,
-        )
-    ).data
+    sdk, application_id = six_hours.create_application(service)
 
-    def submit(*seconds, outcome="SUCCEEDED"):
-        ids = []
-        for duration in seconds:
-            details = models.CreateRunDetails(
-                compartment_id=service.compartment_id,
-                application_id=application.id,
-                configuration={
-                    "spark.dataflow.emulator.duration": str(duration),
-                    "spark.dataflow.emulator.outcome": outcome,
-                },
-            )
-            ids.append(sdk.create_run(details).data.id)
+    def submit(*seconds):
+        ids = [six_hours.submit(sdk, service, application_id, duration) for duration in seconds]
         service.clear_journal()
         return ids
 
     return submit
-
-
-class Client(AsyncDataFlowClient):
-    """The time stands still while it is answered."""
-
-    async def _fetch(self, *arguments):
-        loop = asyncio.get_running_loop()
-        loop.expecting += 1
-        try:
-            return await super()._fetch(*arguments)
-        finally:
-            loop.expecting -= 1
-
-
-def in_virtual_time(service, main):
-    """Run ``main(poller)``, with the service's clock as the loop's."""
-    identity = service.identity
-    access = Access(
-        ApiKey(identity.user, identity.tenancy, identity.fingerprint, identity.private_key),
-        identity.region,
-        service.endpoint,
-    )
-
-    async def run():
-        poller = RunPoller(lambda: Client.create(lambda: access), now=service.now)
-        try:
-            return await main(poller)
-        finally:
-            await poller.close()
-
-    return virtual_time.run(run(), service.advance)
 
 
 def test_many_waits_are_a_few_lists_and_each_end_is_confirmed(service, submit):
@@ -111,7 +50,7 @@ def test_many_waits_are_a_few_lists_and_each_end_is_confirmed(service, submit):
         )
         return await asyncio.gather(*waits)
 
-    runs = in_virtual_time(service, main)
+    runs = moved_clock.run(service, main)
     assert {run.state for run in runs} == {"SUCCEEDED"}
     assert all(run.raw.get("arguments", "left out") != "left out" for run in runs), "of GetRun, not of a list"
     requests = Counter(entry["operation"] for entry in service.journal())
@@ -128,7 +67,7 @@ def test_429_slows_the_poller_down_and_loses_nobody(service, submit):
         waits = (poller.wait_for(run_id, states=SUCCESS_STATES, poll_interval=30) for run_id in ids)
         return await asyncio.gather(*waits)
 
-    assert {run.state for run in in_virtual_time(service, main)} == {"SUCCEEDED"}
+    assert {run.state for run in moved_clock.run(service, main)} == {"SUCCEEDED"}
     service.clear_faults()
 
 
@@ -145,6 +84,6 @@ def test_a_watcher_hears_of_every_change(service, submit):
                 if len([state for _, state in heard if state == "SUCCEEDED"]) == 4:
                     return new, heard
 
-    new, heard = in_virtual_time(service, main)
+    new, heard = moved_clock.run(service, main)
     assert len(set(heard)) == len(heard)
     assert [state for run_id, state in heard if run_id == new[1]][-2:] == ["IN_PROGRESS", "SUCCEEDED"]

@@ -1,0 +1,53 @@
+"""The real client against Local Data Flow, whose clock is moved along with a loop's virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
+
+from airflow_provider_dataflow.client.access import Access
+from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
+from airflow_provider_dataflow.client.credentials import ApiKey
+from airflow_provider_dataflow.client.poller import RunPoller
+from airflow_provider_dataflow.local import LocalDataFlow
+from benchmarks.polling import virtual_time
+from benchmarks.polling.virtual_time import VirtualTimeLoop
+
+T = TypeVar("T")
+
+
+class _Client(AsyncDataFlowClient):
+    """The time stands still while it is answered."""
+
+    async def _fetch(self, operation: str, method: str, path: str) -> tuple[bytes, Mapping[str, str]]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        loop.expecting += 1
+        try:
+            return await super()._fetch(operation, method, path)
+        finally:
+            loop.expecting -= 1
+
+
+def run(service: LocalDataFlow, main: Callable[[RunPoller], Awaitable[T]]) -> T:
+    """Run ``main(poller)``. Requests take no time on the clock, which must be a manual one."""
+    identity = service.identity
+    key = ApiKey(identity.user, identity.tenancy, identity.fingerprint, identity.private_key)
+    access = Access(key, identity.region, service.endpoint)
+    started_at = service.now()
+
+    def now() -> float:
+        return started_at + asyncio.get_running_loop().time()
+
+    async def wrapped() -> T:
+        poller = RunPoller(lambda: _Client.create(lambda: access), now=now)
+        try:
+            return await main(poller)
+        finally:
+            await poller.close()
+
+    def jumped(seconds: float) -> None:
+        service.advance(seconds)
+
+    return virtual_time.run(wrapped(), jumped)
