@@ -18,8 +18,12 @@ DEFAULT_POLL_INTERVAL = 30.0
 NO_EVENT_BEFORE = 10.0
 #: A run that is IN_PROGRESS is asked for again when it is older by this share of its age ...
 GROWTH = 0.05
-#: ... but not later than after so many poll intervals.
+#: ... but not later than after so many poll intervals,
 STRETCH = 4
+#: or so many, as long as runs of its application have never ended so early.
+EARLY_STRETCH = 8
+#: In so many parts the time is asked through in which they usually end.
+PARTS = 60
 #: To the service, per connection and triggerer process.
 MAX_CONNECTIONS = 4
 #: Per connection and triggerer process; what OCI bears is not published, and 429 lowers it for a while.
@@ -123,7 +127,7 @@ class Durations:
 def interval(
     poll_interval: float, state: str | None, age: float, usual: tuple[float, float] | None = None
 ) -> float:
-    """Seconds until a run is worth asking for again: ``poll_interval`` at least, four times that at most.
+    """Seconds until a run is worth asking for again: ``poll_interval`` at least, eight times that at most.
 
     :param poll_interval: the least that is allowed, in seconds.
     :param state: when last seen. Only a run that is IN_PROGRESS is ever asked for less often.
@@ -132,11 +136,11 @@ def interval(
     """
     if state != LifecycleState.IN_PROGRESS:
         return poll_interval
-    worth = age * GROWTH
+    worth, stretch = age * GROWTH, STRETCH
     if usual:
         earliest, latest = usual
         if age < earliest:
-            worth = earliest - age
-        elif age <= latest:
-            worth = poll_interval
-    return min(max(worth, poll_interval), poll_interval * STRETCH)
+            worth, stretch = earliest - age, EARLY_STRETCH
+        else:
+            worth = (latest - earliest) / PARTS + max(0.0, age - latest) * GROWTH
+    return min(max(worth, poll_interval), poll_interval * stretch)

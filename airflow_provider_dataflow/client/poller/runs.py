@@ -94,8 +94,8 @@ class RunPoller:
         """Wait until the run is in one of the states, or has ended. Asks soon, within ``poll_interval``.
 
         :param states: lifecycle states to wait for; the end of the run always ends the wait.
-        :param poll_interval: seconds between two questions, at least; up to four times that for a run that
-            has been in progress for long and is not expected to end.
+        :param poll_interval: seconds between two questions, at least; up to eight times that for a run that
+            is not expected to end yet.
         :param error_budget: seconds for which errors of the service are borne.
         :param on_change: called on the loop whenever the state has changed, in the caller's context.
         :param compartment_id: of the run; default: what its first answer says.
