@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 
 import pytest
@@ -19,6 +20,7 @@ class FakeClient:
         self.closed = 0
         self.at_once = 0
         self.most_at_once = 0
+        self.max_requests_per_second = 1000.0
 
     async def get_run(self, run_id):
         self.asked.append(run_id)
@@ -189,3 +191,54 @@ async def test_each_wait_keeps_to_its_interval():
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
     assert 4 <= len(client.asked) <= 7
+
+
+async def test_a_client_that_cannot_be_built_for_now_uses_up_the_budget_and_is_tried_again():
+    client = FakeClient(a=["SUCCEEDED"])
+    answers = [RuntimeError("the database of Airflow is away"), client]
+
+    async def make():
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async with shared_poller("key", make) as poller:
+        assert (await wait(poller, "a")).state == "SUCCEEDED"
+
+
+async def test_a_subscriber_hears_in_its_own_context():
+    """Airflow sends what is logged to the log of the task that the context names."""
+    name = contextvars.ContextVar("name", default="nobody")
+    client = FakeClient(a=["IN_PROGRESS", "SUCCEEDED"], b=["IN_PROGRESS", "SUCCEEDED"])
+    heard = []
+
+    async def subscribe(poller, run_id):
+        name.set(run_id)
+        await wait(poller, run_id, on_change=lambda run: heard.append((run.id, name.get())))
+
+    async with shared_poller("key", factory(client)) as poller:
+        await asyncio.gather(*(asyncio.create_task(subscribe(poller, run_id)) for run_id in "ab"))
+    assert len(heard) == 4
+    assert all(run_id == named for run_id, named in heard)
+
+
+async def test_a_fork_gets_a_poller_of_its_own(mocker):
+    async with shared_poller("key", factory(FakeClient())) as of_the_parent:
+        mocker.patch("os.getpid", return_value=-1)
+        async with shared_poller("key", factory(FakeClient())) as of_the_child:
+            assert of_the_child is not of_the_parent
+        mocker.stopall()
+
+
+def test_a_new_loop_gets_a_poller_of_its_own():
+    pollers = []
+
+    async def main():
+        async with shared_poller("key", factory(FakeClient(a=["SUCCEEDED"]))) as poller:
+            pollers.append(poller)
+            await wait(poller, "a")
+
+    asyncio.run(main())
+    asyncio.run(main())
+    assert pollers[0] is not pollers[1]

@@ -8,6 +8,8 @@ import time
 from contextlib import aclosing
 
 import pytest
+from airflow.serialization.decoders import smart_decode_trigger_kwargs
+from airflow.serialization.encoders import encode_trigger
 from airflow.triggers.shared_stream import SharedStreamManager
 
 from airflow_provider_dataflow.exceptions import InvalidArgument, ServiceError
@@ -246,3 +248,12 @@ def test_a_store_that_fails_holds_up_the_watch_rather_than_begin_anew(service):
         return triggerer.told
 
     assert virtual_time.run(main()) == [run.id]
+
+
+def test_airflow_finds_the_same_trigger_in_its_row_as_in_the_dag():
+    """It compares hashes at each parse of the DAG; another one would be another trigger."""
+    path, kwargs = trigger(states=["FAILED", "SUCCEEDED"]).serialize()
+    stored = encode_trigger({"classpath": path, "kwargs": kwargs})["kwargs"]
+    restored = RunEventTrigger(**{name: smart_decode_trigger_kwargs(value) for name, value in stored.items()})
+    assert RunEventTrigger.hash(*restored.serialize()) == RunEventTrigger.hash(path, kwargs)
+    assert RunEventTrigger.hash(path, stored) == RunEventTrigger.hash(path, kwargs)
