@@ -13,7 +13,6 @@ import os
 import resource
 import time
 from collections.abc import Callable
-from functools import partialmethod
 from typing import Any
 
 RUN_ID = "ocid1.dataflowrun.oc1.iad.anuwcljrbenchmark{:08}"
@@ -21,14 +20,11 @@ COMPARTMENT = "ocid1.compartment.oc1..aaaaaaaabenchmark"
 
 
 def _ours(interval: float) -> Callable[[int], Any]:
-    from airflow_provider_dataflow.client.poller import RunPoller
     from airflow_provider_dataflow.triggers.run import RunTrigger
 
-    # The compartment is in the trigger's row where its operator knows it.
-    RunPoller.wait_for = partialmethod(RunPoller.wait_for, compartment_id=COMPARTMENT)  # type: ignore[assignment]
-
     async def wait(number: int) -> None:
-        async for _ in RunTrigger(RUN_ID.format(number), poll_interval=interval).run():
+        trigger = RunTrigger(RUN_ID.format(number), compartment_id=COMPARTMENT, poll_interval=interval)
+        async for _ in trigger.run():
             pass
 
     return wait
