@@ -57,11 +57,11 @@ class RunPoller:
     :param now: tells seconds since the epoch.
     """
 
-    def __init__(self, client_factory: ClientFactory, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, client_factory: ClientFactory, *, now: Callable[[], float] | None = None) -> None:
         self._client_factory = client_factory
         self._client: AsyncDataFlowClient | None = None
         self._making_client = asyncio.Lock()
-        self._now = now
+        self._now = now or time.time
         self._pace = Pace(MAX_REQUESTS_PER_SECOND)
         self._costs = Costs()
         self._page_size = PAGE_SIZE
