@@ -12,7 +12,7 @@ from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument
 from airflow_provider_dataflow.hooks.arguments import UsesHook
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.links.run import RUN_PAGE_URL
-from airflow_provider_dataflow.operators.timeouts import backstop, in_seconds, tightest
+from airflow_provider_dataflow.operators.timeouts import backstop, in_seconds, started_at, tightest
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
 from airflow_provider_dataflow.submission import TaskIdentity, retry_token
 
@@ -100,7 +100,7 @@ class WaitingOperator(DataFlowOperator):
         Airflow does not enforce ``execution_timeout`` while a task is deferred, so this does.
         """
         seconds = tightest(self.timeout, self.execution_timeout)
-        return None if seconds is None else context["ti"].start_date.timestamp() + seconds
+        return None if seconds is None else started_at(context) + seconds
 
     def _trigger_arguments(self, context: Context) -> dict[str, Any]:
         return {

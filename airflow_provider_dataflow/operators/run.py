@@ -46,7 +46,7 @@ from airflow_provider_dataflow.operators.outcome import (
 )
 from airflow_provider_dataflow.operators.room import DEFAULT_SUBMIT_TIMEOUT
 from airflow_provider_dataflow.operators.submit import NotYet, Submit, SubmitSettings, request_for
-from airflow_provider_dataflow.operators.timeouts import backstop, in_seconds, tightest
+from airflow_provider_dataflow.operators.timeouts import backstop, in_seconds, started_at, tightest
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
 from airflow_provider_dataflow.request import RunRequest, check_at_parse
 from airflow_provider_dataflow.run import SUCCESS_STATES, TERMINAL_STATES, has_reached
@@ -385,7 +385,7 @@ class InvokeRunOperator(DataFlowOperator):
             log=self.log,
             cancel=self._cancel,
             check=self._raise_if_killed,
-            started=context["ti"].start_date.timestamp(),
+            started=started_at(context),
         )
 
     def _submit_settings(self) -> SubmitSettings:
@@ -437,7 +437,7 @@ class InvokeRunOperator(DataFlowOperator):
         deadline = None
         if (timeout := self._timeout()) is not None:
             # Airflow does not enforce execution_timeout while a task is deferred, so the trigger does.
-            deadline = context["ti"].start_date.timestamp() + timeout
+            deadline = started_at(context) + timeout
         self.defer(
             trigger=self._trigger(run_id, deadline, self.target_states, compartment_id=compartment_id),
             method_name=self.execute_complete.__name__,
@@ -502,7 +502,7 @@ class InvokeRunOperator(DataFlowOperator):
         until = None
         if self.completion_timeout is not None:
             # Airflow itself enforces execution_timeout here.
-            until = context["ti"].start_date.timestamp() + self.completion_timeout
+            until = started_at(context) + self.completion_timeout
         try:
             return wait_for_run(
                 self.hook.client,

@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 import time
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from airflow_provider_dataflow.exceptions import InvalidArgument
+
+if TYPE_CHECKING:
+    from airflow_provider_dataflow.compat import Context
 
 #: Seconds that the trigger is given over its deadline before Airflow's own timeout of the deferral strikes,
 #: and Airflow over its own before the service's.
@@ -22,6 +26,12 @@ def in_seconds(name: str, value: float | timedelta) -> float:
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
         raise InvalidArgument(name, f"expected seconds above zero or a timedelta, got {value!r}")
     return float(seconds)
+
+
+def started_at(context: Context) -> float:
+    """When the task has started, in seconds since the epoch: now, for a task instance that does not say."""
+    start_date = getattr(context["ti"], "start_date", None)
+    return start_date.timestamp() if start_date else time.time()
 
 
 def tightest(*limits: float | timedelta | None) -> float | None:
