@@ -22,9 +22,10 @@ from airflow_provider_dataflow.local.http import (
     not_found,
 )
 from airflow_provider_dataflow.local.keys import KeyRing, RegisteredKey
-from airflow_provider_dataflow.local.rules import Rule, Rules, seconds, to_json, whole
+from airflow_provider_dataflow.local.rules import Course, Rule, Rules, seconds, to_json, whole
 from airflow_provider_dataflow.local.store import RUNS, Filter, Record
 from airflow_provider_dataflow.local.tokens import load_public_key
+from airflow_provider_dataflow.run import LifecycleState
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.local.engines.scripted import ScriptedEngine
@@ -78,6 +79,7 @@ class AdminApi:
         yield Route("Runs", "GET", "/_local/runs", self.runs)
         yield Route("Run", "GET", "/_local/runs/{run_id}", self.run)
         yield Route("MoveRun", "PUT", "/_local/runs/{run_id}", self.move_run)
+        yield Route("EndRun", "POST", "/_local/runs/{run_id}/end", self.end_run)
         yield Route("RunLog", "GET", "/_local/runs/{run_id}/logs/{name}", self.log)
 
     def health(self, request: Request) -> Response:
@@ -231,6 +233,17 @@ class AdminApi:
         record = load(self.context, RUNS, run_id)
         record.body["compartmentId"] = CHANGE_COMPARTMENT.read(request)["compartmentId"]
         self.context.store.update(RUNS, record)
+        return self.run(request, run_id)
+
+    def end_run(self, request: Request, run_id: str) -> Response:
+        """The body is a course, whose ``outcome`` is SUCCEEDED if it does not say."""
+        load(self.context, RUNS, run_id)
+        course = _checked(lambda: Course.from_json(request.json()))
+        if course.outcome == LifecycleState.IN_PROGRESS:
+            raise invalid("IN_PROGRESS is no end.")
+        if self.scripted is None or not self.scripted.end(run_id, course):
+            raise ApiError(409, "IncorrectState", "The run is not a scripted one in progress.")
+        self.context.lifecycle.settle()
         return self.run(request, run_id)
 
     def log(self, request: Request, run_id: str, name: str) -> Response:

@@ -25,7 +25,7 @@ from airflow_provider_dataflow.local.home import Home, ServerInfo
 from airflow_provider_dataflow.local.http import Principal
 from airflow_provider_dataflow.local.keys import Identity
 from airflow_provider_dataflow.local.options import Options
-from airflow_provider_dataflow.local.rules import Rule
+from airflow_provider_dataflow.local.rules import Course, Rule
 from airflow_provider_dataflow.local.server import wait_for_info
 from airflow_provider_dataflow.local.tokens import (
     SecurityToken,
@@ -317,6 +317,13 @@ class LocalDataFlow:
     def clear_tokens(self) -> None:
         """Revoke all security tokens."""
         self.local("tokens", "DELETE")
+
+    def end_run(self, run_id: str, course: Course | None = None) -> None:
+        """End a scripted run that is in progress, by default with success.
+
+        :raises RuntimeError: it is no such run
+        """
+        self.local(f"runs/{run_id}/end", "POST", (course or Course()).as_json())
 
     def reset(self) -> None:
         """As if just started: no runs, no other resources, no faults, no rules, no security tokens, an empty

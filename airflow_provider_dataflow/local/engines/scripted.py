@@ -92,6 +92,17 @@ class ScriptedEngine:
         outcome = replace(_outcome(course), succeeded=False, details=None, state=None)
         self._plan_end(run_id, moment + (course.cancel_duration or 0.0), outcome)
 
+    def end(self, run_id: str, course: Course) -> bool:
+        """End a run now, as a course says, and where it does not say, as the run's own.
+
+        :return: whether it was in progress
+        """
+        if run_id not in self._running:
+            return False
+        ended = replace(course.over(self._running[run_id]), outcome=course.outcome or State.SUCCEEDED)
+        self._plan_end(run_id, self._timeline.now(), _outcome(ended))
+        return True
+
     def resume(self, job: Job, started: float, cancelled: float | None) -> bool:
         if COURSE not in job.internal:
             return False

@@ -84,6 +84,25 @@ def test_a_state_that_nobody_knows(local):
     assert after.state(cancelled) == "CANCELING"
 
 
+@pytest.mark.parametrize("outcome", ["SUCCEEDED", "FAILED", "STOPPED", "CANCELED"])
+def test_a_run_is_ended_from_outside(local, outcome):
+    run_id = local.course(outcome="IN_PROGRESS", bytesRead=10)
+    local.json("POST", f"/_local/runs/{run_id}/end", {"outcome": outcome, "bytesWritten": 20})
+    run = local.run(run_id)
+    assert run["lifecycleState"] == outcome
+    assert (run["dataReadInBytes"], run["dataWrittenInBytes"]) == (10, 20)
+    assert local.error("POST", f"/_local/runs/{run_id}/end", {})[:2] == (409, "IncorrectState")
+
+
+def test_a_run_is_ended_sooner_than_it_would_end(local):
+    run_id = local.course(outcome="FAILED", duration=100)
+    local.advance(10)
+    assert local.error("POST", f"/_local/runs/{run_id}/end", {"outcome": "IN_PROGRESS"})[0] == 400
+    local.json("POST", f"/_local/runs/{run_id}/end", {})
+    local.advance(1000)
+    assert moments(local, run_id) == {"ACCEPTED": 0, "IN_PROGRESS": 0, "SUCCEEDED": 10}
+
+
 @pytest.mark.parametrize(
     ("kind", "lingers", "end"),
     [("BATCH", "CANCELING", "CANCELED"), ("STREAMING", "STOPPING", "STOPPED")],
