@@ -127,6 +127,8 @@ class AirflowStack(Stoppable):
         done = self.cli("db", "migrate", timeout=180.0)
         if done.returncode:
             raise StackError(f"airflow db migrate failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+        if not self.env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].startswith("sqlite"):
+            return
         with sqlite3.connect(self.home / "airflow.db") as database:
             database.execute("PRAGMA journal_mode=WAL")
         database.close()

@@ -19,7 +19,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import psutil
 
@@ -86,11 +86,18 @@ def _die_with_parent() -> None:
 
 
 def spawn(
-    command: Sequence[str], *, env: Mapping[str, str], log: Path, cwd: Path, detached: bool = False
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    log: Path,
+    cwd: Path,
+    detached: bool = False,
+    **identity: Any,
 ) -> psutil.Popen:
     """Start ``command`` in a session of its own, output appended to ``log``.
 
-    ``detached`` processes outlive us; the others get a SIGTERM when we die.
+    ``detached`` processes outlive us; the others get a SIGTERM when we die. ``identity`` is the user, group
+    and groups that it runs as, if not ours.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
@@ -103,6 +110,7 @@ def spawn(
             stderr=subprocess.STDOUT,
             start_new_session=True,
             preexec_fn=None if detached else _die_with_parent,
+            **identity,
         )
 
 
