@@ -23,6 +23,7 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, StartTriggerArgs, TriggerEvent
 
+from airflow_provider_dataflow import polling
 from airflow_provider_dataflow.redaction import SENSITIVE_NAMES
 from airflow_provider_dataflow.submission import TaskIdentity
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NEVER_EXPIRE",
+    "NO_EVENT_BEFORE",
     "TRIGGERS_HAVE_ON_KILL",
     "TRIGGER_FAILED",
     "AirflowSensorTimeout",
@@ -83,6 +85,11 @@ try:
 except ImportError:
     # There is no task state store either, then, and nothing that it would be told to.
     NEVER_EXPIRE = None  # type: ignore[assignment]
+
+#: Seconds that a trigger waits before it answers, as long as Airflow needs to hear of the end of a worker.
+NO_EVENT_BEFORE: float = conf.getfloat(
+    "oci_data_flow", "no_event_before", fallback=polling.DEFAULT_NO_EVENT_BEFORE
+)
 
 #: The ``next_method`` of a task whose trigger failed or timed out.
 TRIGGER_FAILED = "__fail__"

@@ -15,7 +15,7 @@ DEFAULT_ERROR_BUDGET = 30 * 60
 STRAY_ERROR_BUDGET = 5 * 60
 DEFAULT_POLL_INTERVAL = 30.0
 #: Seconds. Airflow can fail a healthy task whose trigger fires while its worker is still signing off.
-NO_EVENT_BEFORE = 10.0
+DEFAULT_NO_EVENT_BEFORE = 10.0
 #: A run that is IN_PROGRESS is asked for again when it is older by this share of its age ...
 GROWTH = 0.05
 #: ... but not later than after so many poll intervals,

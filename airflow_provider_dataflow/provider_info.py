@@ -106,26 +106,31 @@ def _config() -> dict[str, Any]:
                     "Default: [api] base_url.",
                     "production",
                 ),
-                "max_requests_per_second": {
-                    "description": (
-                        "How many requests a triggerer sends through one connection in a second, at most. "
-                        "It lowers that by itself for a while when the service answers 429."
-                    ),
-                    "version_added": "0.1.0",
-                    "type": "float",
-                    "example": "5",
-                    "default": "20",
-                },
+                "no_event_before": _option(
+                    "How many seconds a trigger waits before it answers. Airflow fails a task whose trigger "
+                    "answers before the scheduler has heard that the worker is done, so a scheduler that is "
+                    "slower than that needs more.",
+                    "30",
+                    type="float",
+                    default="10",
+                ),
+                "max_requests_per_second": _option(
+                    "How many requests a triggerer sends through one connection in a second, at most. It "
+                    "lowers that by itself for a while when the service answers 429.",
+                    "5",
+                    type="float",
+                    default="20",
+                ),
             },
         }
     }
 
 
-def _option(description: str, example: str) -> dict[str, Any]:
+def _option(description: str, example: str, *, type: str = "string", default: str = "") -> dict[str, Any]:
     return {
         "description": description,
         "version_added": "0.1.0",
-        "type": "string",
+        "type": type,
         "example": example,
-        "default": "",
+        "default": default,
     }

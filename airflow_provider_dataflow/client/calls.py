@@ -20,16 +20,20 @@ R = TypeVar("R")
 
 
 class Caller:
-    """Calls Data Flow. Bodies are exchanged as JSON, so that what the SDK does not know yet is kept."""
+    """Calls Data Flow. Bodies are exchanged as JSON, so that what the SDK does not know yet is kept.
 
-    def __init__(self, access: Access) -> None:
+    :param part: which part of Airflow calls: in the user agent, so that OCI's audit log tells who cancelled.
+    """
+
+    def __init__(self, access: Access, part: str = "worker") -> None:
         self.access = access
+        self.part = part
 
     @cached_property
     def sdk(self) -> Any:
         from airflow_provider_dataflow.client.sdk import sdk_client
 
-        return sdk_client(self.access)
+        return sdk_client(self.access, self.part)
 
     def call(self, operation: str, call: Callable[[], Any], *, repeatable: bool = True) -> Any:
         """Make a call, and repeat it as long as it may succeed later.

@@ -11,6 +11,7 @@ from oci.circuit_breaker import NoCircuitBreakerStrategy
 from oci.data_flow import DataFlowClient
 from oci.retry import NoneRetryStrategy
 
+from airflow_provider_dataflow import __version__
 from airflow_provider_dataflow.client.access import Access, is_loopback
 from airflow_provider_dataflow.client.credentials import SignIn
 from airflow_provider_dataflow.client.retry import CONNECT_TIMEOUT, READ_TIMEOUT
@@ -46,15 +47,16 @@ class NoRedirects(Session):
         return None
 
 
-def sdk_client(access: Access) -> Any:
+def sdk_client(access: Access, part: str) -> Any:
     """The SDK's client for Data Flow.
 
+    :param part: which part of Airflow calls: in the user agent, so that OCI's audit log tells who cancelled.
     :raises InvalidConnection: something about the connection is wrong.
     :raises ServiceError: who hands out tokens does not answer, or refuses.
     """
     access.prepare()
     client = DataFlowClient(
-        {},
+        {"additional_user_agent": f"airflow-provider-dataflow/{__version__} ({part})"},
         signer=Signer(access.signer),
         service_endpoint=access.endpoint,
         timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),

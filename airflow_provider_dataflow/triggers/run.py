@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.client.cancelling import DEFAULT_CANCEL_TIMEOUT
 from airflow_provider_dataflow.compat import (
+    NO_EVENT_BEFORE,
     TRIGGERS_HAVE_ON_KILL,
     BaseTrigger,
     TriggerEvent,
@@ -25,7 +26,6 @@ from airflow_provider_dataflow.polling import (
     DEFAULT_ERROR_BUDGET,
     DEFAULT_POLL_INTERVAL,
     HEARTBEAT,
-    NO_EVENT_BEFORE,
 )
 from airflow_provider_dataflow.run import SUCCESS_STATES
 from airflow_provider_dataflow.submission import TaskIdentity
@@ -192,7 +192,7 @@ class RunTrigger(UsesHook, BaseTrigger):
                 self.log.info("Run %s goes on: the task still waits for it elsewhere", self.run_id)
                 return
             run = await asyncio.to_thread(
-                lambda: cancel(self.hook.new_client(), self.run_id, timeout=self.cancel_timeout)
+                lambda: cancel(self.hook.new_client("triggerer"), self.run_id, timeout=self.cancel_timeout)
             )
         except DataFlowError as error:
             self.log.error("Run %s could not be cancelled and may still be running: %s", self.run_id, error)

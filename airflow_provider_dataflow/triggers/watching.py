@@ -7,11 +7,11 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_dataflow.compat import BaseTrigger, TriggerEvent
+from airflow_provider_dataflow.compat import NO_EVENT_BEFORE, BaseTrigger, TriggerEvent
 from airflow_provider_dataflow.events import Outcome, PoolEvent, StatementEvent
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS, UsesHook
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
-from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL, NO_EVENT_BEFORE
+from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.aio import AsyncDataFlowClient

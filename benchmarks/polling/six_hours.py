@@ -22,7 +22,7 @@ import oci
 
 from airflow_provider_dataflow.client.poller import RunPoller
 from airflow_provider_dataflow.local import LocalDataFlow
-from airflow_provider_dataflow.polling import NO_EVENT_BEFORE
+from airflow_provider_dataflow.polling import DEFAULT_NO_EVENT_BEFORE
 from airflow_provider_dataflow.run import SUCCESS_STATES
 from benchmarks.load import table
 from benchmarks.polling import moved_clock
@@ -88,7 +88,7 @@ def main() -> None:
             run_id = await asyncio.to_thread(submit, sdk, service, application_id, seconds)
             waiting += 1
             most = max(most, waiting)
-            await asyncio.sleep(NO_EVENT_BEFORE)
+            await asyncio.sleep(DEFAULT_NO_EVENT_BEFORE)
             run = await poller.wait_for(
                 run_id,
                 states=SUCCESS_STATES,

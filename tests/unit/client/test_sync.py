@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from airflow_provider_dataflow import __version__
 from airflow_provider_dataflow.client import retry
 from airflow_provider_dataflow.client.access import Access
 from airflow_provider_dataflow.client.credentials import ApiKey
@@ -79,6 +80,17 @@ def test_a_submit_is_repeated_with_one_token_until_it_is_answered(client, servic
     service.answers.extend([(503, {}), None, (429, {}), (200, run_body())])
     assert client.create_run(REQUEST, "token").id == RUN_ID
     assert [headers["opc-retry-token"] for _, _, headers in service.requests] == ["token"] * 4
+
+
+def test_who_calls_is_in_the_user_agent(client, service):
+    service.answers.append((204, None))
+    client.cancel_run(RUN_ID)
+    DataFlowClient(client.access, "triggerer").cancel_run(RUN_ID)
+    agents = [headers["user-agent"] for _, _, headers in service.requests]
+    assert [agent.rpartition(" airflow-provider-dataflow/")[2] for agent in agents] == [
+        f"{__version__} (worker)",
+        f"{__version__} (triggerer)",
+    ]
 
 
 def test_a_submit_that_is_never_answered_leaves_open_whether_a_run_exists(client, service):
