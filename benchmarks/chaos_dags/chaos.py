@@ -1,0 +1,30 @@
+"""Twenty tasks, each with one run of half a minute or so; every second one is deferrable."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pendulum
+from airflow.sdk import DAG
+
+from airflow_provider_dataflow.operators.run import InvokeRunOperator
+
+with DAG(
+    "chaos",
+    schedule=None,
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    max_active_runs=5,
+):
+    for number in range(20):
+        InvokeRunOperator(
+            task_id=f"run_{number:02}",
+            execute="oci://chaos@local/app.py",
+            configuration={
+                "spark.dataflow.emulator.startup": "2",
+                "spark.dataflow.emulator.duration": str(20 + 2 * number),
+            },
+            deferrable=number % 2 == 0,
+            poll_interval=2,
+            retries=50,
+            retry_delay=timedelta(seconds=2),
+        )
