@@ -1,8 +1,8 @@
 """Kill whatever Airflow and the service consist of, at random, and count what is left of the promises.
 
-A DAG of twenty tasks, deferrable and not, runs again and again while every few seconds one process is killed
-with SIGKILL: a worker, the triggerer, the scheduler, or the service itself. When all DAG runs have ended, what
-the service has recorded is held against what Airflow says:
+A DAG of twenty tasks, deferrable and not, runs again and again while every few seconds one process is
+killed with SIGKILL: a worker, the triggerer, the scheduler, or the service itself. When all DAG runs have
+ended, what the service has recorded is held against what Airflow says:
 
 * every task succeeded;
 * every run belongs to a task of these DAG runs;
@@ -31,10 +31,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from dev.postgres import Postgres
 
 from airflow_provider_dataflow.run import TERMINAL_STATES
 from dev.airflow_rest import wait_until
+from dev.postgres import Postgres
 from dev.workbench import Workbench
 
 DAGS = Path(__file__).parent / "chaos_dags"
