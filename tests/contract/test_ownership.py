@@ -344,7 +344,7 @@ def test_killed_while_the_submit_is_under_way(recorded):
         return run
 
     recorded.mocker.patch.object(operator.hook, "create_run", killed)
-    with pytest.raises(Exception, match="killed before it had a run"):
+    with pytest.raises(Exception, match="The task was killed"):
         recorded.run(operator)
     assert recorded.states() == ["CANCELED"]
 
