@@ -68,6 +68,8 @@ def _idle(interval: float) -> Callable[[int], Any]:
             return "", {}
 
         async def run(self) -> Any:
+            # Its logger belongs to it.
+            self.log.warning("waiting")
             await asyncio.sleep(1e6)
             yield TriggerEvent(None)
 

@@ -7,7 +7,7 @@ import math
 from airflow_provider_dataflow.client.poller.waits import Watch
 
 #: What a page costs in GetRuns, as long as it has not been measured.
-ASSUMED_PAGE_COST = 10.0
+ASSUMED_PAGE_COST = 5.0
 #: Seconds after which what was measured is measured anew, and a refused ListRuns is tried again.
 FORGET_AFTER = 600.0
 #: The other way must be cheaper by this much, so that the choice does not flutter.
@@ -57,8 +57,8 @@ class Compartment:
         self._measured_at = -math.inf
         self._barred_until = -math.inf
 
-    def measured(self, pages: int, now: float) -> None:
-        """A round of lists took so many pages."""
+    def measured(self, pages: float, now: float) -> None:
+        """A round of lists took so many pages, or as much as they do."""
         self._pages = pages
         self._measured_at = now
 

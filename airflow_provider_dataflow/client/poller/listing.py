@@ -31,6 +31,8 @@ class Round:
     def __init__(self, watches: Iterable[Watch], page_in_gets: float) -> None:
         self.unseen = {watch.run_id: watch for watch in watches}
         self.pages = 0
+        # What asking for each would cost: more than that is not spent on pages, as among many runs of others.
+        self._most_pages = len(self.unseen) / page_in_gets
         self._page_in_gets = page_in_gets
         self._bites = Bites()
 
@@ -46,6 +48,11 @@ class Round:
             if state == LifecycleState.IN_PROGRESS or len(wanted) > self._page_in_gets:
                 await self._look(list_page, state, wanted)
 
+    @property
+    def cost(self) -> float:
+        """What it took, in pages; so does asking for those that were not seen."""
+        return self.pages + len(self.unseen) / self._page_in_gets
+
     async def _look(self, list_page: ListPage, state: str, wanted: dict[str, Watch]) -> None:
         oldest = min((watch.created or 0.0 for watch in wanted.values()), default=0.0)
         page: str | None = None
@@ -59,7 +66,9 @@ class Round:
                     self._saw(watch, row)
                     await self._bites.rest()
             page = found.next_page
-            if page is None or len(wanted) <= self._page_in_gets or _created(found.rows[-1:]) < oldest:
+            if page is None or len(wanted) <= self._page_in_gets or self.pages >= self._most_pages:
+                return
+            if _created(found.rows[-1:]) < oldest:
                 return
 
     def _saw(self, watch: Watch, row: dict[str, Any]) -> None:

