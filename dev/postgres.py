@@ -53,6 +53,21 @@ def binaries() -> Path:
     return installed[0].parent
 
 
+def within_reach(folder: Path, home: Path) -> Path:
+    """The folder of the programs, or a copy of them where whoever is not root may not go.
+
+    :param home: where a copy may be.
+    """
+    if all(parent.stat().st_mode & 0o001 for parent in (folder, *folder.parents)):
+        return folder
+    package = next(parent for parent in folder.parents if parent.parent.name == "site-packages")
+    # Its libraries are found beside it.
+    for name in (package.name, f"{package.name}.libs"):
+        shutil.copytree(package.parent / name, home / "programs" / name, symlinks=True)
+    (home / "programs").chmod(0o755)
+    return home / "programs" / folder.relative_to(package.parent)
+
+
 class Postgres(Stoppable):
     """Start and stop one server. Use it as a context manager."""
 
@@ -88,6 +103,7 @@ class Postgres(Stoppable):
         if os.geteuid() == 0:
             owner = pwd.getpwnam(INSTEAD_OF_ROOT)
             user = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+            folder = within_reach(folder, self.home)
             for path in (self.home, password):
                 os.chown(path, owner.pw_uid, owner.pw_gid)
         data = self.home / "data"
