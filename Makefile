@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down backfill test lint format docs lock clean
+.PHONY: help setup demo up down backfill test matrix lint format docs lock clean
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## */  make \1|/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ backfill: setup  ## after "make up": one Spark run per month (FROM=2013-01-01 TO
 
 test: setup  ## unit and contract tests, real Spark, and the tests in a real Airflow
 	@$(PY) -m pytest tests
+
+matrix: setup  ## every way in which a task or Airflow can die, in a real Airflow (ten minutes)
+	@DATAFLOW_TEST_MATRIX=1 $(PY) -m pytest tests/airflow/matrix
 
 lint: setup  ## ruff and mypy
 	@$(PY) -m ruff check .

@@ -5,6 +5,7 @@ Two cores are busy with starting Spark most of the time, so what counts is that 
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,13 +18,23 @@ from dev.workbench import Workbench
 
 HERE = Path(__file__).parent
 
+#: A hundred cases at the same time need a machine that has nothing else to do: "make matrix" asks for them.
+collect_ignore = [] if os.environ.get("DATAFLOW_TEST_MATRIX") else ["matrix"]
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of this folder, and run them last, so that nothing else shares the cores with them."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.airflow)
-    items.sort(key=lambda item: HERE in item.path.parents)
+    # The matrix has servers of its own, which are gone before the others start.
+    items.sort(
+        key=lambda item: (
+            HERE in item.path.parents,
+            HERE / "matrix" not in item.path.parents,
+            item.get_closest_marker("alone") is not None,
+        )
+    )
 
 
 @pytest.fixture(scope="session")

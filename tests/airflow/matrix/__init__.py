@@ -1,0 +1,1 @@
+"""What becomes of a run when something goes wrong: the cases of docs/reliability.md, in a real Airflow."""
