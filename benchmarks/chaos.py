@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from airflow_provider_dataflow.run import TERMINAL_STATES
 from dev.airflow_rest import wait_until
@@ -163,7 +164,14 @@ class Chaos:
         return self._kill_component("triggerer")
 
     def _kill_scheduler(self) -> str:
-        return self._kill_component("scheduler")
+        # As a machine that is lost: workers that outlive their scheduler keep its connections to the database
+        # open, and with them its locks.
+        workers = self.bench.airflow.processes["scheduler"].children(recursive=True)
+        name = self._kill_component("scheduler")
+        for worker in workers:
+            with suppress(psutil.NoSuchProcess):
+                worker.kill()
+        return f"{name} and {len(workers)} processes of its workers"
 
     def _kill_component(self, name: str) -> str:
         self.bench.airflow.kill_component(name)
