@@ -35,7 +35,7 @@ test: setup  ## unit and contract tests, real Spark, and the tests in a real Air
 	@$(PY) -m pytest tests
 
 matrix: setup  ## every way in which a task or Airflow can die, in a real Airflow (ten minutes)
-	@DATAFLOW_TEST_MATRIX=1 $(PY) -m pytest tests/airflow/matrix
+	@DATAFLOW_TEST_MATRIX=1 $(PY) -m pytest tests/airflow/matrix tests/airflow/test_chaos.py
 
 lint: setup  ## ruff and mypy
 	@$(PY) -m ruff check .

@@ -18,8 +18,8 @@ from dev.workbench import Workbench
 
 HERE = Path(__file__).parent
 
-#: A hundred cases at the same time need a machine that has nothing else to do: "make matrix" asks for them.
-collect_ignore = [] if os.environ.get("DATAFLOW_TEST_MATRIX") else ["matrix"]
+#: These need a machine that has nothing else to do: "make matrix" asks for them.
+collect_ignore = [] if os.environ.get("DATAFLOW_TEST_MATRIX") else ["matrix", "test_chaos.py"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
