@@ -28,6 +28,8 @@ from airflow_provider_dataflow.redaction import SENSITIVE_NAMES
 from airflow_provider_dataflow.submission import TaskIdentity
 
 if TYPE_CHECKING:
+    import asyncio
+
     from airflow.sdk import Connection, Context
     from airflow.sdk.types import TaskInstanceKey
 
@@ -65,11 +67,24 @@ __all__ = [
     "sensitive_names",
     "task_instance_now",
     "task_state_store",
+    "trigger_was_killed",
     "xcom_value",
 ]
 
 #: Since 3.3 the triggerer calls ``on_kill``; before, a killed trigger only sees itself cancelled.
 TRIGGERS_HAVE_ON_KILL = hasattr(BaseTrigger, "on_kill")
+
+#: With this message the triggerer cancels a trigger whose task was killed; when it ends itself, without any.
+KILL_MESSAGE = "__airflow_user_action__"
+
+
+def trigger_was_killed(error: asyncio.CancelledError) -> bool:
+    """Whether a trigger is cancelled since its task was killed.
+
+    Before 3.3 nothing tells that from a restart of the triggerer, and the look at the task has to do.
+    """
+    return not TRIGGERS_HAVE_ON_KILL or error.args[:1] == (KILL_MESSAGE,)
+
 
 try:
     from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferralError, TaskDeferralTimeout

@@ -23,7 +23,7 @@ class Outcome(StrEnum):
     """The service could not be asked for longer than the error budget."""
 
 
-class _Event:
+class Event:
     """Base of the events: frozen dataclasses with ``outcome``."""
 
     __slots__ = ()
@@ -54,7 +54,7 @@ class _Event:
 
 
 @dataclass(frozen=True, slots=True)
-class RunEvent(_Event):
+class RunEvent(Event):
     """The end of a wait for a run.
 
     :param outcome: why the wait ended.
@@ -72,7 +72,7 @@ class RunEvent(_Event):
 
 
 @dataclass(frozen=True, slots=True)
-class PoolEvent(_Event):
+class PoolEvent(Event):
     """The end of a wait for a pool; otherwise as :class:`RunEvent`."""
 
     outcome: Outcome
@@ -82,7 +82,7 @@ class PoolEvent(_Event):
 
 
 @dataclass(frozen=True, slots=True)
-class StatementEvent(_Event):
+class StatementEvent(Event):
     """The end of a wait for a statement of a run; otherwise as :class:`RunEvent`."""
 
     outcome: Outcome

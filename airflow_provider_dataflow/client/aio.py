@@ -7,6 +7,7 @@ import json
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
@@ -17,6 +18,7 @@ from airflow_provider_dataflow.client.access import Access, is_loopback
 from airflow_provider_dataflow.client.logs import Gunzip
 from airflow_provider_dataflow.client.retry import CONNECT_TIMEOUT, READ_TIMEOUT, retry_after
 from airflow_provider_dataflow.client.signing import SharedSigner, sign_aiohttp
+from airflow_provider_dataflow.client.threads import in_thread
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.names import camel_case
 from airflow_provider_dataflow.polling import MAX_CONNECTIONS, MAX_REQUESTS_PER_SECOND
@@ -87,7 +89,7 @@ class AsyncDataFlowClient:
             resolved.prepare()
             return resolved.endpoint, resolved.signer
 
-        return cls(*await asyncio.to_thread(prepare), max_requests_per_second)
+        return cls(*await in_thread(prepare), max_requests_per_second)
 
     async def get_run(self, run_id: str) -> Run:
         """GetRun, once: whoever polls asks again anyway.
@@ -152,7 +154,8 @@ class AsyncDataFlowClient:
                     if response.status != 200:
                         raise self._service_error(operation, response, await response.read())
                     async for chunk in response.content.iter_chunked(LOG_CHUNK):
-                        for piece in await asyncio.to_thread(lambda data: list(gunzip.feed(data)), chunk):
+                        pieces: list[bytes] = await in_thread(partial(list, gunzip.feed(chunk)))
+                        for piece in pieces:
                             yield piece
                     if rest := gunzip.finish():
                         yield rest

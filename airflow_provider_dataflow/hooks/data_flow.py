@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_dataflow.client.threads import module
 from airflow_provider_dataflow.compat import BaseHook, conf
 from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument, ServiceError
 from airflow_provider_dataflow.polling import MAX_REQUESTS_PER_SECOND
@@ -116,8 +115,7 @@ class DataFlowHook(BaseHook):
 
     async def async_client(self) -> AsyncDataFlowClient:
         """An asynchronous client; close it after use. The connection is looked up in a thread."""
-        # aiohttp takes longer to import than an event loop may stand still.
-        aio = await asyncio.to_thread(import_module, "airflow_provider_dataflow.client.aio")
+        aio = await module("airflow_provider_dataflow.client.aio")
         client: AsyncDataFlowClient = await aio.AsyncDataFlowClient.create(
             lambda: self.access, max_requests_per_second()
         )

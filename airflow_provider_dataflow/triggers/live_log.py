@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
+from airflow_provider_dataflow.client.threads import in_thread
 from airflow_provider_dataflow.compat import pull_xcom, push_xcom
 from airflow_provider_dataflow.submission import TaskIdentity
 
@@ -73,13 +75,13 @@ class LiveLog:
             self._log.exception("The output of run %s is no longer followed", self._run_id)
 
     async def _recorded(self) -> Mapping[str, int] | None:
-        cursor = await asyncio.to_thread(self._on_record, pull_xcom) if self._task else None
+        cursor = await in_thread(partial(self._on_record, pull_xcom)) if self._task else None
         return cursor if isinstance(cursor, dict) else None
 
     async def _progress(self, cursor: dict[str, int]) -> None:
         self.cursor = cursor
         if self._task:
-            await asyncio.to_thread(self._on_record, push_xcom, cursor)
+            await in_thread(partial(self._on_record, push_xcom, cursor))
 
     def _on_record(self, access: Any, *value: Any) -> Any:
         """Read or write the record. Without it, only a restart of the triggerer repeats some lines."""

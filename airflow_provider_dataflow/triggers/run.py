@@ -5,22 +5,19 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import Collection
 from dataclasses import replace
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.client.cancelling import DEFAULT_CANCEL_TIMEOUT
+from airflow_provider_dataflow.client.threads import in_thread, module
 from airflow_provider_dataflow.compat import (
     NO_EVENT_BEFORE,
-    TRIGGERS_HAVE_ON_KILL,
-    BaseTrigger,
-    TriggerEvent,
     task_instance_now,
 )
 from airflow_provider_dataflow.events import Outcome, RunEvent
 from airflow_provider_dataflow.exceptions import DataFlowError, RunLost
-from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS, UsesHook
+from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.polling import (
     DEFAULT_ERROR_BUDGET,
@@ -29,7 +26,7 @@ from airflow_provider_dataflow.polling import (
 )
 from airflow_provider_dataflow.run import SUCCESS_STATES
 from airflow_provider_dataflow.submission import TaskIdentity
-from airflow_provider_dataflow.triggers.kills import outlive_cancellation
+from airflow_provider_dataflow.triggers.base import WaitTrigger
 from airflow_provider_dataflow.triggers.live_log import LiveLog
 
 if TYPE_CHECKING:
@@ -43,7 +40,7 @@ RUN_ID = "run_id"
 LAST_LOOK = 5
 
 
-class RunTrigger(UsesHook, BaseTrigger):
+class RunTrigger(WaitTrigger):
     """Waits until a run is in one of the target states, or has ended.
 
     All triggers of a connection share one client and one poller in a triggerer process. The row in Airflow's
@@ -117,24 +114,9 @@ class RunTrigger(UsesHook, BaseTrigger):
             name: getattr(self, name) for name in names
         }
 
-    @property
-    def hook(self) -> DataFlowHook:
-        return self.new_hook()
-
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        try:
-            event = await self._wait()
-        except asyncio.CancelledError:
-            if not TRIGGERS_HAVE_ON_KILL:
-                # Also on a restart of the triggerer; the look at the owner is what tells them apart.
-                await self.on_kill()
-            raise
-        yield TriggerEvent(event.payload())
-
-    async def _wait(self) -> RunEvent:
+    async def wait(self) -> RunEvent:
         await asyncio.sleep(NO_EVENT_BEFORE)
-        # aiohttp takes longer to import than an event loop may stand still.
-        poller_module = await asyncio.to_thread(import_module, "airflow_provider_dataflow.client.poller")
+        poller_module = await module("airflow_provider_dataflow.client.poller")
         hook = self.hook
         async with poller_module.shared_poller(hook.key, hook.async_client) as poller:
             if not self.follow_logs:
@@ -178,20 +160,14 @@ class RunTrigger(UsesHook, BaseTrigger):
         finally:
             poller.unsubscribe(subscription)
 
-    async def on_kill(self) -> None:
-        """Cancel the run, unless the task still waits for it."""
-        if self.cancel_on_kill:
-            await outlive_cancellation(self.cancel_unless_owned())
-
     async def cancel_unless_owned(self) -> None:
-        """Cancel the run, unless the task still waits for it elsewhere. Never raises."""
         from airflow_provider_dataflow.client.cancelling import cancel
 
         try:
-            if await asyncio.to_thread(self._is_still_waited_for):
+            if await in_thread(self._is_still_waited_for):
                 self.log.info("Run %s goes on: the task still waits for it elsewhere", self.run_id)
                 return
-            run = await asyncio.to_thread(
+            run = await in_thread(
                 lambda: cancel(self.hook.new_client("triggerer"), self.run_id, timeout=self.cancel_timeout)
             )
         except DataFlowError as error:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Collection, Hashable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_dataflow.client.threads import in_thread, module
 from airflow_provider_dataflow.compat import BaseEventTrigger, TriggerEvent, asset_state_store
 from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS, UsesHook
@@ -203,14 +204,15 @@ class RunEventTrigger(UsesHook, BaseEventTrigger):
 
     @asynccontextmanager
     async def _poller(self) -> AsyncIterator[tuple[RunPoller, Scope]]:
-        poller_module, stream_module = await asyncio.to_thread(_client_modules)
+        poller_module = await module("airflow_provider_dataflow.client.poller")
+        stream_module = await module("airflow_provider_dataflow.client.run_stream")
         hook = self._hook
         async with poller_module.shared_poller(hook.key, hook.async_client) as poller:
             compartment_id = self.compartment_id
             while not compartment_id:
                 # Never fails, since Airflow would begin anew every second.
                 try:
-                    compartment_id = await asyncio.to_thread(lambda: self._hook.compartment_id)
+                    compartment_id = await in_thread(lambda: self._hook.compartment_id)
                     problem: object = "there is no compartment_id, and the connection has none either"
                 except Exception as error:  # noqa: BLE001
                     problem = error
@@ -221,7 +223,7 @@ class RunEventTrigger(UsesHook, BaseEventTrigger):
 
     @asynccontextmanager
     async def _stream(self) -> AsyncIterator[RunStream]:
-        _, stream_module = await asyncio.to_thread(_client_modules)
+        stream_module = await module("airflow_provider_dataflow.client.run_stream")
         async with (
             self._poller() as (poller, scope),
             stream_module.RunStream(poller, scope, self.poll_interval) as stream,
@@ -231,10 +233,3 @@ class RunEventTrigger(UsesHook, BaseEventTrigger):
 
 def _monotonic() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _client_modules() -> tuple[Any, Any]:
-    """Imported in a thread, since they take longer than an event loop may stand still."""
-    from airflow_provider_dataflow.client import aio, poller, run_stream  # noqa: F401
-
-    return poller, run_stream

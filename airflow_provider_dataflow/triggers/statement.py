@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dataflow.compat import TRIGGERS_HAVE_ON_KILL, TriggerEvent, task_instance_now
+from airflow_provider_dataflow.client.threads import in_thread
+from airflow_provider_dataflow.compat import task_instance_now
 from airflow_provider_dataflow.events import Outcome, StatementEvent
 from airflow_provider_dataflow.statement import ENDED_STATES
 from airflow_provider_dataflow.submission import TaskIdentity
-from airflow_provider_dataflow.triggers.kills import outlive_cancellation
 from airflow_provider_dataflow.triggers.watching import WatchTrigger
 
 if TYPE_CHECKING:
@@ -60,29 +58,12 @@ class StatementTrigger(WatchTrigger):
     def event(self, outcome: Outcome, state: str | None, message: str | None) -> StatementEvent:
         return StatementEvent(outcome, self.run_id, self.statement_id, state, message)
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
+    async def cancel_unless_owned(self) -> None:
         try:
-            async for event in super().run():
-                yield event
-        except asyncio.CancelledError:
-            if not TRIGGERS_HAVE_ON_KILL:
-                # Also on a restart of the triggerer; the look at the owner is what tells them apart.
-                await self.on_kill()
-            raise
-
-    async def on_kill(self) -> None:
-        """Cancel the statement, unless the task still waits for it."""
-        if self.cancel_on_kill:
-            await outlive_cancellation(self._cancel_unless_owned())
-
-    async def _cancel_unless_owned(self) -> None:
-        try:
-            if await asyncio.to_thread(self._is_still_waited_for):
+            if await in_thread(self._is_still_waited_for):
                 self.log.info("%s goes on: the task still waits for it elsewhere", self.about)
                 return
-            await asyncio.to_thread(
-                lambda: self.hook.new_client().statements.cancel(self.run_id, self.statement_id)
-            )
+            await in_thread(lambda: self.hook.new_client().statements.cancel(self.run_id, self.statement_id))
         except Exception as error:  # noqa: BLE001 - nobody is left to hear of it otherwise
             self.log.error("%s could not be cancelled and may still be running: %s", self.about, error)
         else:

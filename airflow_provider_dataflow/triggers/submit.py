@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow_provider_dataflow.compat import BaseTrigger, TriggerEvent, pull_xcom, push_xcom
+from airflow_provider_dataflow.client.threads import in_thread
+from airflow_provider_dataflow.compat import pull_xcom, push_xcom
 from airflow_provider_dataflow.events import Outcome, RunEvent
 from airflow_provider_dataflow.exceptions import DataFlowError
-from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS, UsesHook
+from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.links.run import LOGS_BUCKET_URL, RUN_PAGE_URL
 from airflow_provider_dataflow.submission import Submission, TaskIdentity
-from airflow_provider_dataflow.triggers.kills import outlive_cancellation
+from airflow_provider_dataflow.triggers.base import WaitTrigger
 from airflow_provider_dataflow.triggers.run import RUN_ID, RunTrigger
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ TRY_BITS = 48
 RIVAL_PAUSE = 60.0
 
 
-class SubmitRunTrigger(UsesHook, BaseTrigger):
+class SubmitRunTrigger(WaitTrigger):
     """Submits the run of a task that has never been in a worker, and waits for it.
 
     Made by :class:`~airflow_provider_dataflow.operators.run.InvokeRunOperator` with
@@ -76,7 +77,7 @@ class SubmitRunTrigger(UsesHook, BaseTrigger):
         for name, value in arguments.items():
             setattr(self, name, value)
         self._submit: asyncio.Future[Run] | None = None
-        self._wait: RunTrigger | None = None
+        self._waiting: RunTrigger | None = None
         self._killed = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -86,36 +87,33 @@ class SubmitRunTrigger(UsesHook, BaseTrigger):
         }
 
     @property
-    def hook(self) -> DataFlowHook:
-        return self.new_hook()
+    def cancel_on_kill(self) -> bool:  # type: ignore[override]
+        return bool(self.settings["wait"]["cancel_on_kill"])
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
+    async def wait(self) -> RunEvent:
         try:
             run = await self._run_of_the_task()
         except DataFlowError as error:
             self.log.error("There is no run: %s", error)
-            yield TriggerEvent(RunEvent(Outcome.NOT_SUBMITTED, "", message=str(error)).payload())
-            return
-        self._wait = await asyncio.to_thread(self._wait_for, run)
-        async for event in self._wait.run():
-            yield event
+            return RunEvent(Outcome.NOT_SUBMITTED, "", message=str(error))
+        self._waiting = await in_thread(partial(self._wait_for, run))
+        return await self._waiting.wait()
 
     async def on_kill(self) -> None:
         """Cancel the run, unless the task still waits for it; also one whose submit is under way."""
         self._killed = True
-        if self.settings["wait"]["cancel_on_kill"]:
-            await outlive_cancellation(self._cancel())
+        await super().on_kill()
 
-    async def _cancel(self) -> None:
+    async def cancel_unless_owned(self) -> None:
         if self._submit is not None:
             try:
                 run = await asyncio.shield(self._submit)
             except DataFlowError:
                 # Neither is there a run.
                 return
-            if self._wait is None:
-                self._wait = await asyncio.to_thread(self._wait_for, run)
-            await self._wait.cancel_unless_owned()
+            if self._waiting is None:
+                self._waiting = await in_thread(partial(self._wait_for, run))
+            await self._waiting.cancel_unless_owned()
 
     async def _run_of_the_task(self) -> Run:
         from airflow_provider_dataflow.operators.submit import NotYet
@@ -123,7 +121,7 @@ class SubmitRunTrigger(UsesHook, BaseTrigger):
         started = time.time()
         while True:
             # A thread cannot be cancelled; what becomes of it must be known when this trigger is killed.
-            self._submit = asyncio.ensure_future(asyncio.to_thread(self._acquire, started))
+            self._submit = asyncio.ensure_future(in_thread(partial(self._acquire, started)))
             try:
                 return await asyncio.shield(self._submit)
             except NotYet as wait:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_dataflow.compat import NO_EVENT_BEFORE, BaseTrigger, TriggerEvent
-from airflow_provider_dataflow.events import Outcome, PoolEvent, StatementEvent
-from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS, UsesHook
+from airflow_provider_dataflow.compat import NO_EVENT_BEFORE
+from airflow_provider_dataflow.events import Event, Outcome
+from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
+from airflow_provider_dataflow.triggers.base import WaitTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.resource import Resource
 
 
-class WatchTrigger(UsesHook, BaseTrigger):
+class WatchTrigger(WaitTrigger):
     """Base: looks at something until a state is reached. The row in Airflow's database holds ids only.
 
     :param oci_conn_id: Airflow connection.
@@ -68,14 +68,7 @@ class WatchTrigger(UsesHook, BaseTrigger):
             name: getattr(self, name) for name in (*self.arguments, *common)
         }
 
-    @property
-    def hook(self) -> DataFlowHook:
-        return self.new_hook()
-
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        yield TriggerEvent((await self._wait()).payload())
-
-    async def _wait(self) -> PoolEvent | StatementEvent:
+    async def wait(self) -> Event:
         from airflow_provider_dataflow.client.watching import OutOfSight, OutOfTime, Watch
 
         await asyncio.sleep(NO_EVENT_BEFORE)
@@ -114,5 +107,5 @@ class WatchTrigger(UsesHook, BaseTrigger):
         """Whether the state ends the wait."""
 
     @abstractmethod
-    def event(self, outcome: Outcome, state: str | None, message: str | None) -> PoolEvent | StatementEvent:
+    def event(self, outcome: Outcome, state: str | None, message: str | None) -> Event:
         """What the task is told."""

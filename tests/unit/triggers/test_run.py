@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from airflow_provider_dataflow import compat
 from airflow_provider_dataflow.compat import TaskInstanceNow
 from airflow_provider_dataflow.events import Outcome, RunEvent
 from airflow_provider_dataflow.exceptions import ServiceError
@@ -165,7 +166,7 @@ async def test_cancelled_error_goes_through(service):
 
 
 async def test_an_older_airflow_has_only_the_cancel_to_go_by(kill, service, mocker):
-    mocker.patch.object(trigger_module, "TRIGGERS_HAVE_ON_KILL", False)
+    mocker.patch.object(compat, "TRIGGERS_HAVE_ON_KILL", False)
     on_kill = mocker.patch.object(RunTrigger, "on_kill")
     service("IN_PROGRESS")
     task = asyncio.create_task(events(trigger()))

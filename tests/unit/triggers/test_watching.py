@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from airflow_provider_dataflow import compat
 from airflow_provider_dataflow.compat import TaskInstanceNow
 from airflow_provider_dataflow.events import Outcome, PoolEvent, StatementEvent
 from airflow_provider_dataflow.exceptions import ServiceError
@@ -169,7 +170,7 @@ async def test_the_cancel_outlives_the_cancellation_of_the_trigger(mocker, cance
         await finish.wait()
         cancelled.append("done")
 
-    mocker.patch.object(StatementTrigger, "_cancel_unless_owned", slow)
+    mocker.patch.object(StatementTrigger, "cancel_unless_owned", slow)
     kill = asyncio.create_task(StatementTrigger(RUN_ID, 0, cancel_on_kill=True).on_kill())
     await started.wait()
     for _ in range(3):
@@ -181,7 +182,7 @@ async def test_the_cancel_outlives_the_cancellation_of_the_trigger(mocker, cance
 
 
 async def test_before_airflow_3_3_a_cancelled_trigger_sees_to_it_itself(mocker, service, cancelled):
-    mocker.patch.object(statement_module, "TRIGGERS_HAVE_ON_KILL", False)
+    mocker.patch.object(compat, "TRIGGERS_HAVE_ON_KILL", False)
     service()
     trigger = StatementTrigger(RUN_ID, 0, cancel_on_kill=True, poll_interval=60)
     wait = asyncio.create_task(event_of(trigger))

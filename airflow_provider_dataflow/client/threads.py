@@ -1,0 +1,39 @@
+"""Threads of our own for what blocks, so that the event loop and Airflow's threads are left alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from types import ModuleType
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+#: So many cancels can be under way at the same time, each for as long as the service takes. A thread is
+#: only started when all others are at work.
+THREADS = 64
+
+_threads = ThreadPoolExecutor(THREADS, thread_name_prefix="oci-data-flow")
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """As ``asyncio.to_thread``, which has about six threads on two cores and all of Airflow to share them.
+
+    A triggerer writes its log lines with those: if they all wait for a service, it is deaf to kills.
+    """
+    context = contextvars.copy_context()
+    return await asyncio.get_running_loop().run_in_executor(_threads, lambda: context.run(work))
+
+
+_modules: dict[str, ModuleType] = {}
+
+
+async def module(name: str) -> Any:
+    """Import a module, in a thread the first time: aiohttp and the SDK take long."""
+    found = _modules.get(name)
+    if found is None:
+        found = _modules[name] = await in_thread(lambda: import_module(name))
+    return found
