@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import Any, TypeVar
@@ -17,6 +18,12 @@ T = TypeVar("T")
 THREADS = 64
 
 _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="oci-data-flow")
+_modules: dict[str, ModuleType] = {}
+
+
+def start(work: Callable[[], T]) -> Future[T]:
+    """Begin work that blocks. It goes on to its end, whatever becomes of who has asked for it."""
+    return _threads.submit(contextvars.copy_context().run, work)
 
 
 async def in_thread(work: Callable[[], T]) -> T:
@@ -24,16 +31,13 @@ async def in_thread(work: Callable[[], T]) -> T:
 
     A triggerer writes its log lines with those: if they all wait for a service, it is deaf to kills.
     """
-    context = contextvars.copy_context()
-    return await asyncio.get_running_loop().run_in_executor(_threads, lambda: context.run(work))
-
-
-_modules: dict[str, ModuleType] = {}
+    run = contextvars.copy_context().run
+    return await asyncio.get_running_loop().run_in_executor(_threads, run, work)
 
 
 async def module(name: str) -> Any:
     """Import a module, in a thread the first time: aiohttp and the SDK take long."""
     found = _modules.get(name)
     if found is None:
-        found = _modules[name] = await in_thread(lambda: import_module(name))
+        found = _modules[name] = await in_thread(partial(import_module, name))
     return found

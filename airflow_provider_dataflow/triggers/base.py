@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator
+from concurrent.futures import Future
 
+from airflow_provider_dataflow.client.threads import start
 from airflow_provider_dataflow.compat import BaseTrigger, TriggerEvent, trigger_was_killed
 from airflow_provider_dataflow.events import Event
 from airflow_provider_dataflow.hooks.arguments import UsesHook
@@ -13,9 +15,6 @@ from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 
 #: Seconds from the kill. Airflow gives ``on_kill`` 30.
 KILL_TIMEOUT = 25
-
-_kills: set[asyncio.Task[None]] = set()
-"""Work under way: the loop itself holds tasks only weakly."""
 
 
 class WaitTrigger(UsesHook, BaseTrigger):
@@ -27,7 +26,7 @@ class WaitTrigger(UsesHook, BaseTrigger):
     """
 
     cancel_on_kill: bool = False
-    _kill: asyncio.Task[None] | None = None
+    _kill: Future[None] | None = None
     _kill_until = 0.0
 
     @property
@@ -38,8 +37,8 @@ class WaitTrigger(UsesHook, BaseTrigger):
     async def wait(self) -> Event:
         """Wait, and say how it ended."""
 
-    async def cancel_unless_owned(self) -> None:
-        """Cancel what the task waits for, unless it still does. Never raises."""
+    def cancel_unless_owned(self) -> None:
+        """Cancel what the task waits for, unless it still does. Blocks, and never raises."""
         raise NotImplementedError
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -57,13 +56,13 @@ class WaitTrigger(UsesHook, BaseTrigger):
             return
         loop = asyncio.get_running_loop()
         if self._kill is None:
-            self._kill = kill = asyncio.create_task(self.cancel_unless_owned())
+            # No task of the loop: those end with the triggerer.
+            self._kill = start(self.cancel_unless_owned)
             self._kill_until = loop.time() + KILL_TIMEOUT
-            _kills.add(kill)
-            kill.add_done_callback(_kills.discard)
-        while not self._kill.done() and loop.time() < self._kill_until:
+        kill = asyncio.wrap_future(self._kill)
+        while not kill.done() and loop.time() < self._kill_until:
             try:
-                await asyncio.wait({self._kill}, timeout=1)
+                await asyncio.wait({kill}, timeout=1)
             except asyncio.CancelledError:
                 if (current := asyncio.current_task()) is not None:
                     current.uncancel()

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.client.cancelling import DEFAULT_CANCEL_TIMEOUT
-from airflow_provider_dataflow.client.threads import in_thread, module
+from airflow_provider_dataflow.client.threads import module
 from airflow_provider_dataflow.compat import (
     NO_EVENT_BEFORE,
     task_instance_now,
@@ -160,16 +160,14 @@ class RunTrigger(WaitTrigger):
         finally:
             poller.unsubscribe(subscription)
 
-    async def cancel_unless_owned(self) -> None:
+    def cancel_unless_owned(self) -> None:
         from airflow_provider_dataflow.client.cancelling import cancel
 
         try:
-            if await in_thread(self._is_still_waited_for):
+            if self._is_still_waited_for():
                 self.log.info("Run %s goes on: the task still waits for it elsewhere", self.run_id)
                 return
-            run = await in_thread(
-                lambda: cancel(self.hook.new_client("triggerer"), self.run_id, timeout=self.cancel_timeout)
-            )
+            run = cancel(self.hook.new_client("triggerer"), self.run_id, timeout=self.cancel_timeout)
         except DataFlowError as error:
             self.log.error("Run %s could not be cancelled and may still be running: %s", self.run_id, error)
         except Exception:

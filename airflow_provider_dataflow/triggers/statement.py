@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dataflow.client.threads import in_thread
 from airflow_provider_dataflow.compat import task_instance_now
 from airflow_provider_dataflow.events import Outcome, StatementEvent
 from airflow_provider_dataflow.statement import ENDED_STATES
@@ -58,12 +57,12 @@ class StatementTrigger(WatchTrigger):
     def event(self, outcome: Outcome, state: str | None, message: str | None) -> StatementEvent:
         return StatementEvent(outcome, self.run_id, self.statement_id, state, message)
 
-    async def cancel_unless_owned(self) -> None:
+    def cancel_unless_owned(self) -> None:
         try:
-            if await in_thread(self._is_still_waited_for):
+            if self._is_still_waited_for():
                 self.log.info("%s goes on: the task still waits for it elsewhere", self.about)
                 return
-            await in_thread(lambda: self.hook.new_client().statements.cancel(self.run_id, self.statement_id))
+            self.hook.new_client().statements.cancel(self.run_id, self.statement_id)
         except Exception as error:  # noqa: BLE001 - nobody is left to hear of it otherwise
             self.log.error("%s could not be cancelled and may still be running: %s", self.about, error)
         else:

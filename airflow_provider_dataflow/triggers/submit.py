@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow_provider_dataflow.client.threads import in_thread
+from airflow_provider_dataflow.client.threads import in_thread, start
 from airflow_provider_dataflow.compat import pull_xcom, push_xcom
 from airflow_provider_dataflow.events import Outcome, RunEvent
 from airflow_provider_dataflow.exceptions import DataFlowError
@@ -76,7 +77,7 @@ class SubmitRunTrigger(WaitTrigger):
         # Airflow renders the attributes that have the names of the operator's template fields.
         for name, value in arguments.items():
             setattr(self, name, value)
-        self._submit: asyncio.Future[Run] | None = None
+        self._submit: Future[Run] | None = None
         self._waiting: RunTrigger | None = None
         self._killed = False
 
@@ -104,16 +105,16 @@ class SubmitRunTrigger(WaitTrigger):
         self._killed = True
         await super().on_kill()
 
-    async def cancel_unless_owned(self) -> None:
+    def cancel_unless_owned(self) -> None:
         if self._submit is not None:
             try:
-                run = await asyncio.shield(self._submit)
+                run = self._submit.result()
             except DataFlowError:
                 # Neither is there a run.
                 return
             if self._waiting is None:
-                self._waiting = await in_thread(partial(self._wait_for, run))
-            await self._waiting.cancel_unless_owned()
+                self._waiting = self._wait_for(run)
+            self._waiting.cancel_unless_owned()
 
     async def _run_of_the_task(self) -> Run:
         from airflow_provider_dataflow.operators.submit import NotYet
@@ -121,9 +122,9 @@ class SubmitRunTrigger(WaitTrigger):
         started = time.time()
         while True:
             # A thread cannot be cancelled; what becomes of it must be known when this trigger is killed.
-            self._submit = asyncio.ensure_future(in_thread(partial(self._acquire, started)))
+            self._submit = start(partial(self._acquire, started))
             try:
-                return await asyncio.shield(self._submit)
+                return await asyncio.shield(asyncio.wrap_future(self._submit))
             except NotYet as wait:
                 self._submit = None
                 pause = min(wait.seconds, RIVAL_PAUSE) if wait.run_id else wait.seconds

@@ -96,7 +96,7 @@ async def submitted(trigger: SubmitRunTrigger) -> asyncio.Task[RunEvent]:
     """The trigger, as soon as its run is under way."""
     task = asyncio.create_task(event_of(trigger))
     async with asyncio.timeout(30):
-        while trigger._wait is None:  # noqa: ASYNC110 - the service has no event
+        while trigger._waiting is None:  # noqa: ASYNC110 - the service has no event
             await asyncio.sleep(0.02)
     return task
 
@@ -129,7 +129,7 @@ async def test_a_restarted_triggerer_goes_on_with_the_run(local, airflow):
     await asyncio.gather(task, return_exceptions=True)
     again = airflow.trigger()
     task = await submitted(again)
-    assert again._wait.run_id == local.runs_created[0]
+    assert again._waiting.run_id == local.runs_created[0]
     assert len(local.runs_created) == 1
     assert local.cancels == []
     task.cancel()
@@ -143,7 +143,7 @@ async def test_a_submit_whose_answer_was_not_recorded_is_repeated(local, airflow
     airflow.xcoms["oci_data_flow_submission"].pop("run_id")
     again = airflow.trigger()
     task = await submitted(again)
-    assert [again._wait.run_id] == local.runs_created
+    assert [again._waiting.run_id] == local.runs_created
     task.cancel()
 
 
@@ -205,13 +205,13 @@ async def test_the_timeout_counts_from_the_submit_over_restarts(local, airflow):
     local.keeps_running()
     trigger = airflow.trigger(completion_timeout=3600)
     task = await submitted(trigger)
-    first = trigger._wait.deadline
+    first = trigger._waiting.deadline
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     airflow.xcoms["oci_data_flow_submission"]["time"] -= 1800
     again = airflow.trigger(completion_timeout=3600)
     task = await submitted(again)
-    assert again._wait.deadline == pytest.approx(first - 1800, abs=5)
+    assert again._waiting.deadline == pytest.approx(first - 1800, abs=5)
     task.cancel()
 
 

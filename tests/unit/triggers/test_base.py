@@ -34,9 +34,9 @@ class Waiting(WaitTrigger):
     async def wait(self):
         await asyncio.Event().wait()
 
-    async def cancel_unless_owned(self):
+    def cancel_unless_owned(self):
         self.begun += 1
-        await asyncio.sleep(0.3)
+        time.sleep(0.3)
         self.cancels += 1
 
 
@@ -73,6 +73,23 @@ async def test_a_kill_cancels_once():
     trigger = Waiting()
     await run(trigger, end=kill)
     assert (trigger.begun, trigger.cancels) == (1, 1)
+
+
+def test_the_cancel_is_seen_through_when_the_triggerer_ends():
+    """Its event loop ends by cancelling all that is left in it."""
+    trigger = Waiting()
+
+    async def killed_just_before_the_end():
+        runner = triggerer_job_runner.TriggerRunner()
+        runner.triggers[TRIGGER_ID] = {"name": "test", "events": 0}
+        task = asyncio.create_task(runner.run_trigger(TRIGGER_ID, trigger))
+        await asyncio.sleep(0.1)
+        task.cancel(compat.KILL_MESSAGE)
+        await asyncio.sleep(0.1)
+        assert trigger.begun
+
+    asyncio.run(killed_just_before_the_end())
+    assert trigger.cancels == 1
 
 
 async def test_a_triggerer_that_stops_cancels_nothing():

@@ -161,26 +161,6 @@ async def test_a_kill_cancels_only_if_that_is_wanted(cancelled):
     assert cancelled == []
 
 
-async def test_the_cancel_outlives_the_cancellation_of_the_trigger(mocker, cancelled):
-    started = asyncio.Event()
-    finish = asyncio.Event()
-
-    async def slow(self):
-        started.set()
-        await finish.wait()
-        cancelled.append("done")
-
-    mocker.patch.object(StatementTrigger, "cancel_unless_owned", slow)
-    kill = asyncio.create_task(StatementTrigger(RUN_ID, 0, cancel_on_kill=True).on_kill())
-    await started.wait()
-    for _ in range(3):
-        kill.cancel()
-        await asyncio.sleep(0)
-    finish.set()
-    await kill
-    assert cancelled == ["done"]
-
-
 async def test_before_airflow_3_3_a_cancelled_trigger_sees_to_it_itself(mocker, service, cancelled):
     mocker.patch.object(compat, "TRIGGERS_HAVE_ON_KILL", False)
     service()
