@@ -34,7 +34,7 @@ backfill: setup  ## after "make up": one Spark run per month (FROM=2013-01-01 TO
 test: setup  ## unit and contract tests, real Spark, and the tests in a real Airflow
 	@$(PY) -m pytest tests
 
-matrix: setup  ## every way in which a task or Airflow can die, in a real Airflow (ten minutes)
+matrix: setup  ## every way in which a task or Airflow can die, in a real Airflow (a quarter of an hour)
 	@DATAFLOW_TEST_MATRIX=1 $(PY) -m pytest tests/airflow/matrix tests/airflow/test_chaos.py
 
 lint: setup  ## ruff and mypy

@@ -53,7 +53,7 @@ SETTINGS = {
 }
 
 #: How often each is the one; workers are many, and die the most often in life, too.
-WEIGHTS = {"worker": 6, "triggerer": 2, "scheduler": 1, "service": 2}
+WEIGHTS = {"worker": 12, "triggerer": 3, "scheduler": 1, "service": 3}
 
 
 @dataclass
@@ -98,7 +98,7 @@ class Chaos:
         self.kills: Counter[str] = Counter()
         self._database: Any = None
 
-    def run(self, kills: int, *, every: float, at_a_time: int = 2, patience: float = 900.0) -> Findings:
+    def run(self, kills: int, *, every: float, at_a_time: int = 3, patience: float = 900.0) -> Findings:
         """Kill so often, then let all that was begun end.
 
         :param every: seconds between two kills, on average.

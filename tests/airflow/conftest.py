@@ -18,7 +18,7 @@ from dev.workbench import Workbench
 
 HERE = Path(__file__).parent
 
-#: These need a machine that has nothing else to do: "make matrix" asks for them.
+#: A quarter of an hour: for "make matrix" and CI.
 collect_ignore = [] if os.environ.get("DATAFLOW_TEST_MATRIX") else ["matrix", "test_chaos.py"]
 
 

@@ -392,14 +392,14 @@ class Task:
     def _store_path(self, key: str) -> str:
         return f"dags/{self.dag_id}/dagRuns/{self.dag_run}/taskInstances/{self.task_id}/state-store/{key}"
 
-    def kill_worker(self, *, machine: bool = False) -> None:
+    def kill_worker(self, number: int = signal.SIGKILL, *, machine: bool = False) -> None:
         """``kill -9`` the process of the task; with ``machine``, also the one that watches over it."""
         process = psutil.Process(self._row()["pid"])
         victims = [process.parent(), process] if machine else [process]
         for victim in victims:
             assert victim is not None
             assert victim.pid not in (os.getpid(), self.stage.bench.airflow.processes["scheduler"].pid)
-            victim.send_signal(signal.SIGKILL)
+            victim.send_signal(number)
 
     def backfill(self, first: str, last: str, **fields: Any) -> int:
         """Start a backfill over days, both included; return its id."""

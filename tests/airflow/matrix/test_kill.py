@@ -164,6 +164,22 @@ def test_one_of_two_mapped_tasks_is_killed(task: Task) -> None:
     second.ends("failed", runs=["CANCELED"], cancelled_by=[(1, "triggerer")])
 
 
+@case(mapped=20, deferrable=True)
+def test_many_are_killed_at_the_same_time(task: Task) -> None:
+    """(17): none waits for another's cancel, and Airflow's own threads are left to it."""
+    task.trigger()
+    each = [task.of(map_index=index) for index in range(20)]
+    for one in each:
+        one.waits("deferred")
+    task.fault("slow", operation="DeleteRun", seconds=4)
+    task.mark_dag_run("failed")
+    for one in each:
+        one.until(lambda one=one: one.cancels(), "its run to be cancelled")
+    asked = [entry["time"] for entry in task.requests("DeleteRun")]
+    assert len(asked) == 20
+    assert max(asked) - min(asked) < 30
+
+
 @anywhere
 @case(cancel_on_kill=False)
 def test_a_run_that_is_to_go_on(task: Task, where: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 import pytest
@@ -30,6 +31,19 @@ def test_a_run_under_way_is_gone_on_with(task: Task) -> None:
     task.ends("success", runs=["SUCCEEDED"])
     assert len(task.requests("CreateRun")) == 1
     assert task.callbacks()[-1] == "success"
+
+
+@case(retries=1)
+def test_a_worker_that_is_told_to_stop(task: Task) -> None:
+    """As by an evicted pod: ``on_kill`` is called, but nobody has ended the task."""
+    task.start()
+    run_id = task.waits("running")
+    task.kill_worker(signal.SIGTERM)
+    task.until(lambda: task.try_number == 2 and STILL in task.log(2), "the next try to find its run")
+    assert f"the next try goes on with run {run_id}" in task.log(1)
+    task.end_run(run_id)
+    task.ends("success", runs=["SUCCEEDED"])
+    assert len(task.requests("CreateRun")) == 1
 
 
 @case(retries=1)
