@@ -18,11 +18,11 @@ with DAG(
     for number in range(20):
         InvokeRunOperator(
             task_id=f"run_{number:02}",
-            execute="oci://chaos@local/app.py",
-            configuration={
-                "spark.dataflow.emulator.startup": "2",
-                "spark.dataflow.emulator.duration": str(20 + 2 * number),
-            },
+            # Beside execute, a configuration has no effect.
+            execute=(
+                "--conf spark.dataflow.emulator.startup=2 "
+                f"--conf spark.dataflow.emulator.duration={20 + 2 * number} oci://chaos@local/app.py"
+            ),
             deferrable=number % 2 == 0,
             poll_interval=2,
             retries=50,
