@@ -12,6 +12,7 @@ import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -46,23 +47,27 @@ print(json.dumps([
 """
 
 
-def install() -> Path:
-    """The interpreter of the environment, made if need be: the same Airflow, with everybody's provider."""
-    python = VENV / "bin" / "python"
+def install(venv: Path = VENV, providers: Sequence[str] = PROVIDERS, extra: str = "") -> Path:
+    """The interpreter of the environment, made if need be: the same Airflow, with everybody's provider.
+
+    :param extra: of our own package, in brackets.
+    """
+    python = venv / "bin" / "python"
     import airflow
 
     uv = [sys.executable, "-m", "uv"]
     if not python.exists():
-        subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, str(VENV)], check=True)
-    packages = [f"apache-airflow=={airflow.__version__}", "-e", str(ROOT)]
-    packages += [f"apache-airflow-providers-{name}" for name in PROVIDERS]
+        subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, str(venv)], check=True)
+    packages = [f"apache-airflow=={airflow.__version__}", "-e", f"{ROOT}{extra}"]
+    packages += [f"apache-airflow-providers-{name}" for name in providers]
     subprocess.run([*uv, "pip", "install", "--quiet", "--python", str(python), *packages], check=True)
     return python
 
 
-def versions(python: Path) -> str:
+def versions(python: Path, providers: Sequence[str] = PROVIDERS) -> str:
     """What is compared."""
-    names = ["apache-airflow", *(f"apache-airflow-providers-{name}" for name in PROVIDERS)]
+    distributions = (f"apache-airflow-providers-{name.partition('[')[0]}" for name in providers)
+    names = ["apache-airflow", *distributions]
     code = f"from importlib.metadata import version\nfor name in {names!r}: print(name, version(name))"
     answer = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True)
     return ", ".join(answer.stdout.splitlines())
