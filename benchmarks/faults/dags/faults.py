@@ -1,0 +1,69 @@
+"""A DAG of one task for each case and operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pendulum
+from airflow.sdk import DAG, get_parsing_context
+
+from benchmarks.faults.cases import CASES
+
+INTERVAL = 2
+
+
+def dataflow(connection: str, **arguments: Any) -> Any:
+    from airflow_provider_dataflow.operators.run import InvokeRunOperator
+
+    return InvokeRunOperator(
+        oci_conn_id=connection, execute="oci://faults@local/app.py", poll_interval=INTERVAL, **arguments
+    )
+
+
+def databricks(connection: str, **arguments: Any) -> Any:
+    from airflow.providers.databricks.operators.databricks import (  # type: ignore[import-not-found]
+        DatabricksSubmitRunOperator,
+    )
+
+    return DatabricksSubmitRunOperator(
+        databricks_conn_id=connection,
+        existing_cluster_id="benchmark",
+        spark_python_task={"python_file": "dbfs:/app.py"},
+        polling_period_seconds=INTERVAL,
+        **arguments,
+    )
+
+
+def emr(connection: str, **arguments: Any) -> Any:
+    from airflow.providers.amazon.aws.operators.emr import (  # type: ignore[import-not-found]
+        EmrServerlessStartJobOperator,
+    )
+
+    return EmrServerlessStartJobOperator(
+        aws_conn_id=connection,
+        application_id="benchmark",
+        execution_role_arn="arn:aws:iam::000000000000:role/benchmark",
+        job_driver={"sparkSubmit": {"entryPoint": "s3://benchmark/app.py"}},
+        waiter_delay=INTERVAL,
+        # As long as by default, which is 25 looks a minute apart.
+        waiter_max_attempts=25 * 60 // INTERVAL,
+        **arguments,
+    )
+
+
+OPERATORS: dict[str, Callable[..., Any]] = {"dataflow": dataflow, "databricks": databricks, "emr": emr}
+
+wanted = get_parsing_context().dag_id
+for operator, make in OPERATORS.items():
+    for case in CASES:
+        dag_id = f"{operator}_{case.name}"
+        if wanted not in (None, dag_id):
+            continue
+        arguments = {"deferrable": True, "retries": 0} | case.arguments
+        if "execution_timeout" in arguments:
+            arguments["execution_timeout"] = timedelta(seconds=arguments["execution_timeout"])
+        with DAG(dag_id, schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC")) as dag:
+            make(dag_id, task_id="run", retry_delay=timedelta(seconds=2), **arguments)
+        globals()[dag_id] = dag
