@@ -1,18 +1,21 @@
-"""The services that other providers' operators are measured against, over HTTP as they ask them."""
+"""The benchmark of faults: the services of the others, over HTTP as they are asked, and what is counted."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
+from benchmarks.faults import play
 from benchmarks.faults.__main__ import report
 from benchmarks.faults.cases import CASES
 from benchmarks.faults.fakes import FakeServices
-from benchmarks.faults.play import Result
+from benchmarks.faults.play import Play, Result
 from benchmarks.faults.service import READ, SUBMIT
+from dev.airflow_rest import WaitTimeout
 
 
 class Databricks:
@@ -115,6 +118,46 @@ def test_faults_of_reads_are_counted(fakes: FakeServices, client: Any) -> None:
     assert client.read("a", run_id).status_code == 200
     assert fakes.reads("a") == [404, 503, 503, 0, 200]
     assert fakes.reads("b") == []
+
+
+class Airflow:
+    """In which every task has succeeded."""
+
+    def __init__(self) -> None:
+        self.writing = threading.Lock()
+        self.rest = self
+        self.marked: list[tuple[str, str, str]] = []
+
+    def task(self, dag_id: str, dag_run: str) -> tuple[str, int, None]:
+        return "success", 1, None
+
+    def set_run_state(self, dag_id: str, dag_run: str, state: str) -> None:
+        self.marked.append((dag_id, dag_run, state))
+
+
+def test_what_could_not_be_played_is_played_again(
+    fakes: FakeServices, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(play, "SETTLED", 0)
+    airflow = Airflow()
+
+    def act(played: Play) -> None:
+        if played.attempt == 1:
+            client.submit("a")
+            played.fault("status", status=503)
+            raise WaitTimeout("the machine is busy")
+        if played.attempt == 3:
+            client.submit("a")
+
+    result = Play(airflow, fakes, "dag", "a").measure(act)  # type: ignore[arg-type]
+    assert result == Result(runs=1, cancelled=0, left=1, outcome="success")
+    assert airflow.marked == [("dag", "faults_1", "failed"), ("dag", "faults_2", "failed")]
+
+
+def test_what_cannot_be_played_has_no_result(fakes: FakeServices, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(play, "SETTLED", 0)
+    with pytest.raises(WaitTimeout, match="dag has asked for no run"):
+        Play(Airflow(), fakes, "dag", "a").measure(lambda _: None)  # type: ignore[arg-type]
 
 
 def test_the_table_tells_what_is_as_it_should_be() -> None:
