@@ -18,6 +18,7 @@ import argparse
 import itertools
 import os
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -66,6 +67,8 @@ class Findings:
     doubled: list[tuple[str, str]] = field(default_factory=list)
     active: list[str] = field(default_factory=list)
     not_succeeded: list[str] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
+    """Runs that were worth nothing. No promise is broken by them, but they cost something."""
 
     @property
     def is_clean(self) -> bool:
@@ -75,6 +78,7 @@ class Findings:
         lines = [
             f"tasks: {dict(self.tasks)}",
             f"runs: {dict(self.runs)}",
+            f"runs that were cancelled and replaced: {self.cancelled or 'none'}",
             f"tasks that did not succeed: {self.not_succeeded or 'none'}",
             f"runs that belong to no task: {self.of_nobody or 'none'}",
             f"pairs of runs that one task had at a time: {self.doubled or 'none'}",
@@ -212,6 +216,9 @@ class Chaos:
             if owner not in instances:
                 findings.of_nobody.append(run["id"])
             of_task[owner].append(run)
+            if by := run["cancelledBy"]:
+                (part,) = re.findall(r"\((\w+)\)$", by["userAgent"])
+                findings.cancelled.append(f"{'.'.join(owner)}, by the {part} at {by['time']}")
             if run["lifecycleState"] not in TERMINAL_STATES:
                 findings.active.append(run["id"])
         for runs in of_task.values():
@@ -241,10 +248,11 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--every", type=float, default=4.0, help="seconds between two kills, on average")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--home", type=Path, help="new folder for the logs; default: one that is removed")
     options = parser.parse_args()
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="chaos-") as home:
-        chaos = Chaos(Path(home) / "bench", seed=options.seed)
+        chaos = Chaos(options.home or Path(home) / "bench", seed=options.seed)
         findings = chaos.run(options.kills, every=options.every)
     print(f"\nseed {options.seed}, {dict(chaos.kills)}, {time.monotonic() - begin:.0f} s\n{findings}")
     return 0 if findings.is_clean else 1
