@@ -71,12 +71,30 @@ def certificate(key: rsa.RSAPrivateKey, *names: str, host: str | None = None) ->
     return builder.sign(key, SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
 
+def jwk_of(public_key: rsa.RSAPublicKey) -> str:
+    """A public key as a JSON Web Key, which OCI's tokens have as a text of its own."""
+    numbers = public_key.public_numbers()
+    parts = {"n": numbers.n, "e": numbers.e}
+    encoded = {
+        name: base64.urlsafe_b64encode(part.to_bytes((part.bit_length() + 7) // 8)).rstrip(b"=").decode()
+        for name, part in parts.items()
+    }
+    return json.dumps({"kty": "RSA", "alg": "RS256", "use": "sig", **encoded})
+
+
+def key_of(jwk: str) -> rsa.RSAPublicKey:
+    n, e = (
+        int.from_bytes(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        for part in (json.loads(jwk)[name] for name in ("n", "e"))
+    )
+    return rsa.RSAPublicNumbers(e, n).public_key()
+
+
 def token_for(public_key: rsa.RSAPublicKey, lifetime: float, **claims: Any) -> str:
     """A token that names the key that it was issued for. Its own signature is nothing: nobody checks it."""
-    der = public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     now = time.time()
     # To the second, as in real ones; the SDK reads nothing finer.
-    claims = {"key": base64.b64encode(der).decode(), "iat": int(now), "exp": int(now + lifetime), **claims}
+    claims = {"jwk": jwk_of(public_key), "iat": int(now), "exp": int(now + lifetime), **claims}
     claims["jti"] = time.time_ns()
     parts = ({"alg": "RS256", "typ": "JWT"}, claims)
     return ".".join(
@@ -97,8 +115,7 @@ def check_signature(method: str, target: str, headers: dict[str, str]) -> str | 
     claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     if claims["exp"] < time.time():
         return "the token has expired"
-    key = serialization.load_der_public_key(base64.b64decode(claims["key"]))
-    assert isinstance(key, rsa.RSAPublicKey)
+    key = key_of(claims["jwk"])
     values = headers | {"(request-target)": f"{method.lower()} {target}"}
     text = "\n".join(f"{name}: {values.get(name)}" for name in signature["headers"].split())
     try:

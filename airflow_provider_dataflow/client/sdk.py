@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,22 +23,23 @@ class Signer(SecurityTokenSigner):
     """Hands each request to the shared signer.
 
     A subclass only because of clients with such a signer the SDK asks for no further configuration.
-
-    :ivar used: what the last request was signed with.
     """
 
     def __init__(self, shared: SharedSigner) -> None:
         self.shared = shared
-        self.used: SignIn | None = None
+        # Of each thread, what its last request was signed with: another's may be newer already.
+        self._used = threading.local()
 
     def __call__(self, request: Any, enforce_content_headers: bool = True) -> Any:
-        self.used = self.shared.current()
-        self.used.sign(request, enforce_content_headers)
+        sign_in = self._used.sign_in = self.shared.current()
+        sign_in.sign(request, enforce_content_headers)
         return request
 
     def renewed(self) -> bool:
-        """After a 401: whether there is something else now to sign with than what was refused."""
-        return self.used is not None and self.shared.renewed(self.used)
+        """After this thread got a 401: whether there is something else now to sign with than what was
+        refused."""
+        refused: SignIn | None = getattr(self._used, "sign_in", None)
+        return refused is not None and self.shared.renewed(refused)
 
 
 class NoRedirects(Session):

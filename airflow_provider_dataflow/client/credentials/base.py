@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
+
+from airflow_provider_dataflow.client.credentials.tokens import expiry
 
 #: Seconds before its end, at most, at which a token is renewed; a short-lived one in its last quarter.
 EARLY = 300
@@ -105,14 +104,6 @@ def signing_with_token(
     return signing_with(f"ST${token}", private_key, region, delegation_token)
 
 
-def expiry(key_id: str) -> float | None:
-    """When the token in a key id ends, in seconds since the epoch."""
-    _, is_token, token = key_id.partition("ST$")
-    if not is_token:
-        return None
-    try:
-        payload = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return float(claims["exp"])
-    except (IndexError, KeyError, TypeError, ValueError, binascii.Error):
-        return None
+def frozen(signer: Any, region: str | None = None) -> SignIn:
+    """Sign with what one of the SDK's signers has now: it may change itself while others sign with it."""
+    return signing_with(signer.api_key, signer.private_key, region)

@@ -9,6 +9,7 @@ from typing import Any
 from airflow_provider_dataflow.client.credentials.api_key import ApiKey
 from airflow_provider_dataflow.client.credentials.base import SignIn, signing_with_token
 from airflow_provider_dataflow.client.credentials.keys import load_private_key
+from airflow_provider_dataflow.client.credentials.tokens import check_pair, read_pair
 from airflow_provider_dataflow.exceptions import InvalidConnection
 
 DEFAULT_PROFILE = "DEFAULT"
@@ -66,6 +67,9 @@ class SecurityToken:
     pass_phrase: str | None = field(default=None, repr=False)
 
     def sign_in(self) -> SignIn:
+        return read_pair(self._read)
+
+    def _read(self) -> SignIn:
         values, where = read_profile(self.path, self.profile)
         token = read_file(values.get("security_token_file"), f"{where}: security_token_file").strip()
         key = load_private_key(
@@ -74,10 +78,8 @@ class SecurityToken:
             field=f"{where}: key_file",
             unlocked_by=f"{where}: pass_phrase",
         )
-        sign_in = signing_with_token(token, key, values.get("region"))
-        if sign_in.expires_at is None:
-            raise InvalidConnection(f"{where}: security_token_file: expected a token; this is none")
-        return sign_in
+        check_pair(token, key, field=f"{where}: security_token_file", key_field="its key_file")
+        return signing_with_token(token, key, values.get("region"))
 
 
 def read_profile(path: str | None, profile: str) -> tuple[dict[str, Any], str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-from airflow_provider_dataflow.client.credentials.base import SignIn, signing_with_token
+from airflow_provider_dataflow.client.credentials.base import SignIn, frozen, signing_with_token
 from airflow_provider_dataflow.client.credentials.config_file import read_file
 from airflow_provider_dataflow.client.credentials.keys import load_private_key
 from airflow_provider_dataflow.client.credentials.remote import retry_strategy, signing_in
+from airflow_provider_dataflow.client.credentials.tokens import check_pair, read_pair
 from airflow_provider_dataflow.exceptions import InvalidConnection
 
 PREFIX = "OCI_RESOURCE_PRINCIPAL_"
@@ -49,7 +50,7 @@ class ResourcePrincipal:
                 + RESOURCE_HINT
             )
         if version == "2.2":
-            return self._version_2_2()
+            return read_pair(self._version_2_2)
         if self.delegation_token:
             raise InvalidConnection(
                 f"auth_type {self.kind}: {VERSION}: expected 2.2, which delegation needs; got {version!r}"
@@ -59,7 +60,7 @@ class ResourcePrincipal:
         endpoint = os.environ.get(PARENT_URL) or os.environ.get(f"{PREFIX}RPT_ENDPOINT") or "unknown"
         with signing_in(self.kind, endpoint, RESOURCE_HINT):
             signer = get_resource_principals_signer()
-        return SignIn(signer, getattr(signer, "region", None))
+        return frozen(signer, getattr(signer, "region", None))
 
     def _version_2_2(self) -> SignIn:
         """Token and key are in the variables, or in files that they name and that are rewritten in time."""
@@ -71,10 +72,8 @@ class ResourcePrincipal:
             field=f"{PREFIX}PRIVATE_PEM",
             unlocked_by=pass_phrase,
         )
-        sign_in = signing_with_token(token, key, region_of_environment(), self.delegation_token)
-        if sign_in.expires_at is None:
-            raise InvalidConnection(f"auth_type {self.kind}: {PREFIX}RPST: expected a token; this is none")
-        return sign_in
+        check_pair(token, key, field=f"auth_type {self.kind}: {PREFIX}RPST", key_field=f"{PREFIX}PRIVATE_PEM")
+        return signing_with_token(token, key, region_of_environment(), self.delegation_token)
 
     def _value(self, variable: str) -> str:
         value = os.environ.get(variable)
@@ -99,7 +98,7 @@ class WorkloadIdentity:
 
         with signing_in(self.kind, host, WORKLOAD_HINT):
             signer = get_oke_workload_identity_resource_principal_signer(retry_strategy=retry_strategy())
-        return SignIn(signer, region_of_environment())
+        return frozen(signer, region_of_environment())
 
 
 def region_of_environment() -> str | None:

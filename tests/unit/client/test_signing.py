@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,12 +16,12 @@ import pytest
 from airflow_provider_dataflow.client import signing
 from airflow_provider_dataflow.client.access import Access
 from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
-from airflow_provider_dataflow.client.credentials import ApiKey
+from airflow_provider_dataflow.client.credentials import ApiKey, ResourcePrincipal
 from airflow_provider_dataflow.client.credentials.base import SignIn, signing_with_token
 from airflow_provider_dataflow.client.signing import SharedSigner, shared_signer
 from airflow_provider_dataflow.client.sync import DataFlowClient
 from airflow_provider_dataflow.exceptions import InvalidConnection, ServiceError
-from tests.identity_service import IdentityService, check_signature, new_key, token_for
+from tests.identity_service import IdentityService, check_signature, new_key, pem_of, token_for
 from tests.unit.support import RUN_ID
 
 
@@ -223,6 +225,29 @@ async def test_a_401_with_nothing_new_to_sign_with_is_told_at_once(service):
     assert service.problems.total() == 2
 
 
+def test_a_401_of_one_thread_is_no_matter_of_what_another_has_signed_with(service):
+    """Both share a client; while one waits for its answer, the other has signed with what is new."""
+    current = Rotated()
+    access = Access(current, service_endpoint=service.url, connection="two threads", reload=lambda: current)
+    client = DataFlowClient(access)
+    refused = Rotated()
+    refused.revoke()
+    access.signer._sign_in = refused.sign_in()
+    with ThreadPoolExecutor(1) as other:
+
+        def get_run_elsewhere_first(run_id: str, call=client.sdk.get_run) -> object:
+            try:
+                return call(run_id)
+            finally:
+                access.signer._sign_in = current.sign_in()
+                other.submit(call, run_id).result()
+                # Nothing is renewed now: there is something new already.
+                access.signer._next_refused = time.monotonic() + 60
+
+        client.sdk.get_run = get_run_elsewhere_first
+        assert client.get_run(RUN_ID).id == RUN_ID
+
+
 @pytest.mark.slow
 def test_no_mismatched_signature_in_a_hundred_thousand_while_refreshing():
     """Eight threads sign while tokens run out, and while 401s make them renew at odd moments."""
@@ -247,3 +272,75 @@ def test_no_mismatched_signature_in_a_hundred_thousand_while_refreshing():
     assert problems == []
     assert sum(done) >= 100_000
     assert issuer.signed_in > 20
+
+
+class Files:
+    """A resource principal's token and key in files, which are rewritten one after the other, in no order.
+
+    :param names: of the variables that name them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.token, self.key = folder / "rpst", folder / "key.pem"
+        keys = [new_key(1024) for _ in range(4)]
+        self._pems = [(key.public_key(), pem_of(key)) for key in keys]
+        self.written = 0
+        self.rewrite()
+
+    def rewrite(self, pause: float = 0) -> None:
+        public_key, pem = self._pems[self.written % len(self._pems)]
+        parts = [(self.token, token_for(public_key, 1200)), (self.key, pem)]
+        if self.written % 2:
+            parts.reverse()
+        for path, text in parts:
+            path.write_text(text)
+            time.sleep(pause)
+        self.written += 1
+
+
+@pytest.fixture
+def files(monkeypatch, tmp_path):
+    files = Files(tmp_path)
+    monkeypatch.setenv("OCI_RESOURCE_PRINCIPAL_VERSION", "2.2")
+    monkeypatch.setenv("OCI_RESOURCE_PRINCIPAL_RPST", str(files.token))
+    monkeypatch.setenv("OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM", str(files.key))
+    return files
+
+
+@pytest.fixture
+def restless_threads():
+    """Threads that take turns a hundred times as often: what can happen between two lines does."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(5e-5)
+    yield
+    sys.setswitchinterval(interval)
+
+
+def test_no_mismatched_signature_while_token_and_key_are_rewritten(files, restless_threads):
+    """Eight threads sign and renew all the time; who rewrites the files has always just begun."""
+    signer = SharedSigner(ResourcePrincipal())
+    signer.current()
+    until = time.monotonic() + 4
+    problems: list[str] = []
+    renewals = [0] * 8
+
+    def work(n: int) -> None:
+        while time.monotonic() < until:
+            if problem := signed(signer):
+                problems.append(problem)
+            signer._next_refused = 0
+            try:
+                renewals[n] += signer.renewed(signer.current())
+            except InvalidConnection:
+                continue  # half a token, for longer than it waits for the other half: the old one serves
+
+    def rewrite() -> None:
+        while time.monotonic() < until:
+            files.rewrite(pause=0.005)
+
+    with ThreadPoolExecutor(9) as pool:
+        for done in [pool.submit(rewrite), *(pool.submit(work, n) for n in range(8))]:
+            done.result()
+    assert problems == []
+    assert sum(renewals) > 20
+    assert files.written > 20
