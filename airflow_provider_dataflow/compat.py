@@ -21,7 +21,6 @@ from airflow.providers.common.compat.sdk import (
     conf,
     mask_secret,
 )
-from airflow.triggers.base import BaseEventTrigger, BaseTrigger, StartTriggerArgs, TriggerEvent
 
 from airflow_provider_dataflow import polling
 from airflow_provider_dataflow.redaction import SENSITIVE_NAMES
@@ -32,11 +31,11 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Connection, Context
     from airflow.sdk.types import TaskInstanceKey
+    from airflow.triggers.base import BaseEventTrigger, BaseTrigger, StartTriggerArgs, TriggerEvent
 
 __all__ = [
     "NEVER_EXPIRE",
     "NO_EVENT_BEFORE",
-    "TRIGGERS_HAVE_ON_KILL",
     "TRIGGER_FAILED",
     "AirflowSensorTimeout",
     "AirflowSkipException",
@@ -68,11 +67,28 @@ __all__ = [
     "task_instance_now",
     "task_state_store",
     "trigger_was_killed",
+    "triggers_have_on_kill",
     "xcom_value",
 ]
 
-#: Since 3.3 the triggerer calls ``on_kill``; before, a killed trigger only sees itself cancelled.
-TRIGGERS_HAVE_ON_KILL = hasattr(BaseTrigger, "on_kill")
+#: Importing these costs a third as much again as an operator does, and whoever parses a DAG needs none.
+OF_TRIGGERS = ("BaseEventTrigger", "BaseTrigger", "StartTriggerArgs", "TriggerEvent")
+
+
+def __getattr__(name: str) -> Any:
+    if name in OF_TRIGGERS:
+        from airflow.triggers import base
+
+        return getattr(base, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def triggers_have_on_kill() -> bool:
+    """Since 3.3 the triggerer calls ``on_kill``; before, a killed trigger only sees itself cancelled."""
+    from airflow.triggers.base import BaseTrigger
+
+    return hasattr(BaseTrigger, "on_kill")
+
 
 #: With this message the triggerer cancels a trigger whose task was killed; when it ends itself, without any.
 KILL_MESSAGE = "__airflow_user_action__"
@@ -83,7 +99,7 @@ def trigger_was_killed(error: asyncio.CancelledError) -> bool:
 
     Before 3.3 nothing tells that from a restart of the triggerer, and the look at the task has to do.
     """
-    return not TRIGGERS_HAVE_ON_KILL or error.args[:1] == (KILL_MESSAGE,)
+    return not triggers_have_on_kill() or error.args[:1] == (KILL_MESSAGE,)
 
 
 try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
 HIDDEN = "***"
@@ -38,31 +39,33 @@ SENSITIVE_NAMES = (
 )
 
 # Secrets that can be told without a name; the group is what is hidden.
-_SECRET_FORMS = tuple(
-    re.compile(pattern, re.DOTALL)
-    for pattern in (
-        r"-----BEGIN [A-Z ]*PRIVATE KEY-----(.*?)(?:-----END|\Z)",
-        r"\b(eyJ[\w-]+\.eyJ[\w-]+\.[\w-]*)",  # a JSON web token
-        r"(?i:\b(?:bearer|basic)\s+)([\w.~+/=-]{16,})",
-        r"://[^/\s:@]*:([^@/\s]+)@",  # user:password@host
-        r"\bthin:[^/\s:@]+/([^@\s]+)@",  # the same in a JDBC URL of Oracle's
-        r"/p/([\w-]{16,})/n/",  # a pre-authenticated request of Object Storage
-    )
+_SECRET_FORMS = (
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----(.*?)(?:-----END|\Z)",
+    r"\b(eyJ[\w-]+\.eyJ[\w-]+\.[\w-]*)",  # a JSON web token
+    r"(?i:\b(?:bearer|basic)\s+)([\w.~+/=-]{16,})",
+    r"://[^/\s:@]*:([^@/\s]+)@",  # user:password@host
+    r"\bthin:[^/\s:@]+/([^@\s]+)@",  # the same in a JDBC URL of Oracle's
+    r"/p/([\w-]{16,})/n/",  # a pre-authenticated request of Object Storage
 )
 # ``name=value`` and ``"name": "value"`` within a text, also within a text in that text.
-_NAME = re.compile(r"""(?<![\w.-])([\w.-]+)(?:\\*["']?\s*=\s*|\\*["']\s*:\s*|:\s+)""")
-_VALUE = re.compile(
+_NAME = r"""(?<![\w.-])([\w.-]+)(?:\\*["']?\s*=\s*|\\*["']\s*:\s*|:\s+)"""
+_VALUE = (
     r"""(?P<placeholder>\$\{\w+\})|(?P<quote>["'])(?:\\.|(?!(?P=quote))[^\\])*(?:(?P=quote)|\Z)|"""
-    r"""\\+(?P<escaped>["']).*?(?:(?P=escaped)|\Z)|[^\s,;&"'}]+""",
-    re.DOTALL,
+    r"""\\+(?P<escaped>["']).*?(?:(?P=escaped)|\Z)|[^\s,;&"'}]+"""
 )
 # A whole word of that form: here the value goes to the end, whatever is in it.
-_ASSIGNMENT = re.compile(r"""(["']?)([\w.-]+)=(.+)""", re.DOTALL)
-_OPTION = re.compile(r"--?[A-Za-z][\w.-]*")
-_PLACEHOLDER = re.compile(r"\$\{\w+\}")
+_ASSIGNMENT = r"""(["']?)([\w.-]+)=(.+)"""
+_OPTION = r"--?[A-Za-z][\w.-]*"
+_PLACEHOLDER = r"\$\{\w+\}"
 # Words of a command line with their quotes, and the space between. A quote that is not closed goes to the
 # end.
-_WORD = re.compile(r"""(?:\\(?:.|\Z)|[^\s"'\\]|"(?:\\.|[^"\\])*(?:"|\Z)|'[^']*(?:'|\Z))+|\s+""", re.DOTALL)
+_WORD = r"""(?:\\(?:.|\Z)|[^\s"'\\]|"(?:\\.|[^"\\])*(?:"|\Z)|'[^']*(?:'|\Z))+|\s+"""
+
+
+@cache
+def _form(pattern: str) -> re.Pattern[str]:
+    """Compiled as late as it is needed: not by whoever parses a DAG."""
+    return re.compile(pattern, re.DOTALL)
 
 
 class Redactor:
@@ -84,12 +87,12 @@ class Redactor:
         """Without the secrets that can be told in free text."""
 
         for form in _SECRET_FORMS:
-            value = form.sub(_hide_group, value)
+            value = _form(form).sub(_hide_group, value)
         shown, end = [], 0
-        for name in _NAME.finditer(value):
+        for name in _form(_NAME).finditer(value):
             if name.start() < end or not self.is_secret(name[1]):
                 continue
-            found = _VALUE.match(value, name.end())
+            found = _form(_VALUE).match(value, name.end())
             if found and not found["placeholder"]:
                 quote = found["quote"] or ""
                 shown.append(f"{value[end : name.end()]}{quote}{HIDDEN}{quote}")
@@ -115,22 +118,26 @@ class Redactor:
         result: list[str] = []
         after_secret_option = False
         for word in words:
-            if after_secret_option and not _OPTION.fullmatch(word) and not _PLACEHOLDER.fullmatch(word):
+            if (
+                after_secret_option
+                and not _form(_OPTION).fullmatch(word)
+                and not _form(_PLACEHOLDER).fullmatch(word)
+            ):
                 result.append(HIDDEN)
             else:
                 result.append(self._word(word))
-            after_secret_option = bool(_OPTION.fullmatch(word)) and self.is_secret(word)
+            after_secret_option = bool(_form(_OPTION).fullmatch(word)) and self.is_secret(word)
         return result
 
     def _word(self, word: str) -> str:
-        match = _ASSIGNMENT.fullmatch(word)
-        if match is None or not self.is_secret(match[2]) or _PLACEHOLDER.fullmatch(match[3]):
+        match = _form(_ASSIGNMENT).fullmatch(word)
+        if match is None or not self.is_secret(match[2]) or _form(_PLACEHOLDER).fullmatch(match[3]):
             return self.text(word)
         return f"{match[1]}{match[2]}={HIDDEN}{match[1]}"
 
     def command_line(self, line: str) -> str:
         """The same for a line as a whole; its quotes and spaces stay."""
-        parts = _WORD.findall(line)
+        parts = _form(_WORD).findall(line)
         words = iter(self.arguments(part for part in parts if not part.isspace()))
         return "".join(part if part.isspace() else next(words) for part in parts)
 

@@ -13,6 +13,14 @@ from airflow_provider_dataflow.details import Details, argument
 from airflow_provider_dataflow.names import api_field
 from airflow_provider_dataflow.resource import Resource
 
+#: XCom that names the statement that a task waits for: pushed right after its create, and asked before any
+#: cancel. The number alone is only unique in its run.
+STATEMENT = "statement"
+
+
+def statement_name(run_id: str, statement_id: int) -> str:
+    return f"{run_id}/statements/{statement_id}"
+
 
 class StatementState(StrEnum):
     """The states of a statement (``lifecycleState`` of the API); not spelled as those of a run."""

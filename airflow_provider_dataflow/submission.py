@@ -22,6 +22,9 @@ from airflow_provider_dataflow.run import ENDING_STATES, SUCCESS_STATES, is_term
 #: Seconds. The service forgets a retry token after 24 hours; an hour is left for clocks that differ.
 TOKEN_LIFETIME = 23 * 3600
 
+#: XCom of the run that a task waits for; pushed right after the submit, and asked before any cancel.
+RUN_ID = "run_id"
+
 
 @dataclass(frozen=True, slots=True)
 class TaskIdentity:

@@ -20,7 +20,6 @@ from airflow_provider_dataflow.operators.outcome import log_end_of_wait
 from airflow_provider_dataflow.resource import as_json, time_of
 from airflow_provider_dataflow.run import TERMINAL_STATES, LifecycleState, Run
 from airflow_provider_dataflow.run_update import RunUpdate
-from airflow_provider_dataflow.triggers.run import RunTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
@@ -303,6 +302,8 @@ class CancelRunOperator(WaitingOperator):
         if run.is_terminal or not self.wait_for_completion:
             return run.state
         if self.deferrable:
+            from airflow_provider_dataflow.triggers.run import RunTrigger
+
             self.defer(
                 trigger=RunTrigger(
                     run_id=run.id, target_states=TERMINAL_STATES, **self._trigger_arguments(context)

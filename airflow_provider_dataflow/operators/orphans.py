@@ -11,8 +11,8 @@ from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.operators.base import DataFlowOperator
 from airflow_provider_dataflow.run import LifecycleState
+from airflow_provider_dataflow.submission import RUN_ID
 from airflow_provider_dataflow.tags import TaskTags
-from airflow_provider_dataflow.triggers.run import RUN_ID
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context

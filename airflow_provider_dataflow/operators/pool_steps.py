@@ -11,7 +11,6 @@ from airflow_provider_dataflow.events import Outcome, PoolEvent
 from airflow_provider_dataflow.exceptions import PoolFailed, PoolLost, PoolTimedOut, ServiceError
 from airflow_provider_dataflow.operators.base import WaitingOperator
 from airflow_provider_dataflow.pool import DEAD_STATES, GONE_STATES, STARTING_STATES, Pool, PoolState
-from airflow_provider_dataflow.triggers.pool import PoolTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
@@ -65,6 +64,8 @@ class PoolOperator(WaitingOperator):
             # Without the delete, an unknown pool is an error.
             deleting = step.is_last and PoolState.DELETED in step.states
             if self.deferrable:
+                from airflow_provider_dataflow.triggers.pool import PoolTrigger
+
                 self.defer(
                     trigger=PoolTrigger(
                         pool_id=pool.id,

@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from airflow_provider_dataflow.client.cancelling import DEFAULT_CANCEL_TIMEOUT, cancel
 from airflow_provider_dataflow.compat import (
     TRIGGER_FAILED,
-    TRIGGERS_HAVE_ON_KILL,
     AirflowTaskTimeout,
-    StartTriggerArgs,
     TaskDeferralError,
     TaskDeferralTimeout,
     conf,
     delay_trigger,
     nobody_ended_the_task,
     sensitive_names,
+    triggers_have_on_kill,
 )
 from airflow_provider_dataflow.events import Outcome, RunEvent
 from airflow_provider_dataflow.exceptions import (
@@ -50,14 +49,13 @@ from airflow_provider_dataflow.operators.timeouts import backstop, in_seconds, s
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
 from airflow_provider_dataflow.request import RunRequest, check_at_parse
 from airflow_provider_dataflow.run import SUCCESS_STATES, TERMINAL_STATES, has_reached
-from airflow_provider_dataflow.submission import TaskIdentity
-from airflow_provider_dataflow.triggers.run import RUN_ID, RunTrigger
-from airflow_provider_dataflow.usage import Usage
+from airflow_provider_dataflow.submission import RUN_ID, TaskIdentity
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.log_follower import LogFollower
-    from airflow_provider_dataflow.compat import Context
+    from airflow_provider_dataflow.compat import Context, StartTriggerArgs
     from airflow_provider_dataflow.run import Run
+    from airflow_provider_dataflow.triggers.run import RunTrigger
 
 #: The argument ``execute`` cannot be an attribute of that name: every operator has a method called so.
 ATTRIBUTES = {name: "execute_string" if name == "execute" else name for name in RunRequest.argument_names()}
@@ -453,6 +451,8 @@ class InvokeRunOperator(DataFlowOperator):
         compartment_id: str | None = None,
         is_own: bool = True,
     ) -> RunTrigger:
+        from airflow_provider_dataflow.triggers.run import RunTrigger
+
         settings = self._wait_settings()
         if not is_own:
             settings |= {"cancel_on_kill": False, "follow_logs": False}
@@ -477,11 +477,13 @@ class InvokeRunOperator(DataFlowOperator):
 
     def _start_trigger_args(self) -> StartTriggerArgs:
         """What a task that starts in the triggerer starts with; Airflow renders it there."""
+        from airflow_provider_dataflow.compat import StartTriggerArgs
+
         if not self.wait_for_completion:
             raise InvalidArgument(
                 "start_from_trigger", "waits for the end of the run; wait_for_completion is False"
             )
-        if not TRIGGERS_HAVE_ON_KILL:
+        if not triggers_have_on_kill():
             raise InvalidArgument("start_from_trigger", "needs Airflow 3.3 or newer")
         names = (*ATTRIBUTES.values(), "json", "run_id", *HOOK_ARGUMENTS)
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
@@ -574,6 +576,8 @@ class InvokeRunOperator(DataFlowOperator):
         )
 
     def _finish(self, run: Run, context: Context, log_cursor: Mapping[str, int] | None = None) -> str:
+        from airflow_provider_dataflow.usage import Usage
+
         usage = Usage.of(run)
         ti = context["ti"]
         ti.xcom_push(key=STATE, value=run.state)

@@ -22,9 +22,13 @@ from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.links.run import RunLink
 from airflow_provider_dataflow.operators.base import WaitingOperator, require
 from airflow_provider_dataflow.run import LifecycleState, Run
-from airflow_provider_dataflow.statement import Statement, StatementDetails, StatementState
-from airflow_provider_dataflow.triggers.run import RunTrigger
-from airflow_provider_dataflow.triggers.statement import STATEMENT, StatementTrigger, statement_name
+from airflow_provider_dataflow.statement import (
+    STATEMENT,
+    Statement,
+    StatementDetails,
+    StatementState,
+    statement_name,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
@@ -154,6 +158,8 @@ class RunStatementOperator(WaitingOperator):
         self._cancel()
 
     def _defer_to_session(self, run: Run, context: Context) -> NoReturn:
+        from airflow_provider_dataflow.triggers.run import RunTrigger
+
         self.defer(
             trigger=RunTrigger(
                 run_id=run.id, target_states=SESSION_STATES, **self._trigger_arguments(context)
@@ -200,6 +206,8 @@ class RunStatementOperator(WaitingOperator):
         if not self.wait_for_completion:
             return None
         if self.deferrable:
+            from airflow_provider_dataflow.triggers.statement import StatementTrigger
+
             self.defer(
                 trigger=StatementTrigger(
                     run_id=run.id,

@@ -33,7 +33,6 @@ from airflow_provider_dataflow.operators.outcome import (
 from airflow_provider_dataflow.operators.timeouts import backstop
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, ErrorBudget
 from airflow_provider_dataflow.run import SUCCESS_STATES, has_reached, is_terminal
-from airflow_provider_dataflow.triggers.run import RunTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
@@ -114,6 +113,8 @@ class RunSensor(UsesHook, BaseSensorOperator):
             return self._last_state
         if self.poke(context):
             return self._last_state
+        from airflow_provider_dataflow.triggers.run import RunTrigger
+
         deadline = time.time() + self.timeout
         self.defer(
             trigger=RunTrigger(

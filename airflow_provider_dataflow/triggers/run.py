@@ -25,16 +25,13 @@ from airflow_provider_dataflow.polling import (
     HEARTBEAT,
 )
 from airflow_provider_dataflow.run import SUCCESS_STATES
-from airflow_provider_dataflow.submission import TaskIdentity
+from airflow_provider_dataflow.submission import RUN_ID, TaskIdentity
 from airflow_provider_dataflow.triggers.base import WaitTrigger
 from airflow_provider_dataflow.triggers.live_log import LiveLog
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.poller import RunPoller
     from airflow_provider_dataflow.run import Run
-
-#: XCom of the run that a task waits for; pushed right after the submit, and asked before any cancel.
-RUN_ID = "run_id"
 
 #: Seconds. However late it is, the first look at the run is awaited so long.
 LAST_LOOK = 5

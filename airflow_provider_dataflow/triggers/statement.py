@@ -6,21 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.compat import task_instance_now
 from airflow_provider_dataflow.events import Outcome, StatementEvent
-from airflow_provider_dataflow.statement import ENDED_STATES
+from airflow_provider_dataflow.statement import ENDED_STATES, STATEMENT, statement_name
 from airflow_provider_dataflow.submission import TaskIdentity
 from airflow_provider_dataflow.triggers.watching import WatchTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
     from airflow_provider_dataflow.statement import Statement
-
-#: XCom that names the statement that a task waits for: pushed right after its create, and asked before any
-#: cancel. The number alone is only unique in its run.
-STATEMENT = "statement"
-
-
-def statement_name(run_id: str, statement_id: int) -> str:
-    return f"{run_id}/statements/{statement_id}"
 
 
 class StatementTrigger(WatchTrigger):

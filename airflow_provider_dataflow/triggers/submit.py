@@ -17,9 +17,9 @@ from airflow_provider_dataflow.exceptions import DataFlowError
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.links.run import LOGS_BUCKET_URL, RUN_PAGE_URL
-from airflow_provider_dataflow.submission import Submission, TaskIdentity
+from airflow_provider_dataflow.submission import RUN_ID, Submission, TaskIdentity
 from airflow_provider_dataflow.triggers.base import WaitTrigger
-from airflow_provider_dataflow.triggers.run import RUN_ID, RunTrigger
+from airflow_provider_dataflow.triggers.run import RunTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context

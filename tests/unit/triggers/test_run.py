@@ -166,7 +166,7 @@ async def test_cancelled_error_goes_through(service):
 
 
 async def test_an_older_airflow_has_only_the_cancel_to_go_by(kill, service, mocker):
-    mocker.patch.object(compat, "TRIGGERS_HAVE_ON_KILL", False)
+    mocker.patch.object(compat, "triggers_have_on_kill", return_value=False)
     on_kill = mocker.patch.object(RunTrigger, "on_kill")
     service("IN_PROGRESS")
     task = asyncio.create_task(events(trigger()))

@@ -162,7 +162,7 @@ async def test_a_kill_cancels_only_if_that_is_wanted(cancelled):
 
 
 async def test_before_airflow_3_3_a_cancelled_trigger_sees_to_it_itself(mocker, service, cancelled):
-    mocker.patch.object(compat, "TRIGGERS_HAVE_ON_KILL", False)
+    mocker.patch.object(compat, "triggers_have_on_kill", return_value=False)
     service()
     trigger = StatementTrigger(RUN_ID, 0, cancel_on_kill=True, poll_interval=60)
     wait = asyncio.create_task(event_of(trigger))
