@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.client.threads import module
 from airflow_provider_dataflow.compat import BaseHook, conf
 from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument, ServiceError
+from airflow_provider_dataflow.hooks.kept import kept
 from airflow_provider_dataflow.polling import MAX_REQUESTS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ class DataFlowHook(BaseHook):
     :param profile: section of that file. Default: ``[oci_data_flow] profile``, or ``DEFAULT``.
     """
 
+    # For the connection, and what is made of it: ``vars(hook)`` has the arguments only.
+    __slots__ = ("_kept",)
+
     conn_name_attr = "oci_conn_id"
     default_conn_name = "oci_default"
     conn_type = "oci"
@@ -62,6 +65,7 @@ class DataFlowHook(BaseHook):
         profile: str | None = None,
     ) -> None:
         super().__init__()
+        self._kept: dict[str, Any] = {}
         self.oci_conn_id = oci_conn_id
         self.region = region
         self.service_endpoint = service_endpoint
@@ -69,14 +73,14 @@ class DataFlowHook(BaseHook):
         self.config_file = config_file
         self.profile = profile
 
-    @cached_property
+    @kept
     def _connection(self) -> Connection | None:
         return self._look_up()
 
     def _look_up(self) -> Connection | None:
         return self.get_connection(self.oci_conn_id) if self.oci_conn_id else None
 
-    @cached_property
+    @kept
     def access(self) -> Access:
         """Who calls, and where.
 
@@ -92,14 +96,14 @@ class DataFlowHook(BaseHook):
             reload=self._look_up,
         )
 
-    @cached_property
+    @kept
     def compartment_id(self) -> str | None:
         """OCID of the connection's compartment, the default for all calls that need one."""
         from airflow_provider_dataflow.hooks.connection import extras_of
 
         return extras_of(self._connection).get("compartment_id")
 
-    @cached_property
+    @kept
     def client(self) -> DataFlowClient:
         """The synchronous client. For workers only: its calls block."""
         return self.new_client()

@@ -109,6 +109,7 @@ def test_a_dag_run_leaves_no_secret_behind(local, tmp_path):
         "listed": "success",
         "fails": "failed",
         "shows_what_it_can": "success",
+        "pushes_a_hook": "success",
     }, tested.stderr[-3000:]
     # The secrets did get to where they belong.
     assert PARAMETER in json.dumps(local.runs)

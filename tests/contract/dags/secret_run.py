@@ -61,7 +61,15 @@ with DAG("secret_run", schedule=None, start_date=pendulum.datetime(2013, 1, 1, t
         log.info("shown %s", "\n".join(shown))
         return shown
 
+    @task
+    def pushes_a_hook() -> dict[str, object]:
+        hook = DataFlowHook()
+        next(hook.list_runs(), None)
+        log.info("a hook: %s", vars(hook))
+        return vars(hook)
+
     shows_what_it_can()
+    pushes_a_hook()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from airflow_provider_dataflow.exceptions import InvalidArgument, InvalidConnection, ServiceError
@@ -14,6 +16,28 @@ def test_the_connection_is_read(connection, key_fields):
     assert hook.access.endpoint == "http://127.0.0.1:9"
     assert hook.compartment_id == COMPARTMENT_ID
     assert hook.access.signer is hook.access.signer
+
+
+def test_the_variables_of_a_hook_are_its_arguments_and_fit_for_an_xcom(connection, key_fields):
+    from airflow.sdk.serde import serialize
+
+    connection(password="hush-hush")
+    hook = DataFlowHook(region="eu-frankfurt-1")
+    hook.access.prepare()
+    assert hook.client is hook.client
+    assert hook.compartment_id == COMPARTMENT_ID
+    shown = {name: value for name, value in vars(hook).items() if not name.startswith("_log")}
+    assert shown == {
+        "oci_conn_id": "oci_default",
+        "region": "eu-frankfurt-1",
+        "service_endpoint": None,
+        "auth_type": None,
+        "config_file": None,
+        "profile": None,
+    }
+    pushed = json.dumps(serialize(vars(hook)))
+    assert "hush-hush" not in pushed
+    assert key_fields["private_key_content"].splitlines()[1] not in pushed
 
 
 def test_arguments_win_over_the_connection(connection):
