@@ -72,10 +72,12 @@ class Redactor:
     """Hides secrets.
 
     :param names: parts of names whose values are secrets, lower case, words with ``_`` between.
+    :ivar hidden: the secrets that were hidden so far.
     """
 
     def __init__(self, names: Iterable[str] = SENSITIVE_NAMES) -> None:
         self._names = tuple(names)
+        self.hidden: set[str] = set()
 
     def is_secret(self, name: str) -> bool:
         """Whether a value of this name is one. As Airflow's masker decides, and for camel case, too."""
@@ -87,7 +89,7 @@ class Redactor:
         """Without the secrets that can be told in free text."""
 
         for form in _SECRET_FORMS:
-            value = _form(form).sub(_hide_group, value)
+            value = _form(form).sub(self._hide_group, value)
         shown, end = [], 0
         for name in _form(_NAME).finditer(value):
             if name.start() < end or not self.is_secret(name[1]):
@@ -95,6 +97,7 @@ class Redactor:
             found = _form(_VALUE).match(value, name.end())
             if found and not found["placeholder"]:
                 quote = found["quote"] or ""
+                self.hidden.add(found[0].strip("\\\"'"))
                 shown.append(f"{value[end : name.end()]}{quote}{HIDDEN}{quote}")
                 end = found.end()
         return "".join((*shown, value[end:]))
@@ -104,6 +107,7 @@ class Redactor:
         if value is None or isinstance(value, bool):
             return value
         if self.is_secret(name):
+            self._hide(value)
             return HIDDEN
         if isinstance(value, str):
             return self.text(value)
@@ -123,6 +127,7 @@ class Redactor:
                 and not _form(_OPTION).fullmatch(word)
                 and not _form(_PLACEHOLDER).fullmatch(word)
             ):
+                self.hidden.add(word.strip("\"'"))
                 result.append(HIDDEN)
             else:
                 result.append(self._word(word))
@@ -133,6 +138,7 @@ class Redactor:
         match = _form(_ASSIGNMENT).fullmatch(word)
         if match is None or not self.is_secret(match[2]) or _form(_PLACEHOLDER).fullmatch(match[3]):
             return self.text(word)
+        self.hidden.add(match[3].strip("\"'"))
         return f"{match[1]}{match[2]}={HIDDEN}{match[1]}"
 
     def command_line(self, line: str) -> str:
@@ -147,10 +153,20 @@ class Redactor:
             result["value"] = self.value(name, value["value"])
         return result
 
+    def _hide(self, value: Any) -> None:
+        """Of a structure, what is in it."""
+        if isinstance(value, str):
+            self.hidden.add(value)
+        elif isinstance(value, Mapping):
+            self._hide(list(value.values()))
+        elif isinstance(value, (list, tuple)):
+            for item in value:
+                self._hide(item)
 
-def _hide_group(match: re.Match[str]) -> str:
-    start, end = match.start(1) - match.start(), match.end(1) - match.start()
-    return f"{match[0][:start]}{HIDDEN}{match[0][end:]}"
+    def _hide_group(self, match: re.Match[str]) -> str:
+        self.hidden.add(match[1].strip())
+        start, end = match.start(1) - match.start(), match.end(1) - match.start()
+        return f"{match[0][:start]}{HIDDEN}{match[0][end:]}"
 
 
 #: How a field of a request is redacted if not like any other, by its name on the wire.
@@ -162,7 +178,17 @@ SPECIAL: dict[str, Callable[[Redactor, Any], Any]] = {
 
 def redacted_body(body: Mapping[str, Any], names: Iterable[str] = SENSITIVE_NAMES) -> dict[str, Any]:
     """The body of a request, to be shown."""
+    return _redacted(Redactor(names), body)
+
+
+def secrets_in_body(body: Mapping[str, Any], names: Iterable[str] = SENSITIVE_NAMES) -> set[str]:
+    """What of the body of a request is hidden where it is shown."""
     redactor = Redactor(names)
+    _redacted(redactor, body)
+    return redactor.hidden
+
+
+def _redacted(redactor: Redactor, body: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: SPECIAL[key](redactor, value) if key in SPECIAL else redactor.value(key, value)
         for key, value in body.items()

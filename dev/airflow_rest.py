@@ -43,13 +43,13 @@ class AirflowRest:
         """Close the connections."""
         self._http.close()
 
-    def request(self, method: str, path: str, **kwargs: Any) -> Any:
-        """Return the decoded answer of ``/api/v2/<path>``; raise with the server's own words on an error."""
+    def request(self, method: str, path: str, *, root: str = "/api/v2", **kwargs: Any) -> Any:
+        """Return the decoded answer of ``<root>/<path>``; raise with the server's own words on an error."""
         for attempt in range(2):
             if not self._token:
                 self._token = self._http.get("/auth/token").raise_for_status().json()["access_token"]
             headers = {"Authorization": f"Bearer {self._token}"}
-            answer = self._http.request(method, f"/api/v2/{path}", headers=headers, **kwargs)
+            answer = self._http.request(method, f"{root}/{path}", headers=headers, **kwargs)
             if answer.status_code != 401 or attempt:
                 break
             self._token = ""  # expired, or the API server was restarted

@@ -35,7 +35,7 @@ from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.links.run import LOGS_BUCKET_URL, RUN_PAGE_URL, LogsBucketLink, RunLink
 from airflow_provider_dataflow.operators.base import DataFlowOperator
-from airflow_provider_dataflow.operators.masking import mask_parameters
+from airflow_provider_dataflow.operators.masking import mask_secrets
 from airflow_provider_dataflow.operators.outcome import (
     as_lines,
     check_fetch_logs,
@@ -270,7 +270,7 @@ class InvokeRunOperator(DataFlowOperator):
 
     def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
         super().render_template_fields(context, jinja_env)
-        mask_parameters(self.parameters, self.json)  # type: ignore[attr-defined]
+        mask_secrets(self._arguments(), self.json)
 
     def execute(self, context: Context) -> str:
         self._ti = context["ti"]

@@ -134,6 +134,7 @@ class SubmitRunTrigger(WaitTrigger):
     # --- In a thread -------------------------------------------------------------------------------------
 
     def _acquire(self, started: float) -> Run:
+        from airflow_provider_dataflow.operators.masking import mask_secrets
         from airflow_provider_dataflow.operators.run import ATTRIBUTES
         from airflow_provider_dataflow.operators.submit import SubmitSettings, request_for
 
@@ -142,6 +143,7 @@ class SubmitRunTrigger(WaitTrigger):
             run = hook.get_run(self.run_id)
         else:
             arguments = {name: getattr(self, attribute, None) for name, attribute in ATTRIBUTES.items()}
+            mask_secrets(arguments, self.json)
             submit = SubmitSettings(**self.settings["submit"]).submit(
                 request_for(hook, arguments, self.json, timeout=self.settings.get("timeout")),
                 hook=hook,

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 from harness import Session, start_dag_runs
 
 from dev.local_service import EXAMPLES
 from dev.workbench import Workbench
+from tests.marked_secrets import LEVELS
 
 HERE = Path(__file__).parent
 
@@ -46,7 +48,15 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     bench = Workbench(
         home / "bench",
         dags=dags,
-        env={"AIRFLOW__CORE__PARALLELISM": "6", "AIRFLOW_VAR_STOP_FILE": str(home / "stop")},
+        env={
+            "AIRFLOW__CORE__PARALLELISM": "6",
+            "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+            "AIRFLOW_VAR_STOP_FILE": str(home / "stop"),
+            # For the test of secrets: as an administrator has it, but for the many lines.
+            "AIRFLOW__CORE__FERNET_KEY": Fernet.generate_key().decode(),
+            "AIRFLOW__LOGGING__NAMESPACE_LEVELS": LEVELS,
+            "DATAFLOW_TEST_SESSION_CONFIG": str(home / "signed-in" / "config"),
+        },
         # Those that sleep until they are killed must not keep the others waiting.
         local_options=("--max-concurrent-runs", "6", "--no-warm"),
     )

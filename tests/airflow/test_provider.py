@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 
 import psutil
 from harness import Session
@@ -18,6 +19,54 @@ def test_airflow_lists_the_provider_and_its_connection_type(session: Session) ->
     hooks = session.bench.airflow.cli("providers", "hooks", "--output", "json")
     assert hooks.returncode == 0, hooks.stderr
     assert "airflow_provider_dataflow.hooks.data_flow.DataFlowHook" in hooks.stdout
+
+
+def test_the_form_of_a_connection(session: Session) -> None:
+    """As the UI gets it."""
+    forms = session.rest.request("GET", "connections/hook_meta", root="/ui")
+    (form,) = (form for form in forms if form["connection_type"] == "oci")
+    standard = form["standard_fields"]
+    assert {name for name, field in standard.items() if field and field["hidden"]} == {
+        "host",
+        "port",
+        "url_schema",
+    }
+    assert standard["login"]["title"] == "User OCID"
+    assert standard["password"]["title"] == "Key passphrase"
+    fields = form["extra_fields"]
+    assert {name for name, field in fields.items() if field["schema"].get("format") == "password"} == {
+        "private_key_content",
+        "delegation_token",
+    }
+    assert {"auth_type", "tenancy", "fingerprint", "region", "compartment_id", "service_endpoint"} < set(
+        fields
+    )
+
+
+def test_test_connection(session: Session) -> None:
+    """In the API server, as its button does."""
+    connection = json.loads(session.local.connection)
+
+    def tested(**extra: str) -> tuple[bool, str]:
+        body = {
+            "connection_id": "not_saved",
+            "conn_type": "oci",
+            "login": connection["login"],
+            "extra": json.dumps(connection["extra"] | extra),
+        }
+        answer = session.rest.request("POST", "connections/test", json=body)
+        return answer["status"], answer["message"]
+
+    assert tested() == (True, f"Data Flow answers at {session.local.endpoint}")
+    works, message = tested(fingerprint=":".join(["00"] * 16))
+    assert not works
+    assert "its fingerprint is" in message
+    works, message = tested(service_endpoint="https://elsewhere.example")
+    assert not works
+    assert "allowed_endpoints" in message
+    works, message = tested(auth_type="instance_principal")
+    assert not works
+    assert "more than a connection may choose by itself" in message
 
 
 def test_nothing_listens_beyond_loopback(session: Session) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import base64
 import json
 import os
 import subprocess
@@ -11,16 +10,21 @@ import sys
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
 
 from airflow_provider_dataflow.local.keys import new_identity
 from airflow_provider_dataflow.local.testing import DataFlowFixture
+from tests.marked_secrets import (
+    ARGUMENT,
+    LEVELS,
+    PARAMETER,
+    SETTING,
+    encrypted,
+    found_in,
+    marked_connection,
+    marks_of,
+)
 
 DAG_FILE = Path(__file__).parent / "dags" / "secret_run.py"
-PASS_PHRASE = "MARKED-passphrase-5f0c"
-PARAMETER = "MARKED-parameter-91ab"
-TOKEN = "MARKED-token-77de"
-TALKATIVE = ("airflow_provider_dataflow", "oci", "aiohttp", "asyncio", "urllib3", "tenacity", "http")
 
 
 @pytest.fixture
@@ -31,43 +35,16 @@ def local(tmp_path):
         yield server
 
 
-def encrypted(pem: str) -> str:
-    key = serialization.load_pem_private_key(pem.encode(), None)
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.BestAvailableEncryption(PASS_PHRASE.encode()),
-    ).decode()
-
-
-def connection(local, **extra: str) -> str:
-    fields = json.loads(local.connection_json)
-    key = encrypted(fields["extra"]["private_key_content"])
-    fields["extra"] |= {"private_key_content": key, "delegation_token": TOKEN, **extra}
-    return json.dumps(fields | {"password": PASS_PHRASE})
-
-
-def marks_of(connections: list[str]) -> dict[str, bytes]:
-    """By what they are, secrets in the forms in which they might be found."""
-    marks = {"passphrase": PASS_PHRASE, "parameter": PARAMETER, "token": TOKEN}
-    for number, text in enumerate(connections):
-        lines = json.loads(text)["extra"]["private_key_content"].split("\n")
-        marks |= {
-            f"line {n} of key {number}": line for n, line in enumerate(lines) if line[:1] not in ("", "-")
-        }
-    found = {name: mark.encode() for name, mark in marks.items()}
-    found |= {f"{name} in base64": base64.b64encode(mark)[:-4] for name, mark in found.items()}
-    return found
-
-
 @pytest.mark.slow
 def test_a_dag_run_leaves_no_secret_behind(local, tmp_path):
     home = tmp_path / "airflow"
     home.mkdir()
     connections = [
-        connection(local),
-        connection(local, fingerprint=":".join(["00"] * 16)),
-        connection(local, private_key_content=encrypted((other := new_identity()).private_key)),
+        marked_connection(local.connection_json),
+        marked_connection(local.connection_json, fingerprint=":".join(["00"] * 16)),
+        marked_connection(
+            local.connection_json, private_key_content=encrypted((other := new_identity()).private_key)
+        ),
     ]
     connections[2] = json.dumps(
         json.loads(connections[2])
@@ -81,11 +58,13 @@ def test_a_dag_run_leaves_no_secret_behind(local, tmp_path):
         "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
         # All but Airflow itself: of dag.test() it logs the very messages that tell it what to mask.
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
-        "AIRFLOW__LOGGING__NAMESPACE_LEVELS": " ".join(f"{name}=DEBUG" for name in TALKATIVE),
+        "AIRFLOW__LOGGING__NAMESPACE_LEVELS": LEVELS,
         "AIRFLOW_CONN_OCI_DEFAULT": connections[0],
         "AIRFLOW_CONN_OCI_BROKEN": connections[1],
         "AIRFLOW_CONN_OCI_DENIED": connections[2],
         "AIRFLOW_VAR_MARKED": PARAMETER,
+        "AIRFLOW_VAR_MARKED_SETTING": SETTING,
+        "AIRFLOW_VAR_MARKED_ARGUMENT": ARGUMENT,
     }
 
     def run(*command: str) -> subprocess.CompletedProcess[str]:
@@ -112,7 +91,7 @@ def test_a_dag_run_leaves_no_secret_behind(local, tmp_path):
         "pushes_a_hook": "success",
     }, tested.stderr[-3000:]
     # The secrets did get to where they belong.
-    assert PARAMETER in json.dumps(local.runs)
+    assert all(mark in json.dumps(local.runs) for mark in (PARAMETER, SETTING, ARGUMENT))
     assert "***" in tested.stdout + tested.stderr
 
     left = [path for path in home.rglob("*") if path.is_file()]
@@ -120,7 +99,6 @@ def test_a_dag_run_leaves_no_secret_behind(local, tmp_path):
     found = [
         f"{what} in {path.relative_to(home)}"
         for path in left
-        for what, mark in marks_of(connections).items()
-        if mark in path.read_bytes()
+        for what in found_in(path.read_bytes(), marks_of(connections))
     ]
     assert found == []

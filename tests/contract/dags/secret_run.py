@@ -19,7 +19,11 @@ log = logging.getLogger(__name__)
 PARAMETER = "{{ var.value.marked }}"
 
 with DAG("secret_run", schedule=None, start_date=pendulum.datetime(2013, 1, 1, tz="UTC")) as dag:
-    common = {"execute": "oci://b@ns/app.py --password ${db_password}", "poll_interval": 1}
+    common = {
+        "execute": "--conf spark.app.password={{ var.value.marked_setting }} oci://b@ns/app.py "
+        "--api-token {{ var.value.marked_argument }} --password ${db_password}",
+        "poll_interval": 1,
+    }
     succeeds = InvokeRunOperator(
         task_id="succeeds",
         display_name="succeeds",
@@ -32,7 +36,7 @@ with DAG("secret_run", schedule=None, start_date=pendulum.datetime(2013, 1, 1, t
         display_name="succeeds",
         deferrable=False,
         parameters=[{"name": "db_password", "value": PARAMETER}],
-        json={"configuration": {"spark.hadoop.password": PARAMETER}},
+        json={"configuration": {"spark.hadoop.password": "{{ var.value.marked_setting }}"}},
         **common,
     )
     fails = InvokeRunOperator(

@@ -1,0 +1,67 @@
+"""A DAG whose run meets marked secrets everywhere. What is no secret is marked, too, and has to be found."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+import pendulum
+from airflow.sdk import DAG, task
+
+from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from airflow_provider_dataflow.operators.run import InvokeRunOperator
+
+log = logging.getLogger(__name__)
+
+# Its name tells Airflow nothing.
+PARAMETER = "{{ var.value.marked }}"
+CONTROL = "MARKED-harmless-03bd"
+COMMON: dict[str, Any] = {
+    "oci_conn_id": "oci_marked",
+    "execute": (
+        "--conf spark.app.password={{ var.value.marked_setting }} oci://b@ns/app.py "
+        "--api-token {{ var.value.marked_argument }} --password ${db_password}"
+    ),
+    "poll_interval": 1,
+    "freeform_tags": {"control": CONTROL},
+}
+SECRETS: dict[str, Any] = {
+    "parameters": {"db_password": PARAMETER},
+    "json": {"configuration": {"spark.hadoop.password": "{{ var.value.marked_setting }}"}},
+}
+
+with DAG("secrets", schedule=None, start_date=pendulum.datetime(2013, 1, 1, tz="UTC")):
+    InvokeRunOperator(
+        task_id="deferred", display_name=f"waits {CONTROL}", deferrable=True, **COMMON, **SECRETS
+    )
+    InvokeRunOperator(
+        task_id="from_triggerer", display_name="waits", start_from_trigger=True, **COMMON, **SECRETS
+    )
+    InvokeRunOperator(task_id="in_worker", display_name="fails", deferrable=False, **COMMON, **SECRETS)
+    InvokeRunOperator(
+        task_id="by_token",
+        display_name="succeeds",
+        deferrable=True,
+        auth_type="security_token",
+        config_file=os.environ.get("DATAFLOW_TEST_SESSION_CONFIG"),
+        **COMMON,
+        **SECRETS,
+    )
+
+    @task
+    def shows_what_it_can() -> dict[str, Any]:
+        """A careless author: all that can be shown of hooks goes into the log, and into XCom."""
+        shown: list[str] = [CONTROL]
+        for conn_id in ("oci_marked", "oci_broken", "oci_denied"):
+            hook = DataFlowHook(conn_id)
+            try:
+                next(hook.list_runs(), None)
+            except Exception as error:
+                log.exception("as every author may")
+                shown.append(repr(error))
+            shown += [repr(hook), repr(hook.access), repr(vars(hook.access)), repr(vars(hook))]
+        log.info("shown %s", "\n".join(shown))
+        return {"shown": shown, **vars(DataFlowHook("oci_marked"))}
+
+    shows_what_it_can()
