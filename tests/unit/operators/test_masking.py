@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pendulum
 import pytest
+from airflow.providers.common.compat.sdk import redact
+from airflow.sdk import DAG
 
 from airflow_provider_dataflow.operators import masking
+from airflow_provider_dataflow.operators.run import InvokeRunOperator
 
 
 @pytest.fixture
@@ -49,3 +53,18 @@ def test_what_is_masked_is_what_a_log_would_not_show(masked):
         {"arguments": ["-----BEGIN PRIVATE KEY-----\nMIIEvQ\n-----END PRIVATE KEY-----"]}, None
     )
     assert masked == {"MIIEvQ"}
+
+
+def test_whatever_shows_a_rendered_operator_shows_no_secret():
+    """OpenLineage's listener, for one, sends an operator's attributes, redacted by Airflow's masker."""
+    with DAG("masked", schedule=None, start_date=pendulum.datetime(2013, 1, 1, tz="UTC")):
+        task = InvokeRunOperator(
+            task_id="run",
+            execute="--conf spark.a.password={{ x }}-setting oci://b@n/a.py --api-token {{ x }}-argument",
+            parameters=[{"name": "db_password", "value": "{{ x }}-parameter"}],
+            json={"configuration": {"spark.hadoop.secret": "{{ x }}-conf"}},
+        )
+    task.render_template_fields({"x": "MARKED-8a1f"})
+    shown = repr(vars(task))
+    assert shown.count("MARKED-8a1f") >= 4
+    assert "MARKED-8a1f" not in redact(shown)
