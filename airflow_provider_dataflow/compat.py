@@ -197,18 +197,22 @@ def push_xcom(identity: TaskIdentity, key: str, value: Any) -> None:
     )
 
 
+#: Of a task that goes on, or will: its worker is lost or given up for lost. A clear says ``restarting``.
+GOING_ON = ("running", "up_for_retry", "scheduled", "queued")
+
+
 def nobody_ended_the_task(identity: TaskIdentity, timeout: float = 2.0) -> bool:
     """Whether a task whose process is told to stop is still meant to run.
 
-    A worker gets the same signal when somebody ends the task, when its machine is taken away, and when the
-    API server is out of reach. For ``on_kill``, which runs in the signal's handler: what it has interrupted
+    A worker gets the same signal when somebody ends the task, when its machine is taken away, when the API
+    server is out of reach, and when a busy scheduler has missed its heartbeats and given it up. For ``on_kill``, which runs in the signal's handler: what it has interrupted
     may hold the line to Airflow, so the question is asked in a thread, and not waited for for long.
     """
     answer: list[bool] = []
 
     def ask() -> None:
         try:
-            answer.append(task_instance_now(identity).state == "running")
+            answer.append(task_instance_now(identity).state in GOING_ON)
         except Exception:  # noqa: BLE001 - nobody has ended the task whom Airflow knows of
             answer.append(True)
 
