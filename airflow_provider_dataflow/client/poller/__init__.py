@@ -7,6 +7,7 @@ leaves.
 """
 
 from airflow_provider_dataflow.client.poller.runs import RunPoller
-from airflow_provider_dataflow.client.poller.shared import ClientFactory, shared_poller
+from airflow_provider_dataflow.client.poller.sender import ClientFactory
+from airflow_provider_dataflow.client.poller.shared import shared_poller
 
 __all__ = ["ClientFactory", "RunPoller", "shared_poller"]

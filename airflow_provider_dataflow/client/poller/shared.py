@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from airflow_provider_dataflow.client.poller.runs import ClientFactory, RunPoller
+from airflow_provider_dataflow.client.poller.runs import RunPoller
+from airflow_provider_dataflow.client.poller.sender import ClientFactory
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
