@@ -18,11 +18,9 @@ DEFAULT_POLL_INTERVAL = 30.0
 DEFAULT_NO_EVENT_BEFORE = 10.0
 #: A run that is IN_PROGRESS is asked for again when it is older by this share of its age ...
 GROWTH = 0.05
-#: ... but not later than after so many poll intervals,
-STRETCH = 4
-#: or so many, as long as runs of its application have never ended so early.
-EARLY_STRETCH = 8
-#: In so many parts the time is asked through in which they usually end.
+#: ... but not later than after so many poll intervals.
+STRETCH = 8
+#: The time in which runs of its application usually end is asked through in so many parts at least.
 PARTS = 60
 #: To the service, per connection and triggerer process.
 MAX_CONNECTIONS = 4
@@ -56,7 +54,7 @@ class Heartbeat:
         return True
 
 
-@dataclass
+@dataclass(slots=True)
 class ErrorBudget:
     """How long errors are borne before a run counts as out of sight.
 
@@ -136,11 +134,11 @@ def interval(
     """
     if state != LifecycleState.IN_PROGRESS:
         return poll_interval
-    worth, stretch = age * GROWTH, STRETCH
+    worth = age * GROWTH
     if usual:
         earliest, latest = usual
         if age < earliest:
-            worth, stretch = earliest - age, EARLY_STRETCH
+            worth = earliest - age
         else:
-            worth = (latest - earliest) / PARTS + max(0.0, age - latest) * GROWTH
-    return min(max(worth, poll_interval), poll_interval * stretch)
+            worth = min(worth, (latest - earliest) / PARTS + max(0.0, age - latest) * GROWTH)
+    return min(max(worth, poll_interval), poll_interval * STRETCH)

@@ -46,16 +46,18 @@ def test_jitter_stays_near_the_interval():
         # Young, older, and so old that it makes no more difference.
         ("IN_PROGRESS", 60, None, 30),
         ("IN_PROGRESS", 1200, None, 60),
-        ("IN_PROGRESS", 100_000, None, 120),
+        ("IN_PROGRESS", 100_000, None, 240),
         # Before, shortly before, at and after the usual end.
         ("IN_PROGRESS", 60, (3000, 3600), 240),
         ("IN_PROGRESS", 2930, (3000, 3600), 70),
         ("IN_PROGRESS", 2999, (3000, 3600), 30),
         ("IN_PROGRESS", 3300, (3000, 3600), 30),
         ("IN_PROGRESS", 4000, (3000, 6600), 60),
+        # Where they end at any time, the usual says no more than the age.
+        ("IN_PROGRESS", 900, (600, 9600), 45),
         ("IN_PROGRESS", 3700, (3000, 3600), 30),
         ("IN_PROGRESS", 5600, (3000, 3600), 110),
-        ("IN_PROGRESS", 90_000, (3000, 3600), 120),
+        ("IN_PROGRESS", 90_000, (3000, 3600), 240),
     ],
 )
 def test_when_a_run_is_worth_asking_for_again(state, age, usual, seconds):
