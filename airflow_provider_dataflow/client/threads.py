@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -17,8 +18,19 @@ T = TypeVar("T")
 #: only started when all others are at work.
 THREADS = 64
 
-_threads = ThreadPoolExecutor(THREADS, thread_name_prefix="oci-data-flow")
+_threads: ThreadPoolExecutor
 _modules: dict[str, ModuleType] = {}
+_importing: dict[str, asyncio.Task[ModuleType]] = {}
+
+
+def _new_threads() -> None:
+    """A forked process has none of its parent's threads, though their pool thinks so."""
+    global _threads
+    _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="oci-data-flow")
+
+
+_new_threads()
+os.register_at_fork(after_in_child=_new_threads)
 
 
 def start(work: Callable[[], T]) -> Future[T]:
@@ -36,8 +48,12 @@ async def in_thread(work: Callable[[], T]) -> T:
 
 
 async def module(name: str) -> Any:
-    """Import a module, in a thread the first time: aiohttp and the SDK take long."""
-    found = _modules.get(name)
-    if found is None:
-        found = _modules[name] = await in_thread(partial(import_module, name))
+    """Import a module, in a thread, once for all who ask: aiohttp and the SDK take long."""
+    if (found := _modules.get(name)) is not None:
+        return found
+    importing = _importing.get(name)
+    if importing is None or importing.done() or importing.get_loop() is not asyncio.get_running_loop():
+        importing = _importing[name] = asyncio.create_task(in_thread(partial(import_module, name)))
+    # One who leaves meanwhile does not take it from the others.
+    found = _modules[name] = await asyncio.shield(importing)
     return found

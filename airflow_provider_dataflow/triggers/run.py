@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ from airflow_provider_dataflow.triggers.base import WaitTrigger
 from airflow_provider_dataflow.triggers.live_log import LiveLog
 
 if TYPE_CHECKING:
-    from airflow_provider_dataflow.client.poller import RunPoller
+    from airflow_provider_dataflow.client.poller import RunPoller, shared_poller
     from airflow_provider_dataflow.run import Run
 
 #: Seconds. However late it is, the first look at the run is awaited so long.
@@ -93,6 +94,8 @@ class RunTrigger(WaitTrigger):
         self.cancel_timeout = cancel_timeout
         self.follow_logs = follow_logs
         self.compartment_id = compartment_id
+        self._state: str | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         names = (
@@ -112,50 +115,64 @@ class RunTrigger(WaitTrigger):
         }
 
     async def wait(self) -> RunEvent:
-        await asyncio.sleep(NO_EVENT_BEFORE)
+        # Thousands that were deferred at the same moment do not all wake in one turn of the loop.
+        await asyncio.sleep(NO_EVENT_BEFORE * random.uniform(1.0, 1.1))  # noqa: S311
         poller_module = await module("airflow_provider_dataflow.client.poller")
-        hook = self.hook
-        async with poller_module.shared_poller(hook.key, hook.async_client) as poller:
+        async with self._of_connection(poller_module.shared_poller) as poller:
             if not self.follow_logs:
                 return await self._ask(poller)
             async with LiveLog(poller.client, self.run_id, self.log, self.task_instance) as live:
                 event = await self._ask(poller)
             return replace(event, log_cursor=live.cursor)
 
+    def _of_connection(self, shared_poller: Callable[..., shared_poller]) -> shared_poller:
+        # Not in wait, where the hook would stay for as long as it takes.
+        hook = self.hook
+        return shared_poller(hook.key, hook.async_client)
+
     async def _ask(self, poller: RunPoller) -> RunEvent:
         """The end of the run, or the deadline. A run that has ended by then has ended in time."""
-        state: str | None = None
-
-        def changed(run: Run) -> None:
-            nonlocal state
-            state = run.state
-            self.log.info("Run %s is %s", self.run_id, state)
-
-        # Not wait_for: a task of its own would be a third of what a waiting trigger weighs.
         subscription = poller.subscribe(
             self.run_id,
             states=self.target_states,
             poll_interval=self.poll_interval,
             error_budget=self.error_budget,
-            on_change=changed,
+            on_change=self._changed,
             compartment_id=self.compartment_id,
         )
-        wait = subscription.done
         left = math.inf if self.deadline is None else max(self.deadline - time.time(), LAST_LOOK)
+        self._be_patient(subscription.done, left)
         try:
-            while not wait.done() and left > 0:
-                pause = min(left, HEARTBEAT)
-                await asyncio.wait({wait}, timeout=pause)
-                left -= pause
-                if not wait.done() and pause == HEARTBEAT:
-                    self.log.info("Run %s is %s", self.run_id, f"still {state}" if state else "not seen yet")
-            if not wait.done():
-                return RunEvent(Outcome.TIMEOUT, self.run_id, state)
-            return RunEvent(Outcome.REACHED, self.run_id, (await wait).state)
+            return RunEvent(Outcome.REACHED, self.run_id, (await subscription.done).state)
+        except TimeoutError:
+            return RunEvent(Outcome.TIMEOUT, self.run_id, self._state)
         except RunLost as error:
             return RunEvent(Outcome.LOST, self.run_id, error.state, error.note)
         finally:
+            if self._timer:
+                self._timer.cancel()
             poller.unsubscribe(subscription)
+
+    def _changed(self, run: Run) -> None:
+        self._state = run.state
+        self.log.info("Run %s is %s", self.run_id, run.state)
+
+    def _be_patient(self, done: asyncio.Future[Run], left: float) -> None:
+        """Wait for so many seconds more, with a line now and then."""
+        # By a timer: asyncio.wait, or a task of its own, would be a third of what a waiting trigger weighs.
+        pause = min(left, HEARTBEAT)
+        self._timer = asyncio.get_running_loop().call_later(pause, self._waited, done, pause, left - pause)
+
+    def _waited(self, done: asyncio.Future[Run], seconds: float, left: float) -> None:
+        if done.done():
+            return
+        if seconds == HEARTBEAT:
+            state = f"still {self._state}" if self._state else "not seen yet"
+            self.log.info("Run %s is %s", self.run_id, state)
+        if left > 0:
+            self._be_patient(done, left)
+        else:
+            done.set_exception(TimeoutError())
 
     def cancel_unless_owned(self) -> None:
         from airflow_provider_dataflow.client.cancelling import cancel

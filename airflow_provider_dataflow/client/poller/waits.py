@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import logging
 import math
+import sys
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
@@ -65,7 +66,7 @@ class Subscription:
     def deliver(self, run: Run) -> None:
         self.budget.success()
         if run.state != self.last_state:
-            self.last_state = run.state
+            self.last_state = _one_of_many(run.state)
             if self.on_change and self.context:
                 try:
                     self.context.run(self.on_change, run)
@@ -141,8 +142,8 @@ class Watch:
             subscription.still()
 
     def deliver(self, run: Run) -> None:
-        self.state = run.state
-        self.application_id = run.application_id
+        self.state = _one_of_many(run.state)
+        self.application_id = _one_of_many(run.application_id) if run.application_id else None
         self.created = run.time_created.timestamp() if run.time_created else None
         for subscription in list(self.subscriptions):
             subscription.deliver(run)
@@ -150,3 +151,8 @@ class Watch:
     def fail(self, error: ServiceError, now: float) -> None:
         for subscription in list(self.subscriptions):
             subscription.fail(error, now)
+
+
+def _one_of_many(text: str) -> str:
+    """Thousands of runs share a state and an application; each answer brings a copy."""
+    return sys.intern(str(text))

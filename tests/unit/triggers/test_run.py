@@ -89,6 +89,17 @@ async def test_the_deadline(service, mocker):
     assert started() - begin < 3
 
 
+async def test_a_line_now_and_then_while_nothing_changes(service, mocker):
+    service("IN_PROGRESS")
+    mocker.patch.object(trigger_module, "HEARTBEAT", 0.3)
+    mocker.patch.object(trigger_module, "LAST_LOOK", 1.3)
+    log = mocker.patch.object(RunTrigger, "log")
+    (event,) = await events(trigger(deadline=0))
+    assert event.outcome is Outcome.TIMEOUT
+    lines = [call.args[0] % call.args[1:] for call in log.info.call_args_list]
+    assert lines == [f"Run {RUN_ID} is IN_PROGRESS", *[f"Run {RUN_ID} is still IN_PROGRESS"] * 4]
+
+
 async def test_a_run_that_ended_before_anybody_looked_has_ended_in_time(service):
     service("SUCCEEDED")
     assert await events(trigger(deadline=time.time() - 100)) == [
