@@ -118,7 +118,11 @@ async def _main(arguments: argparse.Namespace) -> dict[str, float]:
     starting = Watchdog()
     watch = asyncio.create_task(starting.watch())
     await asyncio.sleep(0.1)
-    tasks = [asyncio.create_task(wait(number)) for number in range(arguments.waits)]
+    tasks = []
+    for number in range(arguments.waits):
+        tasks.append(asyncio.create_task(wait(number)))
+        if arguments.in_turn:
+            await asyncio.sleep(0)
     await asyncio.sleep(arguments.warm)
     watch.cancel()
     memory = _memory() - before
@@ -155,6 +159,7 @@ if __name__ == "__main__":
         parser.add_argument(f"--{name}", type=int, required=True)
     for name in ("interval", "warm", "window"):
         parser.add_argument(f"--{name}", type=float, required=True)
+    parser.add_argument("--in-turn", action="store_true", help="start one in each turn of the loop")
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     logging.disable(logging.INFO)
