@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 from types import ModuleType
@@ -10,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from airflow_provider_dataflow.client import threads
-from airflow_provider_dataflow.client.threads import module
+from airflow_provider_dataflow.client.threads import in_thread, module
 
 
 @pytest.fixture
@@ -50,3 +51,19 @@ async def test_an_import_that_failed_is_tried_again(importing):
         await module("broken")
     assert await module("broken") is sys
     assert names == ["broken", "broken"]
+
+
+async def test_a_forked_process_has_threads_of_its_own():
+    parent = await in_thread(os.getpid)
+    child = os.fork()
+    if not child:
+        # Nothing of the test session may go on in here, whatever happens.
+        try:
+            asyncio.events._set_running_loop(None)
+            # It would wait for ever for the parent's idle thread.
+            answer = asyncio.run(asyncio.wait_for(in_thread(os.getpid), 5))
+            os._exit(0 if answer == os.getpid() != parent else 1)
+        finally:
+            os._exit(2)
+    _, status = await in_thread(lambda: os.waitpid(child, 0))
+    assert os.waitstatus_to_exitcode(status) == 0
