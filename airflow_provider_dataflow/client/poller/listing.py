@@ -45,6 +45,7 @@ class Round:
                 # None goes back to ACCEPTED.
                 if state == LifecycleState.IN_PROGRESS or watch.state != LifecycleState.IN_PROGRESS
             }
+            await self._bites.rest()
             if state == LifecycleState.IN_PROGRESS or len(wanted) > self._page_in_gets:
                 await self._look(list_page, state, wanted)
 
@@ -55,6 +56,7 @@ class Round:
 
     async def _look(self, list_page: ListPage, state: str, wanted: dict[str, Watch]) -> None:
         oldest = min((watch.created or 0.0 for watch in wanted.values()), default=0.0)
+        await self._bites.rest()
         page: str | None = None
         while wanted:
             found = await list_page(state, page)

@@ -55,8 +55,12 @@ class Questions:
                 await self._ask_together(job)
             else:
                 await self._ask(job)
-        except Exception:
+        except Exception as error:
             log.exception("A fault of the poller, which goes on")
+            if isinstance(job, Compartment):
+                await self._failed(error, "ListRuns", list(job.watches.values()))
+            else:
+                await self._failed(error, "GetRun", [job])
         return self._pause(job)
 
     def _pause(self, job: Watch | Compartment) -> float | None:
@@ -92,22 +96,25 @@ class Questions:
     # Together
 
     async def _ask_together(self, compartment: Compartment) -> None:
-        loop = asyncio.get_running_loop()
+        loop, bites = asyncio.get_running_loop(), Bites()
         compartment.pause = RECONSIDER
         period = await self._choose(compartment)
         if not compartment.listing:
             compartment.pause = max(RECONSIDER, period if period < math.inf else 0.0)
             now = loop.time()
-            for watch in compartment.watches.values():
+            for watch in list(compartment.watches.values()):
                 if watch.due == math.inf and not watch.asking and watch.is_waited_for:
                     soon = 0.0 if watch.state is None else random.uniform(0, period)  # noqa: S311
                     self.schedule.at(watch, now + soon)
+                    await bites.rest()
             return
         compartment.pause = _later(period)
         watches = [watch for watch in compartment.watches.values() if watch.is_listable]
         for watch in watches:
             watch.due = math.inf
+        await bites.rest()
         look = Round(watches, self._costs.page_in_gets)
+        await bites.rest()
 
         async def list_page(state: str, page: str | None) -> RunPage:
             found, seconds = await self._sender.send(
@@ -127,8 +134,9 @@ class Questions:
         compartment.measured(look.cost, loop.time())
         now = loop.time()
         for watch in look.unseen.values():
-            if not watch.asking:
+            if not watch.asking and watch.subscriptions:
                 self.schedule.at(watch, now)
+                await bites.rest()
 
     async def _choose(self, compartment: Compartment) -> float:
         """One by one, or together; and how soon the most impatient run is worth asking for again."""

@@ -7,6 +7,7 @@ import gc
 import pytest
 
 from airflow_provider_dataflow.client.poller import RunPoller, shared_poller
+from airflow_provider_dataflow.client.poller.history import History
 from airflow_provider_dataflow.exceptions import InvalidConnection, RunLost, ServiceError
 from airflow_provider_dataflow.run import SUCCESS_STATES, Run
 
@@ -129,6 +130,16 @@ async def test_an_outage_beyond_the_budget_loses_the_run_and_no_other():
             await wait(poller, "a", error_budget=0.05)
         assert caught.value.state == "IN_PROGRESS"
         assert (await other).state == "SUCCEEDED"
+
+
+async def test_a_fault_of_the_poller_uses_up_the_budget_and_kills_nothing(mocker):
+    client = FakeClient(a=["IN_PROGRESS"], b=["SUCCEEDED"])
+    async with shared_poller("key", factory(client)) as poller:
+        fault = mocker.patch.object(History, "learn", side_effect=ZeroDivisionError("a fault of ours"))
+        with pytest.raises(RunLost, match="a fault of ours"):
+            await wait(poller, "a", error_budget=0.1)
+        mocker.stop(fault)
+        assert (await wait(poller, "b")).state == "SUCCEEDED"
 
 
 async def test_retry_after_is_honoured():
