@@ -46,10 +46,15 @@ class Workload:
         ]
 
 
+HALF_AN_HOUR = 1800.0
 WORKLOADS = (
-    Workload("one run after the other, durations vary by 10 %", applications=30, runs=12),
-    Workload("by 30 %", applications=30, runs=12, spread=0.3),
-    Workload("as they like", applications=30, runs=12, spread=1.0),
+    Workload("from a minute to three hours, durations of one application vary by 10 %", 100, 12),
+    Workload("by 30 %", 100, 12, spread=0.3),
+    Workload("by 60 %", 100, 12, spread=0.6),
+    Workload("by 100 %", 100, 12, spread=1.0),
+    Workload("all of half an hour, by 10 %", 40, 12, shortest=HALF_AN_HOUR, longest=HALF_AN_HOUR),
+    Workload("by 30 %", 40, 12, spread=0.3, shortest=HALF_AN_HOUR, longest=HALF_AN_HOUR),
+    Workload("by 100 %", 40, 12, spread=1.0, shortest=HALF_AN_HOUR, longest=HALF_AN_HOUR),
     Workload("100 runs at a time in a compartment", applications=100, runs=2, longest=3600.0, together=True),
 )
 

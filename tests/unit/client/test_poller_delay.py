@@ -15,14 +15,16 @@ def seed():
     random.seed(1)
 
 
-def test_jobs_that_take_about_as_long_each_time():
+# Where they take as long as they like, no schedule could gain much (docs/performance.md).
+@pytest.mark.parametrize(("spread", "gain"), [(0.1, 2), (0.3, 2), (1.0, 1.6)])
+def test_short_and_long_jobs(spread, gain):
     poll_interval = 30
-    workload = Workload("nightly", applications=10, runs=12, spread=0.1)
+    workload = Workload("nightly", applications=30, runs=12, spread=spread)
     durations = workload.durations(random.Random(5))
     ours = with_the_poller(workload, durations, poll_interval)
     _, fixed = with_an_interval(durations, ours.requests)
-    assert len(ours.delays) == 120
-    assert ours.median <= fixed.median / 2
+    assert len(ours.delays) == 360
+    assert ours.median <= fixed.median / gain
     assert ours.p99 <= 8 * poll_interval * 1.1 + 1
 
 
