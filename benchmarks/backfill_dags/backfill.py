@@ -1,0 +1,41 @@
+"""A year of nightly runs, each of a minute or so, waited for in each of the ways."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pendulum
+from airflow.sdk import DAG
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+from airflow_provider_dataflow.operators.run import InvokeRunOperator
+
+WAYS: dict[str, dict[str, Any]] = {
+    "in_worker": {"deferrable": False},
+    "deferrable": {"deferrable": True},
+    "start_from_trigger": {"start_from_trigger": True},
+}
+
+for way, arguments in WAYS.items():
+    with DAG(
+        way,
+        schedule=CronDataIntervalTimetable("@daily", timezone="UTC"),
+        start_date=pendulum.datetime(2013, 1, 1, tz="UTC"),
+        end_date=pendulum.datetime(2013, 12, 31, tz="UTC"),
+        catchup=False,
+        max_active_runs=365,
+        # 16 by default, of those that are in a worker or on the way to one; a deferred task is neither.
+        max_active_tasks=365,
+    ) as dag:
+        InvokeRunOperator(
+            task_id="run",
+            display_name="night {{ data_interval_start.date() }}",
+            # In progress for 40 to 70 seconds.
+            execute=(
+                "--conf spark.dataflow.emulator.startup=5 --conf spark.dataflow.emulator.duration="
+                "{{ 40 + data_interval_start.day_of_year * 37 % 31 }} oci://backfill@local/app.py"
+            ),
+            poll_interval=15,
+            **arguments,
+        )
+    globals()[way] = dag
