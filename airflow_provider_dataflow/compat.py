@@ -205,8 +205,9 @@ def nobody_ended_the_task(identity: TaskIdentity, timeout: float = 2.0) -> bool:
     """Whether a task whose process is told to stop is still meant to run.
 
     A worker gets the same signal when somebody ends the task, when its machine is taken away, when the API
-    server is out of reach, and when a busy scheduler has missed its heartbeats and given it up. For ``on_kill``, which runs in the signal's handler: what it has interrupted
-    may hold the line to Airflow, so the question is asked in a thread, and not waited for for long.
+    server is out of reach, and when a busy scheduler has missed its heartbeats and given it up. For
+    ``on_kill``, which runs in the signal's handler: what it has interrupted may hold the line to Airflow, so
+    the question is asked in a thread, and not waited for for long.
     """
     answer: list[bool] = []
 
