@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down backfill test matrix lint format docs lock clean
+.PHONY: help setup demo up down backfill test matrix releases lint format docs lock clean
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## */  make \1|/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -36,6 +36,10 @@ test: setup  ## unit and contract tests, real Spark, and the tests in a real Air
 
 matrix: setup  ## every way in which a task or Airflow can die, in a real Airflow (a quarter of an hour)
 	@DATAFLOW_TEST_MATRIX=1 $(PY) -m pytest tests/airflow/matrix tests/airflow/test_chaos.py
+
+releases: setup  ## what touches Airflow of the unit tests, on the oldest release and the last without on_kill
+	@sh dev/release.sh 3.0.6
+	@sh dev/release.sh 3.2.2
 
 lint: setup  ## ruff and mypy
 	@$(PY) -m ruff check .

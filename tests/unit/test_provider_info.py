@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import sys
 from importlib.metadata import entry_points
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 import airflow
 import jsonschema
 import pytest
+from airflow import providers_manager
 from airflow.providers_manager import ProvidersManager
 
 from airflow_provider_dataflow import provider_info
@@ -66,6 +68,9 @@ def test_secret_fields_are_password_widgets():
     assert secret == {"private_key_content", "delegation_token"}
 
 
+@pytest.mark.skipif(
+    "conn-fields" not in inspect.getsource(providers_manager), reason="older releases ask the hook"
+)
 def test_airflow_builds_the_form_from_the_metadata(recwarn):
     manager = ProvidersManager()
     manager.initialize_providers_hooks()

@@ -9,6 +9,9 @@ from contextlib import aclosing
 from types import SimpleNamespace
 
 import pytest
+
+pytest.importorskip("airflow.triggers.shared_stream", reason="from Airflow 3.3 on")
+
 from airflow.serialization.decoders import smart_decode_trigger_kwargs
 from airflow.serialization.encoders import encode_trigger
 from airflow.triggers.shared_stream import SharedStreamManager

@@ -1,0 +1,26 @@
+#!/bin/sh
+# Runs what touches Airflow of the unit tests on another release of it, in an environment of its own:
+#   sh dev/release.sh 3.0.6
+# The versions of all packages are those of dev/releases/airflow-RELEASE.txt.
+set -eu
+cd "$(dirname "$0")/.."
+
+release=$1
+constraints=dev/releases/airflow-$release.txt
+venv=.cache/airflow-$release
+stamp=$venv/.stamp
+unset PYTHONDONTWRITEBYTECODE PYTHONPATH || true
+
+wanted() { cat pyproject.toml "$constraints" | cksum; }
+
+if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$(wanted)" ]; then
+    rm -rf "$venv"
+    .venv/bin/python -m venv --without-pip "$venv"
+    .venv/bin/python -m uv pip install --quiet --python "$venv/bin/python" --compile-bytecode \
+        -c "$constraints" -e '.[test]'
+    wanted >"$stamp"
+fi
+echo "Airflow $("$venv/bin/python" -c 'from importlib.metadata import version; print(version("apache-airflow"))')"
+AIRFLOW_HOME=$PWD/.cache/airflow-$release-home exec "$venv/bin/python" -m pytest -q -p no:cacheprovider \
+    tests/unit/hooks tests/unit/operators tests/unit/sensors tests/unit/triggers \
+    tests/unit/test_provider_info.py tests/unit/test_redaction.py
