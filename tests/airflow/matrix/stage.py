@@ -368,6 +368,9 @@ class Task:
         self.stage.ask(lambda rest: rest.set_run_state(self.dag_id, self.dag_run, state))
 
     def clear(self) -> None:
+        if self.state in FINISHED_TASK:
+            # Airflow's own race: the end of the DAG run would be written over a clear that comes just before.
+            self.until(lambda: self.dag_run_state in FINISHED_RUN, "the DAG run to end before the clear")
         ids: list[Any] = [self.task_id] if self.map_index < 0 else [[self.task_id, self.map_index]]
         body = {
             "dry_run": False,
