@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import urlsplit
 
-from airflow_provider_dataflow.client.credentials import Credentials
+from airflow_provider_dataflow.client.credentials.base import Credentials
 from airflow_provider_dataflow.client.regions import canonical, check_name, endpoint_of
 from airflow_provider_dataflow.client.signing import SharedSigner, shared_signer
 from airflow_provider_dataflow.exceptions import InvalidConnection
@@ -135,6 +135,6 @@ def checked_endpoint(url: str, allowed_hosts: Collection[str] = ()) -> str:
 
 
 def _is_of_oci(host: str) -> bool:
-    from oci.regions import REALMS
+    from airflow_provider_dataflow.client.sdk import oci
 
-    return any(host.endswith(f".{domain}") for domain in REALMS.values())
+    return any(host.endswith(f".{domain}") for domain in oci.regions.REALMS.values())

@@ -31,7 +31,7 @@ class Caller:
 
     @cached_property
     def sdk(self) -> Any:
-        from airflow_provider_dataflow.client.sdk import sdk_client
+        from airflow_provider_dataflow.client.sdk_client import sdk_client
 
         return sdk_client(self.access, self.part)
 
@@ -121,9 +121,9 @@ class Caller:
 
     def translated(self, operation: str, error: Exception) -> Exception:
         """The SDK's errors as ours: they can be pickled, and say where the request went."""
-        from oci.exceptions import ServiceError as SdkServiceError
+        from airflow_provider_dataflow.client.sdk import oci
 
-        if isinstance(error, SdkServiceError):
+        if isinstance(error, oci.exceptions.ServiceError):
             return ServiceError(
                 operation=operation,
                 message=str(error.message),

@@ -21,16 +21,14 @@ def visible_compartments(caller: Caller, tenancy_id: str) -> list[str]:
     access = caller.access
     if is_loopback(urlsplit(access.endpoint).hostname or ""):
         return []
-    from oci.identity import IdentityClient
-    from oci.pagination import list_call_get_all_results
-
-    from airflow_provider_dataflow.client.sdk import Signer, without_redirects
+    from airflow_provider_dataflow.client.sdk import oci
+    from airflow_provider_dataflow.client.sdk_client import Signer, without_redirects
 
     config = {"region": access.home_region}
-    client = without_redirects(IdentityClient(config, signer=Signer(access.signer)))
+    client = without_redirects(oci.identity.IdentityClient(config, signer=Signer(access.signer)))
     answer = caller.call(
         "ListCompartments",
-        lambda: list_call_get_all_results(
+        lambda: oci.pagination.list_call_get_all_results(
             client.list_compartments,
             tenancy_id,
             compartment_id_in_subtree=True,

@@ -29,11 +29,11 @@ def bucket_page_url(access: Access, uri: str | None) -> str | None:
 
 
 def _console_url(access: Access, path: str) -> str:
-    from oci.regions import REALMS, REGION_REALMS
+    from airflow_provider_dataflow.client.sdk import oci
 
-    realm = REGION_REALMS.get(access.home_region or "", COMMERCIAL_REALM)
+    realm = oci.regions.REGION_REALMS.get(access.home_region or "", COMMERCIAL_REALM)
     if realm == COMMERCIAL_REALM:
         region = f"?region={access.home_region}" if access.home_region else ""
         return f"https://cloud.oracle.com/{path}{region}"
     # The other realms are worlds of their own, each with consoles by region.
-    return f"https://console.{access.home_region}.{REALMS[realm]}/{path}"
+    return f"https://console.{access.home_region}.{oci.regions.REALMS[realm]}/{path}"

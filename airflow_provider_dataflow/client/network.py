@@ -5,10 +5,11 @@ from __future__ import annotations
 
 def is_network_error(error: BaseException) -> bool:
     # The SDK vendors requests, whose errors are no relatives of the installed requests'.
-    from oci._vendor.requests.exceptions import RequestException
     from urllib3.exceptions import HTTPError
 
-    return isinstance(error, (RequestException, HTTPError, OSError, EOFError))
+    from airflow_provider_dataflow.client.sdk import oci
+
+    return isinstance(error, (oci._vendor.requests.exceptions.RequestException, HTTPError, OSError, EOFError))
 
 
 def root_message(error: BaseException) -> str:

@@ -34,11 +34,13 @@ def canonical(region: str) -> str:
     :raises InvalidConnection: it is no region.
     """
     check_name(region)
-    from oci.regions import REGIONS, get_region_from_short_name, is_region
+    from airflow_provider_dataflow.client.sdk import oci
 
-    name = str(get_region_from_short_name(region))
-    if not is_region(name) and not FORM.fullmatch(name):
-        near = sorted(known for known in REGIONS if name in known) or get_close_matches(name, REGIONS, n=2)
+    name = str(oci.regions.get_region_from_short_name(region))
+    if not oci.regions.is_region(name) and not FORM.fullmatch(name):
+        near = sorted(known for known in oci.regions.REGIONS if name in known) or get_close_matches(
+            name, oci.regions.REGIONS, n=2
+        )
         meant = f"; did you mean {' or '.join(near[:3])}?" if near else ""
         raise InvalidConnection(
             f"region: expected a region's name like eu-frankfurt-1, got {region!r}{meant}"
@@ -48,9 +50,9 @@ def canonical(region: str) -> str:
 
 def is_known(region: str) -> bool:
     """Whether the SDK knows the region, and so its realm. Imports the SDK."""
-    from oci.regions import get_region_from_short_name, is_region
+    from airflow_provider_dataflow.client.sdk import oci
 
-    return bool(is_region(get_region_from_short_name(region)))
+    return bool(oci.regions.is_region(oci.regions.get_region_from_short_name(region)))
 
 
 def endpoint_of(region: str) -> str:
@@ -58,8 +60,10 @@ def endpoint_of(region: str) -> str:
 
     :raises InvalidConnection: it is no region.
     """
-    from oci.regions import endpoint_for
+    from airflow_provider_dataflow.client.sdk import oci
 
     return str(
-        endpoint_for("data_flow", region=canonical(region), service_endpoint_template=ENDPOINT_TEMPLATE)
+        oci.regions.endpoint_for(
+            "data_flow", region=canonical(region), service_endpoint_template=ENDPOINT_TEMPLATE
+        )
     )

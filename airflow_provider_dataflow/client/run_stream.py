@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from airflow_provider_dataflow.client.poller import RunPoller
 from airflow_provider_dataflow.client.poller.bites import Bites
+from airflow_provider_dataflow.client.poller.runs import RunPoller
 from airflow_provider_dataflow.client.poller.waits import LISTED_STATES
 from airflow_provider_dataflow.exceptions import DataFlowError, ServiceError
 from airflow_provider_dataflow.run import TERMINAL_STATES, Run

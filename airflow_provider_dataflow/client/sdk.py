@@ -1,83 +1,65 @@
-"""The SDK's client, with what is ours in the places of what is the SDK's. Importing this imports the SDK."""
+"""The OCI SDK as a whole. Nothing else of this package imports ``oci``, so that only one thread ever does.
+
+Its modules import each other in circles. If two threads begin with different ones, Python hands one of them a
+half-made module: its import fails, and what that leaves behind makes all later ones of the process fail.
+"""
 
 from __future__ import annotations
 
-import threading
+import sys
+import time
+from importlib import import_module
+from operator import attrgetter
+from types import ModuleType
 from typing import Any
-from urllib.parse import urlsplit
 
-from oci._vendor.requests import Session
-from oci.auth.signers import SecurityTokenSigner
-from oci.circuit_breaker import NoCircuitBreakerStrategy
-from oci.data_flow import DataFlowClient
-from oci.retry import NoneRetryStrategy
+__all__ = ["oci"]
 
-from airflow_provider_dataflow import __version__
-from airflow_provider_dataflow.client.access import Access, is_loopback
-from airflow_provider_dataflow.client.credentials import SignIn
-from airflow_provider_dataflow.client.retry import CONNECT_TIMEOUT, READ_TIMEOUT
-from airflow_provider_dataflow.client.signing import SharedSigner
+#: What is used of it, but for its services, which it loads by itself.
+PARTS = (
+    "_vendor.requests.exceptions",
+    "auth.auth_utils",
+    "auth.federation_client",
+    "auth.signers",
+    "circuit_breaker",
+    "config",
+    "exceptions",
+    "pagination",
+    "regions",
+    "retry",
+    "signer",
+)
+
+ATTEMPTS = 10
+PAUSE = 0.1
 
 
-class Signer(SecurityTokenSigner):
-    """Hands each request to the shared signer.
+def _import_whole() -> ModuleType:
+    """Others than this package may import it in their threads at the same time, and so break our import."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            whole = import_module("oci")
+            attrgetter(*PARTS)(whole)
+            import_module("oci.data_flow")
+            return whole
+        except Exception:
+            if attempt == ATTEMPTS or not _clear_what_is_left():
+                raise
+            time.sleep(PAUSE)
+    raise AssertionError("unreachable")
 
-    A subclass only because of clients with such a signer the SDK asks for no further configuration.
+
+def _clear_what_is_left() -> bool:
+    """Forget the modules of an import that was given up.
+
+    :return: whether another attempt makes sense: the SDK is there, and perhaps being imported elsewhere.
     """
-
-    def __init__(self, shared: SharedSigner) -> None:
-        self.shared = shared
-        # Of each thread, what its last request was signed with: another's may be newer already.
-        self._used = threading.local()
-
-    def __call__(self, request: Any, enforce_content_headers: bool = True) -> Any:
-        sign_in = self._used.sign_in = self.shared.current()
-        sign_in.sign(request, enforce_content_headers)
-        return request
-
-    def renewed(self) -> bool:
-        """After this thread got a 401: whether there is something else now to sign with than what was
-        refused."""
-        refused: SignIn | None = getattr(self._used, "sign_in", None)
-        return refused is not None and self.shared.renewed(refused)
+    left = [name for name in list(sys.modules) if name.partition(".")[0] == "oci"]
+    underway = getattr(getattr(sys.modules.get("oci"), "__spec__", None), "_initializing", False)
+    if not underway:
+        for name in left:
+            sys.modules.pop(name, None)
+    return bool(left)
 
 
-class NoRedirects(Session):
-    """A signature is for one host and path; a redirect would carry it, and a token with it, to another."""
-
-    def get_redirect_target(self, resp: Any) -> None:
-        return None
-
-
-def sdk_client(access: Access, part: str) -> Any:
-    """The SDK's client for Data Flow.
-
-    :param part: which part of Airflow calls: in the user agent, so that OCI's audit log tells who cancelled.
-    :raises InvalidConnection: something about the connection is wrong.
-    :raises ServiceError: who hands out tokens does not answer, or refuses.
-    """
-    access.prepare()
-    client = DataFlowClient(
-        {"additional_user_agent": f"airflow-provider-dataflow/{__version__} ({part})"},
-        signer=Signer(access.signer),
-        service_endpoint=access.endpoint,
-        timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
-        # The SDK's own retries ignore Retry-After and can sleep for 90 s; its default circuit breaker
-        # is shared by every OCI client of the process.
-        retry_strategy=NoneRetryStrategy(),
-        circuit_breaker_strategy=NoCircuitBreakerStrategy(),
-        skip_deserialization=True,
-    )
-    return without_redirects(client)
-
-
-def without_redirects(client: Any) -> Any:
-    """A client of the SDK, with a session that follows no redirect and needs no proxy for loopback."""
-    base = client.base_client
-    session = NoRedirects()
-    for prefix, adapter in base.session.adapters.items():
-        session.mount(prefix, adapter)
-    # A proxy of the environment is for the way out.
-    session.trust_env = not is_loopback(urlsplit(base.endpoint).hostname or "")
-    base.session = session
-    return client
+oci: Any = _import_whole()

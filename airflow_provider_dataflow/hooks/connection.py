@@ -12,17 +12,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.client.access import Access, naming
-from airflow_provider_dataflow.client.credentials import (
-    ApiKey,
+from airflow_provider_dataflow.client.credentials.api_key import ApiKey
+from airflow_provider_dataflow.client.credentials.base import Credentials
+from airflow_provider_dataflow.client.credentials.config_file import (
+    DEFAULT_PROFILE,
     ConfigFile,
-    Credentials,
-    InstancePrincipal,
-    ResourcePrincipal,
     SecurityToken,
-    WorkloadIdentity,
 )
-from airflow_provider_dataflow.client.credentials.config_file import DEFAULT_PROFILE
+from airflow_provider_dataflow.client.credentials.instance import InstancePrincipal
 from airflow_provider_dataflow.client.credentials.keys import normalized_pem
+from airflow_provider_dataflow.client.credentials.resource import ResourcePrincipal, WorkloadIdentity
 from airflow_provider_dataflow.compat import conf, mask_secret
 from airflow_provider_dataflow.exceptions import InvalidConnection
 from airflow_provider_dataflow.hooks.auth_types import API_KEY, AUTH_TYPES, FILE_AUTH_TYPES

@@ -31,7 +31,8 @@ from airflow_provider_dataflow.triggers.base import WaitTrigger
 from airflow_provider_dataflow.triggers.live_log import LiveLog
 
 if TYPE_CHECKING:
-    from airflow_provider_dataflow.client.poller import RunPoller, shared_poller
+    from airflow_provider_dataflow.client.poller.runs import RunPoller
+    from airflow_provider_dataflow.client.poller.shared import shared_poller
     from airflow_provider_dataflow.run import Run
 
 #: Seconds. However late it is, the first look at the run is awaited so long.
@@ -117,7 +118,7 @@ class RunTrigger(WaitTrigger):
     async def wait(self) -> RunEvent:
         # Thousands that were deferred at the same moment do not all wake in one turn of the loop.
         await asyncio.sleep(NO_EVENT_BEFORE * random.uniform(1.0, 1.1))  # noqa: S311
-        poller_module = await module("airflow_provider_dataflow.client.poller")
+        poller_module = await module("airflow_provider_dataflow.client.poller.shared")
         async with self._of_connection(poller_module.shared_poller) as poller:
             if not self.follow_logs:
                 return await self._ask(poller)

@@ -20,7 +20,7 @@ from airflow_provider_dataflow.run import KNOWN_STATES, SUCCESS_STATES
 from airflow_provider_dataflow.run_events import OVERLAP, Progress, payload
 
 if TYPE_CHECKING:
-    from airflow_provider_dataflow.client.poller import RunPoller
+    from airflow_provider_dataflow.client.poller.runs import RunPoller
     from airflow_provider_dataflow.client.run_stream import RunStream, Scope
     from airflow_provider_dataflow.run import Run
 
@@ -204,7 +204,7 @@ class RunEventTrigger(UsesHook, BaseEventTrigger):
 
     @asynccontextmanager
     async def _poller(self) -> AsyncIterator[tuple[RunPoller, Scope]]:
-        poller_module = await module("airflow_provider_dataflow.client.poller")
+        poller_module = await module("airflow_provider_dataflow.client.poller.shared")
         stream_module = await module("airflow_provider_dataflow.client.run_stream")
         hook = self._hook
         async with poller_module.shared_poller(hook.key, hook.async_client) as poller:

@@ -20,7 +20,7 @@ from typing import Any
 
 import oci
 
-from airflow_provider_dataflow.client.poller import RunPoller
+from airflow_provider_dataflow.client.poller.runs import RunPoller
 from airflow_provider_dataflow.local import LocalDataFlow
 from airflow_provider_dataflow.polling import DEFAULT_NO_EVENT_BEFORE
 from airflow_provider_dataflow.run import SUCCESS_STATES

@@ -1,11 +1,51 @@
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
 
 import pytest
 
-PACKAGE = "airflow_provider_dataflow"
+import airflow_provider_dataflow
+
+PACKAGE = airflow_provider_dataflow.__name__
+ROOT = Path(airflow_provider_dataflow.__file__).parent
+#: What runs in the processes of Airflow, and there in many threads.
+FILES = {
+    ".".join((PACKAGE, *file.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): file
+    for file in ROOT.rglob("*.py")
+    if file.relative_to(ROOT).parts[0] != "local"
+}
+#: Imported by threads that all begin at the same time, in a random order and as Python's switches come.
+RACE = """
+import importlib, random, sys, threading
+seed, names, foreign = int(sys.argv[1]), sys.argv[2].split(","), sys.argv[3].split(",")
+random.seed(seed)
+random.shuffle(names)
+sys.setswitchinterval(10 ** random.uniform(-6, -3))
+start = threading.Barrier(len(names + foreign))
+failed = []
+
+def load(name):
+    start.wait()
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        if name in names:
+            failed.append(f"{name}: {error!r}")
+
+threads = [threading.Thread(target=load, args=(name,)) for name in names + foreign]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+from airflow_provider_dataflow.client.sdk_client import oci
+oci.signer.AbstractBaseSigner, oci._vendor.requests.Session, oci.identity.IdentityClient
+sys.exit("\\n".join(failed) or 0)
+"""
 
 
 def packages_after_importing(*modules: str) -> set[str]:
@@ -51,7 +91,7 @@ def test_parsing_a_dag_imports_no_triggers(module):
         (["request", "submission", "events", "polling", "usage", "hints"], {"airflow", "oci", "aiohttp"}),
         (["application", "pool", "statement", "run_update"], {"airflow", "oci", "aiohttp"}),
         (
-            ["client.sync", "client.poller", "client.waiting", "client.watching", "client.console"],
+            ["client.sync", "client.poller.shared", "client.waiting", "client.watching", "client.console"],
             {"airflow", "oci"},
         ),
         (["local.server", "local.cli", "local.commands", "local.embedded"], {"airflow", "pyspark"}),
@@ -60,3 +100,51 @@ def test_parsing_a_dag_imports_no_triggers(module):
 )
 def test_imports_point_inwards(modules, unknown):
     assert packages_after_importing(*modules).isdisjoint(unknown)
+
+
+def imports_of(tree: ast.AST, *, at_once: bool) -> Iterator[tuple[str, str]]:
+    """:param at_once: only what is imported with the module, not what its functions import later."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.ImportFrom):
+            yield from ((node.module or "", alias.name) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif at_once and (isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) or is_for_types(node)):
+            continue
+        else:
+            yield from imports_of(node, at_once=at_once)
+
+
+def is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def test_one_module_imports_the_sdk():
+    """Whose circular imports break for good if two threads begin with different ones."""
+    importing = {
+        name
+        for name, file in FILES.items()
+        for module, _ in imports_of(ast.parse(file.read_text()), at_once=False)
+        if module.partition(".")[0] == "oci"
+    }
+    assert importing <= {f"{PACKAGE}.client.sdk"}
+
+
+def test_no_import_goes_in_circles():
+    """A package that imports its own modules is one: whoever imports one of them imports the package, too."""
+    graph: dict[str, set[str]] = {}
+    for name, file in FILES.items():
+        needs = graph[name] = {name.rpartition(".")[0]} & FILES.keys()
+        for module, what in imports_of(ast.parse(file.read_text()), at_once=True):
+            found = {module, f"{module}.{what}"} & FILES.keys()
+            needs |= found - {name}
+    assert len(tuple(TopologicalSorter(graph).static_order())) == len(FILES)
+
+
+@pytest.mark.parametrize("foreign", [[], ["oci.auth.signers", "oci.regions"]], ids=["alone", "beside-others"])
+@pytest.mark.parametrize("seed", range(3))
+def test_threads_may_import_at_the_same_time(seed, foreign):
+    names = [name for name in FILES if name.startswith(f"{PACKAGE}.client.")]
+    command = [sys.executable, "-c", RACE, str(seed), ",".join(names), ",".join(foreign or ["json"])]
+    race = subprocess.run(command, capture_output=True, text=True)
+    assert race.returncode == 0, race.stderr

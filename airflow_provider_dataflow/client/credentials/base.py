@@ -87,9 +87,9 @@ def signing_with(
 
     :param key_id: of an API key, or ``ST$`` and a token.
     """
-    from oci.signer import AbstractBaseSigner
+    from airflow_provider_dataflow.client.sdk import oci
 
-    signer = AbstractBaseSigner()
+    signer = oci.signer.AbstractBaseSigner()
     signer.api_key = key_id
     signer.private_key = private_key
     headers = [*GENERIC_HEADERS, DELEGATION_HEADER] if delegation_token else GENERIC_HEADERS

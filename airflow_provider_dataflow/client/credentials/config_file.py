@@ -89,13 +89,12 @@ def read_profile(path: str | None, profile: str) -> tuple[dict[str, Any], str]:
     """
     from configparser import Error
 
-    from oci.config import DEFAULT_LOCATION, from_file
-    from oci.exceptions import ClientError
+    from airflow_provider_dataflow.client.sdk import oci
 
-    where = f"config_file {path or DEFAULT_LOCATION}, profile {profile}"
+    where = f"config_file {path or oci.config.DEFAULT_LOCATION}, profile {profile}"
     try:
-        return dict(from_file(path or DEFAULT_LOCATION, profile)), where
-    except (ClientError, Error, OSError, ValueError) as error:
+        return dict(oci.config.from_file(path or oci.config.DEFAULT_LOCATION, profile)), where
+    except (oci.exceptions.ClientError, Error, OSError, ValueError) as error:
         # Of a malformed file, its parser quotes lines.
         message = "it is malformed" if isinstance(error, (Error, UnicodeDecodeError)) else str(error)
         raise InvalidConnection(f"{where}: {message}") from None

@@ -39,10 +39,8 @@ class InstancePrincipal:
 
     def sign_in(self) -> SignIn:
         from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
-        from oci.auth.auth_utils import get_tenancy_id_from_certificate
-        from oci.auth.federation_client import X509FederationClient
-        from oci.circuit_breaker import NoCircuitBreakerStrategy
-        from oci.regions import endpoint_for, get_region_from_short_name
+
+        from airflow_provider_dataflow.client.sdk import oci
 
         base = metadata_url()
         with signing_in(self.kind, base, HINT), _session() as session:
@@ -50,14 +48,16 @@ class InstancePrincipal:
                 _get(session, f"{base}/identity/cert.pem"), _get(session, f"{base}/identity/key.pem")
             )
             intermediate = _Certificate(_get(session, f"{base}/identity/intermediate.pem"))
-            region = get_region_from_short_name(
+            region = oci.regions.get_region_from_short_name(
                 _get(session, f"{base}/instance/region").decode().strip().lower()
             )
-            tenancy = get_tenancy_id_from_certificate(leaf.get_certificate_as_certificate())
-        endpoint = self.federation_endpoint or f"{endpoint_for('auth', region)}/v1/x509"
+            tenancy = oci.auth.auth_utils.get_tenancy_id_from_certificate(
+                leaf.get_certificate_as_certificate()
+            )
+        endpoint = self.federation_endpoint or f"{oci.regions.endpoint_for('auth', region)}/v1/x509"
         with signing_in(self.kind, endpoint, HINT):
             key = generate_private_key(public_exponent=65537, key_size=2048)
-            client = X509FederationClient(
+            client = oci.auth.federation_client.X509FederationClient(
                 federation_endpoint=endpoint,
                 tenancy_id=tenancy,
                 session_key_supplier=_SessionKey(key),
@@ -65,7 +65,7 @@ class InstancePrincipal:
                 intermediate_certificate_retrievers=[intermediate],
                 retry_strategy=retry_strategy(),
                 # The default one is shared by all clients of the process.
-                circuit_breaker_strategy=NoCircuitBreakerStrategy(),
+                circuit_breaker_strategy=oci.circuit_breaker.NoCircuitBreakerStrategy(),
             )
             client.requests_session.max_redirects = 0
             return signing_with_token(client.get_security_token(), key, region, self.delegation_token)
@@ -85,9 +85,9 @@ def metadata_url() -> str:
 
 @contextmanager
 def _session() -> Iterator[Any]:
-    from oci._vendor.requests import Session
+    from airflow_provider_dataflow.client.sdk import oci
 
-    with Session() as session:
+    with oci._vendor.requests.Session() as session:
         # It is on the host itself: no proxy leads there.
         session.trust_env = False
         session.headers["Authorization"] = "Bearer Oracle"
@@ -95,12 +95,14 @@ def _session() -> Iterator[Any]:
 
 
 def _get(session: Any, url: str) -> bytes:
-    from oci.exceptions import ServiceError
+    from airflow_provider_dataflow.client.sdk import oci
 
     def ask() -> bytes:
         response = session.get(url, timeout=TIMEOUT, allow_redirects=False)
         if response.status_code != 200:
-            raise ServiceError(response.status_code, None, response.headers, f"GET {url} was refused")
+            raise oci.exceptions.ServiceError(
+                response.status_code, None, response.headers, f"GET {url} was refused"
+            )
         return bytes(response.content)
 
     return bytes(retry_strategy().make_retrying_call(ask))

@@ -18,10 +18,10 @@ SIGN_IN = "SignIn"
 
 def retry_strategy() -> Any:
     """A few attempts, for who hands out tokens only."""
-    from oci.retry import RetryStrategyBuilder
+    from airflow_provider_dataflow.client.sdk import oci
 
     return (
-        RetryStrategyBuilder(
+        oci.retry.RetryStrategyBuilder(
             max_attempts_check=True,
             service_error_check=True,
             total_elapsed_time_check=True,
@@ -44,13 +44,13 @@ def signing_in(kind: str, endpoint: str, hint: str) -> Iterator[None]:
     :raises InvalidConnection: the environment is not what it should be.
     :raises ServiceError: no answer, or a refusal.
     """
-    from oci.exceptions import ServiceError as SdkServiceError
+    from airflow_provider_dataflow.client.sdk import oci
 
     try:
         yield
     except DataFlowError:
         raise
-    except SdkServiceError as error:
+    except oci.exceptions.ServiceError as error:
         raise ServiceError(
             operation=SIGN_IN,
             message=f"auth_type {kind}: {error.message}. {hint}",

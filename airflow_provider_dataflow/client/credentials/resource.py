@@ -55,11 +55,11 @@ class ResourcePrincipal:
             raise InvalidConnection(
                 f"auth_type {self.kind}: {VERSION}: expected 2.2, which delegation needs; got {version!r}"
             )
-        from oci.auth.signers import get_resource_principals_signer
+        from airflow_provider_dataflow.client.sdk import oci
 
         endpoint = os.environ.get(PARENT_URL) or os.environ.get(f"{PREFIX}RPT_ENDPOINT") or "unknown"
         with signing_in(self.kind, endpoint, RESOURCE_HINT):
-            signer = get_resource_principals_signer()
+            signer = oci.auth.signers.get_resource_principals_signer()
         return frozen(signer, getattr(signer, "region", None))
 
     def _version_2_2(self) -> SignIn:
@@ -94,15 +94,17 @@ class WorkloadIdentity:
             raise InvalidConnection(
                 f"auth_type {self.kind}: KUBERNETES_SERVICE_HOST: not set. {WORKLOAD_HINT}"
             )
-        from oci.auth.signers import get_oke_workload_identity_resource_principal_signer
+        from airflow_provider_dataflow.client.sdk import oci
 
         with signing_in(self.kind, host, WORKLOAD_HINT):
-            signer = get_oke_workload_identity_resource_principal_signer(retry_strategy=retry_strategy())
+            signer = oci.auth.signers.get_oke_workload_identity_resource_principal_signer(
+                retry_strategy=retry_strategy()
+            )
         return frozen(signer, region_of_environment())
 
 
 def region_of_environment() -> str | None:
-    from oci.regions import get_region_from_short_name
+    from airflow_provider_dataflow.client.sdk import oci
 
     region = os.environ.get(f"{PREFIX}REGION")
-    return str(get_region_from_short_name(region)) if region else None
+    return str(oci.regions.get_region_from_short_name(region)) if region else None

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_dataflow.client.access import Access, checked_endpoint
-from airflow_provider_dataflow.client.credentials import ApiKey
+from airflow_provider_dataflow.client.credentials.api_key import ApiKey
 from airflow_provider_dataflow.client.regions import endpoint_of
 from airflow_provider_dataflow.exceptions import InvalidConnection
 

@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestServer
 
 from airflow_provider_dataflow.client.access import Access
 from airflow_provider_dataflow.client.aio import MAX_LOG_CONNECTIONS, AsyncDataFlowClient
-from airflow_provider_dataflow.client.credentials import ApiKey
+from airflow_provider_dataflow.client.credentials.api_key import ApiKey
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.run import RunLog
 from tests.unit.support import RUN_ID, run_body, verify_signature

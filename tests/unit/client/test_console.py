@@ -4,7 +4,7 @@ import pytest
 
 from airflow_provider_dataflow.client.access import Access
 from airflow_provider_dataflow.client.console import bucket_page_url, run_page_url
-from airflow_provider_dataflow.client.credentials import ApiKey
+from airflow_provider_dataflow.client.credentials.api_key import ApiKey
 
 RUN = "ocid1.dataflowrun.oc1.iad.x"
 

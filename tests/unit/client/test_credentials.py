@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from airflow_provider_dataflow.client.credentials import ApiKey
+from airflow_provider_dataflow.client.credentials.api_key import ApiKey
 from airflow_provider_dataflow.exceptions import InvalidConnection
 
 

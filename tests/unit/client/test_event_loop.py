@@ -17,12 +17,9 @@ import pytest
 
 from airflow_provider_dataflow.client.access import Access
 from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
-from airflow_provider_dataflow.client.credentials import (
-    InstancePrincipal,
-    ResourcePrincipal,
-    WorkloadIdentity,
-)
-from airflow_provider_dataflow.client.poller import RunPoller
+from airflow_provider_dataflow.client.credentials.instance import InstancePrincipal
+from airflow_provider_dataflow.client.credentials.resource import ResourcePrincipal, WorkloadIdentity
+from airflow_provider_dataflow.client.poller.runs import RunPoller
 from tests.identity_service import new_key, pem_of, token_for
 
 WAITS = 1000

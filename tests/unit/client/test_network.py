@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from airflow_provider_dataflow.client import retry
 from airflow_provider_dataflow.client.access import Access
 from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
-from airflow_provider_dataflow.client.credentials import ApiKey
+from airflow_provider_dataflow.client.credentials.api_key import ApiKey
 from airflow_provider_dataflow.client.sync import DataFlowClient
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.request import RunRequest

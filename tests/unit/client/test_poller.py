@@ -6,8 +6,9 @@ import gc
 
 import pytest
 
-from airflow_provider_dataflow.client.poller import RunPoller, shared_poller
 from airflow_provider_dataflow.client.poller.history import History
+from airflow_provider_dataflow.client.poller.runs import RunPoller
+from airflow_provider_dataflow.client.poller.shared import shared_poller
 from airflow_provider_dataflow.exceptions import InvalidConnection, RunLost, ServiceError
 from airflow_provider_dataflow.run import SUCCESS_STATES, Run
 

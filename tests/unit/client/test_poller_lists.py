@@ -10,7 +10,7 @@ import tracemalloc
 
 import pytest
 
-from airflow_provider_dataflow.client.poller import RunPoller
+from airflow_provider_dataflow.client.poller.runs import RunPoller
 from airflow_provider_dataflow.exceptions import RunLost, ServiceError
 from airflow_provider_dataflow.run import SUCCESS_STATES
 from benchmarks.polling import virtual_time

@@ -9,11 +9,8 @@ import pytest
 
 from airflow_provider_dataflow.client.access import Access
 from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
-from airflow_provider_dataflow.client.credentials import (
-    InstancePrincipal,
-    ResourcePrincipal,
-    WorkloadIdentity,
-)
+from airflow_provider_dataflow.client.credentials.instance import InstancePrincipal
+from airflow_provider_dataflow.client.credentials.resource import ResourcePrincipal, WorkloadIdentity
 from airflow_provider_dataflow.client.sync import DataFlowClient
 from airflow_provider_dataflow.exceptions import InvalidConnection, ServiceError
 from tests.identity_service import IdentityService, new_key, pem_of, token_for

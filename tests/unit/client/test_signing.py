@@ -16,8 +16,9 @@ import pytest
 from airflow_provider_dataflow.client import signing
 from airflow_provider_dataflow.client.access import Access
 from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
-from airflow_provider_dataflow.client.credentials import ApiKey, ResourcePrincipal
+from airflow_provider_dataflow.client.credentials.api_key import ApiKey
 from airflow_provider_dataflow.client.credentials.base import SignIn, signing_with_token
+from airflow_provider_dataflow.client.credentials.resource import ResourcePrincipal
 from airflow_provider_dataflow.client.signing import SharedSigner, shared_signer
 from airflow_provider_dataflow.client.sync import DataFlowClient
 from airflow_provider_dataflow.exceptions import InvalidConnection, ServiceError

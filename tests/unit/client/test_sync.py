@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_dataflow import __version__
 from airflow_provider_dataflow.client import retry
 from airflow_provider_dataflow.client.access import Access
-from airflow_provider_dataflow.client.credentials import ApiKey
+from airflow_provider_dataflow.client.credentials.api_key import ApiKey
 from airflow_provider_dataflow.client.sync import DataFlowClient
 from airflow_provider_dataflow.exceptions import ServiceError, SubmitRejected
 from airflow_provider_dataflow.request import RunRequest

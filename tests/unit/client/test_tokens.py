@@ -6,9 +6,10 @@ import threading
 
 import pytest
 
-from airflow_provider_dataflow.client.credentials import ResourcePrincipal, SecurityToken
 from airflow_provider_dataflow.client.credentials import tokens as tokens_module
 from airflow_provider_dataflow.client.credentials.base import frozen
+from airflow_provider_dataflow.client.credentials.config_file import SecurityToken
+from airflow_provider_dataflow.client.credentials.resource import ResourcePrincipal
 from airflow_provider_dataflow.client.credentials.tokens import claims_of, expiry
 from airflow_provider_dataflow.exceptions import InvalidConnection
 from tests.identity_service import new_key, pem_of, token_for

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_dataflow.client import retry
 from airflow_provider_dataflow.client.access import Access
-from airflow_provider_dataflow.client.credentials import ApiKey
+from airflow_provider_dataflow.client.credentials.api_key import ApiKey
 from airflow_provider_dataflow.client.diagnosis import clock_skew, explain
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
