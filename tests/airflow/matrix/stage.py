@@ -228,9 +228,10 @@ class Task:
 
     # Waiting -----------------------------------------------------------------------------------------------
 
-    def until(self, probe: Callable[[], T | None], what: str) -> T:
+    def until(self, probe: Callable[[], T | None], what: str, *, at_least: float = 0) -> T:
+        """:param at_least: seconds that it takes anyhow."""
         try:
-            return wait_until(probe, f"{self.dag_id}: {what}", timeout=PATIENCE, interval=0.4)
+            return wait_until(probe, f"{self.dag_id}: {what}", timeout=at_least + PATIENCE, interval=0.4)
         except WaitTimeout as error:
             error.add_note(self.describe())
             raise
