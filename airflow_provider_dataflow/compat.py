@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -23,6 +22,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_dataflow import polling
+from airflow_provider_dataflow.client.threads import answer_within
 from airflow_provider_dataflow.redaction import SENSITIVE_NAMES
 from airflow_provider_dataflow.submission import TaskIdentity
 
@@ -209,18 +209,12 @@ def nobody_ended_the_task(identity: TaskIdentity, timeout: float = 2.0) -> bool:
     ``on_kill``, which runs in the signal's handler: what it has interrupted may hold the line to Airflow, so
     the question is asked in a thread, and not waited for for long.
     """
-    answer: list[bool] = []
-
-    def ask() -> None:
-        try:
-            answer.append(task_instance_now(identity).state in GOING_ON)
-        except Exception:  # noqa: BLE001 - nobody has ended the task whom Airflow knows of
-            answer.append(True)
-
-    thread = Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(timeout)
-    return answer == [True]
+    try:
+        return answer_within(timeout, lambda: task_instance_now(identity).state in GOING_ON)
+    except TimeoutError:
+        return False
+    except Exception:  # noqa: BLE001 - nobody has ended the task whom Airflow knows of
+        return True
 
 
 @dataclass(frozen=True)

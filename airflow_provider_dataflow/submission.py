@@ -25,6 +25,9 @@ TOKEN_LIFETIME = 23 * 3600
 #: XCom of the run that a task waits for; pushed right after the submit, and asked before any cancel.
 RUN_ID = "run_id"
 
+#: XCom of the state in which a task has seen its run last; pushed when the task ends by itself.
+STATE = "lifecycle_state"
+
 
 @dataclass(frozen=True, slots=True)
 class TaskIdentity:
@@ -120,16 +123,17 @@ class Verdict(StrEnum):
     """An earlier try's run that ended badly, or is about to: the next generation takes its place."""
 
 
-def verdict(state: str, *, of_earlier_try: bool) -> Verdict:
+def verdict(state: str, *, of_earlier_try: bool, begins_turn: bool = False) -> Verdict:
     """Judge a run.
 
     :param state: its ``lifecycleState``.
     :param of_earlier_try: whether an earlier try of the task has asked for it.
+    :param begins_turn: whether this try is the first since a clear, after which nothing is adopted.
     """
     if not of_earlier_try:
         return Verdict.OWN
     if state in SUCCESS_STATES:
-        return Verdict.ADOPT
+        return Verdict.REPLACE if begins_turn else Verdict.ADOPT
     if is_terminal(state) or state in ENDING_STATES:
         return Verdict.REPLACE
     return Verdict.OWN

@@ -63,6 +63,8 @@ class AsyncDataFlowClient:
         max_requests_per_second: float = MAX_REQUESTS_PER_SECOND,
     ) -> None:
         self.endpoint = endpoint
+        self.access: Access | None = None
+        """What it was made of, for another client."""
         self.max_requests_per_second = max_requests_per_second
         self._signer = signer
         self._log_slots = asyncio.Semaphore(MAX_LOG_CONNECTIONS)
@@ -84,12 +86,16 @@ class AsyncDataFlowClient:
         :raises InvalidConnection: the connection cannot be used.
         """
 
-        def prepare() -> tuple[str, SharedSigner]:
+        def prepare() -> Access:
             resolved = access()
             resolved.prepare()
-            return resolved.endpoint, resolved.signer
+            return resolved
 
-        return cls(*await in_thread(prepare), max_requests_per_second)
+        resolved = await in_thread(prepare)
+        # Both known since it was prepared.
+        client = cls(resolved.endpoint, resolved.signer, max_requests_per_second)
+        client.access = resolved
+        return client
 
     async def get_run(self, run_id: str) -> Run:
         """GetRun, once: whoever polls asks again anyway.

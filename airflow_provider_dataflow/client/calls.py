@@ -63,7 +63,13 @@ class Caller:
         except ServiceError as error:
             if error.status != 401 or error.operation == SIGN_IN:
                 raise
-            if not self.sdk.base_client.signer.renewed():
+            try:
+                renewed = self.sdk.base_client.signer.renewed()
+            except DataFlowError:
+                raise
+            except Exception:  # noqa: BLE001 - where the connection is kept is out of reach: the 401 counts
+                raise error from None
+            if not renewed:
                 raise
             return attempt()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 import time
 from collections import OrderedDict
@@ -19,6 +20,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from airflow_provider_dataflow.client.credentials.base import DELEGATION_HEADER, Credentials, SignIn
+from airflow_provider_dataflow.client.threads import known_to_loop
 
 log = logging.getLogger(__name__)
 
@@ -119,12 +121,19 @@ class SharedSigner:
             # Nobody who stops waiting may stop it for the others.
             renewal.set_running_or_notify_cancel()
             self._renewal = renewal
-        threading.Thread(
-            target=copy_context().run,
-            args=(self._build, renewal, old),
-            name="oci-sign-in",
-            daemon=True,
-        ).start()
+        try:
+            threading.Thread(
+                target=copy_context().run,
+                args=(known_to_loop(self._build), renewal, old),
+                name="oci-sign-in",
+                daemon=True,
+            ).start()
+        except BaseException as error:
+            # A machine may be out of threads for a while; nobody is to wait for one that never began.
+            with self._lock:
+                self._renewal = None
+            renewal.set_exception(error)
+            raise
         return renewal
 
     def _build(self, renewal: Future[bool], old: SignIn | None) -> None:
@@ -173,6 +182,16 @@ def sign_aiohttp(sign_in: SignIn, request: Any) -> None:
 
 _shared: OrderedDict[Hashable, SharedSigner] = OrderedDict()
 _shared_lock = threading.RLock()
+
+
+def _share_nothing_yet() -> None:
+    """A forked process has none of its parent's threads: a renewal that was under way would never end."""
+    global _shared, _shared_lock
+    _shared = OrderedDict()
+    _shared_lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_share_nothing_yet)
 
 
 def shared_signer(

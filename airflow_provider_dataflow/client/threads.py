@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from importlib import import_module
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 #: So many cancels can be under way at the same time, each for as long as the service takes. A thread is
@@ -19,23 +21,30 @@ T = TypeVar("T")
 THREADS = 64
 
 _threads: ThreadPoolExecutor
+#: For what must not stand in line behind others, whose services may take long to answer.
+_urgent: ThreadPoolExecutor
+#: The loop that a thread of ours works for.
+_of_thread = threading.local()
+
 _modules: dict[str, ModuleType] = {}
 _importing: dict[str, asyncio.Task[ModuleType]] = {}
 
 
 def _new_threads() -> None:
     """A forked process has none of its parent's threads, though their pool thinks so."""
-    global _threads
+    global _threads, _urgent
     _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="oci-data-flow")
+    _urgent = ThreadPoolExecutor(THREADS, thread_name_prefix="oci-data-flow-urgent")
 
 
 _new_threads()
 os.register_at_fork(after_in_child=_new_threads)
 
 
-def start(work: Callable[[], T]) -> Future[T]:
+def start(work: Callable[[], T], *, urgent: bool = False) -> Future[T]:
     """Begin work that blocks. It goes on to its end, whatever becomes of who has asked for it."""
-    return _threads.submit(contextvars.copy_context().run, work)
+    threads = _urgent if urgent else _threads
+    return threads.submit(contextvars.copy_context().run, known_to_loop(work))
 
 
 async def in_thread(work: Callable[[], T]) -> T:
@@ -44,7 +53,49 @@ async def in_thread(work: Callable[[], T]) -> T:
     A triggerer writes its log lines with those: if they all wait for a service, it is deaf to kills.
     """
     run = contextvars.copy_context().run
-    return await asyncio.get_running_loop().run_in_executor(_threads, run, work)
+    return await asyncio.get_running_loop().run_in_executor(_threads, run, known_to_loop(work))
+
+
+def answer_within(seconds: float, question: Callable[[], T]) -> T:
+    """Ask in a thread of its own, and do not wait for longer.
+
+    :raises TimeoutError: there was no answer in time.
+    """
+    answer: Future[T] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(question())
+        except BaseException as error:  # noqa: BLE001 - whoever waits must hear of it
+            answer.set_exception(error)
+
+    run = contextvars.copy_context().run
+    threading.Thread(target=run, args=(known_to_loop(ask),), daemon=True).start()
+    return answer.result(seconds)
+
+
+def known_to_loop(work: Callable[P, T]) -> Callable[P, T]:
+    """``work``, for a thread of ours that the running loop, or this thread's, may have to do something for.
+
+    A triggerer before Airflow 3.2 answers questions by asgiref, which looks for the loop in the thread that
+    asks. Where none is noted, it takes another, and the triggerer loses count of its answers and ends.
+    """
+    try:
+        loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+    except RuntimeError:
+        loop = getattr(_of_thread, "loop", None)
+    if loop is None:
+        return work
+    # Late, since whoever parses a DAG needs none; first on the loop, before any thread may import it.
+    from asgiref.sync import SyncToAsync
+
+    def known(*args: P.args, **kwargs: P.kwargs) -> T:
+        _of_thread.loop = loop
+        local = SyncToAsync.threadlocal
+        local.main_event_loop, local.main_event_loop_pid, local.task_context = loop, os.getpid(), []
+        return work(*args, **kwargs)
+
+    return known
 
 
 async def module(name: str) -> Any:

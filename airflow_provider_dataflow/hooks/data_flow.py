@@ -108,14 +108,15 @@ class DataFlowHook(BaseHook):
         """The synchronous client. For workers only: its calls block."""
         return self.new_client()
 
-    def new_client(self, part: str = "worker") -> DataFlowClient:
+    def new_client(self, part: str = "worker", access: Access | None = None) -> DataFlowClient:
         """A synchronous client with connections of its own, for use beside one that may be busy.
 
         :param part: which part of Airflow calls, for OCI's audit log.
+        :param access: of another client of this connection; default: it is looked up.
         """
         from airflow_provider_dataflow.client.sync import DataFlowClient
 
-        return DataFlowClient(self.access, part)
+        return DataFlowClient(access or self.access, part)
 
     async def async_client(self) -> AsyncDataFlowClient:
         """An asynchronous client; close it after use. The connection is looked up in a thread."""

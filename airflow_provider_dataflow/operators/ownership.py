@@ -46,6 +46,9 @@ STRAY_REFUSALS, STRAY_PAUSE = 2, 2.0
 #: Seconds between two looks at a run of an earlier try that cannot be read.
 LOOK_PAUSE = 10.0
 
+#: Seconds for which a run that exists may be missing from its list, and between two looks for it.
+LIST_LAG, LIST_PAUSE = 45.0, 3.0
+
 
 @dataclass
 class RunOwnership:
@@ -85,7 +88,7 @@ class RunOwnership:
         while True:
             submission, run = self._answer_to(submission)
             of_earlier_try = self._is_of_earlier_try(submission, run)
-            match verdict(run.state, of_earlier_try=of_earlier_try):
+            match verdict(run.state, of_earlier_try=of_earlier_try, begins_turn=self._begins_turn):
                 case Verdict.REPLACE:
                     self.log.info("Run %s of an earlier try is %s; a new one is asked for", run.id, run.state)
                     submission = self._new(submission.generation + 1)
@@ -98,6 +101,16 @@ class RunOwnership:
                     )
             self._record(replace(submission, run_id=run.id))
             return run
+
+    def unanswered(self) -> Run | None:
+        """The run of the last submit, of which nothing may have been heard, if it exists.
+
+        :raises ServiceError: that cannot be seen.
+        """
+        record = Submission.from_json(self._store.get(RECORD)) if self._store is not None else None
+        if record is None or not record.is_of_this_turn(self._ti.max_tries):
+            return None
+        return self.hook.get_run(record.run_id) if record.run_id else self._find(record.token)
 
     def withdraw(self) -> None:
         """Let the next call of :meth:`acquire` ask for another run: this one was taken back on purpose."""
@@ -151,6 +164,17 @@ class RunOwnership:
                     self.log.info("Run %s, from before the task was cleared, is cancelled", run.id)
                     self.cancel(run.id)
 
+    @property
+    def _begins_turn(self) -> bool:
+        """Whether this is the first try since the task was cleared, by its number.
+
+        A clear adds the retries that the task has now to the tries that it has had. If the author has lowered
+        them meanwhile, ``max_tries`` may be what it was.
+        """
+        retries = getattr(getattr(self._ti, "task", None), "retries", None)
+        first = isinstance(retries, int) and self._ti.max_tries == self._ti.try_number - 1 + retries
+        return first and self._ti.try_number > 1
+
     def _is_of_earlier_try(self, submission: Submission, run: Run) -> bool:
         if self._store is not None:
             return submission.try_number != self._ti.try_number
@@ -198,12 +222,22 @@ class RunOwnership:
                 if error.code != "InvalidatedRetryToken":
                     raise
                 self.log.info("The service knows this submit, but does not say its run: %s", error)
-                return self._found_or_next(submission)
+                return self._found_or_next(submission, just_used=self.tagged)
 
-    def _found_or_next(self, submission: Submission) -> tuple[Submission, Run]:
-        """The run of a submit that cannot be repeated, found by its tags; else another one."""
-        if found := self._find(submission.token):
-            return submission, found
+    def _found_or_next(self, submission: Submission, *, just_used: bool = False) -> tuple[Submission, Run]:
+        """The run of a submit that cannot be repeated, found by its tags; else another one.
+
+        :param just_used: whether the service has said that it knows the submit.
+        """
+        until = time.monotonic() + LIST_LAG
+        while True:
+            self.check()
+            if found := self._find(submission.token):
+                return submission, found
+            if not just_used or time.monotonic() >= until:
+                break
+            # It exists: the service has just said so. Its list may be some seconds behind.
+            time.sleep(LIST_PAUSE)
         self.log.warning("No run of an earlier submit can be found; a new one is asked for")
         return self._submit(self._new(submission.generation + 1))
 

@@ -49,7 +49,7 @@ from airflow_provider_dataflow.operators.timeouts import backstop, in_seconds, s
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
 from airflow_provider_dataflow.request import RunRequest, check_at_parse
 from airflow_provider_dataflow.run import SUCCESS_STATES, TERMINAL_STATES, has_reached
-from airflow_provider_dataflow.submission import RUN_ID, TaskIdentity
+from airflow_provider_dataflow.submission import RUN_ID, STATE, TaskIdentity
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.log_follower import LogFollower
@@ -64,8 +64,6 @@ ATTRIBUTES = {name: "execute_string" if name == "execute" else name for name in 
 MAX_TRIGGER_FAILURES = 3
 TRIGGER_FAILURES = "trigger_failures"
 
-#: XCom of the state that the run has ended in.
-STATE = "lifecycle_state"
 #: XCom of what the run has used.
 USAGE = "usage"
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from logging import Logger
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
+from airflow_provider_dataflow.client.cancelling import DEFAULT_CANCEL_TIMEOUT
 from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument, ServiceError
 from airflow_provider_dataflow.operators.guard import PrivateEndpointGuard
 from airflow_provider_dataflow.operators.ownership import RunOwnership
-from airflow_provider_dataflow.operators.room import seconds_until_next_submit
+from airflow_provider_dataflow.operators.room import DEFAULT_SUBMIT_TIMEOUT, seconds_until_next_submit
 from airflow_provider_dataflow.operators.timeouts import DEFERRAL_MARGIN
+from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET
 from airflow_provider_dataflow.request import RunRequest
 from airflow_provider_dataflow.run import LifecycleState
 
@@ -67,12 +69,17 @@ class SubmitSettings:
     :param private_endpoint_guard: whether to keep runs with private endpoints apart, or where.
     """
 
-    error_budget: float
-    submit_timeout: float
-    cancel_timeout: float
+    error_budget: float = DEFAULT_ERROR_BUDGET
+    submit_timeout: float = DEFAULT_SUBMIT_TIMEOUT
+    cancel_timeout: float = DEFAULT_CANCEL_TIMEOUT
     airflow_tags: bool = True
     outlives_task: bool = False
     private_endpoint_guard: bool | Sequence[str] = False
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Self:
+        """As a trigger's row has them; what a newer version of this class has written is ignored."""
+        return cls(**{item.name: row[item.name] for item in fields(cls) if item.name in row})
 
     def submit(
         self,

@@ -8,7 +8,7 @@ end, as all do that are followed in part.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -31,7 +31,7 @@ _followed: set[int] = set()
 class LiveLog:
     """Follows one run's log for as long as it is entered. Nothing here ever fails.
 
-    :param client: makes, or has, the asynchronous client.
+    :param source: where the logs are read: the poller, which keeps to the pace of all.
     :param run_id: OCID of the run.
     :param log: the trigger's logger, which writes into the task's log.
     :param task_instance: of the trigger; ``None`` where it has none, as in tests of a DAG.
@@ -39,12 +39,12 @@ class LiveLog:
 
     def __init__(
         self,
-        client: Callable[[], Awaitable[AsyncLogSource]],
+        source: AsyncLogSource,
         run_id: str,
         log: Any,
         task_instance: Any,
     ) -> None:
-        self._client = client
+        self._source = source
         self._run_id = run_id
         self._log = log
         self._task = TaskIdentity.of(task_instance) if task_instance is not None else None
@@ -69,7 +69,7 @@ class LiveLog:
 
         try:
             cursor = await self._recorded()
-            follower = AsyncLogFollower(await self._client(), self._run_id, self._log, cursor=cursor)
+            follower = AsyncLogFollower(self._source, self._run_id, self._log, cursor=cursor)
             await follower.follow(self._progress)
         except Exception:  # noqa: BLE001 - a log never decides over a task
             self._log.exception("The output of run %s is no longer followed", self._run_id)

@@ -12,10 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.client.cancelling import DEFAULT_CANCEL_TIMEOUT
 from airflow_provider_dataflow.client.threads import module
-from airflow_provider_dataflow.compat import (
-    NO_EVENT_BEFORE,
-    task_instance_now,
-)
+from airflow_provider_dataflow.compat import NO_EVENT_BEFORE
 from airflow_provider_dataflow.events import Outcome, RunEvent
 from airflow_provider_dataflow.exceptions import DataFlowError, RunLost
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
@@ -25,8 +22,8 @@ from airflow_provider_dataflow.polling import (
     DEFAULT_POLL_INTERVAL,
     HEARTBEAT,
 )
-from airflow_provider_dataflow.run import SUCCESS_STATES
-from airflow_provider_dataflow.submission import RUN_ID, TaskIdentity
+from airflow_provider_dataflow.run import SUCCESS_STATES, is_terminal
+from airflow_provider_dataflow.submission import RUN_ID, STATE
 from airflow_provider_dataflow.triggers.base import WaitTrigger
 from airflow_provider_dataflow.triggers.live_log import LiveLog
 
@@ -97,6 +94,7 @@ class RunTrigger(WaitTrigger):
         self.compartment_id = compartment_id
         self._state: str | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._poller: RunPoller | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         names = (
@@ -120,9 +118,10 @@ class RunTrigger(WaitTrigger):
         await asyncio.sleep(NO_EVENT_BEFORE * random.uniform(1.0, 1.1))  # noqa: S311
         poller_module = await module("airflow_provider_dataflow.client.poller.shared")
         async with self._of_connection(poller_module.shared_poller) as poller:
+            self._poller = poller
             if not self.follow_logs:
                 return await self._ask(poller)
-            async with LiveLog(poller.client, self.run_id, self.log, self.task_instance) as live:
+            async with LiveLog(poller, self.run_id, self.log, self.task_instance) as live:
                 event = await self._ask(poller)
             return replace(event, log_cursor=live.cursor)
 
@@ -182,7 +181,10 @@ class RunTrigger(WaitTrigger):
             if self._is_still_waited_for():
                 self.log.info("Run %s goes on: the task still waits for it elsewhere", self.run_id)
                 return
-            run = cancel(self.hook.new_client("triggerer"), self.run_id, timeout=self.cancel_timeout)
+            # Airflow may be out of reach by now; what the wait has used is good for the cancel.
+            access = self._poller.access if self._poller else None
+            client = self.hook.new_client("triggerer", access)
+            run = cancel(client, self.run_id, timeout=self.cancel_timeout)
         except DataFlowError as error:
             self.log.error("Run %s could not be cancelled and may still be running: %s", self.run_id, error)
         except Exception:
@@ -194,13 +196,14 @@ class RunTrigger(WaitTrigger):
         """Whether the task is deferred for this very run.
 
         A triggerer that lost its triggers to another one while it was frozen is told that they were killed.
-        A cleared task is deferred again, too, but for another run.
+        A cleared task is deferred again, too, but for another run. Its XComs tell: the run that it waits for,
+        and, when it has ended by itself, the state that it has seen.
         """
-        if self.task_instance is None:
-            return False
-        try:
-            now = task_instance_now(TaskIdentity.of(self.task_instance), RUN_ID)
-        except Exception as error:  # noqa: BLE001 - as when the task instance is gone altogether
-            self.log.warning("It is unknown whether the task waits for run %s: %s", self.run_id, error)
-            return False
-        return now.state == "deferred" and now.xcom == self.run_id
+        now = self.task_now(RUN_ID)
+        if now is None or now.xcom != self.run_id:
+            return now is None and self.goes_on_in_doubt
+        if now.state == "success" and any(not is_terminal(state) for state in self.target_states):
+            # Another triggerer has seen a state that is no end: the run goes on, as its task wants it.
+            finished = self.task_now(STATE)
+            return finished is not None and finished.xcom is not None
+        return now.state == "deferred"

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dataflow.compat import task_instance_now
 from airflow_provider_dataflow.events import Outcome, StatementEvent
 from airflow_provider_dataflow.statement import ENDED_STATES, STATEMENT, statement_name
-from airflow_provider_dataflow.submission import TaskIdentity
 from airflow_provider_dataflow.triggers.watching import WatchTrigger
 
 if TYPE_CHECKING:
@@ -62,11 +60,7 @@ class StatementTrigger(WatchTrigger):
 
     def _is_still_waited_for(self) -> bool:
         """As ``RunTrigger`` asks: not every kill that a triggerer hears of is one."""
-        if self.task_instance is None:
-            return False
-        try:
-            now = task_instance_now(TaskIdentity.of(self.task_instance), STATEMENT)
-        except Exception as error:  # noqa: BLE001 - as when the task instance is gone altogether
-            self.log.warning("It is unknown whether the task waits for %s: %s", self.about, error)
-            return False
+        now = self.task_now(STATEMENT)
+        if now is None:
+            return self.goes_on_in_doubt
         return now.state == "deferred" and now.xcom == statement_name(self.run_id, self.statement_id)

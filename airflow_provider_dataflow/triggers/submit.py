@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -23,6 +23,7 @@ from airflow_provider_dataflow.triggers.run import RunTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
+    from airflow_provider_dataflow.operators.submit import Submit
     from airflow_provider_dataflow.run import Run
 
 #: Of the id of a try, so many bits tell it from other tries; every database keeps such a number exactly.
@@ -80,6 +81,8 @@ class SubmitRunTrigger(WaitTrigger):
         self._submit: Future[Run] | None = None
         self._waiting: RunTrigger | None = None
         self._killed = False
+        self._asked: Submit | None = None
+        self._run: Run | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         names = (*HOOK_ARGUMENTS, "json", "run_id", "settings", *self._names)
@@ -107,14 +110,19 @@ class SubmitRunTrigger(WaitTrigger):
 
     def cancel_unless_owned(self) -> None:
         if self._submit is not None:
-            try:
-                run = self._submit.result()
-            except DataFlowError:
-                # Neither is there a run.
-                return
-            if self._waiting is None:
-                self._waiting = self._wait_for(run)
+            # What is under way ends soon: it is told that the task was killed.
+            wait({self._submit})
+        try:
+            if self._waiting is None and (run := self._run or self._run_in_the_open()):
+                self._waiting = self._trigger(run)
+        except Exception as error:  # noqa: BLE001 - nobody is left to hear of it otherwise
+            self.log.error("A run may have been submitted, and may still be running: %s", error)
+        if self._waiting is not None:
             self._waiting.cancel_unless_owned()
+
+    def _run_in_the_open(self) -> Run | None:
+        """The run of a submit that got no answer, if there is one."""
+        return self._asked.ownership.unanswered() if self._asked else None
 
     async def _run_of_the_task(self) -> Run:
         from airflow_provider_dataflow.operators.submit import NotYet
@@ -125,10 +133,10 @@ class SubmitRunTrigger(WaitTrigger):
             self._submit = start(partial(self._acquire, started))
             try:
                 return await asyncio.shield(asyncio.wrap_future(self._submit))
-            except NotYet as wait:
+            except NotYet as reason:
                 self._submit = None
-                pause = min(wait.seconds, RIVAL_PAUSE) if wait.run_id else wait.seconds
-                self.log.warning("The submit is tried again in %.0f seconds: %s", pause, wait)
+                pause = min(reason.seconds, RIVAL_PAUSE) if reason.run_id else reason.seconds
+                self.log.warning("The submit is tried again in %.0f seconds: %s", pause, reason)
                 await asyncio.sleep(pause)
 
     # --- In a thread -------------------------------------------------------------------------------------
@@ -144,7 +152,7 @@ class SubmitRunTrigger(WaitTrigger):
         else:
             arguments = {name: getattr(self, attribute, None) for name, attribute in ATTRIBUTES.items()}
             mask_secrets(arguments, self.json)
-            submit = SubmitSettings(**self.settings["submit"]).submit(
+            submit = SubmitSettings.of(self.settings["submit"]).submit(
                 request_for(hook, arguments, self.json, timeout=self.settings.get("timeout")),
                 hook=hook,
                 context=self._context(),
@@ -153,7 +161,10 @@ class SubmitRunTrigger(WaitTrigger):
                 check=self._raise_if_killed,
                 started=started,
             )
+            self._asked = submit
             run = submit.acquire()
+        # Before anything else can fail: a kill has to find it.
+        self._run = run
         url = hook.run_page_url(run.id)
         for key, value in (
             (RUN_ID, run.id),
@@ -171,6 +182,9 @@ class SubmitRunTrigger(WaitTrigger):
             # A triggerer that is restarted must not begin to count anew.
             record = Submission.from_json(XComRecord(self._identity).get_any())
             deadline = (record.time if record else time.time()) + timeout
+        return self._trigger(run, deadline)
+
+    def _trigger(self, run: Run, deadline: float | None = None) -> RunTrigger:
         wait = RunTrigger(
             run_id=run.id,
             **self.hook_arguments(),

@@ -6,6 +6,7 @@ import asyncio
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_dataflow.client.threads import module
 from airflow_provider_dataflow.compat import NO_EVENT_BEFORE
 from airflow_provider_dataflow.events import Event, Outcome
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
@@ -80,14 +81,16 @@ class WatchTrigger(WaitTrigger):
             until=self.deadline,
             error_budget=self.error_budget,
         )
-        async with await self.hook.async_client() as client:
+        poller_module = await module("airflow_provider_dataflow.client.poller.shared")
+        hook = self.hook
+        async with poller_module.shared_poller(hook.key, hook.async_client) as poller:
             try:
-                found = await watch.in_triggerer(lambda: self.look(client))
+                found = await watch.in_triggerer(lambda: poller.request(self.look))
             except OutOfTime:
                 return self._event(Outcome.TIMEOUT, watch)
             except OutOfSight as error:
                 return self._event(Outcome.LOST, watch, str(error))
-        watch.state = found.state  # type: ignore[attr-defined]
+        watch.state = found.state
         return self._event(Outcome.REACHED, watch)
 
     def _event(self, outcome: Outcome, watch: Watch, message: str | None = None) -> Any:

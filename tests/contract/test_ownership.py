@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -212,6 +213,43 @@ def test_a_replay_that_is_refused_is_found_by_its_tags(task):
     still_waiting(task)
     assert task.local.runs_created == [run_id]
     assert task.ti.xcoms["run_id"] == run_id
+
+
+def test_a_replay_that_is_refused_while_lists_are_behind(task, mocker):
+    """The service has just said that the run exists, so nothing is submitted because its list lacks it."""
+    task.local.keeps_running()
+    task.killed_at("operators.ownership.verdict")
+    (run_id,) = task.local.runs_created
+    task.local.add_fault("replay_conflict", operation="CreateRun")
+    mocker.patch.object(ownership, "LIST_PAUSE", 0.05)
+    find, looks = ownership.RunOwnership._find, []
+
+    def behind(self, token):
+        looks.append(token)
+        return find(self, token) if len(looks) > 3 else None
+
+    mocker.patch.object(ownership.RunOwnership, "_find", behind)
+    still_waiting(task)
+    assert task.local.runs_created == [run_id]
+    assert len(looks) == 4
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_clear_after_retries_were_lowered_starts_a_new_run(task, retries):
+    """``max_tries`` is then what it was: tries had, and retries now."""
+    task.max_tries = 1
+    task.run()
+    task.fields["task"] = SimpleNamespace(retries=retries)
+    task.try_number, task.max_tries = 2, 1 + retries
+    task.run()
+    assert len(task.local.runs_created) == 2
+
+
+def test_a_retry_is_no_clear(task):
+    task.fields["task"] = SimpleNamespace(retries=task.max_tries)
+    task.killed_at(PUBLISH)
+    task.retry()
+    assert len(task.local.runs_created) == 1
 
 
 def test_a_template_that_renders_otherwise_is_still_the_same_submit(task):

@@ -18,6 +18,7 @@ from airflow_provider_dataflow.events import Outcome, RunEvent
 from airflow_provider_dataflow.exceptions import InvalidArgument, NotSubmitted
 from airflow_provider_dataflow.local.testing import DataFlowFixture
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
+from airflow_provider_dataflow.triggers import base as base_trigger
 from airflow_provider_dataflow.triggers import run as run_trigger
 from airflow_provider_dataflow.triggers import submit as submit_trigger
 from airflow_provider_dataflow.triggers.submit import SubmitRunTrigger
@@ -51,7 +52,7 @@ class Airflow:
         mocker.patch.object(submit_trigger, "pull_xcom", lambda task, key: self.xcoms.get(key))
         mocker.patch.object(submit_trigger, "push_xcom", lambda task, key, value: self._push(key, value))
         mocker.patch.object(
-            run_trigger,
+            base_trigger,
             "task_instance_now",
             lambda task, key: TaskInstanceNow(True, self.state, self.xcoms.get(key)),
         )
@@ -180,6 +181,51 @@ async def test_a_kill_while_the_submit_is_under_way_cancels_what_comes_of_it(loc
     airflow.state = "failed"
     await killed(task, trigger)
     assert [run["lifecycleState"] for run in local.runs] == ["CANCELED"]
+
+
+async def test_a_kill_while_a_submit_waits_for_its_next_attempt_cancels_what_came_of_the_first(
+    local, airflow, mocker
+):
+    """An answer that was lost: the run may exist."""
+    local.keeps_running()
+    local.add_fault("lost_response", operation="CreateRun")
+    mocker.patch("airflow_provider_dataflow.client.retry.MAX_ATTEMPTS", 1, create=True)
+    trigger = airflow.trigger(error_budget=600)
+    task = asyncio.create_task(event_of(trigger))
+    async with asyncio.timeout(60):
+        while trigger._asked is None or trigger._submit is not None:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    local.clear_faults()
+    airflow.state = "failed"
+    await killed(task, trigger)
+    assert [run["lifecycleState"] for run in local.runs] == ["CANCELED"]
+
+
+async def test_a_kill_finds_a_run_whose_xcoms_could_not_be_pushed(local, airflow, mocker):
+    local.keeps_running()
+    trigger = airflow.trigger()
+    push = submit_trigger.push_xcom
+
+    def refused(task, key, value):
+        if key == "run_id":
+            raise RuntimeError("the API server is away")
+        push(task, key, value)
+
+    mocker.patch.object(submit_trigger, "push_xcom", refused)
+    task = asyncio.create_task(event_of(trigger))
+    async with asyncio.timeout(30):
+        while trigger._run is None:  # noqa: ASYNC110 - the service has no event
+            await asyncio.sleep(0.02)
+    airflow.state = "failed"
+    await killed(task, trigger)
+    assert [run["lifecycleState"] for run in local.runs] == ["CANCELED"]
+
+
+def test_the_row_of_another_version(local, airflow):
+    trigger = airflow.trigger()
+    trigger.settings["submit"]["added_tomorrow"] = True
+    del trigger.settings["submit"]["private_endpoint_guard"]
+    assert asyncio.run(event_of(trigger)).state == "SUCCEEDED"
 
 
 async def test_what_cannot_be_submitted_fails_the_task_with_the_reason(local, airflow):

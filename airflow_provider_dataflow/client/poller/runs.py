@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_dataflow.client.poller.board import Board
@@ -14,8 +14,9 @@ from airflow_provider_dataflow.client.poller.waits import Subscription
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, ErrorBudget
 
 if TYPE_CHECKING:
+    from airflow_provider_dataflow.client.access import Access
     from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
-    from airflow_provider_dataflow.run import Run
+    from airflow_provider_dataflow.run import Run, RunLog
 
 T = TypeVar("T")
 
@@ -100,9 +101,20 @@ class RunPoller:
         self._board.remove(subscription)
         subscription.done.cancel()
 
-    async def client(self) -> AsyncDataFlowClient:
-        """The client that all share, for other questions."""
-        return await self._sender.client()
+    @property
+    def access(self) -> Access | None:
+        """What all share to call the service, once that was needed; for a client of another kind."""
+        return self._sender.access
+
+    async def list_run_logs(self, run_id: str) -> list[RunLog]:
+        """As the client does, at the pace of all."""
+        return await self.request(lambda client: client.list_run_logs(run_id))
+
+    async def get_run_log(self, run_id: str, name: str) -> AsyncIterator[bytes]:
+        """As the client does; it begins at the pace of all."""
+        async with self._sender.turn() as client:
+            async for chunk in client.get_run_log(run_id, name):
+                yield chunk
 
     async def request(self, call: Callable[[AsyncDataFlowClient], Awaitable[T]]) -> T:
         """Something else that the client can do, at the pace of all.

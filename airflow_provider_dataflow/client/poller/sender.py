@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_dataflow.client.poller.pace import Pace
@@ -11,6 +12,7 @@ from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.polling import MAX_REQUESTS_PER_SECOND
 
 if TYPE_CHECKING:
+    from airflow_provider_dataflow.client.access import Access
     from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
 
 T = TypeVar("T")
@@ -28,11 +30,14 @@ class Sender:
         self._client: AsyncDataFlowClient | None = None
         self._making_client = asyncio.Lock()
         self._pace = Pace(MAX_REQUESTS_PER_SECOND)
+        self.access: Access | None = None
+        """What the client was made of; still known when it is closed."""
 
     async def client(self) -> AsyncDataFlowClient:
         async with self._making_client:
             if self._client is None:
                 self._client = await self._client_factory()
+                self.access = getattr(self._client, "access", None)
                 self._pace = Pace(getattr(self._client, "max_requests_per_second", MAX_REQUESTS_PER_SECOND))
             return self._client
 
@@ -42,18 +47,26 @@ class Sender:
         :raises ServiceError: as the client does.
         """
         loop = asyncio.get_running_loop()
+        async with self.turn() as client:
+            sent = loop.time()
+            answer = await call(client)
+        return answer, loop.time() - sent
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[AsyncDataFlowClient]:
+        """The client, for one request, when the pace of all allows it. Throttled, it slows down all."""
+        loop = asyncio.get_running_loop()
         client = self._client or await self.client()
         while (delay := self._pace.delay(loop.time())) > 0:  # noqa: ASYNC110 - it is time that is waited for
             await asyncio.sleep(delay)
         sent = loop.time()
         self._pace.sent(sent)
         try:
-            answer = await call(client)
+            yield client
         except ServiceError as error:
             if error.status == 429 or error.retry_after is not None:
                 self._pace.throttled(loop.time(), sent, error.retry_after)
             raise
-        return answer, loop.time() - sent
 
     async def close(self) -> None:
         if self._client:

@@ -22,7 +22,7 @@ import pytest
 
 from dev.postgres import Postgres
 from dev.workbench import Workbench
-from matrix.stage import PLAYS, Stage, Task, user_of
+from matrix.stage import LONGER, PLAYS, Stage, Task, user_of
 
 HERE = Path(__file__).parent
 
@@ -184,5 +184,5 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Any:
     plays = pyfuncitem.session.stash.get(PLAYS, {})
     _, future = plays.get(pyfuncitem.nodeid, (None, None))
     if isinstance(future, Future):
-        pyfuncitem.obj = lambda **_: future.result(timeout=900)
+        pyfuncitem.obj = lambda **_: future.result(timeout=900 + LONGER)
     return (yield)

@@ -33,6 +33,8 @@ PLAYS = pytest.StashKey[dict[str, Any]]()
 
 #: Seconds that anything may take on a machine that is busy with other things.
 PATIENCE = 420.0
+#: Seconds for which outages last longer than a minute: with 1140, twenty, which is too long for every day.
+LONGER = float(os.environ.get("DATAFLOW_TEST_LONGER", "0"))
 
 #: So many tasks may be about to start: more would only slow each other down.
 STARTING = 6
@@ -221,10 +223,17 @@ class Task:
 
     def callbacks(self) -> list[str]:
         """Which callbacks of the task have run."""
+        return [note["event"] for note in self._notes()]
+
+    def exceptions(self) -> list[str]:
+        """What they were given as the exception that ended the try."""
+        return [note["exception"] for note in self._notes() if "exception" in note]
+
+    def _notes(self) -> list[dict[str, Any]]:
         if not self.stage.callbacks.exists():
             return []
         notes = [json.loads(line) for line in self.stage.callbacks.read_text().splitlines()]
-        return [n["event"] for n in notes if (n["dag_id"], n["dag_run"]) == (self.dag_id, self.dag_run)]
+        return [n for n in notes if (n["dag_id"], n["dag_run"]) == (self.dag_id, self.dag_run)]
 
     # Waiting -----------------------------------------------------------------------------------------------
 

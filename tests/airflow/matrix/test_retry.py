@@ -80,6 +80,7 @@ def test_a_run_that_ended_badly_is_replaced(task: Task) -> None:
         assert f"{error}: Run {task.run_ids()[try_number - 1]}" in task.log(try_number)
     assert len({entry["retry_token"] for entry in task.requests("CreateRun")}) == 4
     assert task.callbacks() == ["retry", "retry", "retry", "success"]
+    assert task.exceptions() == ["RunFailed", "RunCanceled", "RunStopped"]
 
 
 @pytest.mark.parametrize("outcome", ["FAILED", "CANCELED", "STOPPED"])

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from airflow_provider_dataflow.polling import DEFAULT_NO_EVENT_BEFORE
-from matrix.stage import Task
+from matrix.stage import LONGER, Task
 
-#: Seconds. 1200 for twenty minutes in real time, which is too long for every day.
-OUTAGE = float(os.environ.get("DATAFLOW_TEST_OUTAGE", "60"))
+#: Seconds.
+OUTAGE = 60 + LONGER
 
 case = pytest.mark.case
 anywhere = pytest.mark.parametrize("where", ["deferred", "running"])

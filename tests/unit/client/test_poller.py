@@ -254,3 +254,19 @@ def test_a_new_loop_gets_a_poller_of_its_own():
     asyncio.run(main())
     asyncio.run(main())
     assert pollers[0] is not pollers[1]
+
+
+async def test_a_429_for_a_log_slows_down_all():
+    client = FakeClient(a=["SUCCEEDED"])
+
+    async def list_run_logs(run_id):
+        raise down(429, retry_after=0.4)
+
+    client.list_run_logs = list_run_logs
+    poller = RunPoller(factory(client))
+    with pytest.raises(ServiceError):
+        await poller.list_run_logs("a")
+    started = asyncio.get_running_loop().time()
+    await poller.wait_for("a", states=SUCCESS_STATES, poll_interval=0.01)
+    assert asyncio.get_running_loop().time() - started > 0.3
+    await poller.close()

@@ -155,6 +155,15 @@ def test_after_a_401_one_of_many_renews_and_not_again_at_once():
     assert issuer.signed_in == 2
 
 
+def test_a_machine_that_is_out_of_threads_for_a_while(monkeypatch):
+    signer = SharedSigner(Issuer())
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", lambda self: (_ for _ in ()).throw(RuntimeError("no more")))
+        with pytest.raises(RuntimeError, match="no more"):
+            signer.current()
+    assert signer.current().key_id
+
+
 def test_signers_are_shared_by_those_who_come_in_by_the_same_way(key_fields):
     key = ApiKey(**key_fields)
     assert shared_signer("a", key) is shared_signer("a", ApiKey(**key_fields))

@@ -49,10 +49,7 @@ def often(monkeypatch):
 
 
 def live(source: Source, task_instance: object = None) -> LiveLog:
-    async def client():
-        return source
-
-    return LiveLog(client, RUN_ID, logging.getLogger("task"), task_instance)
+    return LiveLog(source, RUN_ID, logging.getLogger("task"), task_instance)
 
 
 async def until(condition) -> None:

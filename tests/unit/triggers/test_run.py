@@ -11,6 +11,7 @@ from airflow_provider_dataflow.events import Outcome, RunEvent
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.run import Run
+from airflow_provider_dataflow.triggers import base
 from airflow_provider_dataflow.triggers import run as trigger_module
 from airflow_provider_dataflow.triggers.run import RunTrigger
 from tests.unit.support import RUN_ID, FakeTaskInstance, run_body
@@ -118,15 +119,17 @@ async def test_out_of_sight(service):
 def kill(mocker, client):
     """Kills a deferred trigger as the triggerer does: cancels it again every second."""
 
-    async def kill(trigger, *, state="failed", xcom=RUN_ID, slow=0.0, again_every=0.05):
+    async def kill(trigger, *, state="failed", xcom=RUN_ID, seen=None, slow=0.0, again_every=0.05):
         def now(identity, key):
             time.sleep(slow)
-            assert key == "run_id"
-            if isinstance(state, Exception):
-                raise state
-            return TaskInstanceNow(True, state, xcom)
+            answer = state.pop(0) if isinstance(state, list) else state
+            if isinstance(answer, Exception):
+                raise answer
+            return TaskInstanceNow(True, answer, {"run_id": xcom, "lifecycle_state": seen}[key])
 
-        mocker.patch.object(trigger_module, "task_instance_now", now)
+        mocker.patch.object(base, "task_instance_now", now)
+        mocker.patch.object(base.WaitTrigger, "ANSWER_TIMEOUT", 0.3)
+        mocker.patch.object(base.WaitTrigger, "ANSWER_PAUSE", 0.1)
         trigger.task_instance = FakeTaskInstance()
         task = asyncio.create_task(trigger.on_kill())
         while not task.done():
@@ -154,12 +157,33 @@ async def test_a_kill_cancels_unless_the_task_still_waits(kill, state, xcom, can
     assert await kill(trigger(), state=state, xcom=xcom) == ([RUN_ID] if cancelled else [])
 
 
-async def test_a_kill_cancels_if_nobody_can_say_who_waits(kill):
+async def test_a_kill_cancels_if_nobody_can_say_who_waits(kill, mocker):
+    mocker.patch.object(base, "triggers_have_on_kill", return_value=True)
     assert await kill(trigger(), state=RuntimeError("no such dag run")) == [RUN_ID]
 
 
+async def test_an_older_airflow_that_cannot_be_asked_keeps_its_run(kill, mocker):
+    """There, every stop of a triggerer looks like a kill, and its loop ends before the questions do."""
+    mocker.patch.object(base, "triggers_have_on_kill", return_value=False)
+    assert await kill(trigger(), state=RuntimeError("no such dag run")) == []
+    assert await kill(trigger(), state="deferred", slow=30) == []
+    assert await kill(trigger(), state="failed") == [RUN_ID]
+
+
+async def test_airflow_is_asked_again(kill):
+    assert await kill(trigger(), state=[RuntimeError("502"), "deferred"]) == []
+
+
+async def test_a_run_that_its_task_has_left_running_goes_on(kill):
+    """Another triggerer has taken the trigger over, and has told the task meanwhile."""
+    wants_start = {"target_states": ["IN_PROGRESS"]}
+    assert await kill(trigger(**wants_start), state="success", seen="IN_PROGRESS") == []
+    # Marked by a person.
+    assert await kill(trigger(**wants_start), state="success") == [RUN_ID]
+
+
 async def test_a_slow_cancel_outlives_being_cancelled_itself(kill):
-    assert await kill(trigger(), slow=0.5) == [RUN_ID]
+    assert await kill(trigger(), slow=0.2) == [RUN_ID]
 
 
 async def test_a_sensors_trigger_never_cancels(kill):

@@ -15,8 +15,7 @@ from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.pool import Pool
 from airflow_provider_dataflow.run import Run
 from airflow_provider_dataflow.statement import Statement
-from airflow_provider_dataflow.triggers import statement as statement_module
-from airflow_provider_dataflow.triggers import watching
+from airflow_provider_dataflow.triggers import base, watching
 from airflow_provider_dataflow.triggers.pool import PoolTrigger
 from airflow_provider_dataflow.triggers.statement import StatementTrigger, statement_name
 from tests.unit.support import RUN_ID, FakeTaskInstance, run_body
@@ -40,10 +39,7 @@ class FakeAsyncClient:
             raise self.pool
         return Pool(pool_id, self.pool)
 
-    async def __aenter__(self):
-        return self
-
-    async def __aexit__(self, *args):
+    async def close(self):
         self.closed = True
 
 
@@ -144,8 +140,9 @@ def cancelled(mocker):
     ],
 )
 async def test_a_kill_cancels_what_nobody_waits_for(mocker, cancelled, owner, expected):
+    mocker.patch.object(base, "triggers_have_on_kill", return_value=True)
     mocker.patch.object(
-        statement_module,
+        base,
         "task_instance_now",
         side_effect=owner if isinstance(owner, Exception) else None,
         return_value=None if isinstance(owner, Exception) else TaskInstanceNow(True, *owner),

@@ -20,13 +20,16 @@ __all__ = ["CancelOrphanRunsOperator", "InvokeRunOperator", "RunSensor"]
 
 
 def _noting(event: str) -> Any:
-    def note(context: Any) -> None:
+    def write(context: Any) -> None:
         ti = context["ti"]
-        line = json.dumps({"dag_id": ti.dag_id, "dag_run": ti.run_id, "try": ti.try_number, "event": event})
+        note = {"dag_id": ti.dag_id, "dag_run": ti.run_id, "try": ti.try_number, "event": event}
+        if error := context.get("exception"):
+            note["exception"] = type(error).__name__
+        line = json.dumps(note)
         with open(os.environ["MATRIX_CALLBACKS"], "a") as stream:
             stream.write(line + "\n")
 
-    return note
+    return write
 
 
 CALLBACKS = {f"on_{event}_callback": _noting(event) for event in ("success", "failure", "retry", "skipped")}
