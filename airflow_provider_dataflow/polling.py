@@ -33,6 +33,9 @@ def jittered(interval: float) -> float:
     return interval * random.uniform(0.9, 1.1)  # noqa: S311
 
 
+#: Seconds. However late it is, a look is awaited so long.
+LAST_LOOK = 5.0
+
 #: Seconds between two lines about a run whose state does not change.
 HEARTBEAT = 600.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -139,7 +139,7 @@ class AsyncDataFlowClient:
             message = "the answer is not a list of logs"
             raise ServiceError(operation="ListRunLogs", message=message, endpoint=self.endpoint) from error
 
-    async def get_run_log(self, run_id: str, name: str) -> AsyncIterator[bytes]:
+    async def get_run_log(self, run_id: str, name: str) -> AsyncGenerator[bytes, None]:
         """GetRunLog, once: the log's bytes, decompressed, in chunks as they arrive.
 
         Close the iterator if not all of it is wanted.

@@ -86,7 +86,10 @@ class SharedSigner:
         sign_in = self._sign_in
         assert sign_in is not None  # noqa: S101 - a renewal without a result has raised
         if sign_in.is_due and self._renewal is None and time.monotonic() >= self._next_early:
-            self._renew(sign_in)
+            try:
+                self._renew(sign_in)
+            except RuntimeError as error:
+                log.warning("OCI: the sign-in could not be renewed: %s", error)
         return sign_in
 
     def renewed(self, refused: SignIn) -> bool:
@@ -132,7 +135,9 @@ class SharedSigner:
             # A machine may be out of threads for a while; nobody is to wait for one that never began.
             with self._lock:
                 self._renewal = None
-            renewal.set_exception(error)
+                self._next_early = time.monotonic() + PAUSE
+            if not renewal.done():
+                renewal.set_exception(error)
             raise
         return renewal
 

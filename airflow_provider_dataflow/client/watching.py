@@ -11,7 +11,13 @@ from typing import Any, TypeVar
 
 from airflow_provider_dataflow.client.waiting import nap
 from airflow_provider_dataflow.exceptions import DataFlowError, ServiceError
-from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, ErrorBudget, Heartbeat, jittered
+from airflow_provider_dataflow.polling import (
+    DEFAULT_ERROR_BUDGET,
+    LAST_LOOK,
+    ErrorBudget,
+    Heartbeat,
+    jittered,
+)
 from airflow_provider_dataflow.resource import Resource
 
 R = TypeVar("R", bound=Resource)
@@ -73,7 +79,11 @@ class Watch:
         """As :meth:`in_worker`, on an event loop."""
         while True:
             try:
-                found = await look()
+                # At the pace of all, which may be slower than there is time.
+                async with asyncio.timeout(self._left()):
+                    found = await look()
+            except TimeoutError:
+                raise OutOfTime(f"{self.about} is {self.state or 'not seen yet'}") from None
             except ServiceError as error:
                 self._failed(error)
             else:
@@ -95,6 +105,10 @@ class Watch:
             self.log.warning("Waiting on for %s although %s", self.about, error)
         if self._budget.failure(error, time.monotonic()):
             raise OutOfSight(str(error)) from error
+
+    def _left(self) -> float | None:
+        """Seconds for a look. However late it is, one is awaited so long."""
+        return None if self.until is None else max(self.until - time.time(), LAST_LOOK)
 
     def _pause(self) -> float:
         pause = jittered(self.poll_interval)

@@ -231,9 +231,10 @@ class RunOwnership:
         """
         until = time.monotonic() + LIST_LAG
         while True:
-            self.check()
+            # First of all, also for a task that was killed: what is found is cancelled then.
             if found := self._find(submission.token):
                 return submission, found
+            self.check()
             if not just_used or time.monotonic() >= until:
                 break
             # It exists: the service has just said so. Its list may be some seconds behind.

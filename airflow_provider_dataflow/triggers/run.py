@@ -21,6 +21,7 @@ from airflow_provider_dataflow.polling import (
     DEFAULT_ERROR_BUDGET,
     DEFAULT_POLL_INTERVAL,
     HEARTBEAT,
+    LAST_LOOK,
 )
 from airflow_provider_dataflow.run import SUCCESS_STATES, is_terminal
 from airflow_provider_dataflow.submission import RUN_ID, STATE
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.client.poller.runs import RunPoller
     from airflow_provider_dataflow.client.poller.shared import shared_poller
     from airflow_provider_dataflow.run import Run
-
-#: Seconds. However late it is, the first look at the run is awaited so long.
-LAST_LOOK = 5
 
 
 class RunTrigger(WaitTrigger):
@@ -205,5 +203,5 @@ class RunTrigger(WaitTrigger):
         if now.state == "success" and any(not is_terminal(state) for state in self.target_states):
             # Another triggerer has seen a state that is no end: the run goes on, as its task wants it.
             finished = self.task_now(STATE)
-            return finished is not None and finished.xcom is not None
+            return self.goes_on_in_doubt if finished is None else finished.xcom is not None
         return now.state == "deferred"

@@ -10,14 +10,14 @@ from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow_provider_dataflow.client.threads import in_thread, start
+from airflow_provider_dataflow.client.threads import answer_within, in_thread, start
 from airflow_provider_dataflow.compat import pull_xcom, push_xcom
 from airflow_provider_dataflow.events import Outcome, RunEvent
 from airflow_provider_dataflow.exceptions import DataFlowError
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.links.run import LOGS_BUCKET_URL, RUN_PAGE_URL
-from airflow_provider_dataflow.submission import RUN_ID, Submission, TaskIdentity
+from airflow_provider_dataflow.submission import RUN_ID, STATE, Submission, TaskIdentity
 from airflow_provider_dataflow.triggers.base import WaitTrigger
 from airflow_provider_dataflow.triggers.run import RunTrigger
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 #: Of the id of a try, so many bits tell it from other tries; every database keeps such a number exactly.
 TRY_BITS = 48
+
+#: Seconds. Airflow and the service are asked what became of a submit; neither may answer any more.
+RECORD_TIMEOUT = 60.0
 
 #: Seconds between two looks at a run that stands in the way.
 RIVAL_PAUSE = 60.0
@@ -121,8 +124,15 @@ class SubmitRunTrigger(WaitTrigger):
             self._waiting.cancel_unless_owned()
 
     def _run_in_the_open(self) -> Run | None:
-        """The run of a submit that got no answer, if there is one."""
-        return self._asked.ownership.unanswered() if self._asked else None
+        """The run of a submit that got no answer, if there is one and nobody else will look for it."""
+        if self._asked is None:
+            return None
+        now = self.task_now(RUN_ID)
+        if now is None or now.state == "deferred":
+            # Another triggerer has taken over, and asks for it by the same token; or a new try ends it.
+            self.log.warning("Whether there is a run is left to the next one who waits for it")
+            return None
+        return answer_within(RECORD_TIMEOUT, self._asked.ownership.unanswered)
 
     async def _run_of_the_task(self) -> Run:
         from airflow_provider_dataflow.operators.submit import NotYet
@@ -166,6 +176,8 @@ class SubmitRunTrigger(WaitTrigger):
         # Before anything else can fail: a kill has to find it.
         self._run = run
         url = hook.run_page_url(run.id)
+        # Without a worker, XComs of earlier turns stay: that state was another run's.
+        push_xcom(self._identity, STATE, None)
         for key, value in (
             (RUN_ID, run.id),
             (RUN_PAGE_URL, url),

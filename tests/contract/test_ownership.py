@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_dataflow.exceptions import RunCanceled, RunFailed, RunLost, ServiceError, SubmitRejected
+from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.local.testing import DataFlowFixture
 from airflow_provider_dataflow.operators import ownership
 from airflow_provider_dataflow.operators import run as operator_module
@@ -232,6 +233,26 @@ def test_a_replay_that_is_refused_while_lists_are_behind(task, mocker):
     still_waiting(task)
     assert task.local.runs_created == [run_id]
     assert len(looks) == 4
+
+
+def test_a_killed_task_still_looks_once_for_a_run_that_the_service_has_confirmed(task, mocker):
+    """What is found is cancelled then."""
+    task.local.keeps_running()
+    task.killed_at("operators.ownership.verdict")
+    (run_id,) = task.local.runs_created
+    task.local.add_fault("replay_conflict", operation="CreateRun")
+    operator = task.operator()
+    refused = DataFlowHook.create_run
+
+    def killed_meanwhile(self, *args):
+        operator._killed = True
+        return refused(self, *args)
+
+    mocker.patch.object(DataFlowHook, "create_run", killed_meanwhile)
+    with pytest.raises(Exception, match="killed"):
+        task.retry(operator=operator)
+    assert task.states() == ["CANCELED"]
+    assert task.local.runs_created == [run_id]
 
 
 @pytest.mark.parametrize("retries", [0, 1])

@@ -189,7 +189,7 @@ async def test_a_kill_while_a_submit_waits_for_its_next_attempt_cancels_what_cam
     """An answer that was lost: the run may exist."""
     local.keeps_running()
     local.add_fault("lost_response", operation="CreateRun")
-    mocker.patch("airflow_provider_dataflow.client.retry.MAX_ATTEMPTS", 1, create=True)
+    mocker.patch("airflow_provider_dataflow.client.retry.MAX_ATTEMPTS", 1)
     trigger = airflow.trigger(error_budget=600)
     task = asyncio.create_task(event_of(trigger))
     async with asyncio.timeout(60):
@@ -199,6 +199,22 @@ async def test_a_kill_while_a_submit_waits_for_its_next_attempt_cancels_what_cam
     airflow.state = "failed"
     await killed(task, trigger)
     assert [run["lifecycleState"] for run in local.runs] == ["CANCELED"]
+
+
+async def test_a_triggerer_that_lost_its_task_leaves_an_unanswered_submit_to_the_other(
+    local, airflow, mocker
+):
+    local.keeps_running()
+    local.add_fault("lost_response", operation="CreateRun")
+    mocker.patch("airflow_provider_dataflow.client.retry.MAX_ATTEMPTS", 1)
+    trigger = airflow.trigger(error_budget=600)
+    task = asyncio.create_task(event_of(trigger))
+    async with asyncio.timeout(60):
+        while trigger._asked is None or trigger._submit is not None:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    local.clear_faults()
+    await killed(task, trigger)  # as it is told; the task is still deferred
+    assert [run["lifecycleState"] for run in local.runs] == ["IN_PROGRESS"]
 
 
 async def test_a_kill_finds_a_run_whose_xcoms_could_not_be_pushed(local, airflow, mocker):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_dataflow.client.poller.board import Board
@@ -112,8 +113,8 @@ class RunPoller:
 
     async def get_run_log(self, run_id: str, name: str) -> AsyncIterator[bytes]:
         """As the client does; it begins at the pace of all."""
-        async with self._sender.turn() as client:
-            async for chunk in client.get_run_log(run_id, name):
+        async with self._sender.turn() as client, aclosing(client.get_run_log(run_id, name)) as chunks:
+            async for chunk in chunks:
                 yield chunk
 
     async def request(self, call: Callable[[AsyncDataFlowClient], Awaitable[T]]) -> T:
