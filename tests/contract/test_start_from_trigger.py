@@ -102,6 +102,22 @@ async def submitted(trigger: SubmitRunTrigger) -> asyncio.Task[RunEvent]:
     return task
 
 
+async def unanswered(
+    local: DataFlowFixture, airflow: Airflow, mocker: Any
+) -> tuple[asyncio.Task[RunEvent], SubmitRunTrigger]:
+    """A trigger whose submit has made a run, but got no answer, before it tries again."""
+    local.keeps_running()
+    local.add_fault("lost_response", operation="CreateRun")
+    mocker.patch("airflow_provider_dataflow.client.retry.MAX_ATTEMPTS", 1)
+    trigger = airflow.trigger(error_budget=600)
+    task = asyncio.create_task(event_of(trigger))
+    async with asyncio.timeout(60):
+        while trigger._asked is None or trigger._submit is not None:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    local.clear_faults()
+    return task, trigger
+
+
 async def killed(task: asyncio.Task[RunEvent], trigger: SubmitRunTrigger) -> None:
     """As the triggerer does it."""
     task.cancel()
@@ -187,15 +203,7 @@ async def test_a_kill_while_a_submit_waits_for_its_next_attempt_cancels_what_cam
     local, airflow, mocker
 ):
     """An answer that was lost: the run may exist."""
-    local.keeps_running()
-    local.add_fault("lost_response", operation="CreateRun")
-    mocker.patch("airflow_provider_dataflow.client.retry.MAX_ATTEMPTS", 1)
-    trigger = airflow.trigger(error_budget=600)
-    task = asyncio.create_task(event_of(trigger))
-    async with asyncio.timeout(60):
-        while trigger._asked is None or trigger._submit is not None:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-    local.clear_faults()
+    task, trigger = await unanswered(local, airflow, mocker)
     airflow.state = "failed"
     await killed(task, trigger)
     assert [run["lifecycleState"] for run in local.runs] == ["CANCELED"]
@@ -204,15 +212,7 @@ async def test_a_kill_while_a_submit_waits_for_its_next_attempt_cancels_what_cam
 async def test_a_triggerer_that_lost_its_task_leaves_an_unanswered_submit_to_the_other(
     local, airflow, mocker
 ):
-    local.keeps_running()
-    local.add_fault("lost_response", operation="CreateRun")
-    mocker.patch("airflow_provider_dataflow.client.retry.MAX_ATTEMPTS", 1)
-    trigger = airflow.trigger(error_budget=600)
-    task = asyncio.create_task(event_of(trigger))
-    async with asyncio.timeout(60):
-        while trigger._asked is None or trigger._submit is not None:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-    local.clear_faults()
+    task, trigger = await unanswered(local, airflow, mocker)
     await killed(task, trigger)  # as it is told; the task is still deferred
     assert [run["lifecycleState"] for run in local.runs] == ["IN_PROGRESS"]
 
