@@ -23,8 +23,8 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_dataflow import polling
 from airflow_provider_dataflow.client.threads import answer_within
+from airflow_provider_dataflow.ownership.record import TaskIdentity
 from airflow_provider_dataflow.redaction import SENSITIVE_NAMES
-from airflow_provider_dataflow.submission import TaskIdentity
 
 if TYPE_CHECKING:
     import asyncio

@@ -7,7 +7,7 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
 from airflow_provider_dataflow.exceptions import ServiceError
-from airflow_provider_dataflow.run import LifecycleState
+from airflow_provider_dataflow.models.run import LifecycleState
 
 #: Seconds. An outage of the API shorter than this is a log line, not a failed task.
 DEFAULT_ERROR_BUDGET = 30 * 60

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
-from airflow_provider_dataflow.hooks import form
+from airflow_provider_dataflow.hooks import connection_form as form
 
 PACKAGE = "airflow-provider-dataflow"
 INTEGRATION = "OCI Data Flow"

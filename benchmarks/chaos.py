@@ -34,7 +34,7 @@ from typing import Any
 import httpx
 import psutil
 
-from airflow_provider_dataflow.run import TERMINAL_STATES
+from airflow_provider_dataflow.models.run import TERMINAL_STATES
 from dev.airflow_rest import wait_until
 from dev.postgres import Postgres
 from dev.workbench import Workbench

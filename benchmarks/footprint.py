@@ -20,8 +20,8 @@ import oci
 import psutil
 
 from airflow_provider_dataflow.local import LocalDataFlow
-from airflow_provider_dataflow.local.ocids import ocid
-from airflow_provider_dataflow.local.store import RUNS, Record, Store
+from airflow_provider_dataflow.local.state.ocids import ocid
+from airflow_provider_dataflow.local.state.store import RUNS, Record, Store
 from benchmarks.get_run import _create_run
 from benchmarks.load import table
 

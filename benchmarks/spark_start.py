@@ -23,14 +23,14 @@ from pathlib import Path
 import oci
 
 from airflow_provider_dataflow.local import LocalDataFlow
-from airflow_provider_dataflow.local.buckets import Buckets
 from airflow_provider_dataflow.local.engines.spark.engine import SparkEngine
 from airflow_provider_dataflow.local.engines.spark.installation import (
     find_java,
     find_spark,
     python_executable,
 )
-from airflow_provider_dataflow.run import is_terminal
+from airflow_provider_dataflow.local.state.buckets import Buckets
+from airflow_provider_dataflow.models.run import is_terminal
 from benchmarks.load import table
 
 _SCRIPT = """\

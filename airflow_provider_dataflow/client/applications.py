@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from airflow_provider_dataflow.application import GONE_STATES, Application, ApplicationDetails
-from airflow_provider_dataflow.client.calls import PAGE_SIZE, Caller, one_filter
-from airflow_provider_dataflow.client.names import only_one
+from airflow_provider_dataflow.client.display_names import only_one
+from airflow_provider_dataflow.client.sdk_calls import PAGE_SIZE, Caller, one_filter
 from airflow_provider_dataflow.exceptions import ServiceError
+from airflow_provider_dataflow.models.application import GONE_STATES, Application, ApplicationDetails
 
 #: What ListApplications can be filtered by; the service takes one of them beside the compartment.
 APPLICATION_FILTERS = ("display_name", "display_name_starts_with", "owner_principal_id", "spark_version")

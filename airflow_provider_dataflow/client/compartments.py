@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from airflow_provider_dataflow.client.access import is_loopback
+from airflow_provider_dataflow.client.auth.access import is_loopback
 
 if TYPE_CHECKING:
-    from airflow_provider_dataflow.client.calls import Caller
+    from airflow_provider_dataflow.client.sdk_calls import Caller
 
 
 def visible_compartments(caller: Caller, tenancy_id: str) -> list[str]:

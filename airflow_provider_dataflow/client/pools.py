@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from uuid import uuid4
 
-from airflow_provider_dataflow.client.calls import PAGE_SIZE, Caller, one_filter
-from airflow_provider_dataflow.client.names import only_one
-from airflow_provider_dataflow.pool import GONE_STATES, Pool, PoolDetails
+from airflow_provider_dataflow.client.display_names import only_one
+from airflow_provider_dataflow.client.sdk_calls import PAGE_SIZE, Caller, one_filter
+from airflow_provider_dataflow.models.pool import GONE_STATES, Pool, PoolDetails
 
 #: What ListPools can be filtered by; the service takes one of them beside the compartment.
 POOL_FILTERS = ("display_name", "display_name_starts_with", "lifecycle_state", "owner_principal_id")

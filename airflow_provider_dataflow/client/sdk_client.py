@@ -7,11 +7,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_provider_dataflow import __version__
-from airflow_provider_dataflow.client.access import Access, is_loopback
-from airflow_provider_dataflow.client.credentials.base import SignIn
+from airflow_provider_dataflow.client.auth.access import Access, is_loopback
+from airflow_provider_dataflow.client.auth.credentials import SignIn
+from airflow_provider_dataflow.client.auth.signer import SharedSigner
 from airflow_provider_dataflow.client.retry import CONNECT_TIMEOUT, READ_TIMEOUT
 from airflow_provider_dataflow.client.sdk import oci
-from airflow_provider_dataflow.client.signing import SharedSigner
 
 
 class Signer(oci.auth.signers.SecurityTokenSigner):

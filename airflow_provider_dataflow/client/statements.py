@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider_dataflow.client.calls import PAGE_SIZE, Caller
+from airflow_provider_dataflow.client.sdk_calls import PAGE_SIZE, Caller
 from airflow_provider_dataflow.exceptions import ServiceError
-from airflow_provider_dataflow.statement import Statement, StatementDetails
+from airflow_provider_dataflow.models.statement import Statement, StatementDetails
 
 
 class Statements:

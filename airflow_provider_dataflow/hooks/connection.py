@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dataflow.client.access import Access, naming
-from airflow_provider_dataflow.client.credentials.api_key import ApiKey
-from airflow_provider_dataflow.client.credentials.base import Credentials
-from airflow_provider_dataflow.client.credentials.config_file import (
+from airflow_provider_dataflow.client.auth.access import Access, naming
+from airflow_provider_dataflow.client.auth.api_key import ApiKey
+from airflow_provider_dataflow.client.auth.config_file import (
     DEFAULT_PROFILE,
     ConfigFile,
     SecurityToken,
 )
-from airflow_provider_dataflow.client.credentials.instance import InstancePrincipal
-from airflow_provider_dataflow.client.credentials.keys import normalized_pem
-from airflow_provider_dataflow.client.credentials.resource import ResourcePrincipal, WorkloadIdentity
+from airflow_provider_dataflow.client.auth.credentials import Credentials
+from airflow_provider_dataflow.client.auth.instance_principal import InstancePrincipal
+from airflow_provider_dataflow.client.auth.private_key import normalized_pem
+from airflow_provider_dataflow.client.auth.resource_principal import ResourcePrincipal, WorkloadIdentity
 from airflow_provider_dataflow.compat import conf, mask_secret
 from airflow_provider_dataflow.exceptions import InvalidConnection
 from airflow_provider_dataflow.hooks.auth_types import API_KEY, AUTH_TYPES, FILE_AUTH_TYPES

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_dataflow.client.threads import module
 from airflow_provider_dataflow.compat import BaseHook, conf
 from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument, ServiceError
-from airflow_provider_dataflow.hooks.kept import kept
+from airflow_provider_dataflow.hooks.cached_values import kept
 from airflow_provider_dataflow.polling import MAX_REQUESTS_PER_SECOND
 
 if TYPE_CHECKING:
-    from airflow_provider_dataflow.client.access import Access
-    from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
     from airflow_provider_dataflow.client.applications import Applications
+    from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient
+    from airflow_provider_dataflow.client.auth.access import Access
     from airflow_provider_dataflow.client.pools import Pools
     from airflow_provider_dataflow.client.statements import Statements
-    from airflow_provider_dataflow.client.sync import DataFlowClient
+    from airflow_provider_dataflow.client.sync_client import DataFlowClient
     from airflow_provider_dataflow.compat import Connection
-    from airflow_provider_dataflow.request import RunRequest
-    from airflow_provider_dataflow.run import Run, RunLog
+    from airflow_provider_dataflow.models.run import Run, RunLog
+    from airflow_provider_dataflow.models.run_request import RunRequest
 
 
 class DataFlowHook(BaseHook):
@@ -28,7 +28,7 @@ class DataFlowHook(BaseHook):
 
     Requests time out after 10 seconds to connect and 60 to read. What can be repeated safely is repeated, at
     most five times within a minute: on 429 (as late as ``Retry-After`` asks), on 5xx except 501, and when
-    there is no answer. Runs come back as :class:`~airflow_provider_dataflow.run.Run`.
+    there is no answer. Runs come back as :class:`~airflow_provider_dataflow.models.run.Run`.
 
     :param oci_conn_id: Airflow connection, ``oci_default`` by default. ``None`` is for an ``auth_type`` that
         needs nothing from a connection.
@@ -114,13 +114,13 @@ class DataFlowHook(BaseHook):
         :param part: which part of Airflow calls, for OCI's audit log.
         :param access: of another client of this connection; default: it is looked up.
         """
-        from airflow_provider_dataflow.client.sync import DataFlowClient
+        from airflow_provider_dataflow.client.sync_client import DataFlowClient
 
         return DataFlowClient(access or self.access, part)
 
     async def async_client(self) -> AsyncDataFlowClient:
         """An asynchronous client; close it after use. The connection is looked up in a thread."""
-        aio = await module("airflow_provider_dataflow.client.aio")
+        aio = await module("airflow_provider_dataflow.client.async_client")
         client: AsyncDataFlowClient = await aio.AsyncDataFlowClient.create(
             lambda: self.access, max_requests_per_second()
         )
@@ -258,19 +258,19 @@ class DataFlowHook(BaseHook):
 
     def run_page_url(self, run_id: str) -> str:
         """Where a person can look at the run: OCI's console, or Local Data Flow's page."""
-        from airflow_provider_dataflow.client.console import run_page_url
+        from airflow_provider_dataflow.client.console_links import run_page_url
 
         return run_page_url(self.access, run_id)
 
     def bucket_page_url(self, uri: str | None) -> str | None:
         """Where a person can look at an ``oci://bucket@namespace/``: OCI's console, if that has it."""
-        from airflow_provider_dataflow.client.console import bucket_page_url
+        from airflow_provider_dataflow.client.console_links import bucket_page_url
 
         return bucket_page_url(self.access, uri)
 
     def test_connection(self) -> tuple[bool, str]:
         """Whether the connection works, in words. Needs no more than the right to read runs."""
-        from airflow_provider_dataflow.client.diagnosis import explain
+        from airflow_provider_dataflow.client.connection_diagnosis import explain
 
         try:
             if self.compartment_id:
@@ -297,14 +297,14 @@ class DataFlowHook(BaseHook):
     @staticmethod
     def get_connection_form_widgets() -> dict[str, Any]:
         """The form's own fields, for releases of Airflow that do not take them from the metadata."""
-        from airflow_provider_dataflow.hooks.form import widgets
+        from airflow_provider_dataflow.hooks.connection_form import widgets
 
         return widgets()
 
     @staticmethod
     def get_ui_field_behaviour() -> dict[str, Any]:
         """What the form does with the fields that every connection has, likewise."""
-        from airflow_provider_dataflow.hooks.form import field_behaviour
+        from airflow_provider_dataflow.hooks.connection_form import field_behaviour
 
         return field_behaviour()
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from airflow_provider_dataflow.local.cli import main
+from airflow_provider_dataflow.local.cli.command_line import main
 
 sys.exit(main())

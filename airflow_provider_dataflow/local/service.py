@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from airflow_provider_dataflow.local.admin import AdminApi
+from airflow_provider_dataflow.local.api.admin import AdminApi
 from airflow_provider_dataflow.local.api.applications import ApplicationsApi
 from airflow_provider_dataflow.local.api.context import Context
 from airflow_provider_dataflow.local.api.pools import PoolsApi
@@ -23,12 +23,13 @@ from airflow_provider_dataflow.local.api.runs import RunsApi
 from airflow_provider_dataflow.local.api.sql_endpoints import SqlEndpointsApi
 from airflow_provider_dataflow.local.api.statements import StatementsApi
 from airflow_provider_dataflow.local.api.work_requests import WorkRequestsApi
-from airflow_provider_dataflow.local.clock import Clock, from_rfc3339
 from airflow_provider_dataflow.local.console import Console
 from airflow_provider_dataflow.local.engines.base import Engine
 from airflow_provider_dataflow.local.engines.scripted import ScriptedEngine
-from airflow_provider_dataflow.local.faults import Call, Faults, Kind
-from airflow_provider_dataflow.local.http import (
+from airflow_provider_dataflow.local.http.faults import Call, Faults, Kind
+from airflow_provider_dataflow.local.http.journal import Journal
+from airflow_provider_dataflow.local.http.keys import KeyRing
+from airflow_provider_dataflow.local.http.messages import (
     ApiError,
     Delivery,
     Request,
@@ -37,14 +38,13 @@ from airflow_provider_dataflow.local.http import (
     Router,
     split_path,
 )
-from airflow_provider_dataflow.local.journal import Journal
-from airflow_provider_dataflow.local.keys import KeyRing
-from airflow_provider_dataflow.local.lifecycle import Lifecycle
-from airflow_provider_dataflow.local.logs import LogFolder
-from airflow_provider_dataflow.local.options import Options
-from airflow_provider_dataflow.local.signatures import NoVerifier, SignatureVerifier, is_too_far_off
-from airflow_provider_dataflow.local.store import KINDS, RUNS, Filter, Store
-from airflow_provider_dataflow.run import TERMINAL_STATES, LifecycleState
+from airflow_provider_dataflow.local.http.signatures import NoVerifier, SignatureVerifier, is_too_far_off
+from airflow_provider_dataflow.local.state.clock import Clock, from_rfc3339
+from airflow_provider_dataflow.local.state.lifecycle import Lifecycle
+from airflow_provider_dataflow.local.state.options import Options
+from airflow_provider_dataflow.local.state.run_logs import LogFolder
+from airflow_provider_dataflow.local.state.store import KINDS, RUNS, Filter, Store
+from airflow_provider_dataflow.models.run import TERMINAL_STATES, LifecycleState
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_dataflow.application import GONE_STATES, Application, ApplicationDetails
-from airflow_provider_dataflow.client.updates import bring_about
+from airflow_provider_dataflow.client.conditional_update import bring_about
 from airflow_provider_dataflow.exceptions import NotFound, ServiceError
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
+from airflow_provider_dataflow.models.application import GONE_STATES, Application, ApplicationDetails
 from airflow_provider_dataflow.operators.base import (
     DataFlowOperator,
     exactly_one,

@@ -13,8 +13,8 @@ from airflow_provider_dataflow.hooks.arguments import UsesHook
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.links.run import RUN_PAGE_URL
 from airflow_provider_dataflow.operators.timeouts import backstop, in_seconds, started_at, tightest
+from airflow_provider_dataflow.ownership.record import TaskIdentity, retry_token
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
-from airflow_provider_dataflow.submission import TaskIdentity, retry_token
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context

@@ -7,19 +7,19 @@ from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_dataflow.checks import is_plain
-from airflow_provider_dataflow.client.cancelling import DEFAULT_CANCEL_TIMEOUT
-from airflow_provider_dataflow.client.updates import bring_about
-from airflow_provider_dataflow.coercion import choice, ocid, text, whole_number
-from airflow_provider_dataflow.events import Outcome, RunEvent
+from airflow_provider_dataflow.client.cancel import DEFAULT_CANCEL_TIMEOUT
+from airflow_provider_dataflow.client.conditional_update import bring_about
 from airflow_provider_dataflow.exceptions import InvalidArgument, RunLost, RunTimedOut
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.links.run import RunLink
+from airflow_provider_dataflow.models.fields import choice, ocid, text, whole_number
+from airflow_provider_dataflow.models.resource import as_json, time_of
+from airflow_provider_dataflow.models.run import TERMINAL_STATES, LifecycleState, Run
+from airflow_provider_dataflow.models.run_request_checks import is_plain
+from airflow_provider_dataflow.models.run_update import RunUpdate
 from airflow_provider_dataflow.operators.base import DataFlowOperator, WaitingOperator, require
 from airflow_provider_dataflow.operators.outcome import log_end_of_wait
-from airflow_provider_dataflow.resource import as_json, time_of
-from airflow_provider_dataflow.run import TERMINAL_STATES, LifecycleState, Run
-from airflow_provider_dataflow.run_update import RunUpdate
+from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
@@ -289,7 +289,7 @@ class CancelRunOperator(WaitingOperator):
         self.cancel_timeout = cancel_timeout
 
     def execute(self, context: Context) -> str:
-        from airflow_provider_dataflow.client.cancelling import cancel
+        from airflow_provider_dataflow.client.cancel import cancel
 
         require(run_id=self.run_id)
         self._publish_link(self.run_id, context)
@@ -328,7 +328,7 @@ class CancelRunOperator(WaitingOperator):
         )
 
     def _wait(self, run: Run, context: Context) -> str:
-        from airflow_provider_dataflow.client.waiting import wait_for_run
+        from airflow_provider_dataflow.client.wait import wait_for_run
 
         return wait_for_run(
             self.hook.client,

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_dataflow.compat import TaskInstanceNow, deployment_id, task_instance_now
 from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
+from airflow_provider_dataflow.models.run import LifecycleState
 from airflow_provider_dataflow.operators.base import DataFlowOperator
-from airflow_provider_dataflow.run import LifecycleState
-from airflow_provider_dataflow.submission import RUN_ID
-from airflow_provider_dataflow.tags import TaskTags
+from airflow_provider_dataflow.ownership.record import RUN_ID
+from airflow_provider_dataflow.ownership.tags import TaskTags
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
-    from airflow_provider_dataflow.run import Run
+    from airflow_provider_dataflow.models.run import Run
 
 #: Minutes. A worker that is between its submit and the record of it is left in peace.
 DEFAULT_MIN_AGE = 15
@@ -136,7 +136,7 @@ class CancelOrphanRunsOperator(DataFlowOperator):
         return why_orphaned(now, run.id, f"{tags.identity}")
 
     def _cancel(self, run_id: str) -> bool:
-        from airflow_provider_dataflow.client.cancelling import cancel
+        from airflow_provider_dataflow.client.cancel import cancel
 
         try:
             cancel(self.hook.client, run_id, timeout=CANCEL_TIMEOUT)

@@ -10,7 +10,6 @@ from collections.abc import Collection, Mapping
 from logging import Logger
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dataflow.events import Outcome, RunEvent
 from airflow_provider_dataflow.exceptions import (
     LOG_TAIL_LINES,
     InvalidArgument,
@@ -19,11 +18,12 @@ from airflow_provider_dataflow.exceptions import (
     RunFailed,
     RunStopped,
 )
-from airflow_provider_dataflow.run import KNOWN_STATES, LifecycleState
+from airflow_provider_dataflow.models.run import KNOWN_STATES, LifecycleState
+from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
-    from airflow_provider_dataflow.run import Run
+    from airflow_provider_dataflow.models.run import Run
 
 FETCH_LOGS = ("always", "on_failure", "never")
 
@@ -91,7 +91,7 @@ def finish(
 def error_of(run: Run, hook: DataFlowHook, log: Logger | Any) -> RunError:
     """The error that a run ended with. What cannot be read of it is left out."""
     # Its many patterns are not for every DAG that is parsed.
-    from airflow_provider_dataflow.hints import hint_for
+    from airflow_provider_dataflow.error_hints import hint_for
 
     stderr = _stderr_tail(run, hook, log)
     return ERRORS.get(run.state, RunFailed)(
@@ -112,13 +112,13 @@ def copy_driver_logs(
 
     :param cursor: how far it has been copied while the run went on (``LogFollower.cursor``).
     """
-    from airflow_provider_dataflow.client.log_follower import LogFollower
+    from airflow_provider_dataflow.client.logs.follower import LogFollower
 
     LogFollower(hook, run_id, log, cursor=cursor).copy_rest()
 
 
 def _stderr_tail(run: Run, hook: DataFlowHook, log: Logger | Any) -> list[str]:
-    from airflow_provider_dataflow.client.logs import STDERR_SOURCES, named, tail
+    from airflow_provider_dataflow.client.logs.read import STDERR_SOURCES, named, tail
 
     try:
         logs = hook.list_run_logs(run.id)

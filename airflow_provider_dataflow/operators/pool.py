@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_dataflow.coercion import ocid
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
+from airflow_provider_dataflow.models.fields import ocid
+from airflow_provider_dataflow.models.pool import GONE_STATES, Pool, PoolDetails, PoolState
 from airflow_provider_dataflow.operators.base import token_of_try
 from airflow_provider_dataflow.operators.pool_steps import PoolOperator, Step, failed
-from airflow_provider_dataflow.pool import GONE_STATES, Pool, PoolDetails, PoolState
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context

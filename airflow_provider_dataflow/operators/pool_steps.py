@@ -7,10 +7,10 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_provider_dataflow.events import Outcome, PoolEvent
 from airflow_provider_dataflow.exceptions import PoolFailed, PoolLost, PoolTimedOut, ServiceError
+from airflow_provider_dataflow.models.pool import DEAD_STATES, GONE_STATES, STARTING_STATES, Pool, PoolState
 from airflow_provider_dataflow.operators.base import WaitingOperator
-from airflow_provider_dataflow.pool import DEAD_STATES, GONE_STATES, STARTING_STATES, Pool, PoolState
+from airflow_provider_dataflow.triggers.events import Outcome, PoolEvent
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
@@ -93,7 +93,7 @@ class PoolOperator(WaitingOperator):
 
     def _wait(self, pool: Pool, states: Collection[str] | None, deleting: bool, context: Context) -> Pool:
         """Look until the pool is in one of the states, or for ``None``, can be seen at all."""
-        from airflow_provider_dataflow.client.watching import OutOfSight, OutOfTime, Watch
+        from airflow_provider_dataflow.client.wait_for_resource import OutOfSight, OutOfTime, Watch
 
         def look() -> Pool:
             try:
@@ -121,7 +121,7 @@ class PoolOperator(WaitingOperator):
 
     def _look_again(self, pool: Pool, error: ServiceError, context: Context) -> Pool:
         """After a refusal, when the pool has had time to change."""
-        from airflow_provider_dataflow.client.waiting import nap
+        from airflow_provider_dataflow.client.wait import nap
 
         self.log.warning("Pool %s is looked at again: %s", pool.id, error)
         deadline = self._deadline(context)

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow_provider_dataflow.client.cancelling import DEFAULT_CANCEL_TIMEOUT, cancel
+from airflow_provider_dataflow.client.cancel import DEFAULT_CANCEL_TIMEOUT, cancel
 from airflow_provider_dataflow.compat import (
     TRIGGER_FAILED,
     AirflowTaskTimeout,
@@ -22,7 +22,6 @@ from airflow_provider_dataflow.compat import (
     sensitive_names,
     triggers_have_on_kill,
 )
-from airflow_provider_dataflow.events import Outcome, RunEvent
 from airflow_provider_dataflow.exceptions import (
     DataFlowError,
     InvalidArgument,
@@ -34,6 +33,8 @@ from airflow_provider_dataflow.exceptions import (
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.links.run import LOGS_BUCKET_URL, RUN_PAGE_URL, LogsBucketLink, RunLink
+from airflow_provider_dataflow.models.run import SUCCESS_STATES, TERMINAL_STATES, has_reached
+from airflow_provider_dataflow.models.run_request import RunRequest, check_at_parse
 from airflow_provider_dataflow.operators.base import DataFlowOperator
 from airflow_provider_dataflow.operators.masking import mask_secrets
 from airflow_provider_dataflow.operators.outcome import (
@@ -43,18 +44,17 @@ from airflow_provider_dataflow.operators.outcome import (
     finish,
     log_end_of_wait,
 )
-from airflow_provider_dataflow.operators.room import DEFAULT_SUBMIT_TIMEOUT
-from airflow_provider_dataflow.operators.submit import NotYet, Submit, SubmitSettings, request_for
 from airflow_provider_dataflow.operators.timeouts import backstop, in_seconds, started_at, tightest
+from airflow_provider_dataflow.ownership.capacity import DEFAULT_SUBMIT_TIMEOUT
+from airflow_provider_dataflow.ownership.record import RUN_ID, STATE, TaskIdentity
+from airflow_provider_dataflow.ownership.submit import NotYet, Submit, SubmitSettings, request_for
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
-from airflow_provider_dataflow.request import RunRequest, check_at_parse
-from airflow_provider_dataflow.run import SUCCESS_STATES, TERMINAL_STATES, has_reached
-from airflow_provider_dataflow.submission import RUN_ID, STATE, TaskIdentity
+from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 
 if TYPE_CHECKING:
-    from airflow_provider_dataflow.client.log_follower import LogFollower
+    from airflow_provider_dataflow.client.logs.follower import LogFollower
     from airflow_provider_dataflow.compat import Context, StartTriggerArgs
-    from airflow_provider_dataflow.run import Run
+    from airflow_provider_dataflow.models.run import Run
     from airflow_provider_dataflow.triggers.run import RunTrigger
 
 #: The argument ``execute`` cannot be an attribute of that name: every operator has a method called so.
@@ -82,7 +82,7 @@ class InvokeRunOperator(DataFlowOperator):
     task that is cleared starts over: what it had submitted is cancelled.
 
     XComs: ``run_id``, ``run_page_url``, ``lifecycle_state`` (the run's last) and ``usage`` (times, OCPU hours
-    and bytes, see :class:`~airflow_provider_dataflow.usage.Usage`).
+    and bytes, see :class:`~airflow_provider_dataflow.models.usage.Usage`).
 
     Give exactly one of ``application_id`` and ``execute``. All arguments up to ``json`` are templated, and
     are the fields of the API's ``CreateRunDetails``; values are converted to the type that the API wants.
@@ -280,7 +280,7 @@ class InvokeRunOperator(DataFlowOperator):
             if self.deferrable and not self._has_reached_end(run):
                 self._defer(run.id, context, run.compartment_id)
             if self.fetch_logs == "always":
-                from airflow_provider_dataflow.client.log_follower import LogFollower
+                from airflow_provider_dataflow.client.logs.follower import LogFollower
 
                 self._follower = LogFollower(self.hook, run.id, self.log)
             ended = self._wait(run.id, run.state, context)
@@ -397,7 +397,7 @@ class InvokeRunOperator(DataFlowOperator):
 
     def _wait_to_submit(self, wait: NotYet) -> None:
         """In the triggerer, if possible."""
-        from airflow_provider_dataflow.client.waiting import nap
+        from airflow_provider_dataflow.client.wait import nap
 
         self.log.warning("The submit is tried again in at most %.0f seconds: %s", wait.seconds, wait)
         until = time.time() + wait.seconds
@@ -497,7 +497,7 @@ class InvokeRunOperator(DataFlowOperator):
         )
 
     def _wait(self, run_id: str, last_state: str | None, context: Context) -> Run:
-        from airflow_provider_dataflow.client.waiting import wait_for_run
+        from airflow_provider_dataflow.client.wait import wait_for_run
 
         until = None
         if self.completion_timeout is not None:
@@ -574,7 +574,7 @@ class InvokeRunOperator(DataFlowOperator):
         )
 
     def _finish(self, run: Run, context: Context, log_cursor: Mapping[str, int] | None = None) -> str:
-        from airflow_provider_dataflow.usage import Usage
+        from airflow_provider_dataflow.models.usage import Usage
 
         usage = Usage.of(run)
         ti = context["ti"]

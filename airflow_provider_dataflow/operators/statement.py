@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow_provider_dataflow.compat import TRIGGER_FAILED
-from airflow_provider_dataflow.events import Outcome, RunEvent, StatementEvent
 from airflow_provider_dataflow.exceptions import (
     InvalidArgument,
     RunError,
@@ -20,15 +19,16 @@ from airflow_provider_dataflow.exceptions import (
 )
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.links.run import RunLink
-from airflow_provider_dataflow.operators.base import WaitingOperator, require
-from airflow_provider_dataflow.run import LifecycleState, Run
-from airflow_provider_dataflow.statement import (
+from airflow_provider_dataflow.models.run import LifecycleState, Run
+from airflow_provider_dataflow.models.statement import (
     STATEMENT,
     Statement,
     StatementDetails,
     StatementState,
     statement_name,
 )
+from airflow_provider_dataflow.operators.base import WaitingOperator, require
+from airflow_provider_dataflow.triggers.events import Outcome, RunEvent, StatementEvent
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
@@ -169,7 +169,7 @@ class RunStatementOperator(WaitingOperator):
         )
 
     def _wait_for_session(self, run_id: str, last_state: str | None, context: Context) -> Run:
-        from airflow_provider_dataflow.client.waiting import wait_for_run
+        from airflow_provider_dataflow.client.wait import wait_for_run
 
         return wait_for_run(
             self.hook.client,
@@ -221,7 +221,7 @@ class RunStatementOperator(WaitingOperator):
         return self._finish(self._wait(statement, context))
 
     def _wait(self, statement: Statement, context: Context) -> Statement:
-        from airflow_provider_dataflow.client.watching import OutOfSight, OutOfTime, Watch
+        from airflow_provider_dataflow.client.wait_for_resource import OutOfSight, OutOfTime, Watch
 
         session_has_ended = False
 

@@ -13,7 +13,6 @@ from airflow_provider_dataflow.compat import (
     BaseSensorOperator,
     conf,
 )
-from airflow_provider_dataflow.events import Outcome, RunEvent
 from airflow_provider_dataflow.exceptions import (
     InvalidArgument,
     RunError,
@@ -23,6 +22,7 @@ from airflow_provider_dataflow.exceptions import (
 )
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS, UsesHook
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from airflow_provider_dataflow.models.run import SUCCESS_STATES, has_reached, is_terminal
 from airflow_provider_dataflow.operators.outcome import (
     check_fetch_logs,
     checked_states,
@@ -32,11 +32,11 @@ from airflow_provider_dataflow.operators.outcome import (
 )
 from airflow_provider_dataflow.operators.timeouts import backstop
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, ErrorBudget
-from airflow_provider_dataflow.run import SUCCESS_STATES, has_reached, is_terminal
+from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
-    from airflow_provider_dataflow.run import Run
+    from airflow_provider_dataflow.models.run import Run
 
 
 class RunSensor(UsesHook, BaseSensorOperator):
@@ -48,7 +48,7 @@ class RunSensor(UsesHook, BaseSensorOperator):
 
     :param run_id: OCID of the run; templated.
     :param target_states: lifecycle states to wait for; templated. Default: ``SUCCEEDED``. For whatever end:
-        all of ``airflow_provider_dataflow.run.TERMINAL_STATES``.
+        all of ``airflow_provider_dataflow.models.run.TERMINAL_STATES``.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
     :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
@@ -165,7 +165,7 @@ class RunSensor(UsesHook, BaseSensorOperator):
 
     def _fail_as_ended(self, end: RunEvent) -> NoReturn:
         """The run's end was no target; what it was is read with the same patience as the wait had."""
-        from airflow_provider_dataflow.client.waiting import wait_for_run
+        from airflow_provider_dataflow.client.wait import wait_for_run
 
         run = wait_for_run(
             self.hook.client,

@@ -18,10 +18,10 @@ from airflow_provider_dataflow.compat import (
     trigger_was_killed,
     triggers_have_on_kill,
 )
-from airflow_provider_dataflow.events import Event
 from airflow_provider_dataflow.hooks.arguments import UsesHook
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
-from airflow_provider_dataflow.submission import TaskIdentity
+from airflow_provider_dataflow.ownership.record import TaskIdentity
+from airflow_provider_dataflow.triggers.events import Event
 
 #: The loop that would have brought the answer has ended.
 CANCELLED = (asyncio.CancelledError, CancelledError)

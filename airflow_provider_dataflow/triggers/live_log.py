@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_dataflow.client.threads import in_thread
 from airflow_provider_dataflow.compat import pull_xcom, push_xcom
-from airflow_provider_dataflow.submission import TaskIdentity
+from airflow_provider_dataflow.ownership.record import TaskIdentity
 
 if TYPE_CHECKING:
-    from airflow_provider_dataflow.client.log_follower import AsyncLogSource
+    from airflow_provider_dataflow.client.logs.follower import AsyncLogSource
 
 #: Runs that are followed at a time in one triggerer process.
 MAX_FOLLOWED = 32
@@ -65,7 +65,7 @@ class LiveLog:
             await asyncio.gather(self._following, return_exceptions=True)
 
     async def _follow(self) -> None:
-        from airflow_provider_dataflow.client.log_follower import AsyncLogFollower
+        from airflow_provider_dataflow.client.logs.follower import AsyncLogFollower
 
         try:
             cursor = await self._recorded()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dataflow.events import Outcome, PoolEvent
 from airflow_provider_dataflow.exceptions import ServiceError
-from airflow_provider_dataflow.pool import Pool, PoolState
+from airflow_provider_dataflow.models.pool import Pool, PoolState
+from airflow_provider_dataflow.triggers.events import Outcome, PoolEvent
 from airflow_provider_dataflow.triggers.watching import WatchTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
+    from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient
 
 
 class PoolTrigger(WatchTrigger):

@@ -10,28 +10,28 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dataflow.client.cancelling import DEFAULT_CANCEL_TIMEOUT
+from airflow_provider_dataflow.client.cancel import DEFAULT_CANCEL_TIMEOUT
 from airflow_provider_dataflow.client.threads import module
 from airflow_provider_dataflow.compat import NO_EVENT_BEFORE
-from airflow_provider_dataflow.events import Outcome, RunEvent
 from airflow_provider_dataflow.exceptions import DataFlowError, RunLost
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from airflow_provider_dataflow.models.run import SUCCESS_STATES, is_terminal
+from airflow_provider_dataflow.ownership.record import RUN_ID, STATE
 from airflow_provider_dataflow.polling import (
     DEFAULT_ERROR_BUDGET,
     DEFAULT_POLL_INTERVAL,
     HEARTBEAT,
     LAST_LOOK,
 )
-from airflow_provider_dataflow.run import SUCCESS_STATES, is_terminal
-from airflow_provider_dataflow.submission import RUN_ID, STATE
 from airflow_provider_dataflow.triggers.base import WaitTrigger
+from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 from airflow_provider_dataflow.triggers.live_log import LiveLog
 
 if TYPE_CHECKING:
-    from airflow_provider_dataflow.client.poller.runs import RunPoller
+    from airflow_provider_dataflow.client.poller.poller import RunPoller
     from airflow_provider_dataflow.client.poller.shared import shared_poller
-    from airflow_provider_dataflow.run import Run
+    from airflow_provider_dataflow.models.run import Run
 
 
 class RunTrigger(WaitTrigger):
@@ -173,7 +173,7 @@ class RunTrigger(WaitTrigger):
             done.set_exception(TimeoutError())
 
     def cancel_unless_owned(self) -> None:
-        from airflow_provider_dataflow.client.cancelling import cancel
+        from airflow_provider_dataflow.client.cancel import cancel
 
         try:
             if self._is_still_waited_for():

@@ -10,19 +10,19 @@ from collections.abc import AsyncIterator, Collection, Hashable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_dataflow.client.poller.reported_runs import OVERLAP, Progress, payload
 from airflow_provider_dataflow.client.threads import in_thread, module
 from airflow_provider_dataflow.compat import BaseEventTrigger, TriggerEvent, asset_state_store
 from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS, UsesHook
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from airflow_provider_dataflow.models.run import KNOWN_STATES, SUCCESS_STATES
 from airflow_provider_dataflow.polling import DEFAULT_POLL_INTERVAL
-from airflow_provider_dataflow.run import KNOWN_STATES, SUCCESS_STATES
-from airflow_provider_dataflow.run_events import OVERLAP, Progress, payload
 
 if TYPE_CHECKING:
-    from airflow_provider_dataflow.client.poller.runs import RunPoller
-    from airflow_provider_dataflow.client.run_stream import RunStream, Scope
-    from airflow_provider_dataflow.run import Run
+    from airflow_provider_dataflow.client.poller.poller import RunPoller
+    from airflow_provider_dataflow.client.poller.run_stream import RunStream, Scope
+    from airflow_provider_dataflow.models.run import Run
 
 #: Seconds between two notes of how far the watcher is, if there is nothing to tell.
 NOTE_EVERY = 600.0
@@ -137,7 +137,7 @@ class RunEventTrigger(UsesHook, BaseEventTrigger):
 
     async def _catch_up(self, poller: RunPoller, scope: Scope) -> list[Run]:
         """Runs to tell of that nobody has watched."""
-        from airflow_provider_dataflow.client.run_stream import look_again
+        from airflow_provider_dataflow.client.poller.run_stream import look_again
 
         warned = False
         while True:
@@ -205,7 +205,7 @@ class RunEventTrigger(UsesHook, BaseEventTrigger):
     @asynccontextmanager
     async def _poller(self) -> AsyncIterator[tuple[RunPoller, Scope]]:
         poller_module = await module("airflow_provider_dataflow.client.poller.shared")
-        stream_module = await module("airflow_provider_dataflow.client.run_stream")
+        stream_module = await module("airflow_provider_dataflow.client.poller.run_stream")
         hook = self._hook
         async with poller_module.shared_poller(hook.key, hook.async_client) as poller:
             compartment_id = self.compartment_id
@@ -223,7 +223,7 @@ class RunEventTrigger(UsesHook, BaseEventTrigger):
 
     @asynccontextmanager
     async def _stream(self) -> AsyncIterator[RunStream]:
-        stream_module = await module("airflow_provider_dataflow.client.run_stream")
+        stream_module = await module("airflow_provider_dataflow.client.poller.run_stream")
         async with (
             self._poller() as (poller, scope),
             stream_module.RunStream(poller, scope, self.poll_interval) as stream,

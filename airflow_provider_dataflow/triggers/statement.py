@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dataflow.events import Outcome, StatementEvent
-from airflow_provider_dataflow.statement import ENDED_STATES, STATEMENT, statement_name
+from airflow_provider_dataflow.models.statement import ENDED_STATES, STATEMENT, statement_name
+from airflow_provider_dataflow.triggers.events import Outcome, StatementEvent
 from airflow_provider_dataflow.triggers.watching import WatchTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
-    from airflow_provider_dataflow.statement import Statement
+    from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient
+    from airflow_provider_dataflow.models.statement import Statement
 
 
 class StatementTrigger(WatchTrigger):

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_dataflow.client.threads import answer_within, in_thread, start
 from airflow_provider_dataflow.compat import pull_xcom, push_xcom
-from airflow_provider_dataflow.events import Outcome, RunEvent
 from airflow_provider_dataflow.exceptions import DataFlowError
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.links.run import LOGS_BUCKET_URL, RUN_PAGE_URL
-from airflow_provider_dataflow.submission import RUN_ID, STATE, Submission, TaskIdentity
+from airflow_provider_dataflow.ownership.record import RUN_ID, STATE, Submission, TaskIdentity
 from airflow_provider_dataflow.triggers.base import WaitTrigger
+from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 from airflow_provider_dataflow.triggers.run import RunTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
-    from airflow_provider_dataflow.operators.submit import Submit
-    from airflow_provider_dataflow.run import Run
+    from airflow_provider_dataflow.models.run import Run
+    from airflow_provider_dataflow.ownership.submit import Submit
 
 #: Of the id of a try, so many bits tell it from other tries; every database keeps such a number exactly.
 TRY_BITS = 48
@@ -51,7 +51,7 @@ class SubmitRunTrigger(WaitTrigger):
     :param profile: section of that file.
     :param json: the raw body.
     :param run_id: OCID of a run that exists already and is only waited for.
-    :param settings: ``submit``: of :class:`~airflow_provider_dataflow.operators.submit.SubmitSettings`;
+    :param settings: ``submit``: of :class:`~airflow_provider_dataflow.ownership.submit.SubmitSettings`;
         ``wait``: of :class:`~airflow_provider_dataflow.triggers.run.RunTrigger`; ``timeout``: seconds from
         the submit to the end of the run.
     :param arguments: the operator's arguments of the run, by the names of its attributes.
@@ -135,7 +135,7 @@ class SubmitRunTrigger(WaitTrigger):
         return answer_within(RECORD_TIMEOUT, self._asked.ownership.unanswered)
 
     async def _run_of_the_task(self) -> Run:
-        from airflow_provider_dataflow.operators.submit import NotYet
+        from airflow_provider_dataflow.ownership.submit import NotYet
 
         started = time.time()
         while True:
@@ -154,7 +154,7 @@ class SubmitRunTrigger(WaitTrigger):
     def _acquire(self, started: float) -> Run:
         from airflow_provider_dataflow.operators.masking import mask_secrets
         from airflow_provider_dataflow.operators.run import ATTRIBUTES
-        from airflow_provider_dataflow.operators.submit import SubmitSettings, request_for
+        from airflow_provider_dataflow.ownership.submit import SubmitSettings, request_for
 
         hook = self.hook
         if self.run_id:
@@ -208,7 +208,7 @@ class SubmitRunTrigger(WaitTrigger):
         return wait
 
     def _cancel_run_of_earlier_turn(self, hook: DataFlowHook, run_id: str) -> None:
-        from airflow_provider_dataflow.client.cancelling import cancel
+        from airflow_provider_dataflow.client.cancel import cancel
 
         if not self.settings["wait"]["cancel_on_kill"]:
             return
@@ -260,6 +260,6 @@ class XComRecord:
         push_xcom(self._identity, key, value)
 
     def get_any(self) -> Any:
-        from airflow_provider_dataflow.operators.ownership import RECORD
+        from airflow_provider_dataflow.ownership.acquire import RECORD
 
         return self.get(RECORD)

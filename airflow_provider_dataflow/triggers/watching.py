@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_dataflow.client.threads import module
 from airflow_provider_dataflow.compat import NO_EVENT_BEFORE
-from airflow_provider_dataflow.events import Event, Outcome
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
 from airflow_provider_dataflow.triggers.base import WaitTrigger
+from airflow_provider_dataflow.triggers.events import Event, Outcome
 
 if TYPE_CHECKING:
-    from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
-    from airflow_provider_dataflow.client.watching import Watch
-    from airflow_provider_dataflow.resource import Resource
+    from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient
+    from airflow_provider_dataflow.client.wait_for_resource import Watch
+    from airflow_provider_dataflow.models.resource import Resource
 
 
 class WatchTrigger(WaitTrigger):
@@ -70,7 +70,7 @@ class WatchTrigger(WaitTrigger):
         }
 
     async def wait(self) -> Event:
-        from airflow_provider_dataflow.client.watching import OutOfSight, OutOfTime, Watch
+        from airflow_provider_dataflow.client.wait_for_resource import OutOfSight, OutOfTime, Watch
 
         await asyncio.sleep(NO_EVENT_BEFORE)
         watch = Watch(

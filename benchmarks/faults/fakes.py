@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from airflow_provider_dataflow.local.faults import Call, Fault, Faults, Kind
+from airflow_provider_dataflow.local.http.faults import Call, Fault, Faults, Kind
 from benchmarks.faults.service import READ, SUBMIT, Run
 
 CANCEL = "cancel"

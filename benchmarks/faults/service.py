@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import httpx
 
-from airflow_provider_dataflow.run import TERMINAL_STATES
+from airflow_provider_dataflow.models.run import TERMINAL_STATES
 
 SUBMIT = "submit"
 READ = "read"

@@ -23,8 +23,8 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from airflow_provider_dataflow.local.connection import connection_json, sdk_config
-from airflow_provider_dataflow.local.home import Home
+from airflow_provider_dataflow.local.cli.connection_text import connection_json, sdk_config
+from airflow_provider_dataflow.local.state.home import Home
 from benchmarks.load import table
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,8 +18,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from airflow_provider_dataflow.client.poller.runs import RunPoller
-from airflow_provider_dataflow.run import SUCCESS_STATES
+from airflow_provider_dataflow.client.poller.poller import RunPoller
+from airflow_provider_dataflow.models.run import SUCCESS_STATES
 from benchmarks.load import table
 from benchmarks.polling import virtual_time
 from benchmarks.polling.simulated_service import SimulatedService

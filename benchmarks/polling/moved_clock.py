@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
-from airflow_provider_dataflow.client.access import Access
-from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
-from airflow_provider_dataflow.client.credentials.api_key import ApiKey
-from airflow_provider_dataflow.client.poller.runs import RunPoller
+from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient
+from airflow_provider_dataflow.client.auth.access import Access
+from airflow_provider_dataflow.client.auth.api_key import ApiKey
+from airflow_provider_dataflow.client.poller.poller import RunPoller
 from airflow_provider_dataflow.local import LocalDataFlow
 from benchmarks.polling import virtual_time
 from benchmarks.polling.virtual_time import VirtualTimeLoop

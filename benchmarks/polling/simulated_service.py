@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from airflow_provider_dataflow.client.aio import RunPage
+from airflow_provider_dataflow.client.async_client import RunPage
 from airflow_provider_dataflow.exceptions import ServiceError
-from airflow_provider_dataflow.run import LifecycleState, Run
+from airflow_provider_dataflow.models.run import LifecycleState, Run
 
 #: What the loop's time 0 is to the service.
 EPOCH = 1_767_225_600.0

@@ -20,10 +20,10 @@ from typing import Any
 
 import oci
 
-from airflow_provider_dataflow.client.poller.runs import RunPoller
+from airflow_provider_dataflow.client.poller.poller import RunPoller
 from airflow_provider_dataflow.local import LocalDataFlow
+from airflow_provider_dataflow.models.run import SUCCESS_STATES
 from airflow_provider_dataflow.polling import DEFAULT_NO_EVENT_BEFORE
-from airflow_provider_dataflow.run import SUCCESS_STATES
 from benchmarks.load import table
 from benchmarks.polling import moved_clock
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from harness import Session
 
-from airflow_provider_dataflow.run import TERMINAL_STATES
+from airflow_provider_dataflow.models.run import TERMINAL_STATES
 from dev.airflow_rest import FINISHED_RUN, wait_until
 from dev.local_service import EXAMPLES
 

@@ -15,8 +15,8 @@ import pytest
 from cryptography.fernet import Fernet
 from harness import Session
 
-from airflow_provider_dataflow.local.keys import new_identity
-from airflow_provider_dataflow.local.testing import DataFlowFixture
+from airflow_provider_dataflow.local.http.keys import new_identity
+from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from dev.airflow_rest import wait_until
 from tests.marked_secrets import (
     ARGUMENT,

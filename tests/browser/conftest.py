@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from airflow_provider_dataflow.local.asgi import application
 from airflow_provider_dataflow.local.engines.base import Outcome
+from airflow_provider_dataflow.local.http.asgi import application
 from tests.unit.local.support import Local
 
 # Without these it asks the network for updates, fonts and its maker's hosts.

@@ -16,7 +16,7 @@ import oci
 import pytest
 
 from airflow_provider_dataflow.local import LocalDataFlow
-from airflow_provider_dataflow.run import is_terminal
+from airflow_provider_dataflow.models.run import is_terminal
 
 NAMESPACE, BUCKET = "ns", "data"
 APPS = Path(__file__).parent / "apps"

@@ -10,7 +10,8 @@ import os
 import signal
 import sys
 
-from airflow_provider_dataflow.local import cli, server
+from airflow_provider_dataflow.local.cli import command_line as cli
+from airflow_provider_dataflow.local.http.messages import server
 
 assert server.serve  # imported here, and not by each server
 

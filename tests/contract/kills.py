@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_dataflow.local.home import Home
-from airflow_provider_dataflow.local.processes import marked
+from airflow_provider_dataflow.local.engines.processes import marked
+from airflow_provider_dataflow.local.state.home import Home
 from tests.contract import killable
 
 COMPARTMENT = "ocid1.compartment.oc1..aaaa"

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_provider_dataflow.application import ApplicationDetails
-from airflow_provider_dataflow.client.updates import bring_about
+from airflow_provider_dataflow.client.conditional_update import bring_about
 from airflow_provider_dataflow.exceptions import AmbiguousName, InvalidArgument, ServiceError
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
-from airflow_provider_dataflow.local.testing import DataFlowFixture
-from airflow_provider_dataflow.pool import PoolDetails
-from airflow_provider_dataflow.statement import StatementDetails
+from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
+from airflow_provider_dataflow.models.application import ApplicationDetails
+from airflow_provider_dataflow.models.pool import PoolDetails
+from airflow_provider_dataflow.models.statement import StatementDetails
 from tests.contract.conftest import Target, target_of
 
 OTHER_COMPARTMENT = "ocid1.compartment.oc1..other"

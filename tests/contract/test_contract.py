@@ -6,7 +6,7 @@ import oci
 import pytest
 from oci.exceptions import ServiceError
 
-from airflow_provider_dataflow.local.keys import new_identity
+from airflow_provider_dataflow.local.http.keys import new_identity
 
 
 def test_applications(target):

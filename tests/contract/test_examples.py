@@ -14,7 +14,7 @@ import pytest
 from airflow.sdk import DAG
 
 from airflow_provider_dataflow.local import LocalDataFlow
-from airflow_provider_dataflow.local.testing import DataFlowFixture
+from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from tests.contract.conftest import target_of
 from tests.contract.tasks import run_task
 from tests.unit.support import FakeTaskInstance

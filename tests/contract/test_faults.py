@@ -12,7 +12,7 @@ import pytest
 from oci.exceptions import RequestException, ServiceError
 
 from airflow_provider_dataflow.local import LocalDataFlow
-from airflow_provider_dataflow.local.faults import Fault
+from airflow_provider_dataflow.local.http.faults import Fault
 from tests.contract.conftest import Target, target_of
 
 

@@ -20,12 +20,12 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_dataflow.local.http import Principal, Request, Route
-from airflow_provider_dataflow.local.options import Options
+from airflow_provider_dataflow.local.http.messages import Principal, Request, Route
 from airflow_provider_dataflow.local.service import API_VERSION
-from airflow_provider_dataflow.local.store import RUNS
+from airflow_provider_dataflow.local.state.options import Options
+from airflow_provider_dataflow.local.state.store import RUNS
+from tests.unit.local.http.test_signatures import FINGERPRINT, PUBLIC_KEY, SIGNATURE, typescript_request
 from tests.unit.local.support import APPLICATION, COMPARTMENT, Local
-from tests.unit.local.test_signatures import FINGERPRINT, PUBLIC_KEY, SIGNATURE, typescript_request
 
 BOUNDED = settings(
     max_examples=600,

@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 
 from airflow_provider_dataflow.local import LocalDataFlow
-from airflow_provider_dataflow.local.asgi import MAX_BODY_BYTES
+from airflow_provider_dataflow.local.http.asgi import MAX_BODY_BYTES
 
 HOST = b"Host: 127.0.0.1\r\n"
 RUNS = b"/20200129/runs HTTP/1.1\r\n"

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_provider_dataflow.client import watching
+from airflow_provider_dataflow.client import wait_for_resource as watching
 from airflow_provider_dataflow.exceptions import (
     AmbiguousName,
     DataFlowError,
@@ -31,7 +31,7 @@ from airflow_provider_dataflow.exceptions import (
     StatementTimedOut,
 )
 from airflow_provider_dataflow.local import LocalDataFlow
-from airflow_provider_dataflow.local.testing import DataFlowFixture
+from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.operators.application import (
     CreateOrUpdateApplicationOperator,
     DeleteApplicationOperator,
@@ -84,7 +84,7 @@ def local(server: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowF
 
     real_pause = watching.Watch._pause
     monkeypatch.setattr(watching.Watch, "_pause", pause)
-    monkeypatch.setattr("airflow_provider_dataflow.client.waiting.nap", goes_on)
+    monkeypatch.setattr("airflow_provider_dataflow.client.wait.nap", goes_on)
     return server
 
 
@@ -129,7 +129,7 @@ def test_a_run_that_nobody_knows(local):
 
 
 def test_runs_are_listed_newest_first_page_by_page(local, target, monkeypatch):
-    monkeypatch.setattr("airflow_provider_dataflow.client.sync.PAGE_SIZE", 2)
+    monkeypatch.setattr("airflow_provider_dataflow.client.sync_client.PAGE_SIZE", 2)
     ids = []
     for n in range(5):
         ids.append(run_of(target, display_name=f"n{n}"))

@@ -10,11 +10,11 @@ import pytest
 
 from airflow_provider_dataflow.compat import TaskInstanceNow
 from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument
-from airflow_provider_dataflow.local.testing import DataFlowFixture
+from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.operators import orphans
 from airflow_provider_dataflow.operators.orphans import CancelOrphanRunsOperator, why_orphaned
-from airflow_provider_dataflow.submission import TaskIdentity
-from airflow_provider_dataflow.tags import TaskTags
+from airflow_provider_dataflow.ownership.record import TaskIdentity
+from airflow_provider_dataflow.ownership.tags import TaskTags
 from tests.contract.conftest import target_of
 
 HERE = "https://airflow.example.com"

@@ -15,11 +15,11 @@ import pytest
 
 from airflow_provider_dataflow.exceptions import RunCanceled, RunFailed, RunLost, ServiceError, SubmitRejected
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
-from airflow_provider_dataflow.local.testing import DataFlowFixture
-from airflow_provider_dataflow.operators import ownership
+from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.operators import run as operator_module
-from airflow_provider_dataflow.operators.ownership import RECORD
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
+from airflow_provider_dataflow.ownership import acquire as ownership
+from airflow_provider_dataflow.ownership.acquire import RECORD
 from tests.contract.conftest import target_of
 from tests.unit.support import FakeStateStore, FakeTaskInstance
 
@@ -146,7 +146,7 @@ def test_the_first_look_after_the_submit_fails(task):
 
 def still_waiting(task: Task) -> None:
     """A retry that waits for a run under way, and is killed meanwhile."""
-    task.mocker.patch("airflow_provider_dataflow.client.waiting.nap", side_effect=Killed)
+    task.mocker.patch("airflow_provider_dataflow.client.wait.nap", side_effect=Killed)
     with pytest.raises(Killed):
         task.retry()
 
@@ -345,7 +345,7 @@ def test_a_clear_is_not_held_up_by_a_run_that_cannot_be_seen(recorded, mocker):
     (first,) = recorded.local.runs_created
     recorded.local.succeeds()
     recorded.local.add_fault("status", status=404, resource_id=first)
-    mocker.patch("airflow_provider_dataflow.client.cancelling.FIRST_PAUSE", 0.01)
+    mocker.patch("airflow_provider_dataflow.client.cancel.FIRST_PAUSE", 0.01)
     assert recorded.clear(cancel_timeout=0.05) == recorded.local.runs_created[1]
 
 
@@ -438,7 +438,7 @@ def test_a_cancel_that_is_slow_or_fails_first(task, kind, how):
     task.local.keeps_running()
     task.max_tries = 0  # no try comes back to the run
     operator = task.operator()
-    task.mocker.patch("airflow_provider_dataflow.client.waiting.nap", side_effect=Killed)
+    task.mocker.patch("airflow_provider_dataflow.client.wait.nap", side_effect=Killed)
     with pytest.raises(Killed):
         task.run(operator)
     task.local.add_fault(kind, operation="DeleteRun", count=2, **how)
@@ -455,7 +455,7 @@ def test_room_is_waited_for(task, mocker):
         if len(naps) == 2:
             task.local.clear_faults()
 
-    mocker.patch("airflow_provider_dataflow.client.waiting.nap", nap)
+    mocker.patch("airflow_provider_dataflow.client.wait.nap", nap)
     task.run()
     assert len(naps) >= 2
     assert len(task.local.runs_created) == 1

@@ -7,9 +7,9 @@ from collections import Counter
 
 import pytest
 
-from airflow_provider_dataflow.client.run_stream import RunStream, Scope
+from airflow_provider_dataflow.client.poller.run_stream import RunStream, Scope
 from airflow_provider_dataflow.local import LocalDataFlow
-from airflow_provider_dataflow.run import SUCCESS_STATES
+from airflow_provider_dataflow.models.run import SUCCESS_STATES
 from benchmarks.polling import moved_clock, six_hours
 
 

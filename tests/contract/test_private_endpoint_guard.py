@@ -12,10 +12,10 @@ import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_dataflow.exceptions import DataFlowError, RunFailed
-from airflow_provider_dataflow.local.testing import DataFlowFixture
+from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
+from airflow_provider_dataflow.models.run import TERMINAL_STATES
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
-from airflow_provider_dataflow.operators.submit import Submit
-from airflow_provider_dataflow.run import TERMINAL_STATES
+from airflow_provider_dataflow.ownership.submit import Submit
 from airflow_provider_dataflow.triggers.run import RunTrigger
 from tests.contract.conftest import target_of
 from tests.unit.support import FakeStateStore, FakeTaskInstance

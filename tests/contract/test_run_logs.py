@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_provider_dataflow.client import log_cursor
-from airflow_provider_dataflow.client.log_follower import AsyncLogFollower, LogFollower
+from airflow_provider_dataflow.client.logs import cursor as log_cursor
+from airflow_provider_dataflow.client.logs.follower import AsyncLogFollower, LogFollower
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.local import LocalDataFlow
-from airflow_provider_dataflow.local.rules import Course, Rule
+from airflow_provider_dataflow.local.engines.rules import Course, Rule
 from airflow_provider_dataflow.operators.outcome import finish
 from tests.contract.conftest import target_of
 

@@ -12,11 +12,11 @@ from oci.exceptions import ServiceError as SdkServiceError
 from airflow_provider_dataflow.exceptions import InvalidArgument, RunFailed
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.local import LocalDataFlow
-from airflow_provider_dataflow.local.rules import Course, Rule
-from airflow_provider_dataflow.names import api_name
+from airflow_provider_dataflow.local.engines.rules import Course, Rule
+from airflow_provider_dataflow.models.field_names import api_name
+from airflow_provider_dataflow.models.run_request import RunRequest
+from airflow_provider_dataflow.models.usage import Usage
 from airflow_provider_dataflow.operators.outcome import finish
-from airflow_provider_dataflow.request import RunRequest
-from airflow_provider_dataflow.usage import Usage
 from tests.contract.conftest import Target, target_of
 
 LOG_GROUP, LOG = "ocid1.loggroup.oc1.iad.aaaa", "ocid1.log.oc1.iad.aaaa"

@@ -12,7 +12,7 @@ import pytest
 from oci.exceptions import ServiceError
 
 from airflow_provider_dataflow.local import LocalDataFlow
-from airflow_provider_dataflow.local.rules import PREFIX, Course, Rule
+from airflow_provider_dataflow.local.engines.rules import PREFIX, Course, Rule
 from tests.contract.conftest import Target, target_of
 
 
@@ -145,7 +145,7 @@ def test_the_systems_clock(tmp_path):
 
 def test_no_spark_is_loaded():
     script = (
-        "import sys; import airflow_provider_dataflow.local.server;"
+        "import sys; import airflow_provider_dataflow.local.http.server;"
         "print([m for m in sys.modules if 'pyspark' in m or 'engines.spark' in m or m == 'oci'])"
     )
     assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == "[]"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_dataflow.local import LocalDataFlow
-from airflow_provider_dataflow.local.clock import from_rfc3339
-from airflow_provider_dataflow.local.rules import PREFIX
+from airflow_provider_dataflow.local.engines.rules import PREFIX
+from airflow_provider_dataflow.local.state.clock import from_rfc3339
 from tests.contract.conftest import target_of
 from tests.contract.kills import COMPARTMENT, Killable, all_runs, application
 from tests.unit.local.scripted import Scripted

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_dataflow.local.keys import new_identity
-from airflow_provider_dataflow.local.testing import DataFlowFixture
+from airflow_provider_dataflow.local.http.keys import new_identity
+from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from tests.marked_secrets import (
     ARGUMENT,
     LEVELS,

@@ -12,7 +12,7 @@ import pytest
 from oci.exceptions import ServiceError
 
 from airflow_provider_dataflow.local import LocalDataFlow
-from airflow_provider_dataflow.local.processes import marked
+from airflow_provider_dataflow.local.engines.processes import marked
 from tests.contract.conftest import BUCKET, NAMESPACE, target_of
 
 pytestmark = pytest.mark.spark

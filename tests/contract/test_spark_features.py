@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from oci.exceptions import ServiceError
 
+from airflow_provider_dataflow.local.engines.machine import Machine
+from airflow_provider_dataflow.local.engines.processes import marked
 from airflow_provider_dataflow.local.engines.spark.installation import find_java, find_spark
-from airflow_provider_dataflow.local.machine import Machine
-from airflow_provider_dataflow.local.processes import marked
 from tests.contract.conftest import APPS, BUCKET, NAMESPACE
 
 pytestmark = pytest.mark.spark

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from airflow_provider_dataflow.compat import TaskInstanceNow
-from airflow_provider_dataflow.events import Outcome, RunEvent
 from airflow_provider_dataflow.exceptions import InvalidArgument, NotSubmitted
-from airflow_provider_dataflow.local.testing import DataFlowFixture
+from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
 from airflow_provider_dataflow.triggers import base as base_trigger
 from airflow_provider_dataflow.triggers import run as run_trigger
 from airflow_provider_dataflow.triggers import submit as submit_trigger
+from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 from airflow_provider_dataflow.triggers.submit import SubmitRunTrigger
 from tests.contract.conftest import target_of
 from tests.unit.support import FakeTaskInstance
@@ -253,7 +253,7 @@ async def test_what_cannot_be_submitted_fails_the_task_with_the_reason(local, ai
 
 
 async def test_room_is_waited_for_in_the_triggerer(local, airflow, mocker):
-    mocker.patch("airflow_provider_dataflow.operators.room.MIN_PAUSE", 0.3)
+    mocker.patch("airflow_provider_dataflow.ownership.capacity.MIN_PAUSE", 0.3)
     fault = local.add_fault("limit_exceeded", limit=0)
     task = asyncio.create_task(event_of(airflow.trigger()))
     async with asyncio.timeout(10):

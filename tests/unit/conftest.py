@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from airflow_provider_dataflow.client.credentials.keys import fingerprint_of
+from airflow_provider_dataflow.client.auth.private_key import fingerprint_of
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from tests.unit.support import COMPARTMENT_ID, FakeClient
 

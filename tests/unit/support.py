@@ -13,8 +13,8 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from airflow_provider_dataflow.request import RunRequest
-from airflow_provider_dataflow.run import Run, RunLog
+from airflow_provider_dataflow.models.run import Run, RunLog
+from airflow_provider_dataflow.models.run_request import RunRequest
 
 RUN_ID = "ocid1.dataflowrun.oc1.iad.aaaa"
 APPLICATION_ID = "ocid1.dataflowapplication.oc1.iad.aaaa"

@@ -88,13 +88,25 @@ def test_parsing_a_dag_imports_no_triggers(module):
 @pytest.mark.parametrize(
     ("modules", "unknown"),
     [
-        (["request", "submission", "events", "polling", "usage", "hints"], {"airflow", "oci", "aiohttp"}),
-        (["application", "pool", "statement", "run_update"], {"airflow", "oci", "aiohttp"}),
         (
-            ["client.sync", "client.poller.shared", "client.waiting", "client.watching", "client.console"],
+            ["polling", "error_hints", "redaction", "ownership.record", "ownership.tags", "triggers.events"],
+            {"airflow", "oci", "aiohttp"},
+        ),
+        (
+            ["models.run_request", "models.application", "models.pool", "models.statement", "models.usage"],
+            {"airflow", "oci", "aiohttp"},
+        ),
+        (
+            [
+                *("client.sync_client", "client.poller.shared", "client.wait"),
+                *("client.wait_for_resource", "client.console_links"),
+            ],
             {"airflow", "oci"},
         ),
-        (["local.server", "local.cli", "local.commands", "local.embedded"], {"airflow", "pyspark"}),
+        (
+            ["local.http.server", "local.cli.command_line", "local.cli.commands", "local.testing.embedded"],
+            {"airflow", "pyspark"},
+        ),
     ],
     ids=["core", "core of the others", "clients", "Local Data Flow"],
 )

@@ -15,7 +15,7 @@ from airflow import providers_manager
 from airflow.providers_manager import ProvidersManager
 
 from airflow_provider_dataflow import provider_info
-from airflow_provider_dataflow.hooks import form
+from airflow_provider_dataflow.hooks import connection_form as form
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.provider_info import get_provider_info
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from airflow_provider_dataflow.client.poller.waits import Watch
+from airflow_provider_dataflow.client.poller.subscriptions import Watch
 
 #: What a page costs in GetRuns, as long as it has not been measured.
 ASSUMED_PAGE_COST = 5.0

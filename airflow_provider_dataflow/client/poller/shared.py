@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from airflow_provider_dataflow.client.poller.runs import RunPoller
-from airflow_provider_dataflow.client.poller.sender import ClientFactory
+from airflow_provider_dataflow.client.poller.poller import RunPoller
+from airflow_provider_dataflow.client.poller.request_sender import ClientFactory
 
 if TYPE_CHECKING:
-    from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
+    from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient
 
 
 @dataclass

@@ -24,12 +24,20 @@ from airflow_provider_dataflow.local.api.fields import (
     check_properties,
     check_spark_version,
 )
-from airflow_provider_dataflow.local.clock import rfc3339
-from airflow_provider_dataflow.local.execute import Submission, fill_in, parse_execute
-from airflow_provider_dataflow.local.http import JSON, ApiError, Request, Response, Route, missing, not_found
-from airflow_provider_dataflow.local.lifecycle import has_ended
-from airflow_provider_dataflow.local.sessions import SESSION
-from airflow_provider_dataflow.local.store import APPLICATIONS, RUNS, Filter, Record
+from airflow_provider_dataflow.local.http.messages import (
+    JSON,
+    ApiError,
+    Request,
+    Response,
+    Route,
+    missing,
+    not_found,
+)
+from airflow_provider_dataflow.local.state.clock import rfc3339
+from airflow_provider_dataflow.local.state.execute_string import Submission, fill_in, parse_execute
+from airflow_provider_dataflow.local.state.lifecycle import has_ended
+from airflow_provider_dataflow.local.state.sessions import SESSION
+from airflow_provider_dataflow.local.state.store import APPLICATIONS, RUNS, Filter, Record
 
 FIELDS = (
     "applicationLogConfig", "archiveUri", "arguments", "className", "configuration", "compartmentId",

@@ -7,8 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from airflow_provider_dataflow.local.clock import from_rfc3339, rfc3339
-from airflow_provider_dataflow.local.http import (
+from airflow_provider_dataflow.local.http.messages import (
     JSON,
     ApiError,
     Principal,
@@ -18,12 +17,13 @@ from airflow_provider_dataflow.local.http import (
     missing,
     not_found,
 )
-from airflow_provider_dataflow.local.lifecycle import Lifecycle
-from airflow_provider_dataflow.local.logs import LogFolder
-from airflow_provider_dataflow.local.ocids import ocid
-from airflow_provider_dataflow.local.options import Options, Replay
-from airflow_provider_dataflow.local.pools import nodes
-from airflow_provider_dataflow.local.store import (
+from airflow_provider_dataflow.local.state.clock import from_rfc3339, rfc3339
+from airflow_provider_dataflow.local.state.lifecycle import Lifecycle
+from airflow_provider_dataflow.local.state.ocids import ocid
+from airflow_provider_dataflow.local.state.options import Options, Replay
+from airflow_provider_dataflow.local.state.pools import nodes
+from airflow_provider_dataflow.local.state.run_logs import LogFolder
+from airflow_provider_dataflow.local.state.store import (
     POOLS,
     PRIVATE_ENDPOINTS,
     Filter,

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from airflow_provider_dataflow.local.buckets import parse_uri
-from airflow_provider_dataflow.local.execute import language_of
-from airflow_provider_dataflow.local.http import JSON, Request, invalid, missing
-from airflow_provider_dataflow.local.ocids import is_ocid
-from airflow_provider_dataflow.local.schedules import DAYS
+from airflow_provider_dataflow.local.http.messages import JSON, Request, invalid, missing
+from airflow_provider_dataflow.local.state.buckets import parse_uri
+from airflow_provider_dataflow.local.state.execute_string import language_of
+from airflow_provider_dataflow.local.state.ocids import is_ocid
+from airflow_provider_dataflow.local.state.pool_schedules import DAYS
 
 LANGUAGES = frozenset({"SCALA", "JAVA", "PYTHON", "SQL"})
 RUN_TYPES = frozenset({"BATCH", "STREAMING", "SESSION"})

@@ -17,9 +17,9 @@ from airflow_provider_dataflow.local.api.context import (
     resource,
 )
 from airflow_provider_dataflow.local.api.fields import CHANGE_COMPARTMENT, CREATE_POOL, UPDATE_POOL
-from airflow_provider_dataflow.local.http import JSON, Request, Response, Route
-from airflow_provider_dataflow.local.pools import PoolState
-from airflow_provider_dataflow.local.store import POOLS, Record
+from airflow_provider_dataflow.local.http.messages import JSON, Request, Response, Route
+from airflow_provider_dataflow.local.state.pools import PoolState
+from airflow_provider_dataflow.local.state.store import POOLS, Record
 
 FIELDS = (
     "compartmentId", "definedTags", "description", "displayName", "freeformTags", "id", "lifecycleDetails",

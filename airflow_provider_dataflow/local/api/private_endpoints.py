@@ -20,9 +20,9 @@ from airflow_provider_dataflow.local.api.fields import (
     CREATE_PRIVATE_ENDPOINT,
     UPDATE_PRIVATE_ENDPOINT,
 )
-from airflow_provider_dataflow.local.http import JSON, Request, Response, Route
-from airflow_provider_dataflow.local.private_endpoints import EndpointState
-from airflow_provider_dataflow.local.store import PRIVATE_ENDPOINTS, Record
+from airflow_provider_dataflow.local.http.messages import JSON, Request, Response, Route
+from airflow_provider_dataflow.local.state.private_endpoints import EndpointState
+from airflow_provider_dataflow.local.state.store import PRIVATE_ENDPOINTS, Record
 
 SUMMARY_FIELDS = (
     "compartmentId", "definedTags", "displayName", "dnsZones", "freeformTags", "id", "lifecycleState",

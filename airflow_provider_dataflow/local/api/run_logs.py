@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from airflow_provider_dataflow.local.api.context import Context, load, page_headers, page_of
-from airflow_provider_dataflow.local.clock import rfc3339
-from airflow_provider_dataflow.local.http import Request, Response, Route, not_found
-from airflow_provider_dataflow.local.store import RUNS
+from airflow_provider_dataflow.local.http.messages import Request, Response, Route, not_found
+from airflow_provider_dataflow.local.state.clock import rfc3339
+from airflow_provider_dataflow.local.state.store import RUNS
 
 
 class RunLogsApi:

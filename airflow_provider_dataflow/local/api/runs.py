@@ -25,17 +25,17 @@ from airflow_provider_dataflow.local.api.fields import (
     UPDATE_RUN,
     check_properties,
 )
-from airflow_provider_dataflow.local.clock import rfc3339
 from airflow_provider_dataflow.local.engines.base import Measuring
-from airflow_provider_dataflow.local.execute import fill_in, parse_execute
-from airflow_provider_dataflow.local.http import JSON, ApiError, Request, Response, Route, invalid
-from airflow_provider_dataflow.local.lifecycle import has_ended
-from airflow_provider_dataflow.local.options import EndedRunDelete
-from airflow_provider_dataflow.local.private_endpoints import RUN_FIELDS, EndpointState
-from airflow_provider_dataflow.local.sessions import DEFAULT_IDLE_MINUTES, SESSION
-from airflow_provider_dataflow.local.shapes import DEFAULT_SHAPE, total_ocpus
-from airflow_provider_dataflow.local.store import PRIVATE_ENDPOINTS, RUNS, Filter, Record
-from airflow_provider_dataflow.run import LifecycleState as State
+from airflow_provider_dataflow.local.engines.shapes import DEFAULT_SHAPE, total_ocpus
+from airflow_provider_dataflow.local.http.messages import JSON, ApiError, Request, Response, Route, invalid
+from airflow_provider_dataflow.local.state.clock import rfc3339
+from airflow_provider_dataflow.local.state.execute_string import fill_in, parse_execute
+from airflow_provider_dataflow.local.state.lifecycle import has_ended
+from airflow_provider_dataflow.local.state.options import EndedRunDelete
+from airflow_provider_dataflow.local.state.private_endpoints import RUN_FIELDS, EndpointState
+from airflow_provider_dataflow.local.state.sessions import DEFAULT_IDLE_MINUTES, SESSION
+from airflow_provider_dataflow.local.state.store import PRIVATE_ENDPOINTS, RUNS, Filter, Record
+from airflow_provider_dataflow.models.run import LifecycleState as State
 
 # Of the internal part of a run: the requests that did so.
 CREATED_BY, CANCELLED_BY = "createdBy", "cancelledBy"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider_dataflow.local.http import ApiError, Request, Response, Route
+from airflow_provider_dataflow.local.http.messages import ApiError, Request, Response, Route
 
 
 class SqlEndpointsApi:

@@ -13,9 +13,9 @@ from airflow_provider_dataflow.local.api.context import (
     resource,
 )
 from airflow_provider_dataflow.local.api.fields import CREATE_STATEMENT
-from airflow_provider_dataflow.local.http import JSON, Request, Response, Route
-from airflow_provider_dataflow.local.sessions import StatementState, statement_id
-from airflow_provider_dataflow.local.store import RUNS, STATEMENTS, Filter, Record
+from airflow_provider_dataflow.local.http.messages import JSON, Request, Response, Route
+from airflow_provider_dataflow.local.state.sessions import StatementState, statement_id
+from airflow_provider_dataflow.local.state.store import RUNS, STATEMENTS, Filter, Record
 
 SUMMARY_FIELDS = ("id", "lifecycleState", "runId", "timeCreated", "timeCompleted")
 FIELDS = (*SUMMARY_FIELDS, "code", "output", "progress")

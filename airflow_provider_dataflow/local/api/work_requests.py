@@ -12,8 +12,8 @@ from airflow_provider_dataflow.local.api.context import (
     page_of,
     resource,
 )
-from airflow_provider_dataflow.local.http import JSON, Request, Response, Route
-from airflow_provider_dataflow.local.store import WORK_REQUESTS
+from airflow_provider_dataflow.local.http.messages import JSON, Request, Response, Route
+from airflow_provider_dataflow.local.state.store import WORK_REQUESTS
 
 FIELDS = (
     "compartmentId", "id", "operation", "percentComplete", "resources", "status", "timeAccepted",

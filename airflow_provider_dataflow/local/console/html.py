@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from airflow_provider_dataflow.local.console.assets import SCRIPT, STYLE
-from airflow_provider_dataflow.local.http import Response
+from airflow_provider_dataflow.local.http.messages import Response
 
 _VOID = frozenset({"br", "input"})
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 from airflow_provider_dataflow.local.api.context import Context
-from airflow_provider_dataflow.local.clock import ManualClock, rfc3339
 from airflow_provider_dataflow.local.console import timeline
 from airflow_provider_dataflow.local.console.html import (
     Markup,
@@ -25,13 +24,14 @@ from airflow_provider_dataflow.local.console.html import (
     table,
     tag,
 )
-from airflow_provider_dataflow.local.http import ApiError, Request, Response, Route
-from airflow_provider_dataflow.local.lifecycle import has_ended
-from airflow_provider_dataflow.local.store import APPLICATIONS, POOLS, RUNS, Filter, Kind, Record
-from airflow_provider_dataflow.run import LifecycleState as State
+from airflow_provider_dataflow.local.http.messages import ApiError, Request, Response, Route
+from airflow_provider_dataflow.local.state.clock import ManualClock, rfc3339
+from airflow_provider_dataflow.local.state.lifecycle import has_ended
+from airflow_provider_dataflow.local.state.store import APPLICATIONS, POOLS, RUNS, Filter, Kind, Record
+from airflow_provider_dataflow.models.run import LifecycleState as State
 
 if TYPE_CHECKING:
-    from airflow_provider_dataflow.local.journal import Entry, Journal
+    from airflow_provider_dataflow.local.http.journal import Entry, Journal
 
 _PAGE = 50
 _TAIL_BYTES = 32 * 1024

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from airflow_provider_dataflow.local.console.html import Markup, duration, join, tag
-from airflow_provider_dataflow.run import is_terminal
+from airflow_provider_dataflow.models.run import is_terminal
 
 # What shows of a state that was over at once.
 _LEAST_PERCENT = 0.4

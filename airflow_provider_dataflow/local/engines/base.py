@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from airflow_provider_dataflow.local.http import JSON
+from airflow_provider_dataflow.local.http.messages import JSON
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from airflow_provider_dataflow.local.clock import SystemClock, Timeline
 from airflow_provider_dataflow.local.engines.base import (
     Finished,
     Job,
@@ -18,11 +17,16 @@ from airflow_provider_dataflow.local.engines.base import (
     StatementFinished,
     StatementOutcome,
 )
-from airflow_provider_dataflow.local.http import JSON, invalid
-from airflow_provider_dataflow.local.logs import APPLICATION_STDERR, APPLICATION_STDOUT, diagnostics_name
-from airflow_provider_dataflow.local.rules import Course, Rules
-from airflow_provider_dataflow.local.store import SHOWN_STATE, Record
-from airflow_provider_dataflow.run import LifecycleState as State
+from airflow_provider_dataflow.local.engines.rules import Course, Rules
+from airflow_provider_dataflow.local.http.messages import JSON, invalid
+from airflow_provider_dataflow.local.state.clock import SystemClock, Timeline
+from airflow_provider_dataflow.local.state.run_logs import (
+    APPLICATION_STDERR,
+    APPLICATION_STDOUT,
+    diagnostics_name,
+)
+from airflow_provider_dataflow.local.state.store import SHOWN_STATE, Record
+from airflow_provider_dataflow.models.run import LifecycleState as State
 
 # Of a record's ``internal``.
 COURSE = "course"

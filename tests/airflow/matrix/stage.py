@@ -22,7 +22,7 @@ import psutil
 import pytest
 from psycopg2.extras import RealDictCursor
 
-from airflow_provider_dataflow.run import TERMINAL_STATES
+from airflow_provider_dataflow.models.run import TERMINAL_STATES
 from dev.airflow_rest import FINISHED_RUN, FINISHED_TASK, AirflowRest, WaitTimeout, wait_until
 from dev.workbench import Workbench
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from airflow_provider_dataflow.operators.ownership import RECORD
+from airflow_provider_dataflow.ownership.acquire import RECORD
 from matrix.stage import Task
 
 case = pytest.mark.case

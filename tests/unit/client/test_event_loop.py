@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_dataflow.client.access import Access
-from airflow_provider_dataflow.client.aio import AsyncDataFlowClient
-from airflow_provider_dataflow.client.credentials.instance import InstancePrincipal
-from airflow_provider_dataflow.client.credentials.resource import ResourcePrincipal, WorkloadIdentity
-from airflow_provider_dataflow.client.poller.runs import RunPoller
+from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient
+from airflow_provider_dataflow.client.auth.access import Access
+from airflow_provider_dataflow.client.auth.instance_principal import InstancePrincipal
+from airflow_provider_dataflow.client.auth.resource_principal import ResourcePrincipal, WorkloadIdentity
+from airflow_provider_dataflow.client.poller.poller import RunPoller
 from tests.identity_service import new_key, pem_of, token_for
 
 WAITS = 1000

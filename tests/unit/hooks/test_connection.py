@@ -7,10 +7,10 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from airflow_provider_dataflow.client.credentials.api_key import ApiKey
-from airflow_provider_dataflow.client.credentials.config_file import ConfigFile, SecurityToken
-from airflow_provider_dataflow.client.credentials.instance import InstancePrincipal
-from airflow_provider_dataflow.client.credentials.resource import ResourcePrincipal, WorkloadIdentity
+from airflow_provider_dataflow.client.auth.api_key import ApiKey
+from airflow_provider_dataflow.client.auth.config_file import ConfigFile, SecurityToken
+from airflow_provider_dataflow.client.auth.instance_principal import InstancePrincipal
+from airflow_provider_dataflow.client.auth.resource_principal import ResourcePrincipal, WorkloadIdentity
 from airflow_provider_dataflow.compat import BaseHook
 from airflow_provider_dataflow.exceptions import InvalidConnection
 from airflow_provider_dataflow.hooks.auth_types import AUTH_TYPES

@@ -9,13 +9,13 @@ from email.utils import formatdate
 import pytest
 
 from airflow_provider_dataflow.client import retry
-from airflow_provider_dataflow.client.access import Access
-from airflow_provider_dataflow.client.credentials.api_key import ApiKey
-from airflow_provider_dataflow.client.diagnosis import clock_skew, explain
+from airflow_provider_dataflow.client.auth.access import Access
+from airflow_provider_dataflow.client.auth.api_key import ApiKey
+from airflow_provider_dataflow.client.connection_diagnosis import clock_skew, explain
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.local import LocalDataFlow
-from tests.unit.client.test_network import Server
+from tests.unit.client.test_network_errors import Server
 
 
 @pytest.fixture(autouse=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_provider_dataflow.local.engines.rules import PREFIX
 from airflow_provider_dataflow.local.engines.scripted import ScriptedEngine
-from airflow_provider_dataflow.local.keys import KeyRing
-from airflow_provider_dataflow.local.rules import PREFIX
+from airflow_provider_dataflow.local.http.keys import KeyRing
 from airflow_provider_dataflow.local.service import Service
 from tests.unit.local.support import Local
 

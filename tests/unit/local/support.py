@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_dataflow.local.clock import ManualClock
 from airflow_provider_dataflow.local.engines.base import Finished, Job, Outcome
-from airflow_provider_dataflow.local.http import Request, Response
-from airflow_provider_dataflow.local.keys import KeyRing
-from airflow_provider_dataflow.local.options import Options
+from airflow_provider_dataflow.local.http.keys import KeyRing
+from airflow_provider_dataflow.local.http.messages import Request, Response
 from airflow_provider_dataflow.local.service import Service
-from airflow_provider_dataflow.local.store import Store
+from airflow_provider_dataflow.local.state.clock import ManualClock
+from airflow_provider_dataflow.local.state.options import Options
+from airflow_provider_dataflow.local.state.store import Store
 
 COMPARTMENT = "ocid1.compartment.oc1..aaaa"
 APPLICATION = {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import oci
 
-from airflow_provider_dataflow.local.cli import make_parser
+from airflow_provider_dataflow.local.cli.command_line import make_parser
 
 PAGES = Path(__file__).parents[3] / "docs" / "local"
 

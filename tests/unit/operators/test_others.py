@@ -8,8 +8,9 @@ from datetime import timedelta
 
 import pytest
 
-from airflow_provider_dataflow.application import ApplicationDetails
 from airflow_provider_dataflow.exceptions import InvalidArgument
+from airflow_provider_dataflow.models.application import ApplicationDetails
+from airflow_provider_dataflow.models.pool import PoolDetails
 from airflow_provider_dataflow.operators.application import (
     ATTRIBUTES,
     CreateOrUpdateApplicationOperator,
@@ -28,7 +29,6 @@ from airflow_provider_dataflow.operators.pool import (
     StopPoolOperator,
 )
 from airflow_provider_dataflow.operators.statement import RunStatementOperator
-from airflow_provider_dataflow.pool import PoolDetails
 from tests.unit.support import APPLICATION_ID, RUN_ID, FakeTaskInstance
 
 RUN = {"run_id": RUN_ID}

@@ -12,8 +12,8 @@ from airflow_provider_dataflow.exceptions import (
     ServiceError,
 )
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from airflow_provider_dataflow.models.run import Run
 from airflow_provider_dataflow.operators.outcome import error_of, finish
-from airflow_provider_dataflow.run import Run
 from tests.unit.support import RUN_ID, run_body
 
 STDOUT = "spark_application_stdout.log.gz"

@@ -10,7 +10,6 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_dataflow import compat
 from airflow_provider_dataflow.compat import AirflowTaskTimeout, TaskInstanceNow
-from airflow_provider_dataflow.events import Outcome, RunEvent
 from airflow_provider_dataflow.exceptions import (
     InvalidArgument,
     InvalidConnection,
@@ -23,8 +22,9 @@ from airflow_provider_dataflow.exceptions import (
     SubmitRejected,
 )
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from airflow_provider_dataflow.models.run_request import RunRequest
 from airflow_provider_dataflow.operators.run import ATTRIBUTES, InvokeRunOperator
-from airflow_provider_dataflow.request import RunRequest
+from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 from airflow_provider_dataflow.triggers.run import RunTrigger
 from tests.unit.support import APPLICATION_ID, COMPARTMENT_ID, RUN_ID, FakeTaskInstance
 
@@ -379,7 +379,7 @@ def test_a_kill_cancels_the_run_and_ends_the_wait(client, ti, mocker):
         task.on_kill()
         client.states = ["CANCELED"]
 
-    mocker.patch("airflow_provider_dataflow.client.waiting.time.sleep", nap)
+    mocker.patch("airflow_provider_dataflow.client.wait.time.sleep", nap)
     with pytest.raises(Exception, match="killed while it waited"):
         task.execute({"ti": ti})
     assert client.cancelled == [RUN_ID]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_provider_dataflow.client import waiting, watching
+from airflow_provider_dataflow.client import wait as waiting
+from airflow_provider_dataflow.client import wait_for_resource as watching
 from airflow_provider_dataflow.compat import TaskDeferralTimeout
 from airflow_provider_dataflow.exceptions import (
     DataFlowError,
@@ -15,9 +16,9 @@ from airflow_provider_dataflow.exceptions import (
     StatementLost,
     StatementTimedOut,
 )
+from airflow_provider_dataflow.models.run import Run
+from airflow_provider_dataflow.models.statement import Statement
 from airflow_provider_dataflow.operators.statement import RunStatementOperator
-from airflow_provider_dataflow.run import Run
-from airflow_provider_dataflow.statement import Statement
 from tests.unit.support import RUN_ID, FakeTaskInstance, run_body
 
 

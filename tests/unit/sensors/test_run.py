@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 
-from airflow_provider_dataflow.events import Outcome, RunEvent
 from airflow_provider_dataflow.exceptions import (
     InvalidArgument,
     RunCanceled,
@@ -12,8 +11,9 @@ from airflow_provider_dataflow.exceptions import (
     RunStopped,
     ServiceError,
 )
-from airflow_provider_dataflow.run import TERMINAL_STATES
+from airflow_provider_dataflow.models.run import TERMINAL_STATES
 from airflow_provider_dataflow.sensors.run import RunSensor
+from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 from tests.unit.support import RUN_ID, FakeTaskInstance
 
 

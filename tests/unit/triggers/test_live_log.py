@@ -5,9 +5,9 @@ import logging
 
 import pytest
 
-from airflow_provider_dataflow.client import log_follower
+from airflow_provider_dataflow.client.logs import follower as log_follower
 from airflow_provider_dataflow.exceptions import ServiceError
-from airflow_provider_dataflow.run import RunLog
+from airflow_provider_dataflow.models.run import RunLog
 from airflow_provider_dataflow.triggers import live_log
 from airflow_provider_dataflow.triggers.live_log import LOG_CURSOR, LiveLog
 from tests.unit.support import RUN_ID, FakeTaskInstance

@@ -7,12 +7,12 @@ import pytest
 
 from airflow_provider_dataflow import compat
 from airflow_provider_dataflow.compat import TaskInstanceNow
-from airflow_provider_dataflow.events import Outcome, RunEvent
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
-from airflow_provider_dataflow.run import Run
+from airflow_provider_dataflow.models.run import Run
 from airflow_provider_dataflow.triggers import base
 from airflow_provider_dataflow.triggers import run as trigger_module
+from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 from airflow_provider_dataflow.triggers.run import RunTrigger
 from tests.unit.support import RUN_ID, FakeTaskInstance, run_body
 

@@ -16,10 +16,10 @@ from airflow.serialization.decoders import smart_decode_trigger_kwargs
 from airflow.serialization.encoders import encode_trigger
 from airflow.triggers.shared_stream import SharedStreamManager
 
-from airflow_provider_dataflow.client.poller import runs
+from airflow_provider_dataflow.client.poller import poller as runs
+from airflow_provider_dataflow.client.poller.reported_runs import SETTLE
 from airflow_provider_dataflow.exceptions import InvalidArgument, ServiceError
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
-from airflow_provider_dataflow.run_events import SETTLE
 from airflow_provider_dataflow.triggers.run_event import RunEventTrigger
 from benchmarks.polling import simulated_service, virtual_time
 from benchmarks.polling.simulated_service import COMPARTMENT, SimulatedService

@@ -9,13 +9,13 @@ import pytest
 
 from airflow_provider_dataflow import compat
 from airflow_provider_dataflow.compat import TaskInstanceNow
-from airflow_provider_dataflow.events import Outcome, PoolEvent, StatementEvent
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
-from airflow_provider_dataflow.pool import Pool
-from airflow_provider_dataflow.run import Run
-from airflow_provider_dataflow.statement import Statement
+from airflow_provider_dataflow.models.pool import Pool
+from airflow_provider_dataflow.models.run import Run
+from airflow_provider_dataflow.models.statement import Statement
 from airflow_provider_dataflow.triggers import base, watching
+from airflow_provider_dataflow.triggers.events import Outcome, PoolEvent, StatementEvent
 from airflow_provider_dataflow.triggers.pool import PoolTrigger
 from airflow_provider_dataflow.triggers.statement import StatementTrigger, statement_name
 from tests.unit.support import RUN_ID, FakeTaskInstance, run_body

@@ -7,9 +7,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from airflow_provider_dataflow.local.buckets import Buckets
 from airflow_provider_dataflow.local.engines.base import Job
 from airflow_provider_dataflow.local.engines.spark.installation import Java, Spark
+from airflow_provider_dataflow.local.state.buckets import Buckets
 
 SQL_CLASS = "org.apache.spark.sql.hive.thriftserver.SparkSQLCLIDriver"
 # Only the fast compiler and the collector without threads: short runs need a third of the CPU time with these

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from airflow_provider_dataflow.local.buckets import Buckets
 from airflow_provider_dataflow.local.engines.base import Job
+from airflow_provider_dataflow.local.engines.machine import Machine
+from airflow_provider_dataflow.local.engines.shapes import describe, memory_gib, ocpus
 from airflow_provider_dataflow.local.engines.spark.command import heap_mib, submit_arguments
 from airflow_provider_dataflow.local.engines.spark.preparation import Dependencies, is_session
 from airflow_provider_dataflow.local.engines.spark.properties import run_properties
 from airflow_provider_dataflow.local.engines.spark.runtime import Runtime
 from airflow_provider_dataflow.local.engines.spark.statements import session_arguments
 from airflow_provider_dataflow.local.engines.spark.workspace import Workspace
-from airflow_provider_dataflow.local.http import JSON
-from airflow_provider_dataflow.local.logs import APPLICATION_STDERR
-from airflow_provider_dataflow.local.machine import Machine
-from airflow_provider_dataflow.local.shapes import describe, memory_gib, ocpus
+from airflow_provider_dataflow.local.http.messages import JSON
+from airflow_provider_dataflow.local.state.buckets import Buckets
+from airflow_provider_dataflow.local.state.run_logs import APPLICATION_STDERR
 
 
 class Drivers:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from airflow_provider_dataflow.local.buckets import Buckets
 from airflow_provider_dataflow.local.engines.base import Finished, Job, Outcome, StatementFinished
+from airflow_provider_dataflow.local.engines.processes import sweep
 from airflow_provider_dataflow.local.engines.spark.class_data import IdleMaker
 from airflow_provider_dataflow.local.engines.spark.command import driver_variables
 from airflow_provider_dataflow.local.engines.spark.driver import Drivers
@@ -22,8 +22,8 @@ from airflow_provider_dataflow.local.engines.spark.runtime import Runtime
 from airflow_provider_dataflow.local.engines.spark.statements import LANGUAGES, Statements
 from airflow_provider_dataflow.local.engines.spark.trainer import Trainer
 from airflow_provider_dataflow.local.engines.spark.workspace import Workspace
-from airflow_provider_dataflow.local.http import JSON
-from airflow_provider_dataflow.local.processes import sweep
+from airflow_provider_dataflow.local.http.messages import JSON
+from airflow_provider_dataflow.local.state.buckets import Buckets
 
 log = logging.getLogger(__name__)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from airflow_provider_dataflow.local.engines.base import Outcome
-from airflow_provider_dataflow.local.engines.spark.details import failure_details
+from airflow_provider_dataflow.local.engines.spark.failure_details import failure_details
 from airflow_provider_dataflow.local.engines.spark.metrics import bytes_moved
 from airflow_provider_dataflow.local.engines.spark.process import read_exit_file
 from airflow_provider_dataflow.local.engines.spark.workspace import Workspace
-from airflow_provider_dataflow.local.logs import APPLICATION_STDERR
-from airflow_provider_dataflow.local.supervisor import REASON_EXIT
+from airflow_provider_dataflow.local.engines.supervisor import REASON_EXIT
+from airflow_provider_dataflow.local.state.run_logs import APPLICATION_STDERR
 
 
 def outcome_of(workspace: Workspace) -> Outcome:

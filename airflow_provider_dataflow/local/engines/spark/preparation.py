@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from airflow_provider_dataflow.local.buckets import Buckets, mentioned
 from airflow_provider_dataflow.local.engines.base import Job
 from airflow_provider_dataflow.local.engines.spark.properties import dependencies
 from airflow_provider_dataflow.local.engines.spark.workspace import Workspace
-from airflow_provider_dataflow.local.http import JSON
+from airflow_provider_dataflow.local.http.messages import JSON
+from airflow_provider_dataflow.local.state.buckets import Buckets, mentioned
 
 _PATTERN = re.compile(r"[*?\[{]")
 

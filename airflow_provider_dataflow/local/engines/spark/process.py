@@ -11,8 +11,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from airflow_provider_dataflow.local import supervisor
-from airflow_provider_dataflow.local.processes import MARKER, marker, sweep
+from airflow_provider_dataflow.local.engines import supervisor
+from airflow_provider_dataflow.local.engines.processes import MARKER, marker, sweep
 
 GRACE_SECONDS = 2.0
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_dataflow.local.buckets import Buckets
+from airflow_provider_dataflow.local.state.buckets import Buckets
 
 # An invented scheme for Hadoop's raw local files: unlike file://, it leaves no .crc files beside the data.
 _RAW_SCHEME = "rawfile"

@@ -12,7 +12,7 @@ from airflow_provider_dataflow.local.engines.spark.installation import find_java
 from airflow_provider_dataflow.local.engines.spark.process import SupervisedProcess
 from airflow_provider_dataflow.local.engines.spark.properties import format_properties
 from airflow_provider_dataflow.local.engines.spark.workspace import Workspace
-from airflow_provider_dataflow.local.logs import APPLICATION_STDOUT
+from airflow_provider_dataflow.local.state.run_logs import APPLICATION_STDOUT
 
 
 class Runtime:

@@ -7,14 +7,14 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from airflow_provider_dataflow.local.buckets import DEFAULT_NAMESPACE, Buckets
 from airflow_provider_dataflow.local.engines.spark.installation import python_executable
 from airflow_provider_dataflow.local.engines.spark.process import SupervisedProcess
 from airflow_provider_dataflow.local.engines.spark.properties import run_properties
 from airflow_provider_dataflow.local.engines.spark.runtime import Runtime
 from airflow_provider_dataflow.local.engines.spark.workspace import Workspace
-from airflow_provider_dataflow.local.http import JSON
-from airflow_provider_dataflow.local.supervisor import REASON_EXIT
+from airflow_provider_dataflow.local.engines.supervisor import REASON_EXIT
+from airflow_provider_dataflow.local.http.messages import JSON
+from airflow_provider_dataflow.local.state.buckets import DEFAULT_NAMESPACE, Buckets
 
 _NAME = "class-data"
 _HEAP_MIB = 1024

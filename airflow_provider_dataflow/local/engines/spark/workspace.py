@@ -8,7 +8,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-from airflow_provider_dataflow.local.logs import (
+from airflow_provider_dataflow.local.state.run_logs import (
     APPLICATION_STDERR,
     APPLICATION_STDOUT,
     GZIP,

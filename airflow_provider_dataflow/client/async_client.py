@@ -1,0 +1,297 @@
+"""The asynchronous client, for the triggerer: aiohttp, signed by the SDK's signer, JSON only."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import zlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
+
+import aiohttp
+
+from airflow_provider_dataflow.client.auth.access import Access, is_loopback
+from airflow_provider_dataflow.client.auth.signer import SharedSigner, sign_aiohttp
+from airflow_provider_dataflow.client.logs.read import Gunzip
+from airflow_provider_dataflow.client.retry import CONNECT_TIMEOUT, READ_TIMEOUT, retry_after
+from airflow_provider_dataflow.client.threads import in_thread
+from airflow_provider_dataflow.exceptions import ServiceError
+from airflow_provider_dataflow.models.field_names import camel_case
+from airflow_provider_dataflow.models.pool import Pool
+from airflow_provider_dataflow.models.run import Run, RunLog
+from airflow_provider_dataflow.models.statement import Statement
+from airflow_provider_dataflow.polling import MAX_CONNECTIONS, MAX_REQUESTS_PER_SECOND
+
+API_PATH = "/20200129"
+#: Of these, so many at a time for logs, which are long: runs are asked for all the same.
+MAX_LOG_CONNECTIONS = 2
+#: Bytes as they are sent; compressed, they may be a thousand times as many.
+LOG_CHUNK = 16 * 1024
+#: Rows of a page that are parsed before others have their turn: a quarter of a millisecond.
+ROWS_AT_ONCE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """A page of ListRuns, as JSON: what is not looked at is not worth a :class:`~.run.Run`.
+
+    :param rows: the runs (``RunSummary``), newest first.
+    :param next_page: what to ask for the next page with, if there is one.
+    """
+
+    rows: list[dict[str, Any]]
+    next_page: str | None = None
+
+
+R = TypeVar("R")
+
+
+class AsyncDataFlowClient:
+    """Calls Data Flow from an event loop without ever blocking it. One per connection and loop.
+
+    Use :meth:`create`; the constructor wants what that prepares in a thread.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        signer: SharedSigner,
+        max_requests_per_second: float = MAX_REQUESTS_PER_SECOND,
+    ) -> None:
+        self.endpoint = endpoint
+        self.access: Access | None = None
+        """What it was made of, for another client."""
+        self.max_requests_per_second = max_requests_per_second
+        self._signer = signer
+        self._log_slots = asyncio.Semaphore(MAX_LOG_CONNECTIONS)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS),
+            timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT),
+            middlewares=(self._sign,),
+            # A proxy of the environment is for the way out, never for loopback.
+            trust_env=not is_loopback(urlsplit(endpoint).hostname or ""),
+        )
+
+    @classmethod
+    async def create(
+        cls, access: Callable[[], Access], max_requests_per_second: float = MAX_REQUESTS_PER_SECOND
+    ) -> Self:
+        """Build a client. The connection's lookup, the SDK's import and the key's loading happen in a thread.
+
+        :param max_requests_per_second: for the poller, which keeps to it.
+        :raises InvalidConnection: the connection cannot be used.
+        """
+
+        def prepare() -> Access:
+            resolved = access()
+            resolved.prepare()
+            return resolved
+
+        resolved = await in_thread(prepare)
+        # Both known since it was prepared.
+        client = cls(resolved.endpoint, resolved.signer, max_requests_per_second)
+        client.access = resolved
+        return client
+
+    async def get_run(self, run_id: str) -> Run:
+        """GetRun, once: whoever polls asks again anyway.
+
+        :raises ServiceError: no answer, an error, or an answer that is no run.
+        """
+        return await self._get("GetRun", f"/runs/{quote(run_id, safe='')}", Run.from_api)
+
+    async def get_pool(self, pool_id: str) -> Pool:
+        """GetPool, once.
+
+        :raises ServiceError: no answer, an error, or an answer that is no pool.
+        """
+        return await self._get("GetPool", f"/pools/{quote(pool_id, safe='')}", Pool.from_api)
+
+    async def get_statement(self, run_id: str, statement_id: int) -> Statement:
+        """GetStatement, once.
+
+        :raises ServiceError: no answer, an error, or an answer that is no statement.
+        """
+        path = f"/runs/{quote(run_id, safe='')}/statements/{int(statement_id)}"
+        return await self._get("GetStatement", path, Statement.from_api)
+
+    async def _get(self, operation: str, path: str, read: Callable[[Any], R]) -> R:
+        body = await self._request(operation, "GET", path)
+        try:
+            return read(body)
+        except ValueError as error:
+            raise ServiceError(operation=operation, message=str(error), endpoint=self.endpoint) from error
+
+    async def list_run_logs(self, run_id: str) -> list[RunLog]:
+        """ListRunLogs, once and its first page: a run has some five logs.
+
+        :raises ServiceError: no answer, an error, or an answer that is no list of logs.
+        """
+        async with self._log_slots:
+            body = await self._request("ListRunLogs", "GET", f"/runs/{quote(run_id, safe='')}/logs")
+        try:
+            return [RunLog.from_api(item) for item in body or ()]
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            message = "the answer is not a list of logs"
+            raise ServiceError(operation="ListRunLogs", message=message, endpoint=self.endpoint) from error
+
+    async def get_run_log(self, run_id: str, name: str) -> AsyncGenerator[bytes, None]:
+        """GetRunLog, once: the log's bytes, decompressed, in chunks as they arrive.
+
+        Close the iterator if not all of it is wanted.
+
+        :raises ServiceError: no answer, an error, or an answer that breaks off.
+        """
+        operation, gunzip = "GetRunLog", Gunzip()
+        path = f"/runs/{quote(run_id, safe='')}/logs/{quote(name, safe='')}"
+        async with self._log_slots:
+            try:
+                async with self._session.get(
+                    f"{self.endpoint}{API_PATH}{path}",
+                    headers={"accept": "application/octet-stream", "content-type": "application/json"},
+                    allow_redirects=False,
+                    # aiohttp would do that on the loop.
+                    auto_decompress=False,
+                ) as response:
+                    if response.status != 200:
+                        raise self._service_error(operation, response, await response.read())
+                    async for chunk in response.content.iter_chunked(LOG_CHUNK):
+                        pieces: list[bytes] = await in_thread(partial(list, gunzip.feed(chunk)))
+                        for piece in pieces:
+                            yield piece
+                    if rest := gunzip.finish():
+                        yield rest
+            except (aiohttp.ClientError, TimeoutError, OSError, zlib.error) as error:
+                raise self._no_answer(operation, error) from error
+
+    async def list_runs_page(
+        self, compartment_id: str, *, limit: int, page: str | None = None, **filters: str
+    ) -> RunPage:
+        """One page of ListRuns, newest first.
+
+        :param filters: at most one, as of :meth:`.DataFlowHook.list_runs`.
+        :raises ServiceError: no answer, an error, or an answer that is no list.
+        """
+        query = {
+            "compartmentId": compartment_id,
+            "limit": limit,
+            "sortBy": "timeCreated",
+            "sortOrder": "DESC",
+        }
+        query |= {camel_case(name): value for name, value in filters.items()}
+        if page is not None:
+            query["page"] = page
+        body, headers = await self._fetch("ListRuns", "GET", f"/runs?{urlencode(query)}")
+        try:
+            return RunPage(await _rows(body), headers.get("opc-next-page") or None)
+        except ValueError as error:
+            message = f"the answer is no list of runs: {error}"
+            raise ServiceError(operation="ListRuns", message=message, endpoint=self.endpoint) from error
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _sign(
+        self,
+        request: aiohttp.ClientRequest,
+        handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]],
+    ) -> aiohttp.ClientResponse:
+        # In a middleware, since only here the URL is as it goes over the wire.
+        sign_in = await self._signer.acurrent()
+        sign_aiohttp(sign_in, request)
+        response = await handler(request)
+        if response.status == 401 and await self._signer.arenewed(sign_in):
+            # A token that ran out, or a key that was rotated: once more, with what is new.
+            response.release()
+            sign_aiohttp(await self._signer.acurrent(), request)
+            response = await handler(request)
+        return response
+
+    async def _request(self, operation: str, method: str, path: str) -> Any:
+        body, _ = await self._fetch(operation, method, path)
+        try:
+            return json.loads(body) if body else None
+        except ValueError as error:
+            raise self._no_answer(operation, error) from error
+
+    async def _fetch(self, operation: str, method: str, path: str) -> tuple[bytes, Mapping[str, str]]:
+        """Body and headers of the answer.
+
+        :raises ServiceError: no answer, or an error.
+        """
+        try:
+            async with self._session.request(
+                method,
+                f"{self.endpoint}{API_PATH}{path}",
+                headers={"accept": "application/json", "content-type": "application/json"},
+                # A signature is for one host; a redirect would carry it to another.
+                allow_redirects=False,
+            ) as response:
+                body = await response.read()
+                if 200 <= response.status < 300:
+                    return body, response.headers
+                raise self._service_error(operation, response, body)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise self._no_answer(operation, error) from error
+
+    def _no_answer(self, operation: str, error: Exception) -> ServiceError:
+        message = str(error) or type(error).__name__
+        return ServiceError(operation=operation, message=message, endpoint=self.endpoint)
+
+    def _service_error(self, operation: str, response: aiohttp.ClientResponse, body: bytes) -> ServiceError:
+        try:
+            said = json.loads(body)
+            code, message = said.get("code"), said.get("message")
+        except (ValueError, AttributeError):
+            code, message = None, None
+        return ServiceError(
+            operation=operation,
+            message=message or body[:200].decode(errors="replace") or (response.reason or "no message"),
+            status=response.status,
+            code=code,
+            opc_request_id=response.headers.get("opc-request-id"),
+            endpoint=self.endpoint,
+            retry_after=retry_after(response.headers),
+            date=response.headers.get("date"),
+        )
+
+
+async def _rows(body: bytes) -> list[dict[str, Any]]:
+    """The objects of a JSON array, a few at a time: parsing holds the interpreter, in a thread, too.
+
+    :raises ValueError: it is something else.
+    """
+    text, decode = body.decode(), json.JSONDecoder().raw_decode
+    space = json.decoder.WHITESPACE.match  # type: ignore[attr-defined]
+    rows: list[dict[str, Any]] = []
+    at = space(text, 0).end()
+    if text[at : at + 1] != "[":
+        raise ValueError("it is no array")
+    at = space(text, at + 1).end()
+    if text[at : at + 1] == "]":
+        return rows
+    while True:
+        row, at = decode(text, at)
+        if not isinstance(row, dict):
+            raise ValueError("it holds something else than objects")
+        rows.append(row)
+        at = space(text, at).end()
+        if text[at : at + 1] == "]":
+            return rows
+        if text[at : at + 1] != ",":
+            raise ValueError(f"it breaks off after {len(rows)} runs")
+        at = space(text, at + 1).end()
+        if len(rows) % ROWS_AT_ONCE == 0:
+            await asyncio.sleep(0)

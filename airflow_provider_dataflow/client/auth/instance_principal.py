@@ -1,0 +1,147 @@
+"""The identity of the compute instance that a worker runs on."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_dataflow.client.auth.credentials import SignIn, signing_with_token
+from airflow_provider_dataflow.client.auth.private_key import load_private_key
+from airflow_provider_dataflow.client.auth.token_request import retry_strategy, signing_in
+
+HINT = "It works on OCI compute instances only, with a policy for a dynamic group that holds the instance."
+TIMEOUT = (3, 10)
+IPV4 = "http://169.254.169.254/opc/v2"
+IPV6 = "http://[fd00:c1::a9fe:a9fe]/opc/v2"
+
+
+@dataclass(frozen=True)
+class InstancePrincipal:
+    """The instance's own certificate, exchanged for a token.
+
+    The SDK's parts, put together anew: its own signer asks everything twice, checks the key for 50 ms with
+    the GIL held, and swaps its key before it has the token for it.
+
+    :param delegation_token: of a user on whose behalf requests are made.
+    :param federation_endpoint: who exchanges certificates for tokens. Default: the region's own.
+    """
+
+    delegation_token: str | None = field(default=None, repr=False)
+    federation_endpoint: str | None = None
+
+    @property
+    def kind(self) -> str:
+        return "instance_principal_delegation" if self.delegation_token else "instance_principal"
+
+    def sign_in(self) -> SignIn:
+        from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+
+        from airflow_provider_dataflow.client.sdk import oci
+
+        base = metadata_url()
+        with signing_in(self.kind, base, HINT), _session() as session:
+            leaf = _Certificate(
+                _get(session, f"{base}/identity/cert.pem"), _get(session, f"{base}/identity/key.pem")
+            )
+            intermediate = _Certificate(_get(session, f"{base}/identity/intermediate.pem"))
+            region = oci.regions.get_region_from_short_name(
+                _get(session, f"{base}/instance/region").decode().strip().lower()
+            )
+            tenancy = oci.auth.auth_utils.get_tenancy_id_from_certificate(
+                leaf.get_certificate_as_certificate()
+            )
+        endpoint = self.federation_endpoint or f"{oci.regions.endpoint_for('auth', region)}/v1/x509"
+        with signing_in(self.kind, endpoint, HINT):
+            key = generate_private_key(public_exponent=65537, key_size=2048)
+            client = oci.auth.federation_client.X509FederationClient(
+                federation_endpoint=endpoint,
+                tenancy_id=tenancy,
+                session_key_supplier=_SessionKey(key),
+                leaf_certificate_retriever=leaf,
+                intermediate_certificate_retrievers=[intermediate],
+                retry_strategy=retry_strategy(),
+                # The default one is shared by all clients of the process.
+                circuit_breaker_strategy=oci.circuit_breaker.NoCircuitBreakerStrategy(),
+            )
+            client.requests_session.max_redirects = 0
+            return signing_with_token(client.get_security_token(), key, region, self.delegation_token)
+
+
+def metadata_url() -> str:
+    """Where instances find out about themselves, as the SDK has it."""
+    if given := os.environ.get("OCI_METADATA_BASE_URL", "").strip():
+        return given.rstrip("/")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("169.254.169.254", 80))  # sends nothing: only asks whether there is a route
+        except OSError:
+            return IPV6
+    return IPV4
+
+
+@contextmanager
+def _session() -> Iterator[Any]:
+    from airflow_provider_dataflow.client.sdk import oci
+
+    with oci._vendor.requests.Session() as session:
+        # It is on the host itself: no proxy leads there.
+        session.trust_env = False
+        session.headers["Authorization"] = "Bearer Oracle"
+        yield session
+
+
+def _get(session: Any, url: str) -> bytes:
+    from airflow_provider_dataflow.client.sdk import oci
+
+    def ask() -> bytes:
+        response = session.get(url, timeout=TIMEOUT, allow_redirects=False)
+        if response.status_code != 200:
+            raise oci.exceptions.ServiceError(
+                response.status_code, None, response.headers, f"GET {url} was refused"
+            )
+        return bytes(response.content)
+
+    return bytes(retry_strategy().make_retrying_call(ask))
+
+
+class _Certificate:
+    """A certificate that was read a moment ago, as the SDK's federation client wants to see it."""
+
+    def __init__(self, pem: bytes, key_pem: bytes | None = None) -> None:
+        self._pem = pem.strip()
+        self._key = (
+            load_private_key(key_pem, None, field="the instance's key.pem", unlocked_by="its passphrase")
+            if key_pem is not None
+            else None
+        )
+
+    def refresh(self) -> None:
+        pass
+
+    def get_certificate_raw(self) -> bytes:
+        return self._pem
+
+    def get_certificate_as_certificate(self) -> Any:
+        from cryptography.x509 import load_pem_x509_certificate
+
+        return load_pem_x509_certificate(self._pem)
+
+    def get_private_key(self) -> Any:
+        return self._key
+
+
+class _SessionKey:
+    """A key that was made a moment ago, likewise."""
+
+    def __init__(self, key: Any) -> None:
+        self._key = key
+
+    def refresh(self) -> None:
+        pass
+
+    def get_key_pair(self) -> dict[str, Any]:
+        return {"private": self._key, "public": self._key.public_key()}

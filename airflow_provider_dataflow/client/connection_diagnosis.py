@@ -1,0 +1,97 @@
+"""What an error most likely means, in words: for those who test a connection."""
+
+from __future__ import annotations
+
+import re
+import time
+from email.utils import parsedate_to_datetime
+
+from airflow_provider_dataflow.client.auth.access import Access
+from airflow_provider_dataflow.client.auth.token_request import SIGN_IN
+from airflow_provider_dataflow.exceptions import ServiceError
+
+#: Seconds that a request's date may be off before OCI refuses it.
+MAX_CLOCK_SKEW = 300
+
+NO_NAME = re.compile(
+    r"name or service not known|temporary failure in name resolution|nodename nor servname|no address",
+    re.IGNORECASE,
+)
+NO_ROUTE = re.compile(r"network is unreachable|no route to host|host is unreachable", re.IGNORECASE)
+REFUSED = re.compile(r"connection refused|connect call failed", re.IGNORECASE)
+TIMED_OUT = re.compile(r"timed? ?out", re.IGNORECASE)
+CERTIFICATE = re.compile(r"certificate|SSL", re.IGNORECASE)
+
+
+def explain(error: ServiceError, access: Access) -> str:
+    """The error, and what to look at. Imports the SDK.
+
+    :param access: through which it came.
+    """
+    return f"{error} {_hint(error, access)}".rstrip()
+
+
+def clock_skew(date: str | None, now: float | None = None) -> float | None:
+    """Seconds by which this machine's clock is ahead of the service's.
+
+    :param date: the header ``Date`` of an answer.
+    """
+    try:
+        theirs = parsedate_to_datetime(date or "").timestamp()
+    except ValueError:
+        return None
+    return (time.time() if now is None else now) - theirs
+
+
+def _hint(error: ServiceError, access: Access) -> str:
+    if error.status is None:
+        return _no_answer(error, access)
+    if error.operation == SIGN_IN:
+        return ""
+    if error.status == 401:
+        return _not_authenticated(error, access)
+    if error.status in (403, 404):
+        return (
+            "The sign-in was accepted, but sees no runs there: is compartment_id right, and is there a "
+            "policy like 'Allow group <group> to read dataflow-run in compartment <compartment>'?"
+        )
+    if 300 <= error.status < 400:
+        return "Redirects are not followed with a signature: is service_endpoint right?"
+    if error.status == 429 or error.status >= 500:
+        return "The connection may be right: the service itself is busy or in trouble."
+    return ""
+
+
+def _no_answer(error: ServiceError, access: Access) -> str:
+    message = error.message
+    if NO_NAME.search(message):
+        unknown = f" The SDK does not know the region {access.region!r}." if _is_unknown(access) else ""
+        return f"The host's name cannot be resolved: is the region right, and is there a DNS server?{unknown}"
+    if NO_ROUTE.search(message):
+        return "There is no route: is there a way out of this network, such as a gateway or a proxy?"
+    if REFUSED.search(message):
+        return "Nothing listens there: is service_endpoint right, and is the service started?"
+    if CERTIFICATE.search(message):
+        return "The certificate is not one that this machine trusts: does a proxy open the connection?"
+    if TIMED_OUT.search(message):
+        return "A firewall may drop the packets: is there a way out of this network, or a proxy to set?"
+    return ""
+
+
+def _is_unknown(access: Access) -> bool:
+    from airflow_provider_dataflow.client.auth.regions import is_known
+
+    return access.region is not None and not is_known(access.region)
+
+
+def _not_authenticated(error: ServiceError, access: Access) -> str:
+    skew = clock_skew(error.date)
+    if skew is not None and abs(skew) > MAX_CLOCK_SKEW:
+        return (
+            f"This machine's clock is {abs(skew):.0f} seconds {'ahead of' if skew > 0 else 'behind'} the "
+            f"service's; more than {MAX_CLOCK_SKEW} are not accepted."
+        )
+    return (
+        "The sign-in was not accepted: is the public key with this fingerprint registered with this user, is "
+        "the tenancy right, and is it subscribed to the region? A new key takes some minutes to be known."
+    )

@@ -1,0 +1,39 @@
+"""Where a person can look at a run and at its logs. Imports the SDK, so not for an event loop."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote, urlsplit
+
+from airflow_provider_dataflow.client.auth.access import Access, is_loopback
+
+COMMERCIAL_REALM = "oc1"
+BUCKET_URI = re.compile(r"oci://([^/@]+)@([^/@]+)(/.*)?")
+
+
+def run_page_url(access: Access, run_id: str) -> str:
+    """The run's page in the console of its realm, or in Local Data Flow's."""
+    endpoint = access.endpoint
+    if is_loopback(urlsplit(endpoint).hostname or ""):
+        return f"{endpoint}/console/runs/{quote(run_id, safe='')}"
+    return _console_url(access, f"data-flow/runs/details/{quote(run_id, safe='')}")
+
+
+def bucket_page_url(access: Access, uri: str | None) -> str | None:
+    """The page of an ``oci://bucket@namespace/`` in the console of its realm. Local Data Flow has none."""
+    match = BUCKET_URI.fullmatch(uri or "")
+    if match is None or is_loopback(urlsplit(access.endpoint).hostname or ""):
+        return None
+    bucket, namespace = (quote(part, safe="") for part in match.group(1, 2))
+    return _console_url(access, f"object-storage/buckets/{namespace}/{bucket}/objects")
+
+
+def _console_url(access: Access, path: str) -> str:
+    from airflow_provider_dataflow.client.sdk import oci
+
+    realm = oci.regions.REGION_REALMS.get(access.home_region or "", COMMERCIAL_REALM)
+    if realm == COMMERCIAL_REALM:
+        region = f"?region={access.home_region}" if access.home_region else ""
+        return f"https://cloud.oracle.com/{path}{region}"
+    # The other realms are worlds of their own, each with consoles by region.
+    return f"https://console.{access.home_region}.{oci.regions.REALMS[realm]}/{path}"

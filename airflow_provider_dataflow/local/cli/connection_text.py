@@ -1,0 +1,83 @@
+"""What to paste where, for a client to reach a server."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_dataflow.local.http.keys import Identity
+
+CONNECTION_VARIABLE = "AIRFLOW_CONN_OCI_DEFAULT"
+
+
+def airflow_connection(identity: Identity, endpoint: str) -> dict[str, Any]:
+    return {
+        "conn_type": "oci",
+        "login": identity.user,
+        "extra": {
+            "tenancy": identity.tenancy,
+            "fingerprint": identity.fingerprint,
+            "private_key_content": identity.private_key,
+            "region": identity.region,
+            "compartment_id": identity.compartment_id,
+            "service_endpoint": endpoint,
+        },
+    }
+
+
+def connection_json(identity: Identity, endpoint: str) -> str:
+    """The value of ``AIRFLOW_CONN_OCI_DEFAULT``."""
+    return json.dumps(airflow_connection(identity, endpoint))
+
+
+def connection_line(identity: Identity, endpoint: str) -> str:
+    """The line to paste into a shell or a .env file."""
+    return f"{CONNECTION_VARIABLE}={shlex.quote(connection_json(identity, endpoint))}"
+
+
+def sdk_config(identity: Identity) -> dict[str, str]:
+    """The ``config`` of a client of the ``oci`` SDK."""
+    return {
+        "tenancy": identity.tenancy,
+        "user": identity.user,
+        "fingerprint": identity.fingerprint,
+        "key_content": identity.private_key,
+        "region": identity.region,
+    }
+
+
+def write_oci_config(identity: Identity, folder: Path) -> Path:
+    """Write the file that the ``oci`` CLI takes as ``--config-file``, for its owner's eyes only.
+
+    :param folder: the one that has ``api_key.pem``
+    """
+    path = folder / "config"
+    values = {k: v for k, v in sdk_config(identity).items() if k != "key_content"}
+    values["key_file"] = str(folder / "api_key.pem")
+    content = "[DEFAULT]\n" + "".join(f"{k}={v}\n" for k, v in values.items())
+    if not path.exists() or path.read_text() != content:
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as f:
+            f.write(content)
+    return path
+
+
+def oci_cli_line(identity: Identity, endpoint: str, config: Path) -> str:
+    """A command of the ``oci`` CLI that works as it is."""
+    return (
+        f"oci --config-file {shlex.quote(str(config))} --endpoint {endpoint} "
+        f"data-flow run list --compartment-id {identity.compartment_id}"
+    )
+
+
+def sdk_lines(identity: Identity, endpoint: str, config: Path) -> str:
+    """The same for the SDK of Python."""
+    return (
+        "import oci\n\n"
+        f"config = oci.config.from_file({str(config)!r})\n"
+        f"client = oci.data_flow.DataFlowClient(config, service_endpoint={endpoint!r})\n"
+        f"runs = client.list_runs({identity.compartment_id!r}).data\n"
+    )

@@ -1,0 +1,1 @@
+"""HTTP: requests and responses, signatures, faults, and the server process."""

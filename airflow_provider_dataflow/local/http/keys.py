@@ -1,0 +1,128 @@
+"""Who may call: the identity that is made for a new home, and the public keys that are registered with it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, generate_private_key
+
+from airflow_provider_dataflow.local.http.messages import Principal
+from airflow_provider_dataflow.local.state.ocids import REGION, ocid
+
+# The oci CLI warns of key files that do not end with it.
+_KEY_LABEL = "OCI_API_KEY"
+# A security token as a key id: sessions and principals sign with one instead of an API key.
+TOKEN_PREFIX = "ST$"  # noqa: S105
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a client needs to be somebody here; thrown away with the home."""
+
+    tenancy: str
+    user: str
+    fingerprint: str
+    region: str
+    compartment_id: str
+    private_key: str
+
+    @property
+    def key_id(self) -> str:
+        return f"{self.tenancy}/{self.user}/{self.fingerprint}"
+
+
+def fingerprint(key: RSAPublicKey) -> str:
+    """As the service forms it: MD5 of the DER, in hexadecimal pairs."""
+    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    digest = hashlib.md5(der, usedforsecurity=False).hexdigest()
+    return ":".join(digest[i : i + 2] for i in range(0, len(digest), 2))
+
+
+def new_identity() -> Identity:
+    key = generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return Identity(
+        tenancy=ocid("tenancy", region=""),
+        user=ocid("user", region=""),
+        fingerprint=fingerprint(key.public_key()),
+        region=REGION,
+        compartment_id=ocid("compartment", region=""),
+        private_key=pem.decode(),
+    )
+
+
+def load_identity(folder: Path) -> Identity:
+    """The identity that is kept in this folder; made, if there is none yet."""
+    profile, key = folder / "profile.json", folder / "api_key.pem"
+    if not profile.exists():
+        identity = new_identity()
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _write_private(key, f"{identity.private_key}{_KEY_LABEL}\n")
+        known = {k: v for k, v in asdict(identity).items() if k != "private_key"}
+        _write_private(profile, json.dumps(known, indent=2) + "\n")
+    return Identity(**json.loads(profile.read_text()), private_key=key.read_text().partition(_KEY_LABEL)[0])
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Readable by its owner only from its first moment on, and never half written."""
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
+        f.write(text)
+    temporary.replace(path)
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredKey:
+    """A public key and who signs with it.
+
+    :param expires: of a security token, in seconds since the epoch
+    """
+
+    principal: Principal
+    public_key: RSAPublicKey
+    expires: float | None = None
+
+
+class KeyRing:
+    """The registered public keys, by the key id that a signature names: API keys and security tokens."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, RegisteredKey] = {}
+        self._tokens: dict[str, RegisteredKey] = {}
+
+    def register(self, principal: Principal, public_key: RSAPublicKey) -> str:
+        """Register an API key; return its key id."""
+        key_id = f"{principal.tenancy}/{principal.user}/{fingerprint(public_key)}"
+        self._keys[key_id] = RegisteredKey(principal, public_key)
+        return key_id
+
+    def register_identity(self, identity: Identity) -> None:
+        key = serialization.load_pem_private_key(identity.private_key.encode(), None).public_key()
+        if not isinstance(key, RSAPublicKey):
+            raise ValueError("the identity's key is not an RSA key")
+        self.register(Principal(identity.tenancy, identity.user), key)
+
+    def register_token(
+        self, token: str, principal: Principal, public_key: RSAPublicKey, expires: float | None
+    ) -> RegisteredKey:
+        known = RegisteredKey(principal, public_key, expires)
+        self._tokens[f"{TOKEN_PREFIX}{token}"] = known
+        return known
+
+    def tokens(self) -> list[RegisteredKey]:
+        return list(self._tokens.values())
+
+    def clear_tokens(self) -> None:
+        """Revoke them all."""
+        self._tokens.clear()
+
+    def find(self, key_id: str) -> RegisteredKey | None:
+        return self._keys.get(key_id) or self._tokens.get(key_id)

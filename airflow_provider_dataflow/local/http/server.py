@@ -1,0 +1,222 @@
+"""The server process: the service, on loopback, until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from airflow_provider_dataflow.local.engines.machine import Machine
+from airflow_provider_dataflow.local.engines.scripted import ScriptedEngine
+from airflow_provider_dataflow.local.http import limits as wire
+from airflow_provider_dataflow.local.http.asgi import application
+from airflow_provider_dataflow.local.http.keys import KeyRing
+from airflow_provider_dataflow.local.service import Service
+from airflow_provider_dataflow.local.state.clock import Clock, ManualClock, SystemClock
+from airflow_provider_dataflow.local.state.home import Home, ServerInfo
+from airflow_provider_dataflow.local.state.lifecycle import Lifecycle
+from airflow_provider_dataflow.local.state.options import ClockName, EngineName, Options
+from airflow_provider_dataflow.local.state.store import Store
+
+if TYPE_CHECKING:
+    from airflow_provider_dataflow.local.engines.spark.engine import SparkEngine
+
+log = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+DEFAULT_PORT = 8170
+# Of the scripted engine, whose runs cost nothing, unless told otherwise.
+_UNLIMITED = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to serve."""
+
+    port: int = DEFAULT_PORT  # 0: any that is free
+    max_concurrent_runs: int | None = None  # None: what the machine can take; scripted ones: all
+    warm: bool = True  # make the class-data archive, when idle
+    options: Options = field(default_factory=Options)
+    engine: EngineName = EngineName.SPARK
+    clock: ClockName = ClockName.SYSTEM
+    # End when stdin ends, that is, with the process that started this one.
+    exit_with_stdin: bool = False
+
+
+class Ticker(threading.Thread):
+    """Lets things happen that are due, when no request comes that would do so anyway."""
+
+    _LONGEST_SLEEP = 60.0
+
+    def __init__(self, lifecycle: Lifecycle) -> None:
+        super().__init__(name="ticker", daemon=True)
+        self._lifecycle = lifecycle
+        self._wake = threading.Event()
+        self._closed = False
+        lifecycle.timeline.on_plan = self._wake.set
+
+    def run(self) -> None:
+        while not self._closed:
+            self._wake.clear()
+            with self._lifecycle.lock:
+                try:
+                    self._lifecycle.settle()
+                except Exception:
+                    log.exception("Something that was due failed.")
+                due = self._lifecycle.timeline.next_due()
+            sleep = self._LONGEST_SLEEP if due is None else max(0.0, due - self._lifecycle.clock.now())
+            self._wake.wait(min(sleep, self._LONGEST_SLEEP))
+
+    def close(self) -> None:
+        self._closed = True
+        self._wake.set()
+        self.join()
+
+
+class _Uvicorn(uvicorn.Server):
+    """Says when it has begun to listen."""
+
+    on_started: Callable[[], None]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if self.started:
+            self.on_started()
+
+
+def _bind(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _engine(home: Home, settings: Settings) -> tuple[SparkEngine | ScriptedEngine, int]:
+    """The engine, and how many runs it takes at once."""
+    if settings.engine == EngineName.SCRIPTED:
+        return ScriptedEngine(home.runs), settings.max_concurrent_runs or _UNLIMITED
+    # Late: there may be no Spark, and it is not looked for without need.
+    from airflow_provider_dataflow.local.engines.spark.engine import SparkEngine
+
+    limit = settings.max_concurrent_runs or Machine.this().concurrent_runs
+    return SparkEngine(home.path, home.buckets, limit=limit, warm=settings.warm), limit
+
+
+def _clock(settings: Settings, store: Store) -> Clock:
+    """A manual clock goes on where that of an earlier server stood: time does not run backwards."""
+    if settings.clock == ClockName.SYSTEM:
+        return SystemClock()
+    clock = ManualClock()
+    clock.move_to(max(store.last_moment() or 0.0, store.kept_time() or 0.0))
+    store.keep_time(clock.now())
+    return clock
+
+
+def serve(
+    home: Home,
+    settings: Settings,
+    announce: Callable[[ServerInfo, SparkEngine | ScriptedEngine], None],
+) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    :param announce: called once the server listens
+    :raises HomeInUse: another server has the home
+    :raises NotInstalled: there is no Spark or no Java
+    :raises OSError: the port is taken
+    """
+    home.create()
+    with home.locked(), closing(_bind(settings.port)) as listener:
+        keys = KeyRing()
+        keys.register_identity(home.identity())
+        engine, limit = _engine(home, settings)
+        store = Store(home.state)
+        service = Service(
+            runs_folder=home.runs,
+            store=store,
+            engine=engine,
+            keys=keys,
+            limit=limit,
+            options=settings.options,
+            clock=_clock(settings, store),
+            spark_version=None if isinstance(engine, ScriptedEngine) else engine.spark_version,
+        )
+        ticker = Ticker(service.lifecycle)
+        service.start()
+        ticker.start()
+        config = uvicorn.Config(
+            application(service),
+            http=wire.protocol(),
+            ws="none",
+            timeout_keep_alive=wire.KEEP_ALIVE_SECONDS,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=2,
+            backlog=256,
+        )
+        server = _Uvicorn(config)
+        port = listener.getsockname()[1]
+        info = ServerInfo(os.getpid(), port, f"http://{HOST}:{port}")
+
+        def started() -> None:
+            home.write_info(info)
+            announce(info, engine)
+
+        server.on_started = started
+
+        def stop(number: int, frame: object) -> None:
+            server.should_exit = True
+
+        # Uvicorn has its own handlers while it serves, and then raises the signal again: it must not cut
+        # short what comes then.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
+        if settings.exit_with_stdin:
+            _exit_with_stdin(server)
+        try:
+            server.run(sockets=[listener])
+        finally:
+            home.remove_info()
+            ticker.close()
+            service.close()
+
+
+def _exit_with_stdin(server: uvicorn.Server) -> None:
+    def watch() -> None:
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+        server.should_exit = True
+
+    threading.Thread(target=watch, name="stdin", daemon=True).start()
+
+
+def wait_for_info(home: Home, pid: int, is_alive: Callable[[], bool], timeout: float) -> ServerInfo:
+    """Wait until the server of this pid listens.
+
+    :raises TimeoutError: it did not in time
+    :raises ChildProcessError: it ended
+    """
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        info = home.info()
+        if info is not None and info.pid == pid:
+            return info
+        if not is_alive():
+            raise ChildProcessError("The server ended before it began to listen.")
+        time.sleep(0.02)
+    raise TimeoutError(f"The server does not listen after {timeout:g} s.")

@@ -1,0 +1,122 @@
+"""The ``execute`` string, which is the tail of a spark-submit command, and the placeholders in arguments."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_dataflow.local.http.messages import invalid
+from airflow_provider_dataflow.local.state.buckets import parse_uri
+
+_PLACEHOLDER = re.compile(r"\$\{([a-zA-Z0-9_]+)\}")
+# option of spark-submit -> attribute below; those that may be repeated append.
+_FILES = {
+    "--jars": "jars",
+    "--files": "files",
+    "--file": "files",
+    "--py-files": "py_files",
+    "--archives": "archives",
+}
+# Those that are a Spark property under another name.
+_PROPERTIES = {
+    "--driver-java-options": "spark.driver.extraJavaOptions",
+    "--packages": "spark.jars.packages",
+}
+
+
+@dataclass(slots=True)
+class Submission:
+    """What an ``execute`` string says."""
+
+    main: str = ""
+    arguments: list[str] = field(default_factory=list)
+    class_name: str | None = None
+    configuration: dict[str, str] = field(default_factory=dict)
+    jars: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    py_files: list[str] = field(default_factory=list)
+    archives: list[str] = field(default_factory=list)
+
+    @property
+    def language(self) -> str:
+        """By the main file's name. Scala and Java are alike here: both are a jar with a class."""
+        return language_of(self.main)
+
+
+def language_of(uri: str) -> str:
+    suffix = uri.rpartition(".")[2].lower()
+    return {"py": "PYTHON", "sql": "SQL"}.get(suffix, "JAVA")
+
+
+def parse_execute(text: str) -> Submission:
+    """Parse ``[options] <main file> [arguments]``.
+
+    :raises ApiError: 400, naming what is wrong
+    """
+    try:
+        words = shlex.split(text)
+    except ValueError as e:
+        raise invalid(f"execute cannot be parsed: {e}.") from None
+    submission = Submission()
+    position = 0
+    while position < len(words) and words[position].startswith("-"):
+        option, equals, value = words[position].partition("=")
+        position += 1
+        if not equals:
+            if position == len(words):
+                raise invalid(f"execute: the option {option} needs a value.")
+            value = words[position]
+            position += 1
+        _apply(submission, option, value)
+    if position == len(words):
+        raise invalid("execute names no main application file.")
+    submission.main, *submission.arguments = words[position:]
+    if submission.language == "JAVA" and not submission.class_name:
+        raise invalid("execute: a jar needs --class.")
+    return submission
+
+
+def _apply(submission: Submission, option: str, value: str) -> None:
+    if option == "--class":
+        submission.class_name = value
+    elif option in ("--conf", "-c"):
+        key, equals, setting = value.partition("=")
+        if not equals or not key:
+            raise invalid(f"execute: --conf needs name=value, not {value!r}.")
+        submission.configuration[key] = setting
+    elif option in _PROPERTIES:
+        submission.configuration[_PROPERTIES[option]] = value
+    elif option in _FILES:
+        uris = [part.strip() for part in value.split(",") if part.strip()]
+        for uri in uris:
+            _check_uri(option, uri)
+        getattr(submission, _FILES[option]).extend(uris)
+    else:
+        known = ", ".join(["--class", "--conf", *_PROPERTIES, *_FILES])
+        raise invalid(f"execute: the option {option} is not supported; these are: {known}.")
+
+
+def _check_uri(option: str, uri: str) -> None:
+    """As the service: everything comes from a bucket. What is behind a ``#`` is a name for Spark."""
+    try:
+        parse_uri(uri.partition("#")[0])
+    except ValueError as e:
+        raise invalid(f"execute: {option}: {e}.") from None
+
+
+def fill_in(arguments: Iterable[str], parameters: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The arguments with each ``${name}`` replaced by the parameter's value.
+
+    :raises ApiError: 400, if a parameter is missing
+    """
+    values = {p["name"]: p["value"] for p in parameters}
+
+    def value_of(match: re.Match[str]) -> str:
+        if match[1] not in values:
+            raise invalid(f"The placeholder {match[0]} has no parameter of that name.")
+        return str(values[match[1]])
+
+    return [_PLACEHOLDER.sub(value_of, argument) for argument in arguments]

@@ -1,0 +1,214 @@
+"""SESSION runs: their statements, one after the other, and what becomes of a session that is left alone."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from airflow_provider_dataflow.local.engines.base import StatementEngine, StatementOutcome
+from airflow_provider_dataflow.local.http.messages import JSON, ApiError, invalid
+from airflow_provider_dataflow.local.state.clock import from_rfc3339, rfc3339
+from airflow_provider_dataflow.local.state.store import RUNS, STATEMENTS, Filter, Record
+from airflow_provider_dataflow.models.run import LifecycleState
+
+if TYPE_CHECKING:
+    from airflow_provider_dataflow.local.state.lifecycle import Lifecycle
+
+SESSION = "SESSION"
+DEFAULT_IDLE_MINUTES = 2880
+
+
+class StatementState(StrEnum):
+    """Of a statement; not spelled as a run's."""
+
+    ACCEPTED = "ACCEPTED"
+    IN_PROGRESS = "IN_PROGRESS"
+    CANCELLING = "CANCELLING"
+    CANCELLED = "CANCELLED"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+
+_LIVE = (StatementState.ACCEPTED, StatementState.IN_PROGRESS, StatementState.CANCELLING)
+
+
+def statement_id(run_id: str, number: int | str) -> str:
+    """Where it is stored: the API's id is a number, counted in each run."""
+    return f"{run_id}/{number}"
+
+
+class Sessions:
+    def __init__(self, lifecycle: Lifecycle) -> None:
+        self._lifecycle = lifecycle
+        self._store = lifecycle.store
+        engine = lifecycle.engine
+        self._engine = engine if isinstance(engine, StatementEngine) else None
+        if self._engine is not None:
+            self._engine.bind_statements(self.finished)
+        # Of each session that is in progress: when it was last used, and the statement that runs now.
+        self._last_used: dict[str, float] = {}
+        self._running: dict[str, int] = {}
+
+    def recover(self) -> None:
+        """Called after those sessions were resumed that can be: no other statement outlives the server."""
+        for state in _LIVE:
+            for record in self._store.select(STATEMENTS, [Filter("state", "=", state)]):
+                if record.body["runId"] not in self._last_used:
+                    self._end(record, StatementState.CANCELLED)
+
+    def forget(self) -> None:
+        self._last_used.clear()
+        self._running.clear()
+
+    # Runs
+
+    def run_started(self, run: Record) -> None:
+        if run.body.get("type") == SESSION:
+            self._used(run.id)
+
+    def run_resumed(self, run: Record) -> None:
+        if run.body.get("type") != SESSION:
+            return
+        self._last_used[run.id] = run.internal["started"]
+        for record in self._statements(run.id):
+            created = from_rfc3339(record.body["timeCreated"])
+            self._last_used[run.id] = max(self._last_used[run.id], created)
+            if record.body["lifecycleState"] == StatementState.CANCELLING:
+                self._end(record, StatementState.CANCELLED)
+            elif record.body["lifecycleState"] in _LIVE:
+                record.body["lifecycleState"] = StatementState.ACCEPTED
+                self._store.update(STATEMENTS, record)
+                self._lifecycle.timeline.plan(created, lambda: self._advance(run.id))
+            elif record.body["timeCompleted"]:
+                completed = from_rfc3339(record.body["timeCompleted"])
+                self._last_used[run.id] = max(self._last_used[run.id], completed)
+        if run.body["lifecycleState"] == LifecycleState.IN_PROGRESS:
+            self._watch(run.id)
+
+    def run_ended(self, run: Record) -> None:
+        if self._last_used.pop(run.id, None) is None:
+            return
+        self._running.pop(run.id, None)
+        for record in self._statements(run.id):
+            if record.body["lifecycleState"] in _LIVE:
+                self._end(record, StatementState.CANCELLED)
+
+    def idle_timeout_changed(self, run: Record) -> None:
+        if run.id in self._last_used:
+            self._watch(run.id)
+
+    # Statements
+
+    def submit(self, run: Record, code: str) -> Record:
+        """:raises ApiError: the run takes no statements"""
+        if run.body.get("type") != SESSION:
+            raise invalid("Statements are for runs of the type SESSION only.")
+        if run.body["lifecycleState"] != LifecycleState.IN_PROGRESS:
+            message = f"The session takes no statements: it is {run.body['lifecycleState']}."
+            raise ApiError(409, "IncorrectState", message)
+        if self._engine is None or not self._engine.takes_statements(run.body):
+            message = (
+                f"Local Data Flow's engine {self._lifecycle.engine.name} runs no statements of this kind."
+            )
+            raise ApiError(501, "MethodNotImplemented", message)
+        number = run.internal.get("statements", 0)
+        run.internal["statements"] = number + 1
+        self._store.update_internal(RUNS, run)
+        body: JSON = {
+            "id": statement_id(run.id, number),
+            "code": code,
+            "lifecycleState": StatementState.ACCEPTED,
+            "output": None,
+            "progress": 0.0,
+            "runId": run.id,
+            "timeCreated": rfc3339(self._lifecycle.now()),
+            "timeCompleted": None,
+        }
+        record = Record(body, {"number": number})
+        self._store.insert(STATEMENTS, record)
+        self._used(run.id)
+        # The caller sees it as it is stored.
+        self._lifecycle.timeline.plan(self._lifecycle.now(), lambda: self._advance(run.id))
+        return record
+
+    def cancel(self, record: Record) -> None:
+        state = record.body["lifecycleState"]
+        if state == StatementState.ACCEPTED:
+            self._end(record, StatementState.CANCELLED)
+        elif state == StatementState.IN_PROGRESS and self._engine is not None:
+            record.body["lifecycleState"] = StatementState.CANCELLING
+            self._store.update(STATEMENTS, record)
+            self._engine.cancel_statement(record.body["runId"], record.internal["number"])
+        elif state in (StatementState.SUCCEEDED, StatementState.FAILED):
+            raise ApiError(409, "Conflict", f"The statement has ended already: it is {state}.")
+
+    def finished(self, run_id: str, number: int, outcome: StatementOutcome) -> None:
+        """The engine's word that a statement has ended."""
+        with self._lifecycle.lock:
+            self._lifecycle.settle()
+            record = self._store.get(STATEMENTS, statement_id(run_id, number))
+            if record is None or self._running.get(run_id) != number:
+                return
+            del self._running[run_id]
+            if record.body["lifecycleState"] == StatementState.CANCELLING:
+                self._end(record, StatementState.CANCELLED)
+            else:
+                record.body["output"] = _output(outcome)
+                self._end(record, StatementState.SUCCEEDED if outcome.succeeded else StatementState.FAILED)
+            self._used(run_id)
+            self._advance(run_id)
+
+    def _advance(self, run_id: str) -> None:
+        if run_id not in self._last_used or run_id in self._running or self._engine is None:
+            return
+        for record in self._statements(run_id, StatementState.ACCEPTED):
+            record.body["lifecycleState"] = StatementState.IN_PROGRESS
+            self._store.update(STATEMENTS, record)
+            self._running[run_id] = record.internal["number"]
+            self._engine.run_statement(run_id, record.internal["number"], record.body["code"])
+            return
+
+    def _statements(self, run_id: str, state: str | None = None) -> list[Record]:
+        filters = [Filter("run_id", "=", run_id)]
+        if state is not None:
+            filters.append(Filter("state", "=", state))
+        return self._store.select(STATEMENTS, filters)
+
+    def _end(self, record: Record, state: StatementState) -> None:
+        record.body["lifecycleState"] = state
+        record.body["timeCompleted"] = rfc3339(self._lifecycle.now())
+        if state != StatementState.CANCELLED:
+            record.body["progress"] = 1.0
+        self._store.update(STATEMENTS, record)
+
+    # Idleness
+
+    def _used(self, run_id: str) -> None:
+        self._last_used[run_id] = self._lifecycle.now()
+        self._watch(run_id)
+
+    def _watch(self, run_id: str) -> None:
+        run = self._store.get(RUNS, run_id)
+        if run is None:
+            return
+        minutes = run.body.get("idleTimeoutInMinutes") or DEFAULT_IDLE_MINUTES
+
+        def due() -> None:
+            current = self._store.get(RUNS, run_id)
+            # A statement that still runs watches anew when it ends.
+            if current is not None and run_id not in self._running:
+                why = f"The session was stopped: it was idle for {minutes} minutes."
+                self._lifecycle.cancel(current, why, stop=True)
+
+        self._lifecycle.timeline.plan(self._last_used[run_id] + minutes * 60, due, (run_id, "idleness"))
+
+
+def _output(outcome: StatementOutcome) -> JSON:
+    data = {"type": outcome.type, "value": outcome.value}
+    return {
+        "data": data if outcome.value is not None else None,
+        "status": "OK" if outcome.succeeded else "ERROR",
+        "errorName": outcome.error_name,
+        "errorValue": outcome.error_value,
+        "traceback": list(outcome.traceback) or None,
+    }

@@ -1,0 +1,188 @@
+"""What a run is: its states, what they mean, and its attributes.
+
+The only place that knows the eight lifecycle states of OCI Data Flow. Plain Python: no Airflow, no OCI SDK.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from functools import cache
+from typing import Any, ClassVar, Self
+
+from airflow_provider_dataflow.models.field_names import api_field
+from airflow_provider_dataflow.models.resource import Resource, time_of
+from airflow_provider_dataflow.redaction import redacted_body
+
+log = logging.getLogger(__name__)
+
+
+class LifecycleState(StrEnum):
+    """The states of a run (``lifecycleState`` of the API)."""
+
+    ACCEPTED = "ACCEPTED"
+    IN_PROGRESS = "IN_PROGRESS"
+    CANCELING = "CANCELING"
+    CANCELED = "CANCELED"
+    FAILED = "FAILED"
+    SUCCEEDED = "SUCCEEDED"
+    STOPPING = "STOPPING"
+    STOPPED = "STOPPED"
+
+
+TERMINAL_STATES: frozenset[str] = frozenset(
+    {
+        LifecycleState.CANCELED,
+        LifecycleState.FAILED,
+        LifecycleState.SUCCEEDED,
+        # Easy to forget: a STREAMING or SESSION run ends here, and so does one that the service stopped.
+        LifecycleState.STOPPED,
+    }
+)
+SUCCESS_STATES: frozenset[str] = frozenset({LifecycleState.SUCCEEDED})
+#: On the way to an end that is not success, whatever anybody does.
+ENDING_STATES: frozenset[str] = frozenset({LifecycleState.CANCELING, LifecycleState.STOPPING})
+KNOWN_STATES: frozenset[str] = frozenset(LifecycleState)
+
+
+@cache
+def _warn_of_unknown_state(state: str) -> None:
+    """Once per process and state: ``cache`` is what remembers."""
+    log.warning("Data Flow reports the run state %r, which this version does not know; waiting on.", state)
+
+
+def is_terminal(state: str) -> bool:
+    """Whether a run in this state has ended. A state that the API adds tomorrow counts as not ended."""
+    if state not in KNOWN_STATES:
+        _warn_of_unknown_state(state)
+    return state in TERMINAL_STATES
+
+
+def has_reached(state: str, targets: Collection[str]) -> bool:
+    """Whether a run in this state is, or has been, in one of the target states.
+
+    A run that has succeeded was accepted and in progress before, even if nobody looked at the time.
+    """
+    if state in targets:
+        return True
+    passed: tuple[str, ...] = ()
+    if state == LifecycleState.SUCCEEDED:
+        passed = (LifecycleState.ACCEPTED, LifecycleState.IN_PROGRESS)
+    elif state == LifecycleState.IN_PROGRESS:
+        passed = (LifecycleState.ACCEPTED,)
+    return any(target in passed for target in targets)
+
+
+#: Attributes in which somebody may have put a secret.
+MAY_HOLD_SECRETS = ("arguments", "configuration", "defined_tags", "execute", "freeform_tags", "parameters")
+
+
+@dataclass(frozen=True, slots=True)
+class Run(Resource):
+    """A run as the service describes it, by the attribute names of Terraform's data source.
+
+    Built from the JSON of ``Run`` or ``RunSummary``; what the service leaves out is ``None``. Times are
+    timezone-aware. ``raw`` keeps the whole answer, also what this version has no attribute for.
+    """
+
+    kind: ClassVar[str] = "run"
+
+    id: str
+    state: str = field(metadata=api_field("lifecycleState"))
+    compartment_id: str | None = None
+    application_id: str | None = None
+    application_log_config: Mapping[str, Any] | None = None
+    archive_uri: str | None = None
+    arguments: list[str] | None = field(default=None, repr=False)
+    class_name: str | None = None
+    configuration: Mapping[str, str] | None = field(default=None, repr=False)
+    data_read_in_bytes: int | None = None
+    data_written_in_bytes: int | None = None
+    defined_tags: Mapping[str, Mapping[str, Any]] | None = None
+    display_name: str | None = None
+    driver_shape: str | None = None
+    driver_shape_config: Mapping[str, Any] | None = None
+    execute: str | None = field(default=None, repr=False)
+    executor_shape: str | None = None
+    executor_shape_config: Mapping[str, Any] | None = None
+    file_uri: str | None = None
+    freeform_tags: Mapping[str, str] | None = None
+    idle_timeout_in_minutes: int | None = None
+    language: str | None = None
+    lifecycle_details: str | None = None
+    logs_bucket_uri: str | None = None
+    max_duration_in_minutes: int | None = None
+    metastore_id: str | None = None
+    num_executors: int | None = None
+    opc_request_id: str | None = None
+    owner_principal_id: str | None = None
+    owner_user_name: str | None = None
+    parameters: list[Mapping[str, str]] | None = field(default=None, repr=False)
+    pool_id: str | None = None
+    private_endpoint_dns_zones: list[str] | None = None
+    private_endpoint_id: str | None = None
+    private_endpoint_max_host_count: int | None = None
+    private_endpoint_nsg_ids: list[str] | None = None
+    private_endpoint_subnet_id: str | None = None
+    run_duration_in_milliseconds: int | None = None
+    spark_version: str | None = None
+    time_created: datetime | None = None
+    time_updated: datetime | None = None
+    total_ocpu: int | None = field(default=None, metadata=api_field("totalOCpu"))
+    type: str | None = None
+    warehouse_bucket_uri: str | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def is_terminal(self) -> bool:
+        return is_terminal(self.state)
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it has ended, or will without anybody's doing."""
+        return self.is_terminal or self.state in ENDING_STATES
+
+    @property
+    def succeeded(self) -> bool:
+        return self.state in SUCCESS_STATES
+
+    def attributes(self, *, hide_secrets: bool = False) -> dict[str, Any]:
+        """All attributes by name, without ``raw``.
+
+        :param hide_secrets: in what a run was asked for, such as ``arguments``. For logs and XComs.
+        """
+        result = Resource.attributes(self)
+        if hide_secrets:
+            result |= redacted_body({name: result[name] for name in MAY_HOLD_SECRETS if result[name]})
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class RunLog:
+    """One log of a run (``RunLogSummary``).
+
+    :param name: what GetRunLog takes, for example ``spark_application_stdout.log.gz``.
+    :param source: APPLICATION, DRIVER or EXECUTOR.
+    :param type: STDOUT or STDERR.
+    :param size_in_bytes: as stored, compressed.
+    :param time_created: when it was stored.
+    """
+
+    name: str
+    source: str
+    type: str
+    size_in_bytes: int | None = None
+    time_created: datetime | None = None
+
+    @classmethod
+    def from_api(cls, body: Mapping[str, Any]) -> Self:
+        return cls(
+            name=body["name"],
+            source=body.get("source") or "",
+            type=body.get("type") or "",
+            size_in_bytes=body.get("sizeInBytes"),
+            time_created=time_of(body.get("timeCreated")),
+        )

@@ -1,0 +1,95 @@
+"""What the fields of a request have to do with each other, and what of it can be known early."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_dataflow.exceptions import InvalidArgument
+from airflow_provider_dataflow.models.field_names import api_name
+
+if TYPE_CHECKING:
+    from airflow_provider_dataflow.models.run_request import RunRequest
+
+PLACEHOLDER = re.compile(r"\$\{(\w+)\}", re.ASCII)
+
+#: What has no effect beside ``execute``, by the API's names: the service derives it from ``execute`` alone.
+OVERRIDDEN_BY_EXECUTE = ("arguments", "className", "configuration", "fileUri", "language", "parameters")
+
+_TEMPLATE_MARKS = ("{{", "{%", "{#")
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value is what it will be when the task runs: plain data, and nothing to be rendered in it."""
+    if type(value) is str:
+        return not any(mark in value for mark in _TEMPLATE_MARKS)
+    if type(value) in (list, tuple):
+        return all(is_plain(item) for item in value)
+    if type(value) is dict:
+        return all(is_plain(key) and is_plain(item) for key, item in value.items())
+    return value is None or type(value) in (int, float, bool)
+
+
+def check_compartment(request: RunRequest) -> None:
+    if not request.compartment_id:
+        raise InvalidArgument(
+            "compartment_id", "missing: give it to the operator or as compartment_id in the connection"
+        )
+
+
+def check_subject(request: RunRequest) -> None:
+    if bool(request.application_id) == bool(request.execute):
+        given = "both were" if request.execute else "neither was"
+        raise InvalidArgument(
+            "application_id", f"expected exactly one of application_id and execute, but {given} given"
+        )
+
+
+def check_spark_version(request: RunRequest) -> None:
+    if request.spark_version and not request.execute:
+        raise InvalidArgument("spark_version", "allowed only together with execute")
+
+
+def check_idle_timeout(request: RunRequest) -> None:
+    # Without a type, a run is of its application's type, which nobody has asked for here.
+    may_be_session = request.type == "SESSION" or (request.type is None and request.application_id)
+    if request.idle_timeout_in_minutes is not None and not may_be_session:
+        raise InvalidArgument("idle_timeout_in_minutes", "allowed only for runs of type SESSION")
+
+
+def check_placeholders_of_execute(request: RunRequest) -> None:
+    if request.execute:
+        check_placeholders(request)
+
+
+def check_placeholders(request: RunRequest, application_parameters: Iterable[Mapping[str, str]] = ()) -> None:
+    known = {item["name"] for item in (*application_parameters, *(request.parameters or ()))}
+    for index, argument in enumerate(request.arguments or ()):
+        for name in PLACEHOLDER.findall(argument):
+            if name not in known:
+                raise InvalidArgument(f"arguments[{index}]", f"no parameter {name!r} for ${{{name}}}")
+
+
+#: The checks of more than one field, by the fields that they look at.
+OF_FIELDS_TOGETHER: dict[tuple[str, ...], Callable[[RunRequest], None]] = {
+    ("application_id", "execute"): check_subject,
+    ("spark_version", "execute"): check_spark_version,
+    ("idle_timeout_in_minutes", "type", "application_id"): check_idle_timeout,
+    ("execute", "arguments", "parameters"): check_placeholders_of_execute,
+}
+
+
+def warnings(request: RunRequest) -> list[str]:
+    result = []
+    body = request.body()
+    without_effect = [name for name in OVERRIDDEN_BY_EXECUTE if body.get(name)]
+    if request.execute and without_effect:
+        result.append(f"No effect beside execute, which alone counts: {', '.join(without_effect)}")
+    by_our_name = {f.name: api_name(f) for f in request.__dataclass_fields__.values() if "read" in f.metadata}
+    result += [
+        f"json.{name}: the API does not know this name; its own is {by_our_name[name]}"
+        for name in request.further
+        if name in by_our_name
+    ]
+    return result

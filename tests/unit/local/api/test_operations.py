@@ -1,0 +1,115 @@
+"""The routing table against the SDK: all its operations are there, and what they answer has its fields."""
+
+from __future__ import annotations
+
+import inspect
+
+import oci
+import pytest
+
+from airflow_provider_dataflow.local.api import (
+    applications,
+    fields,
+    pools,
+    private_endpoints,
+    runs,
+    statements,
+    work_requests,
+)
+from airflow_provider_dataflow.local.api.sql_endpoints import SqlEndpointsApi
+from airflow_provider_dataflow.local.cli.connection_text import sdk_config
+from airflow_provider_dataflow.local.http.keys import new_identity
+from airflow_provider_dataflow.local.http.messages import split_path
+from tests.unit.local.support import Local
+
+models = oci.data_flow.models
+
+
+def operations() -> list[tuple[str, str, str]]:
+    """Name, method and path of every operation of the SDK's client, from the client itself."""
+    config = sdk_config(new_identity())
+    client = oci.data_flow.DataFlowClient(config, service_endpoint="http://127.0.0.1:1")
+    called: list[tuple[str, str]] = []
+    client.base_client.call_api = lambda resource_path, method, **kwargs: called.append(
+        (method, resource_path)
+    )
+    found = []
+    for name, function in inspect.getmembers(type(client), inspect.isfunction):
+        if name.startswith("_") or "retry_strategy" not in (function.__doc__ or ""):
+            continue
+        required = [
+            p for p in list(inspect.signature(function).parameters.values())[1:] if p.kind != p.VAR_KEYWORD
+        ]
+        function(client, *["x"] * len(required), retry_strategy=oci.retry.NoneRetryStrategy())
+        method, path = called.pop()
+        found.append((name, method, path))
+    return found
+
+
+OPERATIONS = operations()
+
+
+def test_the_sdk_has_as_many_operations_as_we_know():
+    assert len(OPERATIONS) == 45
+
+
+@pytest.mark.parametrize(("name", "method", "path"), OPERATIONS, ids=[o[0] for o in OPERATIONS])
+def test_there_is_a_route(local, name, method, path):
+    route, _ = local.service._api.find(method, split_path(path.replace("{", "").replace("}", "")))
+    assert route.operation == "".join(part.capitalize() for part in name.split("_"))
+
+
+def test_no_route_is_not_in_the_sdk(local):
+    ours = {route.operation for routes in local.service._api._routes.values() for _, route in routes}
+    assert ours == {"".join(part.capitalize() for part in name.split("_")) for name, _, _ in OPERATIONS}
+
+
+def wire_names(model: type) -> set[str]:
+    return set(model().attribute_map.values())
+
+
+@pytest.mark.parametrize(
+    ("model", "ours"),
+    [
+        (models.Run, runs.FIELDS),
+        (models.RunSummary, runs.SUMMARY_FIELDS),
+        (models.Application, applications.FIELDS),
+        (models.ApplicationSummary, applications.SUMMARY_FIELDS),
+        (models.Pool, pools.FIELDS),
+        (models.PoolSummary, pools.SUMMARY_FIELDS),
+        (models.PrivateEndpoint, private_endpoints.FIELDS),
+        (models.PrivateEndpointSummary, private_endpoints.SUMMARY_FIELDS),
+        (models.Statement, statements.FIELDS),
+        (models.StatementSummary, statements.SUMMARY_FIELDS),
+        (models.WorkRequest, work_requests.FIELDS),
+        (models.WorkRequestSummary, work_requests.FIELDS),
+        (models.WorkRequestLog, work_requests.LOG_FIELDS),
+        (models.WorkRequestError, work_requests.ERROR_FIELDS),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+def test_the_fields_are_those_of_the_sdk(model, ours):
+    assert set(ours) == wire_names(model)
+    assert len(ours) == len(set(ours))
+
+
+@pytest.mark.parametrize(
+    ("model", "ours"),
+    [
+        (models.CreatePoolDetails, fields.CREATE_POOL),
+        (models.UpdatePoolDetails, fields.UPDATE_POOL),
+        (models.CreatePrivateEndpointDetails, fields.CREATE_PRIVATE_ENDPOINT),
+        (models.UpdatePrivateEndpointDetails, fields.UPDATE_PRIVATE_ENDPOINT),
+        (models.CreateStatementDetails, fields.CREATE_STATEMENT),
+        (models.ChangePoolCompartmentDetails, fields.CHANGE_COMPARTMENT),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+def test_the_accepted_fields_are_those_of_the_sdk(model, ours):
+    assert set(ours.checks) == wire_names(model)
+
+
+@pytest.mark.parametrize("route", list(SqlEndpointsApi().routes()), ids=lambda route: route.operation)
+def test_sql_endpoints_are_clearly_absent(local: Local, route):
+    path = route.path.replace("{sql_endpoint_id}", "x")
+    assert local.error(route.method, path)[:2] == (501, "MethodNotImplemented")

@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from airflow_provider_dataflow.local.api import pools
+from airflow_provider_dataflow.local.engines.base import Outcome
+from airflow_provider_dataflow.local.state.options import Options
+from airflow_provider_dataflow.local.state.pool_schedules import Turn, next_turn
+from airflow_provider_dataflow.local.state.store import Store
+from tests.unit.local.support import COMPARTMENT, Local
+
+POOL = {
+    "compartmentId": COMPARTMENT,
+    "displayName": "a pool",
+    "configurations": [{"shape": "VM.Standard2.1", "min": 2, "max": 4}],
+}
+MONDAY = datetime(2026, 1, 5, tzinfo=UTC).timestamp()
+
+
+def create(local: Local, **fields: Any) -> str:
+    return local.json("POST", "/pools", POOL | fields)["id"]
+
+
+def active(local: Local, **fields: Any) -> str:
+    pool = create(local, **fields)
+    local.clock.advance(1)
+    assert state(local, pool) == "ACTIVE"
+    return pool
+
+
+def state(local: Local, pool: str) -> str:
+    return local.json("GET", f"/pools/{pool}")["lifecycleState"]
+
+
+def act(local: Local, pool: str, action: str, seconds: float = 1) -> None:
+    assert local.call("POST", f"/pools/{pool}/actions/{action}").status == 202
+    local.clock.advance(seconds)
+
+
+def test_create(local):
+    response = local.call("POST", "/pools", POOL, opc_retry_token="t")
+    pool = json.loads(response.content())
+    assert response.status == 202
+    assert response.headers["etag"]
+    assert set(pool) == set(pools.FIELDS)
+    assert pool["id"].startswith("ocid1.dataflowpool.oc1.iad.")
+    assert (pool["lifecycleState"], pool["freeformTags"], pool["schedules"]) == ("ACCEPTED", {}, [])
+    again = local.call("POST", "/pools", POOL, opc_retry_token="t")
+    assert json.loads(again.content())["id"] == pool["id"]
+    request = response.headers["opc-work-request-id"]
+    assert again.headers["opc-work-request-id"] == request
+
+    assert local.json("GET", f"/workRequests/{request}")["status"] == "ACCEPTED"
+    local.clock.advance(0.5)
+    assert state(local, pool["id"]) == "CREATING"
+    assert local.json("GET", f"/workRequests/{request}")["status"] == "INPROGRESS"
+    local.clock.advance(0.5)
+    assert state(local, pool["id"]) == "ACTIVE"
+    done = local.json("GET", f"/workRequests/{request}")
+    assert (done["status"], done["percentComplete"]) == ("SUCCEEDED", 100)
+    assert done["resources"][0]["actionType"] == "CREATED"
+
+
+def test_its_life(local):
+    pool = active(local)
+    etag = local.call("GET", f"/pools/{pool}").headers["etag"]
+    assert local.error("DELETE", f"/pools/{pool}")[:2] == (409, "Conflict")
+    assert local.error("POST", f"/pools/{pool}/actions/start")[:2] == (409, "Conflict")
+    assert local.error("POST", f"/pools/{pool}/actions/stop", if_match="other")[0] == 412
+    assert local.call("POST", f"/pools/{pool}/actions/stop", if_match=etag).status == 202
+    assert state(local, pool) == "STOPPING"
+    assert local.error("POST", f"/pools/{pool}/actions/start")[:2] == (409, "IncorrectState")
+    local.clock.advance(1)
+    assert state(local, pool) == "STOPPED"
+    assert local.call("PUT", f"/pools/{pool}", {"description": "d"}).status == 202
+    assert state(local, pool) == "UPDATING"
+    local.clock.advance(1)
+    found = local.json("GET", f"/pools/{pool}")
+    assert (found["lifecycleState"], found["description"]) == ("STOPPED", "d")
+    act(local, pool, "start")
+    assert state(local, pool) == "ACTIVE"
+    act(local, pool, "stop")
+    metrics = local.json("GET", f"/pools/{pool}")["poolMetrics"]
+    assert metrics["timeLastStarted"] < metrics["timeLastStopped"]
+    other = COMPARTMENT.replace("aaaa", "bbbb")
+    path = f"/pools/{pool}/actions/changeCompartment"
+    assert local.call("POST", path, {"compartmentId": other}).status == 202
+    local.clock.advance(1)
+    assert local.json("GET", f"/pools?compartmentId={COMPARTMENT}") == {"items": []}
+    assert [p["id"] for p in local.json("GET", f"/pools?compartmentId={other}")["items"]] == [pool]
+    assert local.call("DELETE", f"/pools/{pool}").status == 202
+    assert state(local, pool) == "DELETING"
+    local.clock.advance(1)
+    # What was deleted can still be looked at.
+    assert state(local, pool) == "DELETED"
+    assert local.error("POST", f"/pools/{pool}/actions/start")[0] == 409
+
+
+def test_an_action_with_a_retry_token_is_done_once(local):
+    pool = active(local)
+    first = local.call("POST", f"/pools/{pool}/actions/stop", opc_retry_token="t")
+    again = local.call("POST", f"/pools/{pool}/actions/stop", opc_retry_token="t")
+    assert (first.status, again.status) == (202, 202)
+    assert first.headers["opc-work-request-id"] == again.headers["opc-work-request-id"]
+    assert local.error("POST", f"/pools/{create(local)}/actions/stop", opc_retry_token="t")[0] == 409
+
+
+def test_list(local):
+    for name in ("a1", "a2", "b"):
+        create(local, displayName=name)
+        local.clock.advance(1)
+
+    def names(query: str) -> list[str]:
+        items = local.json("GET", f"/pools?compartmentId={COMPARTMENT}{query}")["items"]
+        return [item["displayName"] for item in items]
+
+    assert names("") == ["b", "a2", "a1"]
+    assert names("&displayNameStartsWith=a&sortOrder=ASC") == ["a1", "a2"]
+    assert names("&lifecycleState=ACTIVE&limit=1") == ["b"]
+    base = f"/pools?compartmentId={COMPARTMENT}"
+    assert local.error("GET", f"{base}&displayName=b&lifecycleState=ACTIVE")[0] == 400
+    assert local.error("GET", f"{base}&lifecycleState=NEW")[0] == 400
+    item = local.json("GET", f"/pools?compartmentId={COMPARTMENT}")["items"][0]
+    assert set(item) == set(pools.SUMMARY_FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"configurations": None}, "configurations is required"),
+        ({"configurations": []}, "at least one"),
+        ({"configurations": [{}] * 4}, "at most 3"),
+        ({"configurations": [{"min": 3, "max": 2}]}, "min must not be larger"),
+        ({"configurations": [{"shapeConfig": {"ocpus": -1}}]}, "ocpus"),
+        ({"schedules": [{"dayOfWeek": "SOMEDAY"}]}, "dayOfWeek"),
+        ({"schedules": [{"dayOfWeek": "MONDAY", "startTime": 24}]}, "startTime"),
+        ({"schedules": "daily"}, "schedules must be a list"),
+        ({"idleTimeoutInMinutes": 0}, "idleTimeoutInMinutes"),
+    ],
+)
+def test_create_rejects(local, fields, message):
+    status, _, text = local.error("POST", "/pools", POOL | fields)
+    assert status == 400
+    assert message in text
+
+
+def test_a_run_waits_for_its_pool(local):
+    pool = create(local)
+    run_id = local.submit(poolId=pool)
+    other = local.submit()
+    assert (local.state(run_id), local.state(other)) == ("ACCEPTED", "IN_PROGRESS")
+    local.clock.advance(1)
+    assert local.state(run_id) == "IN_PROGRESS"
+    metrics = local.json("GET", f"/pools/{pool}")["poolMetrics"]
+    assert metrics["activeRunsCount"] == 1
+    assert metrics["activelyUsedNodeCount"] == [{"logicalShape": "VM.Standard2.1", "count": 2}]
+    assert metrics["timeLastUsed"]
+    listed = local.json("GET", f"/runs?compartmentId={COMPARTMENT}&poolId={pool}")
+    assert [run["id"] for run in listed] == [run_id]
+    local.succeed(run_id)
+    assert local.json("GET", f"/pools/{pool}")["poolMetrics"]["activeRunsCount"] == 0
+
+
+def test_a_run_starts_its_stopped_pool(local):
+    pool = active(local)
+    act(local, pool, "stop")
+    run_id = local.submit(local.application(poolId=pool))
+    assert (state(local, pool), local.state(run_id)) == ("ACCEPTED", "ACCEPTED")
+    local.clock.advance(1)
+    assert (state(local, pool), local.state(run_id)) == ("ACTIVE", "IN_PROGRESS")
+
+
+def test_or_waits_until_somebody_starts_it(tmp_path):
+    local = Local(tmp_path, options=Options(verify_signatures=False, submission_starts_pool=False))
+    pool = active(local)
+    act(local, pool, "stop")
+    run_id = local.submit(poolId=pool)
+    local.clock.advance(600)
+    assert (state(local, pool), local.state(run_id)) == ("STOPPED", "ACCEPTED")
+    act(local, pool, "start")
+    assert local.state(run_id) == "IN_PROGRESS"
+
+
+def test_the_nodes_of_a_pool_are_shared(tmp_path):
+    local = Local(tmp_path, limit=10)
+    pool = active(local)
+    runs = [local.submit(poolId=pool) for _ in range(3)]
+    assert [local.state(r) for r in runs] == ["IN_PROGRESS", "IN_PROGRESS", "ACCEPTED"]
+    local.clock.advance(600)
+    local.succeed(runs[0])
+    assert local.state(runs[2]) == "IN_PROGRESS"
+
+
+@pytest.mark.parametrize(("timeout", "minutes"), [(None, 20), ("1h", 60), ("45min", 45), ("90", 90)])
+def test_a_run_does_not_wait_for_ever(local, timeout, minutes):
+    pool = active(local)
+    configuration = {} if timeout is None else {"spark.dataflow.acquireQuotaTimeout": timeout}
+    run_id = local.submit(poolId=pool, numExecutors=4, configuration=configuration)
+    local.clock.advance(minutes * 60 - 1)
+    assert local.state(run_id) == "ACCEPTED"
+    local.clock.advance(1)
+    run = local.json("GET", f"/runs/{run_id}")
+    assert run["lifecycleState"] == "FAILED"
+    assert f"within {minutes} minutes" in run["lifecycleDetails"]
+    assert run["runDurationInMilliseconds"] is None
+
+
+def test_stopping_a_pool_ends_its_runs(local):
+    pool = active(local)
+    running, waiting = local.submit(poolId=pool), local.submit(poolId=pool, numExecutors=4)
+    service = local.submit(type="STREAMING", poolId=pool)
+    assert local.state(service) == "ACCEPTED"
+    act(local, pool, "stop", 5)
+    assert (local.state(running), local.state(waiting)) == ("CANCELING", "CANCELED")
+    # It is stopped when all are gone.
+    assert state(local, pool) == "STOPPING"
+    local.engine.finished(running, Outcome(False))
+    assert (state(local, pool), local.state(running)) == ("STOPPED", "CANCELED")
+    assert "pool was stopped" in local.json("GET", f"/runs/{running}")["lifecycleDetails"]
+
+
+def test_an_idle_pool_is_stopped(local):
+    pool = active(local, idleTimeoutInMinutes=10)
+    local.clock.advance(300)
+    run_id = local.submit(poolId=pool)
+    local.clock.advance(3600)
+    local.succeed(run_id)
+    local.clock.advance(599)
+    assert state(local, pool) == "ACTIVE"
+    etag = local.call("GET", f"/pools/{pool}").headers["etag"]
+    local.clock.advance(1)
+    assert state(local, pool) == "STOPPING"
+    local.clock.advance(1)
+    assert state(local, pool) == "STOPPED"
+    assert local.call("GET", f"/pools/{pool}").headers["etag"] != etag
+
+
+def test_its_use_does_not_change_its_etag(local):
+    pool = active(local)
+    etag = local.call("GET", f"/pools/{pool}").headers["etag"]
+    local.succeed(local.submit(poolId=pool))
+    assert local.call("GET", f"/pools/{pool}").headers["etag"] == etag
+
+
+def test_schedules(local):
+    local.clock.move_to(MONDAY)
+    pool = active(local, schedules=[{"dayOfWeek": "MONDAY", "startTime": 8, "stopTime": 18}])
+    act(local, pool, "stop")
+    local.clock.move_to(MONDAY + 8 * 3600 + 1)
+    assert state(local, pool) == "ACTIVE"
+    local.clock.move_to(MONDAY + 18 * 3600 + 1)
+    assert state(local, pool) == "STOPPED"
+    local.clock.move_to(MONDAY + (7 * 24 + 8) * 3600 + 1)
+    assert state(local, pool) == "ACTIVE"
+
+
+def test_the_next_turn():
+    schedules = [
+        {"dayOfWeek": "MONDAY", "startTime": 8, "stopTime": 18},
+        {"dayOfWeek": "SUNDAY", "startTime": None, "stopTime": 0},
+        {},
+    ]
+    assert next_turn(schedules, MONDAY) == (MONDAY + 8 * 3600, Turn.START)
+    assert next_turn(schedules, MONDAY + 8 * 3600) == (MONDAY + 18 * 3600, Turn.STOP)
+    assert next_turn(schedules, MONDAY + 18 * 3600) == (MONDAY + 6 * 24 * 3600, Turn.STOP)
+    assert next_turn([], MONDAY) is None
+
+
+def test_what_cannot_be_used(local):
+    pool = active(local)
+    body = {"compartmentId": COMPARTMENT, "applicationId": local.application(), "poolId": pool}
+    status, code, message = local.error("POST", "/runs", body | {"executorShape": "VM.Other.1"})
+    assert (status, code) == (400, "InvalidParameter")
+    assert "no nodes of the shape VM.Other.1" in message
+    waiting = local.submit(poolId=pool, numExecutors=4)
+    act(local, pool, "stop")
+    assert local.state(waiting) == "CANCELED"
+    local.call("DELETE", f"/pools/{pool}")
+    local.clock.advance(1)
+    assert local.error("POST", "/runs", body)[:2] == (400, "RelatedResourceNotAuthorizedOrNotFound")
+    assert local.json("POST", "/runs", body | {"poolId": None})["poolId"] is None
+
+
+def test_a_restart(tmp_path):
+    store = Store()
+    before = Local(tmp_path, store=store)
+    creating, idle = create(before), active(before, idleTimeoutInMinutes=1)
+    creating = create(before)
+    run_id = before.submit(poolId=creating)
+    after = Local(tmp_path, store=store, clock=before.clock)
+    assert (state(after, creating), after.state(run_id)) == ("ACCEPTED", "ACCEPTED")
+    after.clock.advance(1)
+    assert (state(after, creating), after.state(run_id)) == ("ACTIVE", "IN_PROGRESS")
+    after.clock.advance(120)
+    assert state(after, idle) == "STOPPED"

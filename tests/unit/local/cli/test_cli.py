@@ -1,0 +1,256 @@
+"""The command line and the embedded server; no run is started that would need Spark."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shlex
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_dataflow.local import LocalDataFlow
+from airflow_provider_dataflow.local.cli.command_line import main
+from airflow_provider_dataflow.local.cli.commands import seconds
+from airflow_provider_dataflow.local.cli.terminal import paint, printable
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with LocalDataFlow(tmp_path_factory.mktemp("cli") / "home", max_concurrent_runs=3) as local:
+        yield local
+
+
+def run(capsys, *arguments: str) -> str:
+    assert main([*arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_status(server, capsys):
+    out = run(capsys, "status", "--home", str(server.home))
+    assert server.endpoint in out
+    assert "0 of 3 active" in out
+    assert server.local("health")["pid"] == server.pid
+    assert json.loads((server.home / "server.json").read_text())["port"] == int(
+        server.endpoint.rpartition(":")[2]
+    )
+
+
+def test_connection(server, capsys):
+    line = run(capsys, "connection", "--home", str(server.home)).strip()
+    (assignment,) = shlex.split(line)
+    name, _, value = assignment.partition("=")
+    assert name == "AIRFLOW_CONN_OCI_DEFAULT"
+    assert server.environment == {name: value}
+    connection = json.loads(value)
+    extra = connection["extra"]
+    assert connection["conn_type"] == "oci"
+    assert connection["login"] == server.identity.user
+    assert extra["service_endpoint"] == server.endpoint
+    assert extra["compartment_id"] == server.compartment_id
+    assert set(extra) == {
+        "tenancy", "fingerprint", "private_key_content", "region", "compartment_id", "service_endpoint"
+    }  # fmt: skip
+    assert "127.0.0.1:1234" in run(capsys, "connection", "--home", str(server.home), "--port", "1234")
+
+
+def test_buckets(server, capsys):
+    path = run(capsys, "bucket", "--home", str(server.home), "x@ns").strip()
+    assert path == str(server.bucket_path("ns", "x"))
+    assert f"oci://x@ns/  {path}" in run(capsys, "bucket", "--home", str(server.home))
+    assert main(["bucket", "--home", str(server.home), "../x"]) == 1
+    assert "not" in capsys.readouterr().err
+
+
+def test_runs_and_logs(server, capsys):
+    assert run(capsys, "runs", "--home", str(server.home)) == ""
+    assert main(["logs", "--home", str(server.home), "ocid1.none"]) == 1
+    assert "no such run" in capsys.readouterr().err
+
+
+def test_the_key_is_private(server):
+    assert stat.S_IMODE(os.stat(server.home / "identity" / "api_key.pem").st_mode) == 0o600
+
+
+def test_without_a_server(tmp_path, capsys):
+    assert main(["status", "--home", str(tmp_path)]) == 1
+    assert "No server runs" in capsys.readouterr().err
+    (tmp_path / "server.json").write_text('{"pid": 1, "port": 1, "endpoint": "http://127.0.0.1:1"}')
+    assert main(["status", "--home", str(tmp_path)]) == 1
+    assert "No server answers at http://127.0.0.1:1" in capsys.readouterr().err
+
+
+def test_a_home_has_one_server(server):
+    with pytest.raises(RuntimeError, match="in use by another server"):
+        LocalDataFlow(server.home).start()
+
+
+def test_a_port_that_is_taken(server, tmp_path):
+    port = int(server.endpoint.rpartition(":")[2])
+    with pytest.raises(RuntimeError, match=f"Cannot serve on port {port}"):
+        LocalDataFlow(tmp_path / "other", port=port).start()
+
+
+def test_it_ends_with_its_parent(tmp_path):
+    script = (
+        "import os, sys\n"
+        "from airflow_provider_dataflow.local import LocalDataFlow\n"
+        "print(LocalDataFlow(sys.argv[1]).start().pid, flush=True)\n"
+        "os._exit(0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "home")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    pid = int(done.stdout)
+    for _ in range(500):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            break
+        if b"State:\tZ" in Path(f"/proc/{pid}/status").read_bytes():
+            break
+        time.sleep(0.02)
+    else:
+        pytest.fail("the server outlived its parent")
+    assert not (tmp_path / "home" / "server.json").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [[], ["serve"], ["fault", "add"], ["rule", "add"], ["clock", "advance"], ["cancel"], ["connection"]],
+)
+def test_help(command, capsys):
+    with pytest.raises(SystemExit) as done:
+        main([*command, "--help"])
+    assert done.value.code == 0
+    assert "usage: dataflow-local" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("90", 90), ("1.5s", 1.5), ("15m", 900), ("1h30m", 5400), ("2d", 172800), ("1d2h3m4s", 93784)],
+)
+def test_durations(text, expected):
+    assert seconds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1y", "h", "1m2h"])
+def test_what_is_no_duration(text):
+    with pytest.raises(ValueError, match=r".*"):
+        seconds(text)
+
+
+def test_no_colours_unless_on_a_terminal(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert paint("x", "red", Terminal()) == "\x1b[31mx\x1b[0m"
+    assert paint("x", "red", io.StringIO()) == "x"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert paint("x", "red", Terminal()) == "x"
+    assert printable("a\x1b[31m\nb") == "a [31m b"
+
+
+def test_status_as_json(server, capsys):
+    assert (
+        json.loads(run(capsys, "status", "--json", "--home", str(server.home)))["endpoint"] == server.endpoint
+    )
+
+
+def test_what_to_paste_for_the_oci_cli_works_with_the_sdk(server, capsys):
+    line = run(capsys, "connection", "--for", "oci", "--home", str(server.home))
+    words = shlex.split(line)
+    config = words[words.index("--config-file") + 1]
+    assert stat.S_IMODE(os.stat(config).st_mode) == 0o600
+    assert server.compartment_id in words
+    code = run(capsys, "connection", "--for", "sdk", "--home", str(server.home)) + "print(len(runs))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"
+
+
+def test_errors_are_one_line(server, capsys):
+    home = ("--home", str(server.home))
+    for command in (
+        ["cancel", "ocid1.none", *home],
+        ["fault", "add", "nonsense", *home],
+        ["fault", "add", "status", *home],
+        ["rule", "add", "--outcome", "x", *home],
+        ["clock", "advance", "soon", *home],
+        ["clock", "advance", "10", *home],
+    ):
+        assert main(command) == 1, command
+        error = capsys.readouterr().err
+        assert error.startswith("dataflow-local: ")
+        assert error.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def scripted(tmp_path_factory):
+    with LocalDataFlow(tmp_path_factory.mktemp("cli") / "s", engine="scripted", clock="manual") as local:
+        yield local
+
+
+def submit(local: LocalDataFlow, name: str) -> str:
+    import oci
+
+    client = oci.data_flow.DataFlowClient(local.sdk_config, service_endpoint=local.endpoint)
+    local.create_bucket("b")
+    details = oci.data_flow.models.CreateRunDetails(
+        compartment_id=local.compartment_id, execute="oci://b@local/app.py", display_name=name
+    )
+    return client.create_run(details).data.id
+
+
+def test_rules_the_clock_and_cancel(scripted, capsys):
+    home = ("--home", str(scripted.home))
+    run(capsys, "rule", "add", "--name", "long*", "--duration", "1h", "--stdout", "rows: 3", *home)
+    run(capsys, "rule", "add", "--name", "bad*", "--outcome", "FAILED", "--details", "no such month", *home)
+    assert run(capsys, "rule", "list", *home).splitlines()[0].startswith("  1  ")
+    bad, long, other = (submit(scripted, name) for name in ("bad", "long 1", "long 2"))
+    run(capsys, "clock", "advance", "10m", *home)
+    assert "no such month" in run(capsys, "runs", "--state", "FAILED", *home)
+    assert "CANCEL" in run(capsys, "cancel", other, *home)
+    run(capsys, "clock", "advance", "50m", *home)
+    assert run(capsys, "logs", long, *home).strip() == "rows: 3"
+    states = {r["id"]: r["lifecycleState"] for r in json.loads(run(capsys, "runs", "--json", *home))}
+    assert states == {bad: "FAILED", long: "SUCCEEDED", other: "CANCELED"}
+    assert main(["cancel", long, *home]) == 1
+    assert "has ended already" in capsys.readouterr().err
+    run(capsys, "rule", "clear", *home)
+    assert run(capsys, "rule", "list", *home) == ""
+    run(capsys, "reset", *home)
+    assert run(capsys, "runs", *home) == ""
+
+
+def test_a_rule_that_is_added_leaves_the_others_as_they_were(scripted, capsys):
+    home = ("--home", str(scripted.home))
+    scripted.reset()
+    run(capsys, "rule", "add", "--name", "a", "--outcome", "FAILED", *home)
+    submit(scripted, "a")
+    run(capsys, "rule", "add", "--name", "b", "--outcome", "FAILED", *home)
+    new, old = run(capsys, "rule", "list", *home).splitlines()
+    assert "matched 0 runs" in new
+    assert "matched 1 runs" in old
+
+
+def test_faults(scripted, capsys):
+    home = ("--home", str(scripted.home))
+    out = run(
+        capsys, "fault", "add", "status", "--status", "503", "--operation", "GetRun", "--count", "2", *home
+    )
+    assert out.startswith("fault ")
+    assert "status=503" in run(capsys, "fault", "list", *home)
+    run(capsys, "fault", "clear", *home)
+    assert run(capsys, "fault", "list", *home) == ""

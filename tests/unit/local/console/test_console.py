@@ -1,0 +1,276 @@
+"""The console's pages, as far as they can be told without a browser."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from airflow_provider_dataflow.local.console.html import Markup, duration, tag
+from airflow_provider_dataflow.local.console.timeline import Scale, Span, bar, spans
+from airflow_provider_dataflow.local.engines.base import Outcome
+from tests.unit.local.support import COMPARTMENT
+
+EVIL = """<script>alert("x")</script>'"&"""
+
+
+def page(local, path: str = "/console/", status: int = 200) -> str:
+    response = local.call("GET", path)
+    assert response.status == status
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    text = response.content().decode()
+    Checker().check(text)
+    return text
+
+
+class Checker(HTMLParser):
+    """Finds elements that are not closed, styles that the policy would block, and things from elsewhere."""
+
+    def check(self, text: str) -> None:
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        names = dict(attrs)
+        assert "style" not in names
+        assert not [n for n in names if n.startswith("on")]
+        assert not (names.get("href") or names.get("src") or "").startswith(("http", "//"))
+        if tag not in ("meta", "link", "input", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def token_of(text: str) -> str:
+    found = re.search(r'name="token" value="([^"]+)"', text)
+    assert found
+    return found[1]
+
+
+def test_no_runs(local):
+    assert "There are none." in page(local)
+    assert "There are none." in page(local, "/console/applications")
+    page(local, "/console/requests")
+    assert "There are none." in page(local, "/console/pools")
+
+
+def test_runs_with_states_and_durations(local):
+    first, second, third = (local.submit(displayName=name) for name in ("one", "two", "three"))
+    local.clock.advance(75)
+    local.engine.finished(second, Outcome(False, "no such month"))
+    text = page(local)
+    assert f'href="/console/runs/{first}"' in text
+    assert "1 min 15 s" in text
+    assert "no such month" in text
+    assert 'class="bar FAILED"' in text
+    assert 'class="bar IN_PROGRESS"' in text
+    assert 'data-live="yes"' in text
+    active = page(local, "/console/?show=active")
+    assert first in active
+    assert third in active
+    assert second not in active
+    assert second in page(local, "/console/?show=failed")
+    assert "There are none." in page(local, "/console/?show=canceled")
+
+
+def test_many_runs_are_paged(local):
+    application = local.application()
+    for i in range(51):
+        local.submit(application, displayName=f"run {i}")
+    text = page(local)
+    assert text.count('href="/console/runs/') == 50
+    more = re.search(r'href="(/console/\?page=[^"]+)"', text)
+    assert more
+    assert page(local, more[1]).count('href="/console/runs/') == 1
+
+
+def test_a_run(local):
+    run_id = local.submit(
+        displayName="monthly",
+        arguments=["--month", "${month}"],
+        parameters=[{"name": "month", "value": "2013-01"}],
+        configuration={"spark.x": "1"},
+        freeformTags={"team": "weather"},
+    )
+    local.clock.advance(12)
+    folder = local.folder / "runs" / run_id / "logs"
+    folder.mkdir(parents=True)
+    (folder / "spark_application_stdout.log").write_text("rows: 3\n")
+    text = page(local, f"/console/runs/{run_id}")
+    for expected in ("monthly", "12.0 s", "rows: 3", "--month", "2013-01", "spark.x", "weather", "ACCEPTED"):
+        assert expected in text
+    assert 'data-live="yes"' in text
+    local.succeed(run_id)
+    text = page(local, f"/console/runs/{run_id}")
+    assert 'data-live="no"' in text
+    assert "Cancel this run" not in text
+    assert "<noscript>" not in text
+
+
+def test_everything_is_escaped(local):
+    application = local.application(displayName=EVIL)
+    pool = a_pool(local, displayName=EVIL, description=EVIL, freeformTags={"tag": EVIL})
+    run_id = local.submit(
+        application,
+        poolId=pool,
+        displayName=EVIL,
+        arguments=[EVIL],
+        configuration={"spark.x": EVIL},
+        freeformTags={"tag": EVIL},
+        parameters=[{"name": "x", "value": EVIL}],
+    )
+    folder = local.folder / "runs" / run_id / "logs"
+    folder.mkdir(parents=True)
+    (folder / "spark_application_stdout.log").write_text(EVIL)
+    local.call("GET", f"/runs/{run_id}", user_agent=EVIL)
+    local.engine.finished(run_id, Outcome(False, EVIL))
+    for path in (
+        "/console/",
+        f"/console/runs/{run_id}",
+        "/console/applications",
+        f"/console/applications/{application}",
+        "/console/pools",
+        f"/console/pools/{pool}",
+        "/console/requests",
+        "/console/?show=%3Cscript%3E",
+    ):
+        text = page(local, path)
+        assert "<script>alert" not in text
+        assert text.count("<script") == 1
+
+
+def a_pool(local, **fields) -> str:
+    details = {
+        "compartmentId": COMPARTMENT,
+        "displayName": "nightly",
+        "configurations": [{"shape": "VM.Standard2.1", "min": 1, "max": 4}],
+    }
+    pool = local.json("POST", "/pools", details | fields)["id"]
+    local.clock.advance(60)
+    return pool
+
+
+def test_an_application(local):
+    application = local.application(displayName="weather", arguments=["--month", "2013-01"])
+    run_id = local.submit(application, displayName="monthly")
+    other = local.submit(displayName="of another application")
+    text = page(local, "/console/applications")
+    row = re.search(rf'<tr><td><a href="/console/applications/{application}".*?</tr>', text)
+    assert row
+    for expected in (">weather<", "ACTIVE", "PYTHON", "<td>1</td>"):
+        assert expected in row[0]
+    text = page(local, f"/console/applications/{application}")
+    for expected in (
+        "<h1>weather</h1>",
+        "ACTIVE",
+        f"/console/runs/{run_id}",
+        "--month",
+        "oci://data@ns/app.py",
+    ):
+        assert expected in text
+    assert other not in text
+    local.call("POST", f"/applications/{application}/actions/cascadingDeleteApplication")
+    assert "DELETED" in page(local, f"/console/applications/{application}")
+
+
+def test_a_pool(local):
+    pool = a_pool(local)
+    run_id = local.submit(displayName="monthly", poolId=pool)
+    local.submit(displayName="of no pool")
+    text = page(local, "/console/pools")
+    row = re.search(rf'<tr><td><a href="/console/pools/{pool}".*?</tr>', text)
+    assert row
+    for expected in (">nightly<", "ACTIVE", "VM.Standard2.1", "<td>1</td>"):
+        assert expected in row[0]
+    text = page(local, f"/console/pools/{pool}")
+    for expected in ("<h1>nightly</h1>", "ACTIVE", f"/console/runs/{run_id}", "VM.Standard2.1"):
+        assert expected in text
+    assert "of no pool" not in text
+    local.call("POST", f"/pools/{pool}/actions/stop")
+    assert "STOPPING" in page(local, f"/console/pools/{pool}")
+
+
+def test_what_is_not_there_is_404(local):
+    assert "No such run" in page(local, "/console/runs/ocid1.x", 404)
+    assert "No such application" in page(local, "/console/applications/%3Cb%3E", 404)
+
+
+def test_the_policy_lets_only_its_own_script_run(local):
+    response = local.call("GET", "/console/")
+    policy = response.headers["content-security-policy"]
+    nonce = re.search(r"script-src 'nonce-([^']+)'", policy)
+    assert nonce
+    assert f'<script nonce="{nonce[1]}">' in response.content().decode()
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert nonce[1] not in local.call("GET", "/console/").headers["content-security-policy"]
+
+
+def cancel(local, run_id: str, token: str, **headers: str):
+    from airflow_provider_dataflow.local.http.messages import Request
+
+    names = {k.replace("_", "-"): v for k, v in headers.items()}
+    target = f"/console/runs/{run_id}/cancel"
+    return local.service.handle(
+        Request("POST", target, {"host": "127.0.0.1:8170"} | names, f"token={token}".encode())
+    )
+
+
+def test_cancel(local):
+    run_id = local.submit()
+    token = token_of(page(local, f"/console/runs/{run_id}"))
+    response = cancel(local, run_id, token, origin="http://127.0.0.1:8170")
+    assert response.status == 303
+    assert response.headers["location"] == f"/console/runs/{run_id}"
+    assert local.state(run_id) == "CANCELING"
+    assert local.engine.cancelled == [run_id]
+    assert "Cancel this run" not in page(local, f"/console/runs/{run_id}")
+    # Once more, as from a page that is out of date.
+    assert cancel(local, run_id, token).status == 303
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"origin": "http://evil.example"}, {"sec_fetch_site": "cross-site"}, {"origin": "null"}],
+)
+def test_another_site_cannot_cancel(local, headers):
+    run_id = local.submit()
+    token = token_of(page(local, f"/console/runs/{run_id}"))
+    assert cancel(local, run_id, token, **headers).status == 403
+    assert local.state(run_id) == "IN_PROGRESS"
+
+
+@pytest.mark.parametrize("token", ["", "x", "%ff", "%C3%A9"])
+def test_without_the_token_nothing_is_cancelled(local, token):
+    run_id = local.submit()
+    assert cancel(local, run_id, token).status == 403
+    assert local.state(run_id) == "IN_PROGRESS"
+
+
+def test_markup():
+    assert tag("a", "<", Markup("<b>"), href='"') == '<a href="&quot;">&lt;<b></a>'
+    assert [duration(s) for s in (0.04, 59.94, 61, 3725)] == ["0.0 s", "59.9 s", "1 min 01 s", "1 h 02 min"]
+
+
+def test_timeline():
+    row = spans([("ACCEPTED", 10, None), ("IN_PROGRESS", 20, None), ("SUCCEEDED", 50, None)], 99)
+    assert [s.seconds for s in row] == [10, 30, 0]
+    assert spans([("ACCEPTED", 10, None)], 99)[0].seconds == 89
+    scale = Scale.around([row])
+    assert (scale.begin, scale.end) == (10, 50)
+    drawn = bar(row, scale)
+    assert 'x="25.000%"' in drawn
+    assert 'width="75.000%"' in drawn
+    assert 'class="bar SUCCEEDED"' in drawn
+    assert "ACCEPTED 10.0 s, IN_PROGRESS 30.0 s" in drawn
+
+
+@pytest.mark.parametrize("length", [0, 0.5, 7, 3600, 86400 * 3, 86400 * 4000])
+def test_the_axis_has_a_few_marks_whatever_the_length(length):
+    scale = Scale.around([[Span("IN_PROGRESS", 1_767_225_601.5, 1_767_225_601.5 + length)]])
+    assert len(scale.marks()) <= 7
+    assert all(0 <= scale.percent(m) <= 100 for m in scale.marks())

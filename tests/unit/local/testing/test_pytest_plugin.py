@@ -1,0 +1,121 @@
+"""The pytest plugin, in sessions of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+HEADER = """
+import json, os, urllib.request
+import pytest
+
+SUBMIT = {"execute": "oci://b@local/app.py"}
+"""
+
+
+def run_tests(pytester: pytest.Pytester, body: str, *arguments: str, ini: str = "") -> pytest.RunResult:
+    pytester.makepyfile(HEADER + body)
+    pytester.makeini(f"[pytest]\naddopts = --strict-markers -p no:cacheprovider\n{ini}\n")
+    return pytester.runpytest_subprocess(*arguments)
+
+
+def test_loading_it_imports_next_to_nothing():
+    """It is loaded at the start of every pytest of everybody who has the package."""
+    code = (
+        "import sys, pytest; before = set(sys.modules)\n"
+        "import airflow_provider_dataflow.local.testing.pytest_plugin\n"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    ours = [name for name in done.stdout.split() if not name.startswith("airflow_provider_dataflow")]
+    assert set(ours) <= {"contextlib", "typing", "collections.abc", "__future__"}
+
+
+def test_one_server_reset_before_each_test(pytester):
+    result = run_tests(
+        pytester,
+        """
+endpoints = set()
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_it(dataflow_local, number):
+    endpoints.add(dataflow_local.endpoint)
+    assert len(endpoints) == 1
+    assert dataflow_local.runs == []
+    assert dataflow_local.faults() == []
+    assert dataflow_local.requests_by_operation == {}
+    connection = json.loads(os.environ["AIRFLOW_CONN_OCI_DEFAULT"])
+    assert connection["extra"]["service_endpoint"] == dataflow_local.endpoint
+    dataflow_local.add_fault("drop", operation="GetRun")
+    dataflow_local.fails()
+
+def test_the_variable_is_gone():
+    assert "AIRFLOW_CONN_OCI_DEFAULT" not in os.environ
+""",
+    )
+    result.assert_outcomes(passed=3)
+
+
+def test_without_the_extra_it_says_what_to_install(pytester):
+    result = run_tests(
+        pytester,
+        """
+import sys
+sys.modules["uvicorn"] = None
+
+def test_it(dataflow_local):
+    pass
+
+def test_others():
+    pass
+""",
+    )
+    result.assert_outcomes(errors=1, passed=1)
+    result.stdout.fnmatch_lines(["*pip install 'airflow-provider-dataflow?local?'*"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ini", "mark", "clock"),
+    [
+        ([], "", "", "system"),
+        ([], "dataflow_local_clock = manual", "", "manual"),
+        (["--dataflow-local-clock=system"], "dataflow_local_clock = manual", "", "system"),
+        (["--dataflow-local-clock=system"], "", '@pytest.mark.dataflow_local(clock="manual")', "manual"),
+    ],
+)
+def test_where_options_come_from(pytester, arguments, ini, mark, clock):
+    advance = (
+        "dataflow_local.advance(1)"
+        if clock == "manual"
+        else "pytest.raises(RuntimeError, dataflow_local.advance, 1)"
+    )
+    result = run_tests(
+        pytester, f"\n{mark}\ndef test_it(dataflow_local):\n    {advance}\n", *arguments, ini=ini
+    )
+    result.assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("mark", "message"),
+    [
+        ('engine="x"', "*engine is scripted or spark, not 'x'*"),
+        ('"spark"', "*takes only these, by name: engine, clock*"),
+        ("speed=2", "*takes only these, by name: engine, clock*"),
+    ],
+)
+def test_wrong_markers(pytester, mark, message):
+    result = run_tests(
+        pytester, f"\n@pytest.mark.dataflow_local({mark})\ndef test_it(dataflow_local): pass\n"
+    )
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([message])
+
+
+def test_assert_requests_tells_what_came(dataflow_local):
+    dataflow_local.assert_requests(CreateRun=0)
+    with pytest.raises(AssertionError, match=r"CreateRun: 0 instead of 1\. The requests were: none"):
+        dataflow_local.assert_requests(CreateRun=1)

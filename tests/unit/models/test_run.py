@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from airflow_provider_dataflow.models import run as run_module
+from airflow_provider_dataflow.models.run import (
+    KNOWN_STATES,
+    TERMINAL_STATES,
+    LifecycleState,
+    Run,
+    has_reached,
+    is_terminal,
+)
+
+BODY = {"id": "ocid1.dataflowrun.oc1..a", "lifecycleState": "IN_PROGRESS"}
+
+
+def test_the_states_are_those_of_the_sdk():
+    from oci.data_flow.models import Run as SdkRun
+
+    of_sdk = {
+        value
+        for name, value in vars(SdkRun).items()
+        if name.startswith("LIFECYCLE_STATE_") and value != "UNKNOWN_ENUM_VALUE"
+    }
+    assert of_sdk == KNOWN_STATES
+
+
+@pytest.mark.parametrize("state", sorted(KNOWN_STATES))
+def test_a_run_has_ended_in_four_of_the_eight_states(state):
+    assert is_terminal(state) == (state in {"CANCELED", "FAILED", "SUCCEEDED", "STOPPED"})
+    assert Run.from_api(BODY | {"lifecycleState": state}).is_terminal == (state in TERMINAL_STATES)
+
+
+@pytest.mark.parametrize("state", sorted(KNOWN_STATES))
+def test_only_succeeded_is_a_success(state):
+    assert Run.from_api(BODY | {"lifecycleState": state}).succeeded == (state == "SUCCEEDED")
+
+
+def test_an_unknown_state_has_not_ended_and_is_warned_of_once(caplog):
+    run_module._warn_of_unknown_state.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        assert not is_terminal("HIBERNATING")
+        assert not is_terminal("HIBERNATING")
+    assert [record.getMessage().count("HIBERNATING") for record in caplog.records] == [1]
+
+
+@pytest.mark.parametrize(
+    ("state", "targets", "expected"),
+    [
+        ("IN_PROGRESS", {"IN_PROGRESS"}, True),
+        ("ACCEPTED", {"IN_PROGRESS"}, False),
+        ("SUCCEEDED", {"IN_PROGRESS"}, True),
+        ("FAILED", {"IN_PROGRESS"}, False),
+        ("FAILED", TERMINAL_STATES, True),
+        ("IN_PROGRESS", {"ACCEPTED"}, True),
+        ("STOPPED", {"SUCCEEDED"}, False),
+    ],
+)
+def test_a_state_that_a_run_has_passed_counts_as_reached(state, targets, expected):
+    assert has_reached(state, targets) is expected
+
+
+def test_reading_a_run_keeps_types_and_what_is_unknown():
+    run = Run.from_api(
+        BODY
+        | {
+            "totalOCpu": 4,
+            "timeCreated": "2026-11-25T03:04:05.678Z",
+            "lifecycleDetails": "x",
+            "tomorrow": [1],
+        }
+    )
+    assert run.total_ocpu == 4
+    assert run.time_created is not None
+    assert run.time_created.utcoffset().total_seconds() == 0
+    assert run.time_created.isoformat() == "2026-11-25T03:04:05.678000+00:00"
+    assert run.raw["tomorrow"] == [1]
+    assert run.attributes()["state"] == LifecycleState.IN_PROGRESS
+
+
+def test_secrets_are_neither_in_its_repr_nor_in_what_is_shown():
+    asked = {
+        "arguments": ["--token", "s1"],
+        "configuration": {"spark.x.password": "s2"},
+        "execute": "a.py --secret s3",
+        "parameters": [{"name": "api_key", "value": "s4"}],
+        "timeCreated": "2026-11-25T03:04:05Z",
+    }
+    run = Run.from_api(BODY | asked)
+    shown = run.attributes(hide_secrets=True)
+    for secret in ("s1", "s2", "s3", "s4"):
+        assert secret not in repr(run)
+        assert secret not in repr(shown)
+        assert secret in repr(run.attributes())
+    assert shown["time_created"] == run.time_created
+    assert shown["freeform_tags"] is None
+    assert shown.keys() == run.attributes().keys()
+
+
+@pytest.mark.parametrize("body", [{}, {"id": "x"}, {"lifecycleState": "FAILED"}, [], None, "run"])
+def test_what_is_no_run_is_refused(body):
+    with pytest.raises(ValueError, match="is no run"):
+        Run.from_api(body)

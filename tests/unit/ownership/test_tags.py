@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_dataflow.ownership.record import TaskIdentity
+from airflow_provider_dataflow.ownership.tags import MAX_TAGS, MAX_VALUE, SUBMISSION, TaskTags, fitted
+
+
+def tags(**fields) -> TaskTags:
+    return TaskTags(
+        **{"identity": TaskIdentity("dag", "run", "task"), "try_number": 2, "token": "t" * 64} | fields
+    )
+
+
+@pytest.mark.parametrize("map_index", [-1, 0, 12])
+@pytest.mark.parametrize("deployment", ["", "https://airflow.example.com"])
+def test_they_are_read_as_they_were_written(map_index, deployment):
+    written = tags(identity=TaskIdentity("dag", "run", "task", map_index), deployment=deployment)
+    assert TaskTags.of(written.tags()) == written
+    assert TaskTags.of(written.added_to({"cost_center": "42"})) == written
+
+
+@pytest.mark.parametrize("other", [None, {}, {"airflow_dag_id": "dag"}, {"owner": "me"}])
+def test_other_runs_are_nobodys(other):
+    assert TaskTags.of(other) is None
+
+
+def test_a_map_index_that_is_no_number_is_nobodys():
+    assert TaskTags.of({**tags().tags(), "airflow_map_index": "first"}) is None
+
+
+def test_the_authors_tags_win_and_all_fit():
+    for count in range(MAX_TAGS + 1):
+        own = {f"own_{number}": "x" for number in range(count)}
+        together = tags(deployment="d").added_to(own)
+        assert own.items() <= together.items()
+        assert len(together) <= MAX_TAGS
+        assert (SUBMISSION in together) is (count < MAX_TAGS)
+    assert tags().added_to({"airflow_dag_id": "mine"})["airflow_dag_id"] == "mine"
+
+
+def test_a_mapped_task_is_never_taken_for_another_one():
+    mapped = tags(identity=TaskIdentity("dag", "run", "task", 3), deployment="d")
+    for count in range(MAX_TAGS + 1):
+        read = TaskTags.of(mapped.added_to({f"own_{number}": "x" for number in range(count)}))
+        assert read is None or read.identity == mapped.identity
+
+
+def test_a_long_value_is_cut_but_stays_itself():
+    assert fitted("x" * MAX_VALUE) == "x" * MAX_VALUE
+    one, other = fitted("x" * 300 + "1"), fitted("x" * 300 + "2")
+    assert len(one) == len(other) == MAX_VALUE
+    assert one != other

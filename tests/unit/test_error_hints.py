@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_dataflow.error_hints import CAUSES, MAX_TEXT, hint_for
+
+# What the service, Object Storage's connector and Spark say, and what of the advice tells the causes apart.
+SAID = [
+    ("Only one application with a private endpoint can have runs at a time: the run x", "Airflow pool"),
+    ("The private endpoint of application a is in use", "Airflow pool"),
+    ("LimitExceeded: The following service limits were exceeded: standard-e4-core-count", "limit or quota"),
+    ("400 QuotaExceeded", "limit or quota"),
+    ("The service limit of OCPUs was exceeded", "limit or quota"),
+    ("Out of host capacity.", "no machines for this shape"),
+    ("No resources became available within 30 minutes.", "no machines for this shape"),
+    (
+        "com.oracle.bmc.model.BmcException: (404, BucketNotFound, false) Either the bucket named 'x' does "
+        "not exist in the namespace 'ns' or you are not authorized to access it",
+        "The bucket does not exist",
+    ),
+    ("The bucket other in the namespace ns does not exist. Create it", "The bucket does not exist"),
+    ("(404, ObjectNotFound, false) The object 'in/x.csv' was not found", "An object or folder is missing"),
+    ("AnalysisException: [PATH_NOT_FOUND] Path does not exist: oci://b@n/in.", "An object or folder"),
+    ("The main application file oci://b@n/app.py does not exist.", "An object or folder"),
+    ("java.io.FileNotFoundException: No such file or directory 'oci://b@n/x'", "An object or folder"),
+    (
+        "BmcException: (404, NotAuthorizedOrNotFound, false) Authorization failed or requested resource not "
+        "found. (opc-request-id: x)",
+        "a policy is missing",
+    ),
+    (
+        "ExecutorLostFailure (executor 3 exited caused by one of the running tasks) Reason: The executor "
+        "with id 3 exited with exit code 137(SIGKILL, possible container OOM).",
+        "An executor ran out of memory",
+    ),
+    (
+        "Job aborted due to stage failure: Lost task 0.3 in stage 1.0 (TID 9) (10.0.0.1 executor 2): "
+        "java.lang.OutOfMemoryError: Java heap space",
+        "An executor ran out of memory",
+    ),
+    (
+        'Exception in thread "main" java.lang.OutOfMemoryError: Java heap space',
+        "The driver ran out of memory",
+    ),
+    ("Traceback\n  x = [0] * 10**12\nMemoryError", "The driver ran out of memory"),
+    ("The application was killed by signal 9 (out of memory?).", "The driver ran out of memory"),
+    (
+        "Total size of serialized results of 9 tasks (1100.0 MiB) is bigger than spark.driver.maxResultSize",
+        "write the result instead of collecting it",
+    ),
+    ("java.lang.UnsupportedClassVersionError: Main has been compiled by a more recent", "another version of"),
+    ("java.lang.NoSuchMethodError: 'scala.collection.immutable.Seq org.apache.spark.x()'", "another version"),
+    ("java.lang.NoClassDefFoundError: scala/Product$class", "another version of Spark, Scala or Java"),
+    ("sparkVersion 2.3.0 is not supported; these are: 3.5.0", "does not have this spark_version"),
+    (
+        "Exception: Python in worker has different version 3.8 than that in driver 3.11",
+        "archive has another Python",
+    ),
+    ("Error: Failed to load class com.acme.Main.", "The class com.acme.Main is in no jar"),
+    ("java.lang.ClassNotFoundException: oracle.jdbc.OracleDriver", "oracle.jdbc.OracleDriver is in no jar"),
+    ("ModuleNotFoundError: No module named 'pandas.io'", "The Python module pandas.io is missing"),
+    (
+        "java.net.UnknownHostException: db.private.example: Name or service",
+        "know the host db.private.example",
+    ),
+    ("The run was canceled: it exceeded its maximum duration of 60 minutes.", "max_duration_in_minutes"),
+]
+
+
+@pytest.mark.parametrize(("said", "advice"), SAID, ids=lambda text: text[:40])
+def test_well_known_causes(said, advice):
+    for hint in (hint_for(said), hint_for(None, f"noise\n{said}\nmore noise"), hint_for("exit code 1", said)):
+        assert hint is not None
+        assert advice in hint
+        assert "{" not in hint
+        assert hint.endswith(".")
+
+
+def test_every_cause_is_tried():
+    assert {hint_for(said) for said, _ in SAID} >= {c.advice for c in CAUSES if "{" not in c.advice}
+    assert len(CAUSES) == len({advice.advice for advice in CAUSES})
+
+
+@pytest.mark.parametrize(
+    ("details", "stderr"),
+    [
+        (None, None),
+        ("", ""),
+        (
+            "The application failed with exit code 1: ValueError: no such month: 2026-13",
+            "Traceback\nValueError",
+        ),
+        ("exit code 1", "INFO MemoryStore: Block broadcast_0 stored as values in memory"),
+        ("exit code 1", "WARN the private endpoint of the driver is 10.0.0.1"),
+    ],
+)
+def test_no_hint_is_better_than_a_wrong_one(details, stderr):
+    assert hint_for(details, stderr) is None
+
+
+def test_the_services_word_comes_first():
+    assert "limit or quota" in str(hint_for("LimitExceeded", "ModuleNotFoundError: No module named 'x'"))
+
+
+def test_names_may_be_anything():
+    assert "{0}" not in str(hint_for("ClassNotFoundException: a$b{0}x"))
+    assert hint_for("ModuleNotFoundError: No module named '" + "x" * 500) is not None
+    assert hint_for("LimitExceeded" + "x" * MAX_TEXT) is None
