@@ -102,7 +102,7 @@ WAIT = "operators.run.InvokeRunOperator._wait"
 PUBLISH = "operators.run.InvokeRunOperator._publish"
 #: Where a worker can be killed after the service has the run, and before the task has seen its end.
 KILLS = [
-    pytest.param("operators.ownership.verdict", id="before the record"),
+    pytest.param("ownership.acquire.verdict", id="before the record"),
     pytest.param(PUBLISH, id="after the record"),
     pytest.param(WAIT, id="while it waits"),
 ]
@@ -201,14 +201,14 @@ def test_one_try_does_not_replace_its_own_run(task):
 
 
 def test_killed_before_the_service_got_the_submit(task):
-    task.killed_at("client.sync.DataFlowClient.create_run")
+    task.killed_at("client.sync_client.DataFlowClient.create_run")
     assert task.local.runs_created == []
     assert [task.retry()] == task.local.runs_created
 
 
 def test_a_replay_that_is_refused_is_found_by_its_tags(task):
     task.local.keeps_running()
-    task.killed_at("operators.ownership.verdict")
+    task.killed_at("ownership.acquire.verdict")
     (run_id,) = task.local.runs_created
     task.local.add_fault("replay_conflict", operation="CreateRun")
     still_waiting(task)
@@ -219,7 +219,7 @@ def test_a_replay_that_is_refused_is_found_by_its_tags(task):
 def test_a_replay_that_is_refused_while_lists_are_behind(task, mocker):
     """The service has just said that the run exists, so nothing is submitted because its list lacks it."""
     task.local.keeps_running()
-    task.killed_at("operators.ownership.verdict")
+    task.killed_at("ownership.acquire.verdict")
     (run_id,) = task.local.runs_created
     task.local.add_fault("replay_conflict", operation="CreateRun")
     mocker.patch.object(ownership, "LIST_PAUSE", 0.05)
@@ -238,7 +238,7 @@ def test_a_replay_that_is_refused_while_lists_are_behind(task, mocker):
 def test_a_killed_task_still_looks_once_for_a_run_that_the_service_has_confirmed(task, mocker):
     """What is found is cancelled then."""
     task.local.keeps_running()
-    task.killed_at("operators.ownership.verdict")
+    task.killed_at("ownership.acquire.verdict")
     (run_id,) = task.local.runs_created
     task.local.add_fault("replay_conflict", operation="CreateRun")
     operator = task.operator()
@@ -282,7 +282,7 @@ def test_a_template_that_renders_otherwise_is_still_the_same_submit(task):
 
 def test_a_token_that_the_service_has_forgotten(recorded):
     recorded.local.keeps_running()
-    recorded.killed_at("operators.ownership.verdict")
+    recorded.killed_at("ownership.acquire.verdict")
     recorded.local.advance(DAY + 60)
     recorded.store.values[RECORD]["time"] = time.time() - DAY - 60
     still_waiting(recorded)
@@ -291,7 +291,7 @@ def test_a_token_that_the_service_has_forgotten(recorded):
 
 
 def test_a_forgotten_submit_that_never_arrived(recorded):
-    recorded.killed_at("client.sync.DataFlowClient.create_run")
+    recorded.killed_at("client.sync_client.DataFlowClient.create_run")
     recorded.store.values[RECORD]["time"] = time.time() - DAY - 60
     assert [recorded.retry()] == recorded.local.runs_created
 
