@@ -6,7 +6,7 @@ looking for it, not by comparing versions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_dataflow import polling
-from airflow_provider_dataflow.client.threads import answer_within
-from airflow_provider_dataflow.ownership.record import TaskIdentity
+from airflow_provider_dataflow.models.task_identity import TaskIdentity
 from airflow_provider_dataflow.redaction import SENSITIVE_NAMES
 
 if TYPE_CHECKING:
@@ -52,20 +51,18 @@ __all__ = [
     "TaskDeferralError",
     "TaskDeferralTimeout",
     "TaskInstanceKey",
-    "TaskInstanceNow",
     "TriggerEvent",
     "asset_state_store",
     "conf",
+    "dag_run_start",
     "delay_trigger",
     "deployment_id",
-    "incarnation_of",
     "mask_secret",
-    "nobody_ended_the_task",
     "pull_xcom",
     "push_xcom",
     "sensitive_names",
-    "task_instance_now",
     "task_state_store",
+    "task_states",
     "trigger_was_killed",
     "triggers_have_on_kill",
     "xcom_value",
@@ -131,7 +128,7 @@ DEFAULT_BASE_URL = "http://localhost:8080"
 
 
 def task_state_store(context: Context) -> Any:
-    """What outlives the tries of a task instance: get(key), set(key, value). ``None`` before Airflow 3.3."""
+    """Return the store that survives retries and clears of a task instance; ``None`` before Airflow 3.3."""
     return context.get("task_state_store")
 
 
@@ -151,8 +148,8 @@ def deployment_id() -> str:
     return "" if base_url == DEFAULT_BASE_URL else base_url
 
 
-def incarnation_of(context: Context) -> str:
-    """Tells a DAG run from a deleted one of the same id, whose runs the service may still know by token."""
+def dag_run_start(context: Context) -> str:
+    """Return the start of the DAG run, which distinguishes it from a deleted DAG run of the same id."""
     start = getattr(context.get("dag_run"), "start_date", None)
     return start.isoformat() if start else ""
 
@@ -197,44 +194,10 @@ def push_xcom(identity: TaskIdentity, key: str, value: Any) -> None:
     )
 
 
-#: Of a task that goes on, or will: its worker is lost or given up for lost. A clear says ``restarting``.
-GOING_ON = ("running", "up_for_retry", "scheduled", "queued")
+def task_states(identity: TaskIdentity) -> Mapping[str, Any]:
+    """Return the states of a task's instances in a DAG run, by task id and map index.
 
-
-def nobody_ended_the_task(identity: TaskIdentity, timeout: float = 2.0) -> bool:
-    """Whether a task whose process is told to stop is still meant to run.
-
-    A worker gets the same signal when somebody ends the task, when its machine is taken away, when the API
-    server is out of reach, and when a busy scheduler has missed its heartbeats and given it up. For
-    ``on_kill``, which runs in the signal's handler: what it has interrupted may hold the line to Airflow, so
-    the question is asked in a thread, and not waited for for long.
-    """
-    try:
-        return answer_within(timeout, lambda: task_instance_now(identity).state in GOING_ON)
-    except TimeoutError:
-        return False
-    except Exception:  # noqa: BLE001 - nobody has ended the task whom Airflow knows of
-        return True
-
-
-@dataclass(frozen=True)
-class TaskInstanceNow:
-    """A task instance as Airflow's database has it at the moment.
-
-    :param exists: whether it is there at all.
-    :param state: its state, or ``None`` if it has none yet, as after a clear.
-    :param xcom: the value of the XCom that was asked for.
-    """
-
-    exists: bool
-    state: str | None = None
-    xcom: object = None
-
-
-def task_instance_now(identity: TaskIdentity, xcom_key: str | None = None) -> TaskInstanceNow:
-    """Look a task instance up, and one of its XComs. For workers and triggers, which have no database.
-
-    Blocks, and imports much the first time, so in a trigger call it in a thread.
+    For workers and triggers, which have no database. Blocks, and imports much the first time.
     """
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
@@ -244,13 +207,7 @@ def task_instance_now(identity: TaskIdentity, xcom_key: str | None = None) -> Ta
         run_ids=[identity.run_id],
         map_index=identity.map_index,
     )
-    states = of_runs.get(identity.run_id) or {}
-    key = identity.task_id if identity.map_index < 0 else f"{identity.task_id}_{identity.map_index}"
-    if key not in states:
-        return TaskInstanceNow(exists=False)
-    state = states[key]
-    value = pull_xcom(identity, xcom_key) if xcom_key is not None else None
-    return TaskInstanceNow(True, str(getattr(state, "value", state)) if state is not None else None, value)
+    return of_runs.get(identity.run_id) or {}
 
 
 def asset_state_store(trigger: BaseEventTrigger) -> Any:

@@ -14,6 +14,9 @@ DEFAULT_ERROR_BUDGET = 30 * 60
 #: Seconds. 401, 403 and 404 look final, but OCI's IAM is eventually consistent: not at first sight.
 STRAY_ERROR_BUDGET = 5 * 60
 DEFAULT_POLL_INTERVAL = 30.0
+#: Airflow's timeout of a deferral is this much later than the trigger's deadline, and the service's
+#: ``max_duration_in_minutes`` at least this much later than the task's timeout.
+TIMEOUT_MARGIN_SECONDS = 300
 #: Seconds. Airflow can fail a healthy task whose trigger fires while its worker is still signing off.
 DEFAULT_NO_EVENT_BEFORE = 10.0
 #: A run that is IN_PROGRESS is asked for again when it is older by this share of its age ...

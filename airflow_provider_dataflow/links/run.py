@@ -8,12 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.compat import BaseOperatorLink, xcom_value
+from airflow_provider_dataflow.xcom_keys import LOGS_BUCKET_URL, RUN_PAGE_URL
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import TaskInstanceKey
-
-RUN_PAGE_URL = "run_page_url"
-LOGS_BUCKET_URL = "logs_bucket_url"
 
 
 class RunLink(BaseOperatorLink):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from json import dumps as json_text
 from typing import Any, Self
 
 from airflow_provider_dataflow.models import run_request_checks as checks
@@ -169,6 +170,10 @@ class RunRequest:
         }
         shown: dict[str, Any] = {"body": redacted_body(self.body(), sensitive_names)}
         return {"headers": headers, **shown} if headers else shown
+
+    def redacted_text(self, sensitive_names: Iterable[str] = SENSITIVE_NAMES) -> str:
+        """Return :meth:`redacted` as indented JSON, for the log."""
+        return json_text(self.redacted(sensitive_names), indent=2, sort_keys=True, ensure_ascii=False)
 
     def __repr__(self) -> str:
         return f"RunRequest({self.redacted()})"

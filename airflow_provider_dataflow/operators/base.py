@@ -7,14 +7,15 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dataflow.compat import BaseOperator, conf, incarnation_of
+from airflow_provider_dataflow.compat import BaseOperator, conf, dag_run_start
 from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument
 from airflow_provider_dataflow.hooks.arguments import UsesHook
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
-from airflow_provider_dataflow.links.run import RUN_PAGE_URL
+from airflow_provider_dataflow.models.task_identity import TaskIdentity
 from airflow_provider_dataflow.operators.timeouts import backstop, in_seconds, started_at, tightest
-from airflow_provider_dataflow.ownership.record import TaskIdentity, retry_token
+from airflow_provider_dataflow.ownership.record import retry_token
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
+from airflow_provider_dataflow.xcom_keys import RUN_PAGE_URL
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
@@ -120,9 +121,9 @@ def token_of_try(context: Context) -> str:
     ti = context["ti"]
     return retry_token(
         TaskIdentity.of(ti),
-        max_tries=ti.max_tries,
+        clear_epoch=ti.max_tries,
         generation=ti.try_number,
-        incarnation=incarnation_of(context),
+        dag_run_start=dag_run_start(context),
     )
 
 

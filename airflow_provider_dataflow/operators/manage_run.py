@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_dataflow.client.cancel import DEFAULT_CANCEL_TIMEOUT
+from airflow_provider_dataflow.client.cancel import DEFAULT_CANCEL_TIMEOUT_SECONDS, cancel_run
 from airflow_provider_dataflow.client.conditional_update import bring_about
 from airflow_provider_dataflow.exceptions import InvalidArgument, RunLost, RunTimedOut
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
@@ -281,7 +281,7 @@ class CancelRunOperator(WaitingOperator):
         *,
         run_id: str,
         timeout: Any = 20 * 60,
-        cancel_timeout: float = DEFAULT_CANCEL_TIMEOUT,
+        cancel_timeout: float = DEFAULT_CANCEL_TIMEOUT_SECONDS,
         **kwargs: Any,
     ) -> None:
         super().__init__(timeout=timeout, **kwargs)
@@ -289,16 +289,15 @@ class CancelRunOperator(WaitingOperator):
         self.cancel_timeout = cancel_timeout
 
     def execute(self, context: Context) -> str:
-        from airflow_provider_dataflow.client.cancel import cancel
-
         require(run_id=self.run_id)
         self._publish_link(self.run_id, context)
         run = self.hook.get_run(self.run_id)
         if run.is_terminal:
             self.log.info("Run %s has ended %s already: nothing to cancel", run.id, run.state)
             return run.state
-        run = cancel(self.hook.client, self.run_id, timeout=self.cancel_timeout)
-        self.log.info("Run %s: cancel requested, it is %s", run.id, run.state)
+        result = cancel_run(lambda: self.hook.client, self.run_id, timeout=self.cancel_timeout)
+        run = result.confirmed_run()
+        self.log.info("%s", result)
         if run.is_terminal or not self.wait_for_completion:
             return run.state
         if self.deferrable:

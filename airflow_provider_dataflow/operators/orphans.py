@@ -6,13 +6,15 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dataflow.compat import TaskInstanceNow, deployment_id, task_instance_now
+from airflow_provider_dataflow.client.cancel import cancel_run
+from airflow_provider_dataflow.compat import deployment_id
 from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.models.run import LifecycleState
 from airflow_provider_dataflow.operators.base import DataFlowOperator
-from airflow_provider_dataflow.ownership.record import RUN_ID
 from airflow_provider_dataflow.ownership.tags import TaskTags
+from airflow_provider_dataflow.ownership.task_state import TaskState, read_task_state
+from airflow_provider_dataflow.xcom_keys import RUN_ID
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
@@ -129,24 +131,20 @@ class CancelOrphanRunsOperator(DataFlowOperator):
     def _orphaned(self, run: Run, tags: TaskTags) -> str | None:
         """Why nobody will come back for the run; ``None`` if somebody may."""
         try:
-            now = task_instance_now(tags.identity, RUN_ID)
+            task_state = read_task_state(tags.identity, RUN_ID)
         except Exception as error:  # noqa: BLE001 - whatever Airflow says, it has not said that the task is gone
             self.log.warning("Run %s is left alone, as its task is unknown: %s", run.id, error)
             return None
-        return why_orphaned(now, run.id, f"{tags.identity}")
+        return why_orphaned(task_state, run.id, f"{tags.identity}")
 
     def _cancel(self, run_id: str) -> bool:
-        from airflow_provider_dataflow.client.cancel import cancel
-
-        try:
-            cancel(self.hook.client, run_id, timeout=CANCEL_TIMEOUT)
-        except DataFlowError as error:
-            self.log.error("Run %s could not be cancelled: %s", run_id, error)
-            return False
-        return True
+        result = cancel_run(lambda: self.hook.client, run_id, timeout=CANCEL_TIMEOUT)
+        if not result.confirmed:
+            self.log.error("%s", result)
+        return result.confirmed
 
 
-def why_orphaned(now: TaskInstanceNow, run_id: str, task: str) -> str | None:
+def why_orphaned(now: TaskState, run_id: str, task: str) -> str | None:
     """Why nobody will come back for a run; ``None`` if somebody may.
 
     A task instance without a state, or one that is queued or up for retry, will: its next try goes on with

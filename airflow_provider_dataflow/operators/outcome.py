@@ -5,7 +5,6 @@ The one way out for every path: waited in the worker or in the triggerer, operat
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from logging import Logger
 from typing import TYPE_CHECKING, Any
@@ -53,11 +52,6 @@ def checked_states(value: Collection[str] | str) -> Collection[str]:
         known = ", ".join(sorted(KNOWN_STATES))
         raise InvalidArgument("target_states", f"expected some of {known}, got {value!r}")
     return states
-
-
-def as_lines(request: Mapping[str, Any]) -> str:
-    """A redacted request for the log."""
-    return json.dumps(request, indent=2, sort_keys=True, ensure_ascii=False)
 
 
 def log_end_of_wait(log: Any, event: RunEvent) -> None:

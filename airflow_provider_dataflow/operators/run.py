@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow_provider_dataflow.client.cancel import DEFAULT_CANCEL_TIMEOUT, cancel
+from airflow_provider_dataflow.client.cancel import DEFAULT_CANCEL_TIMEOUT_SECONDS, CancelResult, cancel_run
 from airflow_provider_dataflow.compat import (
     TRIGGER_FAILED,
     AirflowTaskTimeout,
@@ -18,8 +18,8 @@ from airflow_provider_dataflow.compat import (
     TaskDeferralTimeout,
     conf,
     delay_trigger,
-    nobody_ended_the_task,
     sensitive_names,
+    task_state_store,
     triggers_have_on_kill,
 )
 from airflow_provider_dataflow.exceptions import (
@@ -32,24 +32,34 @@ from airflow_provider_dataflow.exceptions import (
 )
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
-from airflow_provider_dataflow.links.run import LOGS_BUCKET_URL, RUN_PAGE_URL, LogsBucketLink, RunLink
+from airflow_provider_dataflow.links.run import LogsBucketLink, RunLink
 from airflow_provider_dataflow.models.run import SUCCESS_STATES, TERMINAL_STATES, has_reached
 from airflow_provider_dataflow.models.run_request import RunRequest, check_at_parse
 from airflow_provider_dataflow.operators.base import DataFlowOperator
 from airflow_provider_dataflow.operators.masking import mask_secrets
 from airflow_provider_dataflow.operators.outcome import (
-    as_lines,
     check_fetch_logs,
     checked_states,
     finish,
     log_end_of_wait,
 )
 from airflow_provider_dataflow.operators.timeouts import backstop, in_seconds, started_at, tightest
-from airflow_provider_dataflow.ownership.capacity import DEFAULT_SUBMIT_TIMEOUT
-from airflow_provider_dataflow.ownership.record import RUN_ID, STATE, TaskIdentity
-from airflow_provider_dataflow.ownership.submit import NotYet, Submit, SubmitSettings, request_for
+from airflow_provider_dataflow.ownership.acquire import AcquireSettings, RunAcquirer, SubmitLater
+from airflow_provider_dataflow.ownership.capacity import DEFAULT_SUBMIT_TIMEOUT_SECONDS
+from airflow_provider_dataflow.ownership.record_store import TaskStateRecordStore
+from airflow_provider_dataflow.ownership.request import build_request
+from airflow_provider_dataflow.ownership.task_attempt import TaskAttempt
+from airflow_provider_dataflow.ownership.task_state import will_continue
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
+from airflow_provider_dataflow.xcom_keys import (
+    LIFECYCLE_STATE,
+    LOGS_BUCKET_URL,
+    RUN_ID,
+    RUN_PAGE_URL,
+    TRIGGER_FAILURES,
+    USAGE,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.logs.follower import LogFollower
@@ -62,10 +72,6 @@ ATTRIBUTES = {name: "execute_string" if name == "execute" else name for name in 
 
 #: A trigger that fails is replaced so often; then it is no accident.
 MAX_TRIGGER_FAILURES = 3
-TRIGGER_FAILURES = "trigger_failures"
-
-#: XCom of what the run has used.
-USAGE = "usage"
 
 
 class InvokeRunOperator(DataFlowOperator):
@@ -223,9 +229,9 @@ class InvokeRunOperator(DataFlowOperator):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_interval: float = DEFAULT_POLL_INTERVAL,
         error_budget: float = DEFAULT_ERROR_BUDGET,
-        submit_timeout: float | timedelta = DEFAULT_SUBMIT_TIMEOUT,
+        submit_timeout: float | timedelta = DEFAULT_SUBMIT_TIMEOUT_SECONDS,
         completion_timeout: float | timedelta | None = None,
-        cancel_timeout: float | timedelta = DEFAULT_CANCEL_TIMEOUT,
+        cancel_timeout: float | timedelta = DEFAULT_CANCEL_TIMEOUT_SECONDS,
         cancel_on_kill: bool = True,
         airflow_tags: bool = True,
         private_endpoint_guard: bool | Sequence[str] = False,
@@ -261,159 +267,155 @@ class InvokeRunOperator(DataFlowOperator):
         if start_from_trigger:
             self.deferrable = True
             self.start_trigger_args = self._start_trigger_args()
-        # The run that this task owns: known from its submit on, and again after a deferral.
-        self._owned: str | None = None
-        self._ti: Any = None
-        self._follower: LogFollower | None = None
+        self._attempt: TaskAttempt | None = None
+        # Known after the submit, and again after a deferral.
+        self._owned_run_id: str | None = None
 
     def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
         super().render_template_fields(context, jinja_env)
         mask_secrets(self._arguments(), self.json)
 
     def execute(self, context: Context) -> str:
-        self._ti = context["ti"]
-        run = self._imported() if self.run_id else self._acquire(context)
-        with self._nothing_left_behind(context):
-            self._publish(run, context)
+        self._attempt = TaskAttempt.in_worker(context)
+        run = self._existing_run() if self.run_id else self._acquire_run(context)
+        with self._cancel_unless_retried():
+            self._push_run(run, context)
             if not self.wait_for_completion:
                 return run.id
-            if self.deferrable and not self._has_reached_end(run):
+            if self.deferrable and not self._is_done(run):
                 self._defer(run.id, context, run.compartment_id)
-            if self.fetch_logs == "always":
-                from airflow_provider_dataflow.client.logs.follower import LogFollower
-
-                self._follower = LogFollower(self.hook, run.id, self.log)
-            ended = self._wait(run.id, run.state, context)
-            return self._finish(ended, context, self._follower.cursor if self._follower else None)
+            follower = self._log_follower(run.id)
+            ended = self._wait_in_worker(run.id, run.state, context, follower)
+            return self._finish(ended, context, follower.cursor if follower else None)
 
     def dry_run(self) -> None:
-        """Log the request that would be sent, without what looks like a secret."""
+        """Log the request that would be sent, with secrets masked."""
         request = self._request()
         for warning in request.warnings():
             self.log.warning("%s", warning)
-        self.log.info("CreateRun would be asked for\n%s", as_lines(request.redacted(sensitive_names())))
+        self.log.info("CreateRun would be sent\n%s", request.redacted_text(sensitive_names()))
 
     def execute_again(self, context: Context, event: Any = None) -> str:
-        """Go on after a wait for room."""
+        """Resume after a deferral that put the submit off."""
         return self.execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
-        """Go on where the trigger ended."""
+        """Resume after the trigger's event."""
         end = RunEvent.parse(event)
-        self._owned = end.run_id
+        self._owned_run_id = end.run_id
         log_end_of_wait(self.log, end)
         if end.outcome is Outcome.NOT_SUBMITTED:
             raise NotSubmitted(end.message or "The triggerer could not submit the run")
         if end.outcome is not Outcome.REACHED:
             self._give_up(RunTimedOut if end.outcome is Outcome.TIMEOUT else RunLost, end.state, end.message)
-        with self._nothing_left_behind(context):
-            return self._finish(self._wait(end.run_id, end.state, context), context, end.log_cursor)
+        with self._cancel_unless_retried():
+            ended = self._wait_in_worker(end.run_id, end.state, context)
+            return self._finish(ended, context, end.log_cursor)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Called by Airflow instead of ``execute`` after a deferral.
 
-        When the trigger itself failed or timed out, this is all that is called: no ``on_kill``, no
-        ``execute_complete``. The run would go on unwatched.
+        If the trigger crashed or timed out, Airflow calls only this, neither ``on_kill`` nor
+        ``execute_complete``, and the run would continue without a task.
         """
-        self._ti = ti = context["ti"]
-        self._owned = ti.xcom_pull(task_ids=ti.task_id, key=RUN_ID, map_indexes=ti.map_index)
+        ti = context["ti"]
+        self._attempt = TaskAttempt.in_worker(context)
+        self._owned_run_id = ti.xcom_pull(task_ids=ti.task_id, key=RUN_ID, map_indexes=ti.map_index)
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except (TaskDeferralTimeout, TaskDeferralError) as error:
-            if next_method != TRIGGER_FAILED or self._owned is None:
+            if next_method != TRIGGER_FAILED or self._owned_run_id is None:
                 raise
             if isinstance(error, TaskDeferralTimeout):
-                self._give_up(RunTimedOut, None, "the trigger has not answered in time")
-            return self._go_on_without_trigger(error, context)
+                self._give_up(RunTimedOut, None, "the trigger sent no event in time")
+            return self._replace_trigger(error, context)
 
     def on_kill(self) -> None:
         """Cancel the run. Called by Airflow in the worker's process when the task is killed.
 
-        A worker that is taken away while nobody has ended the task leaves the run to the next try.
+        If the worker is shut down but the task continues, the run is left to the next try.
         """
-        # Airflow lets the code that was interrupted go on; what it does next looks at this.
+        # Airflow lets the interrupted code continue, which checks this attribute.
         self._killed = True
-        if self._next_try_goes_on():
+        if self._next_try_reattaches():
             self.log.warning(
-                "The worker is told to stop, but nobody has ended the task: the next try goes on with run %s",
-                self._owned,
+                "Run %s: this worker is shut down, but the task continues; the next try re-attaches to it",
+                self._owned_run_id,
             )
         else:
-            self._cancel()
+            self._cancel_owned_run()
 
-    # --- Before there is a run ---------------------------------------------------------------------------
+    # --- Acquire the run ----------------------------------------------------------------------------------
 
     def _arguments(self) -> dict[str, Any]:
         return {name: getattr(self, attribute) for name, attribute in ATTRIBUTES.items()}
 
     def _request(self) -> RunRequest:
         timeout = self._timeout() if self.wait_for_completion else None
-        return request_for(self.hook, self._arguments(), self.json, timeout=timeout)
+        return build_request(self.hook, self._arguments(), self.json, timeout=timeout)
 
-    def _imported(self) -> Run:
+    def _existing_run(self) -> Run:
         given = [name for name, value in self._arguments().items() if value is not None]
         if given or self.json:
             also = ", ".join([*given, *(["json"] if self.json else [])])
             raise InvalidArgument("run_id", f"names a run that exists already, so {also} cannot be given")
-        self._owned = self.run_id
+        self._owned_run_id = self.run_id
         return self.hook.get_run(str(self.run_id))
 
-    def _acquire(self, context: Context) -> Run:
-        submit = self._submit(context)
+    def _acquire_run(self, context: Context) -> Run:
+        """Submit the run, or re-attach to, adopt or replace the run of an earlier try."""
+        store = task_state_store(context)
+        acquirer = RunAcquirer(
+            hook=self.hook,
+            attempt=TaskAttempt.in_worker(context),
+            records=TaskStateRecordStore(store) if store is not None else None,
+            request=self._request(),
+            settings=self._acquire_settings(),
+            log=self.log,
+            raise_if_killed=self._raise_if_killed,
+        )
         while True:
             try:
-                run = submit.acquire()
-            except NotYet as wait:
-                self._wait_to_submit(wait)
+                run = acquirer.acquire()
+            except SubmitLater as later:
+                self._wait_to_submit(later)
                 continue
-            self._owned = run.id
+            self._owned_run_id = run.id
             if self._killed:
-                # While the submit was under way: on_kill did not know of this run yet.
-                self._cancel()
+                # The task was killed during the submit, when on_kill did not know this run yet.
+                self._cancel_owned_run()
             self._raise_if_killed()
             return run
 
-    def _submit(self, context: Context) -> Submit:
-        return self._submit_settings().submit(
-            self._request(),
-            hook=self.hook,
-            context=context,
-            log=self.log,
-            cancel=self._cancel,
-            check=self._raise_if_killed,
-            started=started_at(context),
-        )
-
-    def _submit_settings(self) -> SubmitSettings:
+    def _acquire_settings(self) -> AcquireSettings:
         waits_for_end = self.wait_for_completion and TERMINAL_STATES.issuperset(self.target_states)
-        return SubmitSettings(
+        return AcquireSettings(
             error_budget=self.error_budget,
             submit_timeout=self.submit_timeout,
             cancel_timeout=self.cancel_timeout,
+            cancel_on_kill=self.cancel_on_kill,
             airflow_tags=self.airflow_tags,
             outlives_task=not (waits_for_end and self.cancel_on_kill),
             private_endpoint_guard=self.private_endpoint_guard,
         )
 
-    def _wait_to_submit(self, wait: NotYet) -> None:
-        """In the triggerer, if possible."""
+    def _wait_to_submit(self, later: SubmitLater) -> None:
+        """Wait, in the triggerer if the task is deferrable."""
         from airflow_provider_dataflow.client.wait import nap
 
-        self.log.warning("The submit is tried again in at most %.0f seconds: %s", wait.seconds, wait)
-        until = time.time() + wait.seconds
+        self.log.warning("Submitting again in at most %.0f seconds: %s", later.seconds, later)
+        until = time.time() + later.seconds
         if self.deferrable:
             trigger = (
-                self._trigger(wait.run_id, until, TERMINAL_STATES, is_own=False)
-                if wait.run_id
+                self._trigger(later.run_id, until, TERMINAL_STATES, is_own=False)
+                if later.run_id
                 else delay_trigger(datetime.fromtimestamp(until, UTC))
             )
             self.defer(trigger=trigger, method_name=self.execute_again.__name__)
-        nap(min(wait.seconds, self.poll_interval) if wait.run_id else wait.seconds, self._raise_if_killed)
+        nap(min(later.seconds, self.poll_interval) if later.run_id else later.seconds, self._raise_if_killed)
 
-    # --- While there is one ------------------------------------------------------------------------------
-
-    def _publish(self, run: Run, context: Context) -> None:
-        """Before anything else that can fail: who cancels a run must know which, and whose it is."""
+    def _push_run(self, run: Run, context: Context) -> None:
+        """Push the run's XComs before anything else can fail: a cancel needs the run id from there."""
         ti = context["ti"]
         ti.xcom_push(key=RUN_ID, value=run.id)
         url = self.hook.run_page_url(run.id)
@@ -422,11 +424,13 @@ class InvokeRunOperator(DataFlowOperator):
             ti.xcom_push(key=LOGS_BUCKET_URL, value=bucket_url)
         self.log.info("Run %s (%s) is %s: %s", run.id, run.display_name, run.state, url)
 
+    # --- Wait for its end ---------------------------------------------------------------------------------
+
     def _timeout(self) -> float | None:
-        """Seconds from the start of the task to the end of the run, if they are limited."""
+        """Return the seconds from the start of the task to the end of the run, if they are limited."""
         return tightest(self.completion_timeout, self.execution_timeout)
 
-    def _has_reached_end(self, run: Run) -> bool:
+    def _is_done(self, run: Run) -> bool:
         return run.is_terminal or has_reached(run.state, self.target_states)
 
     def _defer(self, run_id: str, context: Context, compartment_id: str | None = None) -> NoReturn:
@@ -463,7 +467,7 @@ class InvokeRunOperator(DataFlowOperator):
         )
 
     def _wait_settings(self) -> dict[str, Any]:
-        """How the run is waited for in the triggerer: what of its trigger is not of the run itself."""
+        """Return the arguments of the trigger that do not depend on the run."""
         return {
             "target_states": list(self.target_states),
             "poll_interval": self.poll_interval,
@@ -474,7 +478,7 @@ class InvokeRunOperator(DataFlowOperator):
         }
 
     def _start_trigger_args(self) -> StartTriggerArgs:
-        """What a task that starts in the triggerer starts with; Airflow renders it there."""
+        """Return the trigger of a task that starts in the triggerer, where Airflow renders its arguments."""
         from airflow_provider_dataflow.compat import StartTriggerArgs
 
         if not self.wait_for_completion:
@@ -486,7 +490,7 @@ class InvokeRunOperator(DataFlowOperator):
         names = (*ATTRIBUTES.values(), "json", "run_id", *HOOK_ARGUMENTS)
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         settings = {
-            "submit": asdict(self._submit_settings()),
+            "submit": asdict(self._acquire_settings()),
             "wait": self._wait_settings(),
             "timeout": self._timeout(),
         }
@@ -496,7 +500,17 @@ class InvokeRunOperator(DataFlowOperator):
             next_method=self.execute_complete.__name__,
         )
 
-    def _wait(self, run_id: str, last_state: str | None, context: Context) -> Run:
+    def _log_follower(self, run_id: str) -> LogFollower | None:
+        """Return what copies the driver's output into the task's log during the wait."""
+        if self.fetch_logs != "always":
+            return None
+        from airflow_provider_dataflow.client.logs.follower import LogFollower
+
+        return LogFollower(self.hook, run_id, self.log)
+
+    def _wait_in_worker(
+        self, run_id: str, last_state: str | None, context: Context, follower: LogFollower | None = None
+    ) -> Run:
         from airflow_provider_dataflow.client.wait import wait_for_run
 
         until = None
@@ -514,14 +528,14 @@ class InvokeRunOperator(DataFlowOperator):
                 check=self._raise_if_killed,
                 log=self.log,
                 last_state=last_state,
-                each_look=self._follower.copy_new if self._follower else None,
+                each_look=follower.copy_new if follower else None,
             )
         except (RunLost, RunTimedOut) as error:
             self._give_up(type(error), error.state, error.note)
 
-    def _go_on_without_trigger(self, error: Exception, context: Context) -> str:
-        """The trigger has crashed; that says nothing about the run."""
-        assert self._owned is not None  # noqa: S101 - who calls this knows the run
+    def _replace_trigger(self, error: Exception, context: Context) -> str:
+        """Defer again after the trigger crashed, which says nothing about the run."""
+        assert self._owned_run_id is not None  # noqa: S101 - checked by the caller
         ti = context["ti"]
         failures = 1 + (
             ti.xcom_pull(task_ids=ti.task_id, key=TRIGGER_FAILURES, map_indexes=ti.map_index) or 0
@@ -529,56 +543,62 @@ class InvokeRunOperator(DataFlowOperator):
         if failures > MAX_TRIGGER_FAILURES or not self.deferrable:
             self._give_up(RunLost, None, f"the trigger has failed {failures} times: {error}")
         ti.xcom_push(key=TRIGGER_FAILURES, value=failures)
-        self.log.warning("The trigger has failed; another one waits for run %s: %s", self._owned, error)
-        self._defer(self._owned, context)
+        self.log.warning(
+            "Run %s: its trigger failed, waiting for it with another one: %s", self._owned_run_id, error
+        )
+        self._defer(self._owned_run_id, context)
 
-    def _next_try_goes_on(self) -> bool:
-        ti = self._ti
-        if ti is None or self._owned is None or ti.try_number > ti.max_tries:
+    # --- Finish, give up or cancel ------------------------------------------------------------------------
+
+    def _next_try_reattaches(self) -> bool:
+        attempt = self._attempt
+        if attempt is None or attempt.is_last or self._owned_run_id is None:
             return False
-        # Airflow calls on_kill while it handles this one, too.
+        # Airflow calls on_kill while it handles a timeout, too.
         if isinstance(sys.exc_info()[1], AirflowTaskTimeout):
             return False
-        return nobody_ended_the_task(TaskIdentity.of(ti))
+        return will_continue(attempt.identity)
 
     def _raise_if_killed(self) -> None:
         if self._killed:
-            about = f"while it waited for run {self._owned}" if self._owned else "before it had a run"
+            about = (
+                f"while it waited for run {self._owned_run_id}"
+                if self._owned_run_id
+                else "before it had a run"
+            )
             raise DataFlowError(f"The task was killed {about}")
 
-    # --- At the end --------------------------------------------------------------------------------------
-
     @contextmanager
-    def _nothing_left_behind(self, context: Context) -> Iterator[None]:
-        """What fails here, beside the run, must not leave a run that no try will come back to."""
+    def _cancel_unless_retried(self) -> Iterator[None]:
+        """If something other than the run fails on the last try, cancel the run: no try re-attaches to it."""
         try:
             yield
         except RunError:
-            # It has ended, or was given up in full knowledge.
+            # The run has ended, or was given up and cancelled.
             raise
         except Exception:
-            ti = context["ti"]
-            if not self._killed and ti.try_number > ti.max_tries:
-                self._cancel()
+            if not self._killed and self._attempt is not None and self._attempt.is_last:
+                self._cancel_owned_run()
             raise
 
     def _give_up(self, kind: type[RunError], state: str | None, note: str | None) -> NoReturn:
-        """End a wait that has not seen the run's end, without leaving the run behind."""
-        assert self._owned is not None  # noqa: S101 - nothing is waited for without it
-        cancelled = self._cancel()
+        """End the wait before the run's end: cancel the run and raise."""
+        assert self._owned_run_id is not None  # noqa: S101 - there is no wait without a run
+        cancelled = self._cancel_owned_run()
         raise kind(
-            run_id=self._owned,
+            run_id=self._owned_run_id,
             state=state,
-            url=self.hook.run_page_url(self._owned),
-            note="; ".join(filter(None, (note, cancelled))),
+            url=self.hook.run_page_url(self._owned_run_id),
+            note="; ".join(filter(None, (note, cancelled.note if cancelled else None))),
         )
 
     def _finish(self, run: Run, context: Context, log_cursor: Mapping[str, int] | None = None) -> str:
+        """Push the run's last state and usage, and raise unless it reached a target state."""
         from airflow_provider_dataflow.models.usage import Usage
 
         usage = Usage.of(run)
         ti = context["ti"]
-        ti.xcom_push(key=STATE, value=run.state)
+        ti.xcom_push(key=LIFECYCLE_STATE, value=run.state)
         ti.xcom_push(key=USAGE, value=usage.as_dict())
         if run.is_terminal:
             self.log.info("Run %s: %s", run.id, usage)
@@ -592,16 +612,11 @@ class InvokeRunOperator(DataFlowOperator):
         )
         return run.id
 
-    def _cancel(self, run_id: str | None = None) -> str | None:
-        """Cancel a run, by default the task's, if that is wanted. Never raises; says what came of it."""
-        run_id = run_id or self._owned
-        if not run_id or not self.cancel_on_kill:
+    def _cancel_owned_run(self) -> CancelResult | None:
+        """Cancel the run, unless ``cancel_on_kill`` is False."""
+        if not self._owned_run_id or not self.cancel_on_kill:
             return None
-        try:
-            # Not self.hook.client: this may have interrupted one of its calls.
-            run = cancel(self.hook.new_client(), run_id, timeout=self.cancel_timeout)
-        except Exception as error:  # noqa: BLE001 - a failed cancel must not hide why it was asked for
-            self.log.error("Run %s could not be cancelled and may still be running: %s", run_id, error)
-            return f"the run could not be cancelled and may still be running: {error}"
-        self.log.info("Run %s: cancel requested, it is %s", run_id, run.state)
-        return f"the run's cancel was requested, it is {run.state}"
+        # A client of its own: on_kill may have interrupted a call of the task's client.
+        result = cancel_run(self.hook.new_client, self._owned_run_id, timeout=self.cancel_timeout)
+        (self.log.info if result.confirmed else self.log.error)("%s", result)
+        return result

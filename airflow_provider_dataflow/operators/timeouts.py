@@ -8,13 +8,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow_provider_dataflow.exceptions import InvalidArgument
+from airflow_provider_dataflow.polling import TIMEOUT_MARGIN_SECONDS
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
-
-#: Seconds that the trigger is given over its deadline before Airflow's own timeout of the deferral strikes,
-#: and Airflow over its own before the service's.
-DEFERRAL_MARGIN = 300
 
 
 def in_seconds(name: str, value: float | timedelta) -> float:
@@ -47,4 +44,4 @@ def backstop(deadline: float | None) -> timedelta | None:
     """
     if deadline is None:
         return None
-    return timedelta(seconds=max(deadline - time.time(), 0) + DEFERRAL_MARGIN)
+    return timedelta(seconds=max(deadline - time.time(), 0) + TIMEOUT_MARGIN_SECONDS)

@@ -1,308 +1,423 @@
-"""Which run is the task's: submitted now, found again after a crash, or left by an earlier turn.
-
-What is to be done with a run that is found is decided in
-:mod:`~airflow_provider_dataflow.ownership.record`; here
-it is found, asked for, and recorded.
-"""
+"""Acquire the run of a try: submit it, or re-attach to, adopt or replace the run of an earlier try."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from itertools import islice
 from logging import Logger
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from airflow_provider_dataflow.compat import (
-    NEVER_EXPIRE,
-    deployment_id,
-    incarnation_of,
-    sensitive_names,
-    task_state_store,
+from airflow_provider_dataflow.client.cancel import (
+    DEFAULT_CANCEL_TIMEOUT_SECONDS,
+    CancelResult,
+    cancel_run,
 )
-from airflow_provider_dataflow.exceptions import RunLost, ServiceError, SubmitRejected
+from airflow_provider_dataflow.compat import deployment_id, sensitive_names
+from airflow_provider_dataflow.exceptions import DataFlowError, RunLost, ServiceError, SubmitRejected
 from airflow_provider_dataflow.models.run import LifecycleState
-from airflow_provider_dataflow.operators.outcome import as_lines
-from airflow_provider_dataflow.ownership.record import Submission, TaskIdentity, Verdict, retry_token, verdict
+from airflow_provider_dataflow.ownership.capacity import (
+    DEFAULT_SUBMIT_TIMEOUT_SECONDS,
+    seconds_until_next_submit,
+)
+from airflow_provider_dataflow.ownership.private_endpoint_guard import PrivateEndpointGuard
+from airflow_provider_dataflow.ownership.record import RunDecision, SubmissionRecord, decide, retry_token
+from airflow_provider_dataflow.ownership.request import check_placeholders
 from airflow_provider_dataflow.ownership.tags import TaskTags
-from airflow_provider_dataflow.polling import ErrorBudget, jittered
+from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, ErrorBudget, jittered
 
 if TYPE_CHECKING:
-    from airflow_provider_dataflow.compat import Context
     from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
     from airflow_provider_dataflow.models.run import Run
     from airflow_provider_dataflow.models.run_request import RunRequest
+    from airflow_provider_dataflow.ownership.record_store import RecordStore
+    from airflow_provider_dataflow.ownership.task_attempt import TaskAttempt
 
-#: Key of the record in Airflow's task state store.
-RECORD = "oci_data_flow_submission"
-
-#: A run that was lost is a recent one: so many are looked through for it.
-MAX_LOOKED_THROUGH = 1000
-
-#: A refusal that may be a hiccup of IAM is asked for again so often, after so many seconds.
-STRAY_REFUSALS, STRAY_PAUSE = 2, 2.0
-
-#: Seconds between two looks at a run of an earlier try that cannot be read.
-LOOK_PAUSE = 10.0
-
-#: Seconds for which a run that exists may be missing from its list, and between two looks for it.
-LIST_LAG, LIST_PAUSE = 45.0, 3.0
+#: Runs of the compartment that are searched, newest first, for one whose OCID is not recorded.
+MAX_RUNS_SEARCHED = 1000
 
 
-@dataclass
-class RunOwnership:
-    """Finds the run of one try of a task, or submits it.
+class SubmitLater(Exception):
+    """The submit must wait. Caught by the operator and the trigger, never seen by a user.
 
-    :param hook: of the task's connection.
-    :param context: of the task.
-    :param log: the task's.
-    :param request: what the task asks for.
-    :param cancel: cancels a run by its OCID; does not raise.
-    :param check: called before the service is asked; raises when the task was killed.
-    :param tagged: whether runs get tags that say whose they are.
-    :param outlives_task: whether the run is meant to go on when the task has ended.
-    :param error_budget: seconds for which errors of the service are borne.
+    :param reason: for the log.
+    :param seconds: how long to wait; with ``run_id``, at most.
+    :param run_id: OCID of the conflicting run whose end is waited for, if that is the reason.
     """
 
-    hook: DataFlowHook
-    context: Context
-    log: Logger | Any
-    request: RunRequest
-    cancel: Callable[[str], object]
-    check: Callable[[], None]
-    tagged: bool
-    outlives_task: bool
-    error_budget: float
+    def __init__(self, reason: str, seconds: float, run_id: str | None = None) -> None:
+        super().__init__(reason)
+        self.seconds = seconds
+        self.run_id = run_id
 
-    def acquire(self, before_submit: Callable[[], None] = lambda: None) -> Run:
-        """The run of this task, submitted unless it exists already.
 
-        :param before_submit: called before a run is asked for; raises if it is not to be.
+@dataclass(frozen=True, kw_only=True)
+class AcquireSettings:
+    """Arguments of the operator that concern the submit. Plain JSON, since a trigger's row may hold them.
+
+    :param error_budget: seconds for which service errors are retried.
+    :param submit_timeout: seconds from the start of the task for which the submit may wait.
+    :param cancel_timeout: seconds for which a cancel is repeated until the service confirms it.
+    :param cancel_on_kill: whether to cancel the run from before a clear.
+    :param airflow_tags: whether to add freeform tags with the task's identity to the run.
+    :param outlives_task: whether the run continues after its task has ended.
+    :param private_endpoint_guard: whether to wait for conflicting runs with private endpoints, or
+        the compartments to search for them.
+    """
+
+    error_budget: float = DEFAULT_ERROR_BUDGET
+    submit_timeout: float = DEFAULT_SUBMIT_TIMEOUT_SECONDS
+    cancel_timeout: float = DEFAULT_CANCEL_TIMEOUT_SECONDS
+    cancel_on_kill: bool = True
+    airflow_tags: bool = True
+    outlives_task: bool = False
+    private_endpoint_guard: bool | Sequence[str] = False
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """Read a trigger's row. Fields that a newer version of this package has written are ignored."""
+        return cls(**{item.name: row[item.name] for item in fields(cls) if item.name in row})
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcquirePauses:
+    """Pauses and limits of retries, in seconds unless named otherwise.
+
+    :param capacity_min: lower bound of the pause of a capacity wait or an outage.
+    :param capacity_max: upper bound of it.
+    :param refusal_retries: number of retries of a refusal that may come from IAM's delayed consistency.
+    :param refusal: pause before each of them.
+    :param read: pause between reads of an earlier try's run, after errors.
+    :param list_lag: how long a run that exists may be missing from ListRuns.
+    :param list: pause between two searches for such a run.
+    """
+
+    capacity_min: float = 30.0
+    capacity_max: float = 600.0
+    refusal_retries: int = 2
+    refusal: float = 2.0
+    read: float = 10.0
+    list_lag: float = 45.0
+    list: float = 3.0
+
+
+class RunAcquirer:
+    """Acquires the run of one try of a task.
+
+    :param hook: of the task's connection.
+    :param attempt: the try.
+    :param records: keeps the submission record; ``None`` where Airflow has no place for it (before 3.3).
+    :param request: the run that the task wants.
+    :param settings: arguments of the operator.
+    :param log: the task's logger.
+    :param raise_if_killed: called before each request; raises if the task was killed.
+    """
+
+    pauses: ClassVar[AcquirePauses] = AcquirePauses()
+
+    def __init__(
+        self,
+        *,
+        hook: DataFlowHook,
+        attempt: TaskAttempt,
+        records: RecordStore | None,
+        request: RunRequest,
+        settings: AcquireSettings,
+        log: Logger | Any,
+        raise_if_killed: Callable[[], None],
+    ) -> None:
+        self._hook = hook
+        self._attempt = attempt
+        self._records = records
+        self._request = request
+        self._settings = settings
+        self._log = log
+        self._raise_if_killed = raise_if_killed
+        self._guard: PrivateEndpointGuard | None = None
+        self._prepared = False
+
+    def acquire(self) -> Run:
+        """Return the run of this try, submitting it unless it exists already.
+
+        :raises SubmitLater: the submit must wait; call this again afterwards.
+        :raises InvalidArgument: a placeholder has no value.
         :raises SubmitRejected: the service refused; no run exists.
-        :raises ServiceError: it is open whether a run exists; the next try will find it if it does.
-        :raises RunLost: an earlier try's run cannot be seen, and may still be running.
+        :raises ServiceError: it is unknown whether a run exists; the next try finds it if it does.
+        :raises RunLost: an earlier try's run cannot be read, and may still be running.
+        :raises DataFlowError: nothing was submitted within ``submit_timeout``.
         """
-        self._before_submit = before_submit
-        submission = self._of_this_turn() or self._new(generation=0)
+        try:
+            self._prepare()
+            while True:
+                run = self._submit_or_reuse()
+                if not self._gives_way(run):
+                    return run
+        except ServiceError as error:
+            seconds = seconds_until_next_submit(
+                error,
+                time.time() - self._attempt.started,
+                submit_timeout=self._settings.submit_timeout,
+                error_budget=self._settings.error_budget,
+                pause_bounds=(self.pauses.capacity_min, self.pauses.capacity_max),
+            )
+            if seconds is None:
+                raise
+            raise SubmitLater(str(error), seconds) from error
+
+    def find_unconfirmed_run(self) -> Run | None:
+        """Return the run of the last submit, whose response may be lost, if it exists.
+
+        :raises ServiceError: the runs cannot be read.
+        """
+        record = self._records.load() if self._records is not None else None
+        if record is None or record.clear_epoch != self._attempt.clear_epoch:
+            return None
+        return self._hook.get_run(record.run_id) if record.run_id else self._find(record.token)
+
+    def _prepare(self) -> None:
+        if self._prepared:
+            return
+        check_placeholders(self._request, self._hook)
+        self._guard = self._private_endpoint_guard()
+        for warning in self._request.warnings():
+            self._log.warning("%s", warning)
+        self._prepared = True
+
+    # --- Submit, re-attach, adopt or replace --------------------------------------------------------------
+
+    def _submit_or_reuse(self) -> Run:
+        record = self._record_of_epoch() or self._new_record(generation=0)
         while True:
-            submission, run = self._answer_to(submission)
-            of_earlier_try = self._is_of_earlier_try(submission, run)
-            match verdict(run.state, of_earlier_try=of_earlier_try, begins_turn=self._begins_turn):
-                case Verdict.REPLACE:
-                    self.log.info("Run %s of an earlier try is %s; a new one is asked for", run.id, run.state)
-                    submission = self._new(submission.generation + 1)
-                    continue
-                case Verdict.ADOPT:
-                    self.log.info("Run %s of an earlier try has SUCCEEDED: nothing is submitted", run.id)
-                case Verdict.OWN if of_earlier_try:
-                    self.log.info(
-                        "Run %s of an earlier try is still %s: the task goes on with it", run.id, run.state
-                    )
-            self._record(replace(submission, run_id=run.id))
+            record, run = self._run_of(record)
+            from_earlier_try = self._is_from_earlier_try(record, run)
+            decision = decide(
+                run.state,
+                from_earlier_try=from_earlier_try,
+                first_try_after_clear=self._attempt.first_after_clear,
+            )
+            if decision is RunDecision.REPLACE:
+                self._log.info("Run %s of an earlier try is %s: submitting another run", run.id, run.state)
+                record = self._new_record(record.generation + 1)
+                continue
+            if decision is RunDecision.ADOPT:
+                self._log.info("Run %s of an earlier try has SUCCEEDED: adopting it", run.id)
+            elif from_earlier_try:
+                self._log.info("Run %s of an earlier try is %s: re-attaching to it", run.id, run.state)
+            self._save(replace(record, run_id=run.id))
             return run
 
-    def unanswered(self) -> Run | None:
-        """The run of the last submit, of which nothing may have been heard, if it exists.
+    def _run_of(self, record: SubmissionRecord) -> tuple[SubmissionRecord, Run]:
+        """Return the run of a record, which may turn out to need another generation."""
+        if record.run_id is not None:
+            return record, self._read_with_retries(record.run_id)
+        if record.has_live_token(time.time()):
+            return self._submit(record)
+        # The service has forgotten the token, and would start another run for it.
+        return self._find_or_submit_next(record)
 
-        :raises ServiceError: that cannot be seen.
+    def _submit(self, record: SubmissionRecord) -> tuple[SubmissionRecord, Run]:
+        self._wait_for_conflicting_run()
+        self._save(record)
+        request = self._tagged_request(record)
+        self._log.info("Submitting a run (CreateRun)\n%s", request.redacted_text(sensitive_names()))
+        refusals = 0
+        while True:
+            self._raise_if_killed()
+            try:
+                return record, self._hook.create_run(request, record.token)
+            except SubmitRejected as error:
+                refusals += 1
+                if not error.may_be_stray or refusals > self.pauses.refusal_retries:
+                    raise
+                self._log.warning("Retrying the submit in %.0f s: %s", self.pauses.refusal, error)
+                time.sleep(self.pauses.refusal)
+            except ServiceError as error:
+                if error.code != "InvalidatedRetryToken":
+                    raise
+                self._log.info("The service knows this submit, but returned no run: %s", error)
+                return self._find_or_submit_next(record, exists=self._settings.airflow_tags)
+
+    def _find_or_submit_next(
+        self, record: SubmissionRecord, *, exists: bool = False
+    ) -> tuple[SubmissionRecord, Run]:
+        """Find the run of a submit that cannot be repeated by its tags, or submit the next generation.
+
+        :param exists: the service has just said that the run exists, so wait until it is listed.
         """
-        record = Submission.from_json(self._store.get(RECORD)) if self._store is not None else None
-        if record is None or not record.is_of_this_turn(self._ti.max_tries):
+        until = time.monotonic() + self.pauses.list_lag
+        while True:
+            # Before the check for a kill: the caller cancels what is found here.
+            if found := self._find(record.token):
+                return record, found
+            self._raise_if_killed()
+            if not exists or time.monotonic() >= until:
+                break
+            time.sleep(self.pauses.list)
+        self._log.warning("Found no run of the earlier submit: submitting another run")
+        return self._submit(self._new_record(record.generation + 1))
+
+    def _tagged_request(self, record: SubmissionRecord) -> RunRequest:
+        if not self._settings.airflow_tags:
+            return self._request
+        tags = TaskTags(
+            self._attempt.identity,
+            record.try_number,
+            record.token,
+            deployment_id(),
+            outlives_task=self._settings.outlives_task,
+        )
+        return replace(self._request, freeform_tags=tags.added_to(self._request.freeform_tags))
+
+    # --- Runs of earlier tries ----------------------------------------------------------------------------
+
+    def _record_of_epoch(self) -> SubmissionRecord | None:
+        """Return the record of an earlier try since the last clear. Cancel the run from before the clear."""
+        if self._records is None:
+            if self._attempt.try_number > 1:
+                self._cancel_unrecorded_runs_of_earlier_epochs()
             return None
-        return self.hook.get_run(record.run_id) if record.run_id else self._find(record.token)
-
-    def withdraw(self) -> None:
-        """Let the next call of :meth:`acquire` ask for another run: this one was taken back on purpose."""
-        if self._store is not None and (record := Submission.from_json(self._store.get(RECORD))):
-            self._record(self._new(record.generation + 1))
-
-    # --- Earlier tries, and what there was before the task was cleared -----------------------------------
-
-    def _of_this_turn(self) -> Submission | None:
-        """The record that an earlier try has left, unless the task was cleared since."""
-        if self._store is None:
-            if self._ti.try_number > 1:
-                self._end_unrecorded_runs_of_earlier_turns()
-            return None
-        record = Submission.from_json(self._store.get(RECORD))
-        if record is None or record.is_of_this_turn(self._ti.max_tries):
+        record = self._records.load()
+        if record is None or record.clear_epoch == self._attempt.clear_epoch:
             return record
-        self._end_run_of_earlier_turn(record)
+        self._cancel_run_of_earlier_epoch(record)
         return None
 
-    def _end_run_of_earlier_turn(self, record: Submission) -> None:
+    def _cancel_run_of_earlier_epoch(self, record: SubmissionRecord) -> None:
         run_id = record.run_id
         try:
             if run_id is None:
-                # Killed before the answer to its submit was known.
+                # The task was killed before the response to its submit arrived.
                 lost = self._find(record.token)
                 if lost is None:
                     return
                 run_id = lost.id
-            run = self.hook.get_run(run_id)
+            run = self._hook.get_run(run_id)
         except ServiceError as error:
-            self.log.warning("The run from before the task was cleared cannot be seen: %s", error)
+            self._log.warning("Cannot read the run from before the task was cleared: %s", error)
             if run_id is None:
                 return
         else:
             if run.is_ending:
                 return
-            self.log.info(
-                "Run %s, from before the task was cleared, is still %s: it is cancelled", run_id, run.state
-            )
-        self.cancel(run_id)
+            self._log.info("Run %s from before the clear is %s: cancelling it", run_id, run.state)
+        self._cancel_if_wanted(run_id)
 
-    def _end_unrecorded_runs_of_earlier_turns(self) -> None:
-        """Where Airflow keeps no record, tags tell which runs are the task's, and tokens from which turn."""
-        tokens = {self._token(generation) for generation in range(self._ti.try_number)}
-        owner = (self.identity, deployment_id())
+    def _cancel_unrecorded_runs_of_earlier_epochs(self) -> None:
+        """Without a record, tags identify the runs of the task, and their tokens the clear epoch."""
+        tokens = {self._token(generation) for generation in range(self._attempt.try_number)}
+        owner = (self._attempt.identity, deployment_id())
         for state in (LifecycleState.IN_PROGRESS, LifecycleState.ACCEPTED):
             for run in self._recent_runs(lifecycle_state=state.value):
                 tags = TaskTags.of(run.freeform_tags)
                 if tags and (tags.identity, tags.deployment) == owner and tags.token not in tokens:
-                    self.log.info("Run %s, from before the task was cleared, is cancelled", run.id)
-                    self.cancel(run.id)
+                    self._log.info("Run %s is from before the clear: cancelling it", run.id)
+                    self._cancel_if_wanted(run.id)
 
-    @property
-    def _begins_turn(self) -> bool:
-        """Whether this is the first try since the task was cleared, by its number.
-
-        A clear adds the retries that the task has now to the tries that it has had. If the author has lowered
-        them meanwhile, ``max_tries`` may be what it was.
-        """
-        retries = getattr(getattr(self._ti, "task", None), "retries", None)
-        first = isinstance(retries, int) and self._ti.max_tries == self._ti.try_number - 1 + retries
-        return first and self._ti.try_number > 1
-
-    def _is_of_earlier_try(self, submission: Submission, run: Run) -> bool:
-        if self._store is not None:
-            return submission.try_number != self._ti.try_number
+    def _is_from_earlier_try(self, record: SubmissionRecord, run: Run) -> bool:
+        attempt = self._attempt
+        if self._records is not None:
+            return record.try_number != attempt.try_number
         if tags := TaskTags.of(run.freeform_tags):
-            return tags.try_number != self._ti.try_number
-        return run.time_created is not None and run.time_created < self._ti.start_date
+            return tags.try_number != attempt.try_number
+        if run.time_created is None or attempt.start_time is None:
+            return False
+        return run.time_created < attempt.start_time
 
-    # --- Asking for a run --------------------------------------------------------------------------------
-
-    def _answer_to(self, submission: Submission) -> tuple[Submission, Run]:
-        """The run of a submission, which may turn out to need another generation."""
-        if submission.run_id is not None:
-            return submission, self._look(submission.run_id)
-        if submission.has_live_token(time.time()):
-            return self._submit(submission)
-        # The service has forgotten the token, and would start another run for it.
-        return self._found_or_next(submission)
-
-    def _submit(self, submission: Submission) -> tuple[Submission, Run]:
-        self._before_submit()
-        self._record(submission)
-        request = self.request
-        if self.tagged:
-            tags = TaskTags(
-                self.identity,
-                submission.try_number,
-                submission.token,
-                deployment_id(),
-                outlives_task=self.outlives_task,
-            )
-            request = replace(request, freeform_tags=tags.added_to(request.freeform_tags))
-        self.log.info("CreateRun is asked for\n%s", as_lines(request.redacted(sensitive_names())))
-        refusals = 0
+    def _read_with_retries(self, run_id: str) -> Run:
+        """Read the run of an earlier try, retrying errors within the error budget."""
+        budget = ErrorBudget(self._settings.error_budget)
         while True:
-            self.check()
+            self._raise_if_killed()
             try:
-                return submission, self.hook.create_run(request, submission.token)
-            except SubmitRejected as error:
-                refusals += 1
-                if not error.may_be_stray or refusals > STRAY_REFUSALS:
-                    raise
-                self.log.warning("The submit is tried again: %s", error)
-                time.sleep(STRAY_PAUSE)
-            except ServiceError as error:
-                if error.code != "InvalidatedRetryToken":
-                    raise
-                self.log.info("The service knows this submit, but does not say its run: %s", error)
-                return self._found_or_next(submission, just_used=self.tagged)
-
-    def _found_or_next(self, submission: Submission, *, just_used: bool = False) -> tuple[Submission, Run]:
-        """The run of a submit that cannot be repeated, found by its tags; else another one.
-
-        :param just_used: whether the service has said that it knows the submit.
-        """
-        until = time.monotonic() + LIST_LAG
-        while True:
-            # First of all, also for a task that was killed: what is found is cancelled then.
-            if found := self._find(submission.token):
-                return submission, found
-            self.check()
-            if not just_used or time.monotonic() >= until:
-                break
-            # It exists: the service has just said so. Its list may be some seconds behind.
-            time.sleep(LIST_PAUSE)
-        self.log.warning("No run of an earlier submit can be found; a new one is asked for")
-        return self._submit(self._new(submission.generation + 1))
-
-    def _look(self, run_id: str) -> Run:
-        """Read the run that an earlier try has recorded, with as much patience as a wait has."""
-        budget = ErrorBudget(self.error_budget)
-        while True:
-            self.check()
-            try:
-                return self.hook.get_run(run_id)
+                return self._hook.get_run(run_id)
             except ServiceError as error:
                 if budget.failure(error, time.monotonic()):
                     raise RunLost(
                         run_id=run_id,
                         opc_request_id=error.opc_request_id,
-                        note=f"{error}; an earlier try has submitted it; clear the task to start over",
+                        note=f"{error}; an earlier try submitted it; clear the task to start over",
                     ) from error
-                self.log.warning("Run %s of an earlier try is looked for again: %s", run_id, error)
-                time.sleep(jittered(LOOK_PAUSE))
+                self._log.warning("Run %s of an earlier try: cannot read it, retrying: %s", run_id, error)
+                time.sleep(jittered(self.pauses.read))
 
     def _find(self, token: str) -> Run | None:
-        """The run of a submit whose answer was lost, if it is tagged and among the recent ones."""
+        """Find a run by the retry token in its tags, among the recent runs of the compartment."""
         for run in self._recent_runs():
             tags = TaskTags.of(run.freeform_tags)
             if tags and tags.token == token:
-                return self.hook.get_run(run.id)
+                return self._hook.get_run(run.id)
         return None
 
     def _recent_runs(self, **one_filter: str) -> Iterator[Run]:
-        runs = self.hook.list_runs(self.request.compartment_id, **one_filter)
-        return islice(runs, MAX_LOOKED_THROUGH)
+        return islice(self._hook.list_runs(self._request.compartment_id, **one_filter), MAX_RUNS_SEARCHED)
 
-    # --- What names and records a submit -----------------------------------------------------------------
+    # --- Conflicting runs with private endpoints ----------------------------------------------------------
 
-    @cached_property
-    def identity(self) -> TaskIdentity:
-        return TaskIdentity.of(self._ti)
+    def _private_endpoint_guard(self) -> PrivateEndpointGuard | None:
+        guard, request = self._settings.private_endpoint_guard, self._request
+        if not guard or request.application_id is None:
+            return None
+        compartments = self._hook.visible_compartments() if isinstance(guard, bool) else list(guard)
+        unique = dict.fromkeys([request.compartment_id or "", *compartments])
+        return PrivateEndpointGuard(self._hook, request.application_id, list(unique))
 
-    @property
-    def _ti(self) -> Any:
-        return self.context["ti"]
+    def _wait_for_conflicting_run(self) -> None:
+        """Put the submit off while another application's run with a private endpoint is active."""
+        if self._guard is None or (other := self._guard.conflicting_run()) is None:
+            return
+        reason = (
+            f"run {other.id} of application {other.application_id} has a private endpoint, too, and is "
+            f"{other.state}"
+        )
+        left = self._attempt.started + self._settings.submit_timeout - time.time()
+        if left <= 0:
+            raise DataFlowError(
+                f"Nothing was submitted within {self._settings.submit_timeout:g} seconds (submit_timeout): "
+                f"{reason}"
+            )
+        raise SubmitLater(reason, left, other.id)
 
-    @property
-    def _store(self) -> Any:
-        return task_state_store(self.context)
+    def _gives_way(self, run: Run) -> bool:
+        """Cancel the run if another task submitted a conflicting one just before it."""
+        if self._guard is None or run.state != LifecycleState.ACCEPTED:
+            return False
+        other = self._guard.conflicting_run(own=run)
+        if other is None:
+            return False
+        self._log.info("Run %s conflicts with the older run %s: cancelling it", run.id, other.id)
+        self._cancel(run.id).confirmed_run()
+        if self._records is not None and (record := self._records.load()):
+            self._save(self._new_record(record.generation + 1))
+        return True
+
+    # --- Helpers ------------------------------------------------------------------------------------------
+
+    def _cancel_if_wanted(self, run_id: str) -> None:
+        if self._settings.cancel_on_kill:
+            result = self._cancel(run_id)
+            (self._log.info if result.confirmed else self._log.error)("%s", result)
+
+    def _cancel(self, run_id: str) -> CancelResult:
+        return cancel_run(lambda: self._hook.client, run_id, timeout=self._settings.cancel_timeout)
 
     def _token(self, generation: int) -> str:
         return retry_token(
-            self.identity,
-            max_tries=self._ti.max_tries,
+            self._attempt.identity,
+            clear_epoch=self._attempt.clear_epoch,
             generation=generation,
-            incarnation=incarnation_of(self.context),
+            dag_run_start=self._attempt.dag_run_start,
         )
 
-    def _new(self, generation: int) -> Submission:
-        return Submission(
+    def _new_record(self, generation: int) -> SubmissionRecord:
+        return SubmissionRecord(
             token=self._token(generation),
             generation=generation,
-            max_tries=self._ti.max_tries,
-            try_number=self._ti.try_number,
+            clear_epoch=self._attempt.clear_epoch,
+            try_number=self._attempt.try_number,
             time=time.time(),
         )
 
-    def _record(self, submission: Submission) -> None:
-        if self._store is not None:
-            self._store.set(RECORD, submission.as_json(), retention=NEVER_EXPIRE)
+    def _save(self, record: SubmissionRecord) -> None:
+        if self._records is not None:
+            self._records.save(record)

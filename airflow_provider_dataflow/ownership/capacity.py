@@ -1,31 +1,34 @@
-"""When a submit that found no room, or no service, is tried again. Pure."""
+"""When to repeat a submit that failed because of a limit of the tenancy or an outage. Pure."""
 
 from __future__ import annotations
 
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.polling import jittered
 
-#: Seconds. A backfill may have to wait for a night's runs of others.
-DEFAULT_SUBMIT_TIMEOUT = 6 * 3600.0
+#: Six hours: a backfill may have to wait until other runs of the night have ended.
+DEFAULT_SUBMIT_TIMEOUT_SECONDS = 6 * 3600.0
 
-#: The service's codes for "not now": a limit of the tenancy or a quota of the compartment is used up.
-NO_ROOM = ("LimitExceeded", "QuotaExceeded")
-
-#: Seconds. The wait grows with what was waited already.
-MIN_PAUSE, MAX_PAUSE = 30.0, 600.0
+#: Error codes of a limit of the tenancy or a quota of the compartment that is used up.
+CAPACITY_ERROR_CODES = ("LimitExceeded", "QuotaExceeded")
 
 
 def seconds_until_next_submit(
-    error: ServiceError, waited: float, *, submit_timeout: float, error_budget: float
+    error: ServiceError,
+    waited: float,
+    *,
+    submit_timeout: float,
+    error_budget: float,
+    pause_bounds: tuple[float, float],
 ) -> float | None:
-    """How long to wait; ``None`` if the submit is not to be tried again.
+    """Return how long to wait before the next submit; ``None`` to give up.
 
-    :param error: what the last submit was answered with.
-    :param waited: seconds since the task has started.
-    :param submit_timeout: seconds for which room is waited for.
-    :param error_budget: seconds for which errors of the service are borne.
+    :param error: of the last submit.
+    :param waited: seconds since the task started.
+    :param submit_timeout: seconds for which a capacity wait may last.
+    :param error_budget: seconds for which service errors are retried.
+    :param pause_bounds: shortest and longest pause in seconds; it grows with the time waited so far.
     """
-    if error.code in NO_ROOM:
+    if error.code in CAPACITY_ERROR_CODES:
         limit = submit_timeout
     elif error.is_transient:
         limit = min(error_budget, submit_timeout)
@@ -34,5 +37,6 @@ def seconds_until_next_submit(
     left = limit - waited
     if left <= 0:
         return None
-    pause = jittered(min(max(waited / 2, MIN_PAUSE), MAX_PAUSE))
+    shortest, longest = pause_bounds
+    pause = jittered(min(max(waited / 2, shortest), longest))
     return min(max(pause, error.retry_after or 0.0), max(left, 1.0))

@@ -1,7 +1,7 @@
-"""Of runs of different applications with private endpoints, the service lets one at a time succeed.
+"""Find conflicting runs: of all runs with private endpoints, only those of one application succeed at a time.
 
-The guard sees whether another such run is under way before a run is submitted, and once more after, since two
-tasks may have looked at the same moment; then the run that was created later is taken back.
+The guard searches for such a run before a submit and again after it, since two tasks may submit at the same
+moment. Then the run that was created later is cancelled.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class PrivateEndpointGuard:
-    """Looks for rivals of an application's runs.
+    """Searches for runs that conflict with an application's.
 
     :param hook: of the task's connection.
-    :param application_id: OCID of the application that is to be run.
-    :param compartment_ids: OCIDs of the compartments to look into.
+    :param application_id: OCID of the application to run.
+    :param compartment_ids: OCIDs of the compartments to search.
     """
 
     hook: DataFlowHook
@@ -32,24 +32,24 @@ class PrivateEndpointGuard:
     compartment_ids: Sequence[str]
     _endpoints: dict[str, str | None] = field(default_factory=dict, init=False)
 
-    def rival(self, own: Run | None = None) -> Run | None:
-        """A run under way that this application's would get into a conflict with.
+    def conflicting_run(self, own: Run | None = None) -> Run | None:
+        """Return an active run of another application with a private endpoint.
 
-        :param own: the run that was submitted already: only those that were created before it count.
-        :raises ServiceError: the service could not be asked.
+        :param own: the run that was submitted already: only runs created before it conflict.
+        :raises ServiceError: the runs could not be listed.
         """
         if self._private_endpoint(self.application_id) is None:
             return None
-        for run in self._under_way():
+        for run in self._active_runs():
             if run.application_id in (None, self.application_id):
                 continue
-            if own is not None and _age(run) >= _age(own):
+            if own is not None and _creation_order(run) >= _creation_order(own):
                 continue
             if self._private_endpoint(str(run.application_id)) is not None:
                 return run
         return None
 
-    def _under_way(self) -> Iterator[Run]:
+    def _active_runs(self) -> Iterator[Run]:
         for compartment_id in self.compartment_ids:
             for state in sorted(KNOWN_STATES - TERMINAL_STATES):
                 yield from self.hook.list_runs(compartment_id, lifecycle_state=state)
@@ -59,7 +59,7 @@ class PrivateEndpointGuard:
             try:
                 endpoint = self.hook.applications.get(application_id).private_endpoint_id
             except ServiceError as error:
-                # Another's application that was deleted, or that may not be seen: nothing is known of it.
+                # Another application that was deleted, or that this identity may not read.
                 if error.status != 404 or application_id == self.application_id:
                     raise
                 endpoint = None
@@ -67,5 +67,5 @@ class PrivateEndpointGuard:
         return self._endpoints[application_id]
 
 
-def _age(run: Run) -> tuple[float, str]:
+def _creation_order(run: Run) -> tuple[float, str]:
     return (run.time_created.timestamp() if run.time_created else 0.0, run.id)

@@ -1,4 +1,4 @@
-"""The freeform tags that say whose run it is: read by people in OCI's console, and by who looks for a run.
+"""Freeform tags with the identity of the task that submitted a run: for OCI's console, and to find lost runs.
 
 Pure: no Airflow, no network.
 """
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from airflow_provider_dataflow.ownership.record import TaskIdentity
+from airflow_provider_dataflow.models.task_identity import TaskIdentity
 
 #: OCI's limits for freeform tags of one resource.
 MAX_TAGS = 10
@@ -25,20 +25,20 @@ TRY_NUMBER = "airflow_try_number"
 SUBMISSION = "airflow_submission"
 OUTLIVES_TASK = "airflow_outlives_task"
 
-#: What is left out first where the author's own tags leave too little room. What qualifies the ids goes later
-#: than they do, so that no run is taken for what it is not.
-DISPENSABLE = (TRY_NUMBER, DAG_ID, RUN_ID, TASK_ID, MAP_INDEX, OUTLIVES_TASK, DEPLOYMENT, SUBMISSION)
+#: Order in which tags are dropped if there are too many with the author's own. Tags that qualify the ids are
+#: dropped after the ids, so that a run never seems to belong to another task or deployment.
+DROP_ORDER = (TRY_NUMBER, DAG_ID, RUN_ID, TASK_ID, MAP_INDEX, OUTLIVES_TASK, DEPLOYMENT, SUBMISSION)
 
 
 @dataclass(frozen=True, slots=True)
 class TaskTags:
-    """Whose run it is.
+    """Identity of the task that a run belongs to.
 
     :param identity: the task instance.
-    :param try_number: which of its tries.
-    :param token: the retry token of the submit: what a lost run is found by.
-    :param deployment: which Airflow, where several share a compartment.
-    :param outlives_task: whether the run is meant to go on when its task has ended.
+    :param try_number: of the try that submitted the run.
+    :param token: retry token of the submit, by which a lost run is found.
+    :param deployment: the Airflow deployment, where several share a compartment.
+    :param outlives_task: whether the run continues after its task has ended.
     """
 
     identity: TaskIdentity
@@ -48,7 +48,7 @@ class TaskTags:
     outlives_task: bool = False
 
     def tags(self) -> dict[str, str]:
-        """The tags, each within OCI's limits."""
+        """Return the tags, cut to OCI's limits."""
         tags = {
             DEPLOYMENT: self.deployment,
             DAG_ID: self.identity.dag_id,
@@ -62,10 +62,10 @@ class TaskTags:
         return {name: fitted(value) for name, value in tags.items() if value}
 
     def added_to(self, own: Mapping[str, str] | None) -> dict[str, str]:
-        """These tags and the author's own, which win; as many of these as OCI leaves room for."""
+        """Return the author's tags and as many of these as OCI's limit allows."""
         tags = self.tags()
         own = own or {}
-        for name in DISPENSABLE:
+        for name in DROP_ORDER:
             if len({*tags, *own}) <= MAX_TAGS:
                 break
             tags.pop(name, None)
@@ -73,7 +73,7 @@ class TaskTags:
 
     @classmethod
     def of(cls, tags: Mapping[str, str] | None) -> Self | None:
-        """Read a run's tags; ``None`` if they do not name a task instance."""
+        """Read a run's tags. Return ``None`` if they name no task instance."""
         tags = tags or {}
         try:
             return cls(
@@ -90,7 +90,7 @@ class TaskTags:
 
 
 def fitted(value: str) -> str:
-    """The value, cut if it is too long for a tag; two that differ stay different."""
+    """Cut a value that is too long for a tag. A digest keeps values that differ different."""
     if len(value) <= MAX_VALUE:
         return value
     digest = hashlib.sha256(value.encode()).hexdigest()[:16]

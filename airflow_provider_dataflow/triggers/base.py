@@ -1,4 +1,4 @@
-"""What the triggers of tasks have in common: one wait, one event, and one cancel if the task is killed."""
+"""Base of the triggers of tasks: wait, send one event, and cancel if the task is killed."""
 
 from __future__ import annotations
 
@@ -12,35 +12,34 @@ from functools import partial
 from airflow_provider_dataflow.client.threads import answer_within, start
 from airflow_provider_dataflow.compat import (
     BaseTrigger,
-    TaskInstanceNow,
     TriggerEvent,
-    task_instance_now,
     trigger_was_killed,
     triggers_have_on_kill,
 )
 from airflow_provider_dataflow.hooks.arguments import UsesHook
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
-from airflow_provider_dataflow.ownership.record import TaskIdentity
+from airflow_provider_dataflow.models.task_identity import TaskIdentity
+from airflow_provider_dataflow.ownership.task_state import TaskState, read_task_state
 from airflow_provider_dataflow.triggers.events import Event
 
-#: The loop that would have brought the answer has ended.
+#: Raised by a question to Airflow if the event loop that would deliver the answer has ended.
 CANCELLED = (asyncio.CancelledError, CancelledError)
 
-#: Seconds from the kill. Airflow gives ``on_kill`` 30.
-KILL_TIMEOUT = 25
+#: Airflow gives ``on_kill`` 30 seconds from the kill.
+KILL_TIMEOUT_SECONDS = 25
 
 
 class WaitTrigger(UsesHook, BaseTrigger):
-    """Base: waits, tells how that ended, and cancels what it waits for when its task is killed.
+    """Base: waits, sends an event, and cancels what it waits for when its task is killed.
 
-    Airflow cancels a killed trigger's coroutine again every second, and calls ``on_kill`` after it has
-    written a log line. If that takes longer than a second, as in a busy triggerer, the next cancellation ends
-    it all, and ``on_kill`` is never called. So the first cancellation is heeded at once, in ``run``.
+    Airflow cancels a killed trigger's coroutine again every second, and calls ``on_kill`` after writing a log
+    line. If that takes longer than a second, as in a busy triggerer, the next cancellation ends the trigger
+    and ``on_kill`` is never called. So :meth:`run` calls it at the first cancellation.
     """
 
     cancel_on_kill: bool = False
     _kill: Future[None] | None = None
-    _kill_until = 0.0
+    _kill_until: float = 0.0
 
     @property
     def hook(self) -> DataFlowHook:
@@ -48,37 +47,37 @@ class WaitTrigger(UsesHook, BaseTrigger):
 
     @abstractmethod
     async def wait(self) -> Event:
-        """Wait, and say how it ended."""
+        """Wait and return the event for the task."""
 
-    def cancel_unless_owned(self) -> None:
-        """Cancel what the task waits for, unless it still does. Blocks, and never raises."""
+    def cancel_unless_awaited(self) -> None:
+        """Cancel what the task waited for, unless it still waits for it. Blocks, and never raises."""
         raise NotImplementedError
 
-    #: Seconds for the answer to who waits, and between two attempts to get it.
-    ANSWER_TIMEOUT, ANSWER_PAUSE = 6.0, 1.0
+    #: Limit for reading the task's state from Airflow, and the pause between two attempts.
+    STATE_TIMEOUT_SECONDS, STATE_PAUSE_SECONDS = 6.0, 1.0
 
-    def task_now(self, xcom_key: str) -> TaskInstanceNow | None:
-        """The task as Airflow has it, and one of its XComs; ``None`` if it cannot be asked. Blocks."""
+    def task_state(self, xcom_key: str) -> TaskState | None:
+        """Return the task's state and one of its XComs; ``None`` if Airflow does not answer. Blocks."""
         if self.task_instance is None:
-            return TaskInstanceNow(exists=False)
-        ask = partial(task_instance_now, TaskIdentity.of(self.task_instance), xcom_key)
-        until = time.monotonic() + self.ANSWER_TIMEOUT
+            return TaskState(exists=False)
+        ask = partial(read_task_state, TaskIdentity.of(self.task_instance), xcom_key)
+        until = time.monotonic() + self.STATE_TIMEOUT_SECONDS
         while True:
             try:
-                # A triggerer that is about to end answers nothing more.
+                # A triggerer that is shutting down does not answer.
                 return answer_within(max(until - time.monotonic(), 0.1), ask)
-            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it is
-                if time.monotonic() + self.ANSWER_PAUSE >= until or isinstance(error, CANCELLED):
-                    self.log.warning("Airflow does not say what became of the task: %r", error)
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - any failure means: unknown
+                if time.monotonic() + self.STATE_PAUSE_SECONDS >= until or isinstance(error, CANCELLED):
+                    self.log.warning("Cannot read the state of the task from Airflow: %r", error)
                     return None
-                time.sleep(self.ANSWER_PAUSE)
+                time.sleep(self.STATE_PAUSE_SECONDS)
 
     @property
-    def goes_on_in_doubt(self) -> bool:
-        """What to believe if Airflow cannot be asked.
+    def keep_if_unknown(self) -> bool:
+        """Whether to cancel nothing if the task's state cannot be read.
 
-        It has said that the task was killed, if it can say so. Before 3.3 that is a guess, and one that is
-        wrong whenever a triggerer is stopped; a run that is left is found by the next try.
+        True before Airflow 3.3, where a kill looks like a shutdown of the triggerer. The next try re-attaches
+        to a run that is kept.
         """
         return not triggers_have_on_kill()
 
@@ -92,14 +91,14 @@ class WaitTrigger(UsesHook, BaseTrigger):
         yield TriggerEvent(event.payload())
 
     async def on_kill(self) -> None:
-        """Cancel what the task waits for, unless it still does. Asked twice, it is done once."""
+        """Cancel what the task waited for, unless it still waits for it. A second call does not repeat it."""
         if not self.cancel_on_kill:
             return
         loop = asyncio.get_running_loop()
         if self._kill is None:
-            # No task of the loop: those end with the triggerer.
-            self._kill = start(self.cancel_unless_owned, urgent=True)
-            self._kill_until = loop.time() + KILL_TIMEOUT
+            # In a thread: a task of the event loop would end with the triggerer.
+            self._kill = start(self.cancel_unless_awaited, urgent=True)
+            self._kill_until = loop.time() + KILL_TIMEOUT_SECONDS
         kill = asyncio.wrap_future(self._kill)
         while not kill.done() and loop.time() < self._kill_until:
             try:

@@ -14,16 +14,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_dataflow.client.threads import in_thread
 from airflow_provider_dataflow.compat import pull_xcom, push_xcom
-from airflow_provider_dataflow.ownership.record import TaskIdentity
+from airflow_provider_dataflow.models.task_identity import TaskIdentity
+from airflow_provider_dataflow.xcom_keys import LOG_CURSOR
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.logs.follower import AsyncLogSource
 
 #: Runs that are followed at a time in one triggerer process.
 MAX_FOLLOWED = 32
-
-#: XCom of how far each log has been copied, so that another triggerer goes on there.
-LOG_CURSOR = "log_cursor"
 
 _followed: set[int] = set()
 

@@ -10,14 +10,13 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dataflow.client.cancel import DEFAULT_CANCEL_TIMEOUT
+from airflow_provider_dataflow.client.cancel import DEFAULT_CANCEL_TIMEOUT_SECONDS, cancel_run
 from airflow_provider_dataflow.client.threads import module
 from airflow_provider_dataflow.compat import NO_EVENT_BEFORE
-from airflow_provider_dataflow.exceptions import DataFlowError, RunLost
+from airflow_provider_dataflow.exceptions import RunLost
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.run import SUCCESS_STATES, is_terminal
-from airflow_provider_dataflow.ownership.record import RUN_ID, STATE
 from airflow_provider_dataflow.polling import (
     DEFAULT_ERROR_BUDGET,
     DEFAULT_POLL_INTERVAL,
@@ -27,10 +26,12 @@ from airflow_provider_dataflow.polling import (
 from airflow_provider_dataflow.triggers.base import WaitTrigger
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 from airflow_provider_dataflow.triggers.live_log import LiveLog
+from airflow_provider_dataflow.xcom_keys import LIFECYCLE_STATE, RUN_ID
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.poller.poller import RunPoller
     from airflow_provider_dataflow.client.poller.shared import shared_poller
+    from airflow_provider_dataflow.client.sync_client import DataFlowClient
     from airflow_provider_dataflow.models.run import Run
 
 
@@ -71,17 +72,21 @@ class RunTrigger(WaitTrigger):
         deadline: float | None = None,
         error_budget: float = DEFAULT_ERROR_BUDGET,
         cancel_on_kill: bool = False,
-        cancel_timeout: float = DEFAULT_CANCEL_TIMEOUT,
+        cancel_timeout: float = DEFAULT_CANCEL_TIMEOUT_SECONDS,
         follow_logs: bool = False,
         compartment_id: str | None = None,
         **_: Any,
     ) -> None:
         # What a newer version of this class has written into the row is ignored, not refused: workers and
         # triggerers are not upgraded at the same moment.
-        given = dict(locals())
         super().__init__()
         self.run_id = run_id
-        self.keep_hook_arguments(given)
+        self.oci_conn_id = oci_conn_id
+        self.region = region
+        self.service_endpoint = service_endpoint
+        self.auth_type = auth_type
+        self.config_file = config_file
+        self.profile = profile
         self.target_states = sorted(target_states)
         self.poll_interval = poll_interval
         self.deadline = deadline
@@ -172,36 +177,38 @@ class RunTrigger(WaitTrigger):
         else:
             done.set_exception(TimeoutError())
 
-    def cancel_unless_owned(self) -> None:
-        from airflow_provider_dataflow.client.cancel import cancel
-
+    def cancel_unless_awaited(self) -> None:
         try:
-            if self._is_still_waited_for():
-                self.log.info("Run %s goes on: the task still waits for it elsewhere", self.run_id)
+            if self._is_still_awaited():
+                self.log.info(
+                    "Run %s is not cancelled: another trigger of the task waits for it", self.run_id
+                )
                 return
-            # Airflow may be out of reach by now; what the wait has used is good for the cancel.
-            access = self._poller.access if self._poller else None
-            client = self.hook.new_client("triggerer", access)
-            run = cancel(client, self.run_id, timeout=self.cancel_timeout)
-        except DataFlowError as error:
-            self.log.error("Run %s could not be cancelled and may still be running: %s", self.run_id, error)
+            result = cancel_run(self._client_for_cancel, self.run_id, timeout=self.cancel_timeout)
         except Exception:
             self.log.exception("Run %s could not be cancelled and may still be running", self.run_id)
-        else:
-            self.log.info("Run %s is %s, since the task was killed", self.run_id, run.state)
+            return
+        (self.log.info if result.confirmed else self.log.error)("The task was killed. %s", result)
 
-    def _is_still_waited_for(self) -> bool:
-        """Whether the task is deferred for this very run.
+    def _client_for_cancel(self) -> DataFlowClient:
+        # With the credentials of the wait: if Airflow is down, the connection can no longer be looked up.
+        access = self._poller.access if self._poller else None
+        return self.hook.new_client("triggerer", access)
 
-        A triggerer that lost its triggers to another one while it was frozen is told that they were killed.
-        A cleared task is deferred again, too, but for another run. Its XComs tell: the run that it waits for,
-        and, when it has ended by itself, the state that it has seen.
+    def _is_still_awaited(self) -> bool:
+        """Return whether the task is deferred for this very run.
+
+        Airflow also calls ``on_kill`` in a triggerer that was frozen and lost its triggers to another one.
+        And a cleared task is deferred again for another run. The task's XComs distinguish these from a kill:
+        the run that it waits for, and, if it ended by itself, the state that the run had.
         """
-        now = self.task_now(RUN_ID)
-        if now is None or now.xcom != self.run_id:
-            return now is None and self.goes_on_in_doubt
-        if now.state == "success" and any(not is_terminal(state) for state in self.target_states):
-            # Another triggerer has seen a state that is no end: the run goes on, as its task wants it.
-            finished = self.task_now(STATE)
-            return self.goes_on_in_doubt if finished is None else finished.xcom is not None
-        return now.state == "deferred"
+        task = self.task_state(RUN_ID)
+        if task is None:
+            return self.keep_if_unknown
+        if task.xcom != self.run_id:
+            return False
+        if task.state == "success" and any(not is_terminal(state) for state in self.target_states):
+            # Another triggerer saw a target state that is not an end: the run is meant to continue.
+            finished = self.task_state(LIFECYCLE_STATE)
+            return self.keep_if_unknown if finished is None else finished.xcom is not None
+        return task.state == "deferred"

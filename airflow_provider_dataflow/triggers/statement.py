@@ -47,10 +47,10 @@ class StatementTrigger(WatchTrigger):
     def event(self, outcome: Outcome, state: str | None, message: str | None) -> StatementEvent:
         return StatementEvent(outcome, self.run_id, self.statement_id, state, message)
 
-    def cancel_unless_owned(self) -> None:
+    def cancel_unless_awaited(self) -> None:
         try:
-            if self._is_still_waited_for():
-                self.log.info("%s goes on: the task still waits for it elsewhere", self.about)
+            if self._is_still_awaited():
+                self.log.info("%s is not cancelled: another trigger of the task waits for it", self.about)
                 return
             self.hook.new_client().statements.cancel(self.run_id, self.statement_id)
         except Exception as error:  # noqa: BLE001 - nobody is left to hear of it otherwise
@@ -58,9 +58,9 @@ class StatementTrigger(WatchTrigger):
         else:
             self.log.info("%s is cancelled, since the task was killed", self.about)
 
-    def _is_still_waited_for(self) -> bool:
-        """As ``RunTrigger`` asks: not every kill that a triggerer hears of is one."""
-        now = self.task_now(STATEMENT)
-        if now is None:
-            return self.goes_on_in_doubt
-        return now.state == "deferred" and now.xcom == statement_name(self.run_id, self.statement_id)
+    def _is_still_awaited(self) -> bool:
+        """Return whether the task is deferred for this very statement; see ``RunTrigger``."""
+        task = self.task_state(STATEMENT)
+        if task is None:
+            return self.keep_if_unknown
+        return task.state == "deferred" and task.xcom == statement_name(self.run_id, self.statement_id)

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_dataflow.compat import TaskInstanceNow
 from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
+from airflow_provider_dataflow.models.task_identity import TaskIdentity
 from airflow_provider_dataflow.operators import orphans
 from airflow_provider_dataflow.operators.orphans import CancelOrphanRunsOperator, why_orphaned
-from airflow_provider_dataflow.ownership.record import TaskIdentity
 from airflow_provider_dataflow.ownership.tags import TaskTags
+from airflow_provider_dataflow.ownership.task_state import TaskState
 from tests.contract.conftest import target_of
 
 HERE = "https://airflow.example.com"
@@ -50,15 +50,15 @@ def submit(local: DataFlowFixture) -> Callable[..., str]:
     return submit
 
 
-def cancel(now: TaskInstanceNow | Exception, mocker: Any, **kwargs: Any) -> list[str]:
-    asked = mocker.patch.object(orphans, "task_instance_now")
+def cancel(now: TaskState | Exception, mocker: Any, **kwargs: Any) -> list[str]:
+    asked = mocker.patch.object(orphans, "read_task_state")
     asked.side_effect = now if isinstance(now, Exception) else None
     asked.return_value = now
     arguments: dict[str, Any] = {"deployment_id": HERE, "min_age_in_minutes": 0}
     return CancelOrphanRunsOperator(task_id="task", **arguments | kwargs).execute({})
 
 
-GONE = TaskInstanceNow(exists=False)
+GONE = TaskState(exists=False)
 
 
 def test_a_run_whose_task_is_gone(local, submit, mocker):
@@ -118,18 +118,18 @@ def test_without_a_name_of_its_own_an_airflow_cancels_nothing(local, submit, moc
 
 @pytest.mark.parametrize("state", ["success", "failed", "skipped", "upstream_failed", "removed"])
 def test_the_run_of_a_task_that_has_ended_is_an_orphan(state):
-    assert why_orphaned(TaskInstanceNow(True, state, "r"), "r", "task")
+    assert why_orphaned(TaskState(True, state, "r"), "r", "task")
 
 
 @pytest.mark.parametrize(
     "state", [None, "scheduled", "queued", "up_for_retry", "up_for_reschedule", "restarting", "of tomorrow"]
 )
 def test_a_task_that_will_start_again_comes_back_for_its_run(state):
-    assert why_orphaned(TaskInstanceNow(True, state), "r", "task") is None
+    assert why_orphaned(TaskState(True, state), "r", "task") is None
 
 
 @pytest.mark.parametrize("state", ["running", "deferred"])
 def test_a_task_under_way_needs_its_own_run_only(state):
-    assert why_orphaned(TaskInstanceNow(True, state, "r"), "r", "task") is None
-    assert why_orphaned(TaskInstanceNow(True, state, None), "r", "task") is None
-    assert why_orphaned(TaskInstanceNow(True, state, "another"), "r", "task")
+    assert why_orphaned(TaskState(True, state, "r"), "r", "task") is None
+    assert why_orphaned(TaskState(True, state, None), "r", "task") is None
+    assert why_orphaned(TaskState(True, state, "another"), "r", "task")

@@ -1,6 +1,6 @@
-"""One run per task, whatever crashes when: the operator through the real SDK, without a whole Airflow.
+"""One run per try after crashes: the operator through the real SDK, without a scheduler.
 
-Each try is a new operator and task instance; what outlives them is Airflow's task state store, or, before
+Each try is a new operator and task instance. Only Airflow's task state store survives, or, before
 Airflow 3.3, nothing.
 """
 
@@ -18,8 +18,9 @@ from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.operators import run as operator_module
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
-from airflow_provider_dataflow.ownership import acquire as ownership
-from airflow_provider_dataflow.ownership.acquire import RECORD
+from airflow_provider_dataflow.ownership import task_attempt
+from airflow_provider_dataflow.ownership.acquire import AcquirePauses, RunAcquirer
+from airflow_provider_dataflow.ownership.record_store import RECORD_KEY
 from tests.contract.conftest import target_of
 from tests.unit.support import FakeStateStore, FakeTaskInstance
 
@@ -41,7 +42,7 @@ def local(server: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowF
     server.reset()
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(ownership, "STRAY_PAUSE", 0.01)
+    monkeypatch.setattr(RunAcquirer, "pauses", AcquirePauses(refusal=0.01, read=0.01, list=0.05))
     return server
 
 
@@ -98,11 +99,11 @@ class Task:
         return [run["lifecycleState"] for run in self.local.runs]
 
 
-WAIT = "operators.run.InvokeRunOperator._wait"
-PUBLISH = "operators.run.InvokeRunOperator._publish"
+WAIT = "operators.run.InvokeRunOperator._wait_in_worker"
+PUBLISH = "operators.run.InvokeRunOperator._push_run"
 #: Where a worker can be killed after the service has the run, and before the task has seen its end.
 KILLS = [
-    pytest.param("ownership.acquire.verdict", id="before the record"),
+    pytest.param("ownership.acquire.decide", id="before the record"),
     pytest.param(PUBLISH, id="after the record"),
     pytest.param(WAIT, id="while it waits"),
 ]
@@ -138,7 +139,7 @@ def test_a_refusal_that_stays_is(task):
     task.local.assert_requests(CreateRun=3, DeleteRun=0)
 
 
-def test_the_first_look_after_the_submit_fails(task):
+def test_error_of_first_poll_after_submit_is_retried(task):
     task.local.add_fault("status", status=404, operation="GetRun", count=2)
     task.run(error_budget=600)
     assert len(task.local.runs_created) == 1
@@ -192,7 +193,7 @@ def test_every_retry_of_a_run_that_fails_is_another_run(task):
     assert len(task.local.runs_created) == 3
 
 
-def test_one_try_does_not_replace_its_own_run(task):
+def test_failed_run_of_this_try_is_not_replaced(task):
     task.local.fails()
     task.local.add_fault("lost_response", operation="CreateRun", count=1)
     with pytest.raises(RunFailed):
@@ -200,15 +201,15 @@ def test_one_try_does_not_replace_its_own_run(task):
     assert len(task.local.runs_created) == 1
 
 
-def test_killed_before_the_service_got_the_submit(task):
+def test_retry_submits_after_kill_before_createrun(task):
     task.killed_at("client.sync_client.DataFlowClient.create_run")
     assert task.local.runs_created == []
     assert [task.retry()] == task.local.runs_created
 
 
-def test_a_replay_that_is_refused_is_found_by_its_tags(task):
+def test_run_is_found_by_tags_after_invalidated_token(task):
     task.local.keeps_running()
-    task.killed_at("ownership.acquire.verdict")
+    task.killed_at("ownership.acquire.decide")
     (run_id,) = task.local.runs_created
     task.local.add_fault("replay_conflict", operation="CreateRun")
     still_waiting(task)
@@ -216,29 +217,27 @@ def test_a_replay_that_is_refused_is_found_by_its_tags(task):
     assert task.ti.xcoms["run_id"] == run_id
 
 
-def test_a_replay_that_is_refused_while_lists_are_behind(task, mocker):
-    """The service has just said that the run exists, so nothing is submitted because its list lacks it."""
+def test_search_by_tags_waits_for_delayed_list(task, mocker):
+    """The service has just reported that the run exists, although the list does not have it yet."""
     task.local.keeps_running()
-    task.killed_at("ownership.acquire.verdict")
+    task.killed_at("ownership.acquire.decide")
     (run_id,) = task.local.runs_created
     task.local.add_fault("replay_conflict", operation="CreateRun")
-    mocker.patch.object(ownership, "LIST_PAUSE", 0.05)
-    find, looks = ownership.RunOwnership._find, []
+    find, looks = RunAcquirer._find, []
 
     def behind(self, token):
         looks.append(token)
         return find(self, token) if len(looks) > 3 else None
 
-    mocker.patch.object(ownership.RunOwnership, "_find", behind)
+    mocker.patch.object(RunAcquirer, "_find", behind)
     still_waiting(task)
     assert task.local.runs_created == [run_id]
     assert len(looks) == 4
 
 
-def test_a_killed_task_still_looks_once_for_a_run_that_the_service_has_confirmed(task, mocker):
-    """What is found is cancelled then."""
+def test_killed_task_finds_and_cancels_run_after_invalidated_token(task, mocker):
     task.local.keeps_running()
-    task.killed_at("ownership.acquire.verdict")
+    task.killed_at("ownership.acquire.decide")
     (run_id,) = task.local.runs_created
     task.local.add_fault("replay_conflict", operation="CreateRun")
     operator = task.operator()
@@ -256,8 +255,8 @@ def test_a_killed_task_still_looks_once_for_a_run_that_the_service_has_confirmed
 
 
 @pytest.mark.parametrize("retries", [0, 1])
-def test_a_clear_after_retries_were_lowered_starts_a_new_run(task, retries):
-    """``max_tries`` is then what it was: tries had, and retries now."""
+def test_clear_after_lowering_retries_submits_another_run(task, retries):
+    """``max_tries`` is then the same as before the clear."""
     task.max_tries = 1
     task.run()
     task.fields["task"] = SimpleNamespace(retries=retries)
@@ -266,37 +265,37 @@ def test_a_clear_after_retries_were_lowered_starts_a_new_run(task, retries):
     assert len(task.local.runs_created) == 2
 
 
-def test_a_retry_is_no_clear(task):
+def test_retry_is_not_mistaken_for_clear(task):
     task.fields["task"] = SimpleNamespace(retries=task.max_tries)
     task.killed_at(PUBLISH)
     task.retry()
     assert len(task.local.runs_created) == 1
 
 
-def test_a_template_that_renders_otherwise_is_still_the_same_submit(task):
-    """Another body with the same token is refused by the service."""
+def test_retry_reattaches_although_template_renders_differently(task):
+    """The service refuses another body with the same token."""
     task.killed_at(PUBLISH, arguments=["10:00"])
     task.retry(arguments=["10:05"])
     assert len(task.local.runs_created) == 1
 
 
-def test_a_token_that_the_service_has_forgotten(recorded):
+def test_run_with_expired_token_is_found_by_tags(recorded):
     recorded.local.keeps_running()
-    recorded.killed_at("ownership.acquire.verdict")
+    recorded.killed_at("ownership.acquire.decide")
     recorded.local.advance(DAY + 60)
-    recorded.store.values[RECORD]["time"] = time.time() - DAY - 60
+    recorded.store.values[RECORD_KEY]["time"] = time.time() - DAY - 60
     still_waiting(recorded)
     assert [recorded.ti.xcoms["run_id"]] == recorded.local.runs_created
     assert recorded.local.requests_by_operation["CreateRun"] == 1
 
 
-def test_a_forgotten_submit_that_never_arrived(recorded):
+def test_submit_with_expired_token_and_no_run_is_repeated(recorded):
     recorded.killed_at("client.sync_client.DataFlowClient.create_run")
-    recorded.store.values[RECORD]["time"] = time.time() - DAY - 60
+    recorded.store.values[RECORD_KEY]["time"] = time.time() - DAY - 60
     assert [recorded.retry()] == recorded.local.runs_created
 
 
-def test_a_run_that_cannot_be_seen_is_not_doubled(recorded):
+def test_unreadable_run_of_earlier_try_is_lost_not_replaced(recorded):
     recorded.local.keeps_running()
     recorded.killed_at(WAIT)
     recorded.local.add_fault("status", status=404, operation="GetRun")
@@ -305,9 +304,8 @@ def test_a_run_that_cannot_be_seen_is_not_doubled(recorded):
     assert len(recorded.local.runs_created) == 1
 
 
-def test_a_later_read_of_an_earlier_run_rides_through(recorded, mocker):
+def test_reading_run_of_earlier_try_retries_errors(recorded, mocker):
     recorded.killed_at(WAIT)
-    mocker.patch.object(ownership, "LOOK_PAUSE", 0.01)
     recorded.local.add_fault("status", status=404, operation="GetRun", count=2)
     assert [recorded.retry(error_budget=600)] == recorded.local.runs_created
 
@@ -315,7 +313,7 @@ def test_a_later_read_of_an_earlier_run_rides_through(recorded, mocker):
 # --- Clear ---------------------------------------------------------------------------------------------
 
 
-def test_a_cleared_task_starts_over(task):
+def test_clear_submits_another_run(task):
     first = task.run()
     second = task.clear()
     assert task.local.runs_created == [first, second]
@@ -323,7 +321,7 @@ def test_a_cleared_task_starts_over(task):
 
 
 @pytest.mark.parametrize("where", KILLS)
-def test_a_clear_ends_the_run_from_before(task, where):
+def test_clear_cancels_active_run_from_before(task, where):
     task.local.keeps_running()
     task.killed_at(where)
     task.local.succeeds()
@@ -331,7 +329,7 @@ def test_a_clear_ends_the_run_from_before(task, where):
     assert task.states() == ["CANCELED", "SUCCEEDED"]
 
 
-def test_a_clear_leaves_the_run_from_before_if_so_wished(recorded):
+def test_clear_keeps_active_run_without_cancel_on_kill(recorded):
     recorded.local.keeps_running()
     recorded.killed_at(WAIT, cancel_on_kill=False)
     recorded.local.succeeds()
@@ -339,25 +337,27 @@ def test_a_clear_leaves_the_run_from_before_if_so_wished(recorded):
     assert recorded.states() == ["IN_PROGRESS", "SUCCEEDED"]
 
 
-def test_a_clear_is_not_held_up_by_a_run_that_cannot_be_seen(recorded, mocker):
+def test_clear_submits_although_run_from_before_is_unreadable(recorded, mocker):
     recorded.local.keeps_running()
     recorded.killed_at(WAIT)
     (first,) = recorded.local.runs_created
     recorded.local.succeeds()
     recorded.local.add_fault("status", status=404, resource_id=first)
-    mocker.patch("airflow_provider_dataflow.client.cancel.FIRST_PAUSE", 0.01)
+    mocker.patch("airflow_provider_dataflow.client.cancel.FIRST_PAUSE_SECONDS", 0.01)
     assert recorded.clear(cancel_timeout=0.05) == recorded.local.runs_created[1]
 
 
-def test_two_clears_are_two_more_runs(task):
+def test_two_clears_submit_two_more_runs(task):
     task.run()
     task.clear()
     task.clear()
     assert len(task.local.runs_created) == 3
 
 
-def test_a_dag_run_made_anew_under_its_old_id_gets_a_run_of_its_own(recorded, mocker):
-    mocker.patch.object(ownership, "incarnation_of", side_effect=["2026-01-01", "2026-01-02"])
+def test_recreated_dag_run_with_same_id_gets_another_run(recorded, mocker):
+    mocker.patch.object(
+        task_attempt, "dag_run_start", side_effect=["2026-01-01", "2026-01-01", "2026-01-02", "2026-01-02"]
+    )
     recorded.run()
     recorded.store.values.clear()  # gone with the DAG run
     recorded.run()
@@ -410,7 +410,7 @@ def test_killed_while_the_submit_is_under_way(recorded):
 
 def test_what_fails_after_the_submit_leaves_no_run_without_a_task(task, mocker):
     task.local.keeps_running()
-    mocker.patch.object(InvokeRunOperator, "_publish", side_effect=RuntimeError)
+    mocker.patch.object(InvokeRunOperator, "_push_run", side_effect=RuntimeError)
     with pytest.raises(RuntimeError):
         task.run()
     assert task.local.cancels == [], "a retry comes back to it"
@@ -422,7 +422,7 @@ def test_what_fails_after_the_submit_leaves_no_run_without_a_task(task, mocker):
 
 def test_a_completion_timeout_holds_in_a_worker(task):
     task.local.keeps_running()
-    with pytest.raises(operator_module.RunTimedOut, match="cancel was requested"):
+    with pytest.raises(operator_module.RunTimedOut, match="cancel requested"):
         task.run(completion_timeout=0.3)
     assert task.states() == ["CANCELED"]
 
@@ -446,7 +446,7 @@ def test_a_cancel_that_is_slow_or_fails_first(task, kind, how):
     assert task.states() == ["CANCELED"]
 
 
-def test_room_is_waited_for(task, mocker):
+def test_submit_is_repeated_until_capacity_is_free(task, mocker):
     task.local.add_fault("limit_exceeded", limit=0)
     naps = []
 
@@ -461,7 +461,7 @@ def test_room_is_waited_for(task, mocker):
     assert len(task.local.runs_created) == 1
 
 
-def test_room_is_not_waited_for_forever(task):
+def test_capacity_wait_ends_at_submit_timeout(task):
     task.local.add_fault("limit_exceeded", limit=0)
     with pytest.raises(SubmitRejected, match="LimitExceeded"):
         task.run(submit_timeout=0.001)

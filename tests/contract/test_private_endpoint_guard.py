@@ -1,4 +1,4 @@
-"""Two runs of different applications with private endpoints: one fails, or, with the guard, both succeed."""
+"""Two runs of different applications with private endpoints: one fails; with the guard, both succeed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_dataflow.exceptions import DataFlowError, RunFailed
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.models.run import TERMINAL_STATES
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
-from airflow_provider_dataflow.ownership.submit import Submit
+from airflow_provider_dataflow.ownership.acquire import RunAcquirer
 from airflow_provider_dataflow.triggers.run import RunTrigger
 from tests.contract.conftest import target_of
 from tests.unit.support import FakeStateStore, FakeTaskInstance
@@ -103,7 +103,7 @@ def test_runs_of_one_application_do_not_wait_for_each_other(local, applications)
     assert local.runs_created == [running, other]
 
 
-def test_an_application_without_a_private_endpoint_waits_for_nobody(local, applications):
+def test_application_without_private_endpoint_does_not_wait(local, applications):
     local.keeps_running()
     operator(applications[0], wait_for_completion=False).execute(context("dag1"))
     plain = target_of(local).create_application("hello.py").id
@@ -111,53 +111,53 @@ def test_an_application_without_a_private_endpoint_waits_for_nobody(local, appli
     assert len(local.runs_created) == 2
 
 
-def test_a_deferrable_task_waits_in_the_triggerer_for_the_end_of_the_other_run(local, applications):
+def test_deferrable_task_defers_until_conflicting_run_ends(local, applications):
     local.keeps_running()
-    rival = operator(applications[0], wait_for_completion=False).execute(context("dag1"))
+    other = operator(applications[0], wait_for_completion=False).execute(context("dag1"))
     task = operator(applications[1], deferrable=True)
     own = context("dag2")
     with pytest.raises(TaskDeferred) as deferred:
         task.execute(own)
     trigger = deferred.value.trigger
     assert isinstance(trigger, RunTrigger)
-    assert (trigger.run_id, trigger.cancel_on_kill, trigger.follow_logs) == (rival, False, False)
+    assert (trigger.run_id, trigger.cancel_on_kill, trigger.follow_logs) == (other, False, False)
     assert set(trigger.target_states) == TERMINAL_STATES
-    assert local.runs_created == [rival]
-    task.hook.cancel_run(rival)
+    assert local.runs_created == [other]
+    task.hook.cancel_run(other)
     local.succeeds()
     again = operator(applications[1], wait_for_completion=False)
     assert again.execute_again(own, {"outcome": "reached"}) == local.runs_created[1]
 
 
-def test_the_wait_is_bounded_and_says_for_whom_it_was(local, applications):
+def test_wait_for_conflicting_run_ends_at_submit_timeout(local, applications):
     local.keeps_running()
-    rival = operator(applications[0], wait_for_completion=False).execute(context("dag1"))
-    with pytest.raises(DataFlowError, match=rf"within 0.3 seconds .*run {rival} .* private endpoint"):
+    other = operator(applications[0], wait_for_completion=False).execute(context("dag1"))
+    with pytest.raises(DataFlowError, match=rf"within 0.3 seconds .*run {other} .* private endpoint"):
         operator(applications[1], submit_timeout=0.3).execute(context("dag2"))
-    assert local.runs_created == [rival]
+    assert local.runs_created == [other]
 
 
-def test_of_two_that_looked_at_the_same_moment_the_later_makes_way(local, applications, mocker):
-    """The later one's first look has missed the other's run."""
+def test_later_of_two_simultaneous_submits_is_cancelled_and_repeated(local, applications, mocker):
+    """The second task's first search misses the other run."""
     local.succeeds(startup=1.0, duration=0.5)
     first = operator(applications[0], wait_for_completion=False).execute(context("dag1"))
     task = operator(applications[1])
-    stand_back = Submit._stand_back
-    looks = []
+    wait_for_conflicting_run = RunAcquirer._wait_for_conflicting_run
+    calls = []
 
-    def miss_the_first(submit):
-        looks.append(submit)
-        if len(looks) > 1:
-            stand_back(submit)
+    def miss_the_first(acquirer):
+        calls.append(acquirer)
+        if len(calls) > 1:
+            wait_for_conflicting_run(acquirer)
 
-    mocker.patch.object(Submit, "_stand_back", miss_the_first)
+    mocker.patch.object(RunAcquirer, "_wait_for_conflicting_run", miss_the_first)
     run_id = task.execute(context("dag2"))
     states = {run["id"]: run["lifecycleState"] for run in local.runs}
     assert states.pop(first) == states.pop(run_id) == "SUCCEEDED"
     assert list(states.values()) == ["CANCELED"]
 
 
-def test_only_the_given_compartments_are_looked_into(local, applications):
+def test_guard_searches_only_given_compartments(local, applications):
     local.keeps_running()
     operator(applications[0], wait_for_completion=False).execute(context("dag1"))
     elsewhere = "ocid1.compartment.oc1..elsewhere"
@@ -171,7 +171,7 @@ def test_only_the_given_compartments_are_looked_into(local, applications):
     assert len(local.runs_created) == 2
 
 
-def test_a_placeholder_may_have_its_value_from_the_application(local):
+def test_placeholder_takes_value_from_application(local):
     target = target_of(local)
     application = target.create_application(
         "hello.py", arguments=["${day}"], parameters=[models.ApplicationParameter(name="day", value="1")]

@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_dataflow.compat import TaskInstanceNow
 from airflow_provider_dataflow.exceptions import InvalidArgument, NotSubmitted
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
+from airflow_provider_dataflow.ownership import record_store
+from airflow_provider_dataflow.ownership.acquire import AcquirePauses, RunAcquirer
+from airflow_provider_dataflow.ownership.task_state import TaskState
 from airflow_provider_dataflow.triggers import base as base_trigger
 from airflow_provider_dataflow.triggers import run as run_trigger
 from airflow_provider_dataflow.triggers import submit as submit_trigger
@@ -49,12 +51,13 @@ class Airflow:
         self.xcoms: dict[str, Any] = {}
         self.state = "deferred"
         self.new_try()
-        mocker.patch.object(submit_trigger, "pull_xcom", lambda task, key: self.xcoms.get(key))
-        mocker.patch.object(submit_trigger, "push_xcom", lambda task, key, value: self._push(key, value))
+        for module in (submit_trigger, record_store):
+            mocker.patch.object(module, "push_xcom", lambda task, key, value: self._push(key, value))
+        mocker.patch.object(record_store, "pull_xcom", lambda task, key: self.xcoms.get(key))
         mocker.patch.object(
             base_trigger,
-            "task_instance_now",
-            lambda task, key: TaskInstanceNow(True, self.state, self.xcoms.get(key)),
+            "read_task_state",
+            lambda task, key: TaskState(True, self.state, self.xcoms.get(key)),
         )
 
     def _push(self, key: str, value: Any) -> None:
@@ -97,7 +100,7 @@ async def submitted(trigger: SubmitRunTrigger) -> asyncio.Task[RunEvent]:
     """The trigger, as soon as its run is under way."""
     task = asyncio.create_task(event_of(trigger))
     async with asyncio.timeout(30):
-        while trigger._waiting is None:  # noqa: ASYNC110 - the service has no event
+        while trigger._run_trigger is None:  # noqa: ASYNC110 - the service has no event
             await asyncio.sleep(0.02)
     return task
 
@@ -112,7 +115,7 @@ async def unanswered(
     trigger = airflow.trigger(error_budget=600)
     task = asyncio.create_task(event_of(trigger))
     async with asyncio.timeout(60):
-        while trigger._asked is None or trigger._submit is not None:  # noqa: ASYNC110
+        while trigger._acquirer is None or trigger._submit is not None:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     local.clear_faults()
     return task, trigger
@@ -146,7 +149,7 @@ async def test_a_restarted_triggerer_goes_on_with_the_run(local, airflow):
     await asyncio.gather(task, return_exceptions=True)
     again = airflow.trigger()
     task = await submitted(again)
-    assert again._waiting.run_id == local.runs_created[0]
+    assert again._run_trigger.run_id == local.runs_created[0]
     assert len(local.runs_created) == 1
     assert local.cancels == []
     task.cancel()
@@ -160,7 +163,7 @@ async def test_a_submit_whose_answer_was_not_recorded_is_repeated(local, airflow
     airflow.xcoms["oci_data_flow_submission"].pop("run_id")
     again = airflow.trigger()
     task = await submitted(again)
-    assert [again._waiting.run_id] == local.runs_created
+    assert [again._run_trigger.run_id] == local.runs_created
     task.cancel()
 
 
@@ -253,7 +256,7 @@ async def test_what_cannot_be_submitted_fails_the_task_with_the_reason(local, ai
 
 
 async def test_room_is_waited_for_in_the_triggerer(local, airflow, mocker):
-    mocker.patch("airflow_provider_dataflow.ownership.capacity.MIN_PAUSE", 0.3)
+    mocker.patch.object(RunAcquirer, "pauses", AcquirePauses(capacity_min=0.3))
     fault = local.add_fault("limit_exceeded", limit=0)
     task = asyncio.create_task(event_of(airflow.trigger()))
     async with asyncio.timeout(10):
@@ -267,13 +270,13 @@ async def test_the_timeout_counts_from_the_submit_over_restarts(local, airflow):
     local.keeps_running()
     trigger = airflow.trigger(completion_timeout=3600)
     task = await submitted(trigger)
-    first = trigger._waiting.deadline
+    first = trigger._run_trigger.deadline
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     airflow.xcoms["oci_data_flow_submission"]["time"] -= 1800
     again = airflow.trigger(completion_timeout=3600)
     task = await submitted(again)
-    assert again._waiting.deadline == pytest.approx(first - 1800, abs=5)
+    assert again._run_trigger.deadline == pytest.approx(first - 1800, abs=5)
     task.cancel()
 
 

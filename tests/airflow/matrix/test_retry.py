@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from airflow_provider_dataflow.ownership.acquire import RECORD
+from airflow_provider_dataflow.ownership.record_store import RECORD_KEY
 from matrix.stage import Task
 
 case = pytest.mark.case
@@ -109,9 +109,9 @@ def test_a_token_that_the_service_has_forgotten(task: Task) -> None:
     run_id = task.wait_for_run()
     task.kill_worker()
     task.wait("up_for_retry")
-    record = task.stored(RECORD)
+    record = task.stored(RECORD_KEY)
     assert "run_id" not in record
-    task.store(RECORD, record | {"time": time.time() - DAY - 60})
+    task.store(RECORD_KEY, record | {"time": time.time() - DAY - 60})
     task.until(lambda: task.try_number == 2 and STILL in task.log(2), "the next try to find its run")
     task.end_run(run_id)
     task.ends("success", runs=["SUCCEEDED"])

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_dataflow.client import cancel as cancelling
-from airflow_provider_dataflow.client.cancel import cancel
-from airflow_provider_dataflow.exceptions import ServiceError
+from airflow_provider_dataflow.client import cancel
+from airflow_provider_dataflow.client.cancel import cancel_run
+from airflow_provider_dataflow.exceptions import InvalidConnection, ServiceError
 from airflow_provider_dataflow.models.run import Run
 from tests.unit.support import RUN_ID, run_body
 
@@ -14,14 +14,14 @@ def error(status=None) -> ServiceError:
 
 
 class Service:
-    """Answers each cancel, and each look after it, with the next of what it is given; then with the last."""
+    """Answers each cancel and each GetRun with the next given response, then with the last one."""
 
     def __init__(self, cancels=(None,), states=("CANCELING",)):
         self.cancels, self.states = list(cancels), list(states)
-        self.asked = 0
+        self.cancel_requests = 0
 
     def cancel_run(self, run_id):
-        self.asked += 1
+        self.cancel_requests += 1
         answer = self.cancels.pop(0) if len(self.cancels) > 1 else self.cancels[0]
         if answer is not None:
             raise answer
@@ -34,44 +34,63 @@ class Service:
 
 
 @pytest.fixture(autouse=True)
-def no_naps(mocker):
+def clock(mocker):
     now = 0.0
 
     def sleep(seconds):
         nonlocal now
         now += seconds
 
-    mocker.patch.object(cancelling, "time", mocker.Mock(monotonic=lambda: now, sleep=sleep))
+    mocker.patch.object(cancel, "time", mocker.Mock(monotonic=lambda: now, sleep=sleep))
+
+
+def cancelled_by(service, **kwargs):
+    return cancel_run(lambda: service, RUN_ID, **kwargs)
 
 
 @pytest.mark.parametrize("state", ["CANCELING", "CANCELED", "SUCCEEDED", "STOPPING", "STOPPED", "FAILED"])
-def test_it_is_done_when_the_run_is_ending(state):
+def test_cancel_is_confirmed_when_the_run_is_ending(state):
     service = Service(states=[state])
-    assert cancel(service, RUN_ID).state == state
-    assert service.asked == 1
+    result = cancelled_by(service)
+    assert result.confirmed
+    assert result.confirmed_run().state == state
+    assert str(result) == f"Run {RUN_ID}: cancel requested, it is {state}"
+    assert service.cancel_requests == 1
 
 
 @pytest.mark.parametrize("status", [None, 401, 403, 404, 409, 429, 500])
-def test_errors_are_borne(status):
+def test_cancel_is_repeated_after_errors(status):
     service = Service(cancels=[error(status), error(status), None])
-    assert cancel(service, RUN_ID).state == "CANCELING"
-    assert service.asked == 3
+    assert cancelled_by(service).confirmed_run().state == "CANCELING"
+    assert service.cancel_requests == 3
 
 
-def test_a_cancel_that_had_no_effect_is_repeated():
+def test_cancel_without_effect_is_repeated():
     service = Service(states=["IN_PROGRESS", error(503), "CANCELED"])
-    assert cancel(service, RUN_ID).state == "CANCELED"
-    assert service.asked == 3
+    assert cancelled_by(service).confirmed_run().state == "CANCELED"
+    assert service.cancel_requests == 3
 
 
-def test_it_gives_up_with_the_last_error():
+def test_unconfirmed_cancel_reports_the_last_error():
     service = Service(cancels=[error(500), error(503)])
-    with pytest.raises(ServiceError) as caught:
-        cancel(service, RUN_ID, timeout=25)
-    assert caught.value.status == 503
-    assert 5 <= service.asked <= 10
+    result = cancelled_by(service, timeout=25)
+    assert not result.confirmed
+    assert result.error.status == 503
+    assert str(result).startswith(f"Run {RUN_ID}: could not be cancelled and may still be running: ")
+    assert 5 <= service.cancel_requests <= 10
+    with pytest.raises(ServiceError):
+        result.confirmed_run()
 
 
-def test_it_says_when_the_run_simply_goes_on():
-    with pytest.raises(ServiceError, match="still IN_PROGRESS after its cancel"):
-        cancel(Service(states=["IN_PROGRESS"]), RUN_ID, timeout=5)
+def test_unconfirmed_cancel_reports_a_run_that_continues():
+    result = cancelled_by(Service(states=["IN_PROGRESS"]), timeout=5)
+    assert "still IN_PROGRESS after its cancel" in str(result)
+
+
+def test_bad_connection_is_reported_not_raised():
+    def connect():
+        raise InvalidConnection("connection 'oci_default': region: missing")
+
+    result = cancel_run(connect, RUN_ID)
+    assert isinstance(result.error, InvalidConnection)
+    assert "region" in str(result)

@@ -8,8 +8,7 @@ from datetime import timedelta
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_provider_dataflow import compat
-from airflow_provider_dataflow.compat import AirflowTaskTimeout, TaskInstanceNow
+from airflow_provider_dataflow.compat import AirflowTaskTimeout
 from airflow_provider_dataflow.exceptions import (
     InvalidArgument,
     InvalidConnection,
@@ -24,6 +23,8 @@ from airflow_provider_dataflow.exceptions import (
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.run_request import RunRequest
 from airflow_provider_dataflow.operators.run import ATTRIBUTES, InvokeRunOperator
+from airflow_provider_dataflow.ownership import task_state
+from airflow_provider_dataflow.ownership.task_state import TaskState
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 from airflow_provider_dataflow.triggers.run import RunTrigger
 from tests.unit.support import APPLICATION_ID, COMPARTMENT_ID, RUN_ID, FakeTaskInstance
@@ -317,7 +318,7 @@ def test_a_failed_run_fails_the_task_after_the_deferral(client, ti):
 
 @pytest.mark.parametrize(("outcome", "error"), [(Outcome.TIMEOUT, RunTimedOut), (Outcome.LOST, RunLost)])
 def test_giving_up_cancels_and_says_so(client, ti, outcome, error):
-    with pytest.raises(error, match="cancel was requested"):
+    with pytest.raises(error, match="cancel requested"):
         resume(ti, outcome)
     assert client.cancelled == [RUN_ID]
 
@@ -330,7 +331,7 @@ def test_giving_up_leaves_the_run_if_so_wished(client, ti):
 
 def test_a_run_out_of_sight_of_the_worker_is_given_up_in_the_same_way(client, ti):
     client.states = [ServiceError(operation="GetRun", message="down", status=503)]
-    with pytest.raises(RunLost, match="down; the run's cancel was requested") as caught:
+    with pytest.raises(RunLost, match="down; cancel requested, it is") as caught:
         operator(error_budget=0).execute({"ti": ti})
     assert caught.value.url
     assert client.cancelled == [RUN_ID]
@@ -349,7 +350,7 @@ def trigger_failed(ti, reason, **kwargs):
 
 
 def test_a_trigger_that_never_answers_leaves_no_run_behind(client, ti):
-    with pytest.raises(RunTimedOut, match="cancel was requested"):
+    with pytest.raises(RunTimedOut, match="cancel requested"):
         trigger_failed(ti, "Trigger timeout")
     assert client.cancelled == [RUN_ID]
 
@@ -389,24 +390,24 @@ def test_a_kill_cancels_the_run_and_ends_the_wait(client, ti, mocker):
 @pytest.mark.parametrize(
     ("now", "max_tries", "cancelled"),
     [
-        (TaskInstanceNow(True, "failed"), 1, True),
-        (TaskInstanceNow(True, "restarting"), 1, True),
-        (TaskInstanceNow(exists=False), 1, True),
-        (TaskInstanceNow(True, None), 1, True),
-        (TaskInstanceNow(True, "running"), 1, False),
-        (TaskInstanceNow(True, "up_for_retry"), 1, False),
-        (TaskInstanceNow(True, "scheduled"), 1, False),
-        (TaskInstanceNow(True, "queued"), 1, False),
+        (TaskState(True, "failed"), 1, True),
+        (TaskState(True, "restarting"), 1, True),
+        (TaskState(exists=False), 1, True),
+        (TaskState(True, None), 1, True),
+        (TaskState(True, "running"), 1, False),
+        (TaskState(True, "up_for_retry"), 1, False),
+        (TaskState(True, "scheduled"), 1, False),
+        (TaskState(True, "queued"), 1, False),
         (RuntimeError("no API server"), 1, False),
-        (TaskInstanceNow(True, "running"), 0, True),
+        (TaskState(True, "running"), 0, True),
     ],
 )
 def test_a_worker_that_is_taken_away_leaves_the_run_to_the_next_try(
     client, mocker, now, max_tries, cancelled
 ):
     mocker.patch.object(
-        compat,
-        "task_instance_now",
+        task_state,
+        "read_task_state",
         side_effect=now if isinstance(now, Exception) else None,
         return_value=now,
     )
@@ -418,7 +419,7 @@ def test_a_worker_that_is_taken_away_leaves_the_run_to_the_next_try(
 
 def test_a_kill_that_cannot_ask_cancels(client, mocker):
     release = threading.Event()
-    mocker.patch.object(compat, "task_instance_now", side_effect=lambda _: release.wait(10))
+    mocker.patch.object(task_state, "read_task_state", side_effect=lambda _: release.wait(10))
     task = operator()
     task.execute({"ti": FakeTaskInstance(max_tries=1)})
     task.on_kill()
@@ -427,7 +428,7 @@ def test_a_kill_that_cannot_ask_cancels(client, mocker):
 
 
 def test_a_task_that_ran_out_of_time_does_not_leave_its_run_to_the_next_try(client, mocker):
-    mocker.patch.object(compat, "task_instance_now", return_value=TaskInstanceNow(True, "running"))
+    mocker.patch.object(task_state, "read_task_state", return_value=TaskState(True, "running"))
     task = operator()
     task.execute({"ti": FakeTaskInstance(max_tries=1)})
     try:

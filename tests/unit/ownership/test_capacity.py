@@ -3,11 +3,17 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_dataflow.exceptions import ServiceError, SubmitRejected
-from airflow_provider_dataflow.ownership.capacity import MAX_PAUSE, seconds_until_next_submit
+from airflow_provider_dataflow.ownership.capacity import seconds_until_next_submit
 
 
 def pause(error, waited, *, submit_timeout=1000.0, error_budget=100.0):
-    return seconds_until_next_submit(error, waited, submit_timeout=submit_timeout, error_budget=error_budget)
+    return seconds_until_next_submit(
+        error,
+        waited,
+        submit_timeout=submit_timeout,
+        error_budget=error_budget,
+        pause_bounds=(30.0, 600.0),
+    )
 
 
 def refused(code, status=400) -> SubmitRejected:
@@ -19,29 +25,29 @@ def answered(status, **fields) -> ServiceError:
 
 
 @pytest.mark.parametrize("code", ["LimitExceeded", "QuotaExceeded"])
-def test_room_is_waited_for_until_the_submit_timeout(code):
+def test_capacity_wait_ends_at_the_submit_timeout(code):
     assert 25 < pause(refused(code), 0) < 35
     assert pause(refused(code), 990) == 10
     assert pause(refused(code), 1000) is None
 
 
-def test_the_pause_grows_with_what_was_waited():
+def test_pause_grows_with_the_time_waited():
     assert pause(refused("LimitExceeded"), 200) > 2 * pause(refused("LimitExceeded"), 0)
-    assert pause(refused("LimitExceeded"), 1e5, submit_timeout=1e6) < 1.2 * MAX_PAUSE
+    assert pause(refused("LimitExceeded"), 1e5, submit_timeout=1e6) < 1.2 * 600
 
 
 @pytest.mark.parametrize("error", [answered(None), answered(429), answered(503)])
-def test_an_outage_is_borne_for_the_error_budget(error):
+def test_outage_is_retried_within_the_error_budget(error):
     assert pause(error, 0) is not None
     assert pause(error, 100) is None
 
 
-def test_the_service_says_when_to_come_back():
+def test_retry_after_is_honoured():
     assert pause(answered(429, retry_after=80), 0) == 80
 
 
 @pytest.mark.parametrize(
     "error", [refused("InvalidParameter"), refused("NotAuthorizedOrNotFound", 404), answered(501)]
 )
-def test_a_refusal_is_no_lack_of_room(error):
+def test_refusal_is_not_retried(error):
     assert pause(error, 0) is None

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_dataflow.ownership.record import TaskIdentity
+from airflow_provider_dataflow.models.task_identity import TaskIdentity
 from airflow_provider_dataflow.ownership.tags import MAX_TAGS, MAX_VALUE, SUBMISSION, TaskTags, fitted
 
 

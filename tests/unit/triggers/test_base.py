@@ -34,7 +34,7 @@ class Waiting(WaitTrigger):
     async def wait(self):
         await asyncio.Event().wait()
 
-    def cancel_unless_owned(self):
+    def cancel_unless_awaited(self):
         self.begun += 1
         time.sleep(0.3)
         self.cancels += 1
@@ -127,7 +127,7 @@ async def test_two_who_ask_for_the_cancel_wait_for_the_same():
 
 
 async def test_the_cancel_is_waited_for_no_longer_than_airflow_leaves(monkeypatch):
-    monkeypatch.setattr("airflow_provider_dataflow.triggers.base.KILL_TIMEOUT", 0.1)
+    monkeypatch.setattr("airflow_provider_dataflow.triggers.base.KILL_TIMEOUT_SECONDS", 0.1)
     trigger = Waiting()
     started = time.monotonic()
     await trigger.on_kill()

@@ -6,10 +6,10 @@ import time
 import pytest
 
 from airflow_provider_dataflow import compat
-from airflow_provider_dataflow.compat import TaskInstanceNow
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.run import Run
+from airflow_provider_dataflow.ownership.task_state import TaskState
 from airflow_provider_dataflow.triggers import base
 from airflow_provider_dataflow.triggers import run as trigger_module
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
@@ -125,11 +125,11 @@ def kill(mocker, client):
             answer = state.pop(0) if isinstance(state, list) else state
             if isinstance(answer, Exception):
                 raise answer
-            return TaskInstanceNow(True, answer, {"run_id": xcom, "lifecycle_state": seen}[key])
+            return TaskState(True, answer, {"run_id": xcom, "lifecycle_state": seen}[key])
 
-        mocker.patch.object(base, "task_instance_now", now)
-        mocker.patch.object(base.WaitTrigger, "ANSWER_TIMEOUT", 0.3)
-        mocker.patch.object(base.WaitTrigger, "ANSWER_PAUSE", 0.1)
+        mocker.patch.object(base, "read_task_state", now)
+        mocker.patch.object(base.WaitTrigger, "STATE_TIMEOUT_SECONDS", 0.3)
+        mocker.patch.object(base.WaitTrigger, "STATE_PAUSE_SECONDS", 0.1)
         trigger.task_instance = FakeTaskInstance()
         task = asyncio.create_task(trigger.on_kill())
         while not task.done():

@@ -8,12 +8,12 @@ import json
 import pytest
 
 from airflow_provider_dataflow import compat
-from airflow_provider_dataflow.compat import TaskInstanceNow
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.pool import Pool
 from airflow_provider_dataflow.models.run import Run
 from airflow_provider_dataflow.models.statement import Statement
+from airflow_provider_dataflow.ownership.task_state import TaskState
 from airflow_provider_dataflow.triggers import base, watching
 from airflow_provider_dataflow.triggers.events import Outcome, PoolEvent, StatementEvent
 from airflow_provider_dataflow.triggers.pool import PoolTrigger
@@ -143,9 +143,9 @@ async def test_a_kill_cancels_what_nobody_waits_for(mocker, cancelled, owner, ex
     mocker.patch.object(base, "triggers_have_on_kill", return_value=True)
     mocker.patch.object(
         base,
-        "task_instance_now",
+        "read_task_state",
         side_effect=owner if isinstance(owner, Exception) else None,
-        return_value=None if isinstance(owner, Exception) else TaskInstanceNow(True, *owner),
+        return_value=None if isinstance(owner, Exception) else TaskState(True, *owner),
     )
     trigger = StatementTrigger(RUN_ID, 0, cancel_on_kill=True)
     trigger.task_instance = FakeTaskInstance()

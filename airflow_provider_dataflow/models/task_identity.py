@@ -1,0 +1,24 @@
+"""Identity of an Airflow task instance, as it goes into retry tokens and freeform tags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True)
+class TaskIdentity:
+    """Primary key of a task instance, without its try number.
+
+    :param map_index: -1 for a task that is not mapped.
+    """
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int = -1
+
+    @classmethod
+    def of(cls, ti: Any) -> Self:
+        """Read the identity of a task instance; some that are not mapped have ``map_index=None``."""
+        return cls(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index)

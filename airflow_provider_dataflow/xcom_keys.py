@@ -1,0 +1,24 @@
+"""XComs that the tasks of this provider push. Part of the public interface."""
+
+from __future__ import annotations
+
+#: OCID of the run that a task waits for. Pushed right after the submit, and read before any cancel.
+RUN_ID = "run_id"
+
+#: URL of the run's page in OCI's console, or in that of Local Data Flow. Pushed with ``run_id``.
+RUN_PAGE_URL = "run_page_url"
+
+#: URL of the bucket that gets the run's logs. Pushed with ``run_id``, if there is one.
+LOGS_BUCKET_URL = "logs_bucket_url"
+
+#: The run's ``lifecycleState`` when its task ended.
+LIFECYCLE_STATE = "lifecycle_state"
+
+#: Times, OCPU hours and bytes of the run. Pushed when its task ends.
+USAGE = "usage"
+
+#: How many triggers of a task have crashed.
+TRIGGER_FAILURES = "trigger_failures"
+
+#: How far each driver log has been copied into the task's log, so that another triggerer continues there.
+LOG_CURSOR = "log_cursor"
