@@ -40,8 +40,8 @@ from airflow_provider_dataflow.local.http.messages import (
 )
 from airflow_provider_dataflow.local.http.signatures import NoVerifier, SignatureVerifier, is_too_far_off
 from airflow_provider_dataflow.local.state.clock import Clock, from_rfc3339
-from airflow_provider_dataflow.local.state.lifecycle import Lifecycle
 from airflow_provider_dataflow.local.state.options import Options
+from airflow_provider_dataflow.local.state.run_lifecycle import RunLifecycle
 from airflow_provider_dataflow.local.state.run_logs import LogFolder
 from airflow_provider_dataflow.local.state.store import KINDS, RUNS, Filter, Store
 from airflow_provider_dataflow.models.run import TERMINAL_STATES, LifecycleState
@@ -75,7 +75,7 @@ class Service:
         self.options = options or Options()
         self.journal = Journal()
         self.faults = Faults()
-        self.lifecycle = Lifecycle(store, engine, limit=limit, clock=clock, options=self.options)
+        self.lifecycle = RunLifecycle(store, engine, limit=limit, clock=clock, options=self.options)
         self._hosts = _LOOPBACK_HOSTS | set(self.options.allowed_hosts)
         self._store = store
         self._keys = keys

@@ -21,7 +21,7 @@ import pytest
 
 from airflow_provider_dataflow.local.engines.processes import MARKER, marker
 from airflow_provider_dataflow.local.state.clock import from_rfc3339
-from airflow_provider_dataflow.local.state.lifecycle import SERVER_STOPPED
+from airflow_provider_dataflow.local.state.run_lifecycle import SERVER_STOPPED
 from airflow_provider_dataflow.models.run import is_terminal
 from tests.contract.kills import COMPARTMENT, Killable, all_runs, application, wait_until_nothing_is_left
 

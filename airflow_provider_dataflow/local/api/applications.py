@@ -35,8 +35,8 @@ from airflow_provider_dataflow.local.http.messages import (
 )
 from airflow_provider_dataflow.local.state.clock import rfc3339
 from airflow_provider_dataflow.local.state.execute_string import Submission, fill_in, parse_execute
-from airflow_provider_dataflow.local.state.lifecycle import has_ended
-from airflow_provider_dataflow.local.state.sessions import SESSION
+from airflow_provider_dataflow.local.state.run_lifecycle import has_ended
+from airflow_provider_dataflow.local.state.session_lifecycle import SESSION
 from airflow_provider_dataflow.local.state.store import APPLICATIONS, RUNS, Filter, Record
 
 FIELDS = (

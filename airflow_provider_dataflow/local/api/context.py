@@ -18,10 +18,10 @@ from airflow_provider_dataflow.local.http.messages import (
     not_found,
 )
 from airflow_provider_dataflow.local.state.clock import from_rfc3339, rfc3339
-from airflow_provider_dataflow.local.state.lifecycle import Lifecycle
 from airflow_provider_dataflow.local.state.ocids import ocid
 from airflow_provider_dataflow.local.state.options import Options, Replay
-from airflow_provider_dataflow.local.state.pools import nodes
+from airflow_provider_dataflow.local.state.pool_lifecycle import nodes
+from airflow_provider_dataflow.local.state.run_lifecycle import RunLifecycle
 from airflow_provider_dataflow.local.state.run_logs import LogFolder
 from airflow_provider_dataflow.local.state.store import (
     POOLS,
@@ -40,7 +40,7 @@ _PAGING = frozenset({"limit", "page", "sortBy", "sortOrder"})
 @dataclass(frozen=True, slots=True)
 class Context:
     store: Store
-    lifecycle: Lifecycle
+    lifecycle: RunLifecycle
     options: Options
     # The folder of a run's logs.
     logs: Callable[[str], LogFolder]

@@ -18,7 +18,7 @@ from airflow_provider_dataflow.local.api.context import (
 )
 from airflow_provider_dataflow.local.api.fields import CHANGE_COMPARTMENT, CREATE_POOL, UPDATE_POOL
 from airflow_provider_dataflow.local.http.messages import JSON, Request, Response, Route
-from airflow_provider_dataflow.local.state.pools import PoolState
+from airflow_provider_dataflow.local.state.pool_lifecycle import PoolState
 from airflow_provider_dataflow.local.state.store import POOLS, Record
 
 FIELDS = (

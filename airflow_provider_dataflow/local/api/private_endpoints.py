@@ -21,7 +21,7 @@ from airflow_provider_dataflow.local.api.fields import (
     UPDATE_PRIVATE_ENDPOINT,
 )
 from airflow_provider_dataflow.local.http.messages import JSON, Request, Response, Route
-from airflow_provider_dataflow.local.state.private_endpoints import EndpointState
+from airflow_provider_dataflow.local.state.private_endpoint_lifecycle import EndpointState
 from airflow_provider_dataflow.local.state.store import PRIVATE_ENDPOINTS, Record
 
 SUMMARY_FIELDS = (

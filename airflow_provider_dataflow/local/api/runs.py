@@ -30,10 +30,10 @@ from airflow_provider_dataflow.local.engines.shapes import DEFAULT_SHAPE, total_
 from airflow_provider_dataflow.local.http.messages import JSON, ApiError, Request, Response, Route, invalid
 from airflow_provider_dataflow.local.state.clock import rfc3339
 from airflow_provider_dataflow.local.state.execute_string import fill_in, parse_execute
-from airflow_provider_dataflow.local.state.lifecycle import has_ended
 from airflow_provider_dataflow.local.state.options import EndedRunDelete
-from airflow_provider_dataflow.local.state.private_endpoints import RUN_FIELDS, EndpointState
-from airflow_provider_dataflow.local.state.sessions import DEFAULT_IDLE_MINUTES, SESSION
+from airflow_provider_dataflow.local.state.private_endpoint_lifecycle import RUN_FIELDS, EndpointState
+from airflow_provider_dataflow.local.state.run_lifecycle import has_ended
+from airflow_provider_dataflow.local.state.session_lifecycle import DEFAULT_IDLE_MINUTES, SESSION
 from airflow_provider_dataflow.local.state.store import PRIVATE_ENDPOINTS, RUNS, Filter, Record
 from airflow_provider_dataflow.models.run import LifecycleState as State
 
@@ -126,7 +126,10 @@ class RunsApi:
     def _check_limits(self, run: JSON) -> None:
         """:raises ApiError: 400, too many runs; 409, a streaming application runs already"""
         most = self.context.options.max_live_runs_per_compartment
-        if most is not None and self.context.lifecycle.live_runs(run["compartmentId"]) >= most:
+        if (
+            most is not None
+            and self.context.lifecycle.live_runs.count_in_compartment(run["compartmentId"]) >= most
+        ):
             message = f"The limit of {most} runs that have not ended is reached in this compartment."
             raise ApiError(400, "LimitExceeded", message)
         if run["type"] == "STREAMING" and self.context.options.one_run_per_streaming_application:

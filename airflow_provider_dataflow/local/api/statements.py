@@ -14,7 +14,7 @@ from airflow_provider_dataflow.local.api.context import (
 )
 from airflow_provider_dataflow.local.api.fields import CREATE_STATEMENT
 from airflow_provider_dataflow.local.http.messages import JSON, Request, Response, Route
-from airflow_provider_dataflow.local.state.sessions import StatementState, statement_id
+from airflow_provider_dataflow.local.state.session_lifecycle import StatementState, statement_id
 from airflow_provider_dataflow.local.state.store import RUNS, STATEMENTS, Filter, Record
 
 SUMMARY_FIELDS = ("id", "lifecycleState", "runId", "timeCreated", "timeCompleted")

@@ -26,7 +26,7 @@ from airflow_provider_dataflow.local.console.html import (
 )
 from airflow_provider_dataflow.local.http.messages import ApiError, Request, Response, Route
 from airflow_provider_dataflow.local.state.clock import ManualClock, rfc3339
-from airflow_provider_dataflow.local.state.lifecycle import has_ended
+from airflow_provider_dataflow.local.state.run_lifecycle import has_ended
 from airflow_provider_dataflow.local.state.store import APPLICATIONS, POOLS, RUNS, Filter, Kind, Record
 from airflow_provider_dataflow.models.run import LifecycleState as State
 

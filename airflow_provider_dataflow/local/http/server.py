@@ -24,8 +24,8 @@ from airflow_provider_dataflow.local.http.keys import KeyRing
 from airflow_provider_dataflow.local.service import Service
 from airflow_provider_dataflow.local.state.clock import Clock, ManualClock, SystemClock
 from airflow_provider_dataflow.local.state.home import Home, ServerInfo
-from airflow_provider_dataflow.local.state.lifecycle import Lifecycle
 from airflow_provider_dataflow.local.state.options import ClockName, EngineName, Options
+from airflow_provider_dataflow.local.state.run_lifecycle import RunLifecycle
 from airflow_provider_dataflow.local.state.store import Store
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Ticker(threading.Thread):
 
     _LONGEST_SLEEP = 60.0
 
-    def __init__(self, lifecycle: Lifecycle) -> None:
+    def __init__(self, lifecycle: RunLifecycle) -> None:
         super().__init__(name="ticker", daemon=True)
         self._lifecycle = lifecycle
         self._wake = threading.Event()

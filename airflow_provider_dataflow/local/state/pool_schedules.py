@@ -1,4 +1,4 @@
-"""When a pool's schedules start and stop it: hours of weekdays, in UTC."""
+"""Schedules that start and stop a pool at hours of weekdays, in UTC."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ from airflow_provider_dataflow.local.http.messages import JSON
 DAYS = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
 
 
-class Turn(StrEnum):
+class ScheduledAction(StrEnum):
+    """Fields of a schedule."""
+
     START = "startTime"
     STOP = "stopTime"
 
 
-def next_turn(schedules: Iterable[JSON], after: float) -> tuple[float, Turn] | None:
-    """The first that comes after a moment; at the same time, a stop comes first."""
+def next_action(schedules: Iterable[JSON], after: float) -> tuple[float, ScheduledAction] | None:
+    """Return the first action after a moment. Of two at the same time, the stop comes first."""
     now = datetime.fromtimestamp(after, UTC)
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    found: list[tuple[float, Turn]] = []
+    found: list[tuple[float, ScheduledAction]] = []
     for schedule in schedules:
-        for turn in Turn:
-            day, hour = schedule.get("dayOfWeek"), schedule.get(turn)
+        for action in ScheduledAction:
+            day, hour = schedule.get("dayOfWeek"), schedule.get(action)
             if day is None or hour is None:
                 continue
-            ahead = (DAYS.index(day) - midnight.weekday()) % 7
-            moment = midnight + timedelta(days=ahead, hours=hour)
+            days_ahead = (DAYS.index(day) - midnight.weekday()) % 7
+            moment = midnight + timedelta(days=days_ahead, hours=hour)
             if moment <= now:
                 moment += timedelta(days=7)
-            found.append((moment.timestamp(), turn))
-    return min(found, key=lambda t: (t[0], t[1] == Turn.START), default=None)
+            found.append((moment.timestamp(), action))
+    return min(found, key=lambda item: (item[0], item[1] == ScheduledAction.START), default=None)

@@ -1,4 +1,4 @@
-"""The runs that wait, in lanes: what holds one up in a lane holds up all behind it, and nothing elsewhere."""
+"""Queue of accepted runs, in lanes: a run that cannot start holds up only the runs of its own lane."""
 
 from __future__ import annotations
 
@@ -8,30 +8,26 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class QueueLane:
+    """Runs of the same pool, or of the same compartment without a pool."""
+
     pool_id: str | None
     compartment_id: str
 
 
-class WaitingRuns:
-    """Of all runs at the head of a lane that may start, the one that has waited longest is the first."""
+class RunQueue:
+    """Of the first runs of all lanes, the one that has waited longest and may start is the next."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
-        self._lane_of: dict[str, Lane] = {}
-        # Each in the order of submission, with the run's number in the order of all.
-        self._lanes: dict[Lane, dict[str, int]] = {}
+        self._lane_of: dict[str, QueueLane] = {}
+        # Runs of each lane in the order of submission, with their position among all runs.
+        self._lanes: dict[QueueLane, dict[str, int]] = {}
 
     def __len__(self) -> int:
         return len(self._lane_of)
 
-    def __contains__(self, run_id: str) -> bool:
-        return run_id in self._lane_of
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._lane_of)
-
-    def add(self, run_id: str, lane: Lane) -> None:
+    def add(self, run_id: str, lane: QueueLane) -> None:
         self._lane_of[run_id] = lane
         self._lanes.setdefault(lane, {})[run_id] = next(self._numbers)
 
@@ -46,17 +42,16 @@ class WaitingRuns:
         self._lane_of.clear()
         self._lanes.clear()
 
-    def take(self, may_start: Callable[[str, Lane], bool]) -> str | None:
-        """Remove and return the first that may start."""
-        heads = sorted(self._heads(), key=lambda head: head[0])
-        for _, lane in heads:
+    def take(self, may_start: Callable[[str, QueueLane], bool]) -> str | None:
+        """Remove and return the next run that may start."""
+        for _, lane in sorted(self._first_of_lanes(), key=lambda first: first[0]):
             run_id = next(iter(self._lanes[lane]))
             if may_start(run_id, lane):
                 self.remove(run_id)
                 return run_id
         return None
 
-    def _heads(self) -> Iterator[tuple[int, Lane]]:
+    def _first_of_lanes(self) -> Iterator[tuple[int, QueueLane]]:
         for lane, runs in self._lanes.items():
             yield next(iter(runs.values())), lane
 

@@ -1,42 +1,43 @@
-"""Work requests: how far has come what takes its time."""
+"""Work requests: progress of changes that take time."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from airflow_provider_dataflow.local.http.messages import JSON
-from airflow_provider_dataflow.local.state.clock import rfc3339
+from airflow_provider_dataflow.local.state.clock import Timeline, rfc3339
 from airflow_provider_dataflow.local.state.ocids import ocid
-from airflow_provider_dataflow.local.state.store import APPLICATIONS, RUNS, WORK_REQUESTS, Filter, Record
+from airflow_provider_dataflow.local.state.options import Options
+from airflow_provider_dataflow.local.state.store import (
+    APPLICATIONS,
+    RUNS,
+    WORK_REQUESTS,
+    Filter,
+    Record,
+    Store,
+)
 from airflow_provider_dataflow.local.state.transitions import Transitions
 from airflow_provider_dataflow.models.run import is_terminal
 
-if TYPE_CHECKING:
-    from airflow_provider_dataflow.local.state.lifecycle import Lifecycle
-
-# Of the internal part of a resource: the work request that its present change belongs to.
+# Key in a resource's internal fields: id of the work request of the change in progress.
 _OPEN = "workRequest"
 _DONE = {"CREATE": "CREATED", "DELETE": "DELETED"}
 
 
 class WorkRequests:
-    """A work request begins with a change of a resource and ends when that has reached its last state."""
+    """A work request lasts from a change of a resource until the resource has reached its last state."""
 
-    def __init__(self, lifecycle: Lifecycle) -> None:
-        self._lifecycle = lifecycle
+    def __init__(self, store: Store, timeline: Timeline, options: Options) -> None:
+        self._store = store
+        self._timeline = timeline
+        self._options = options
         self.transitions = Transitions(
-            lifecycle.store,
-            WORK_REQUESTS,
-            timeline=lifecycle.timeline,
-            entered=self._entered,
-            state_field="status",
+            store, WORK_REQUESTS, timeline=timeline, entered=self._entered, state_field="status"
         )
 
     def begin(self, operation: str, resource: Record, path: str) -> str:
-        """To be called before the resource, which keeps the id, is stored.
+        """Create a work request, and keep its id in the resource, which the caller stores afterwards.
 
-        :param operation: as in ``CREATE_PRIVATE_ENDPOINT``
-        :param path: the resource's path below the API's version
+        :param operation: for example ``CREATE_PRIVATE_ENDPOINT``.
+        :param path: path of the resource below the API version.
         """
         id_ = ocid("dataflowworkrequest")
         body: JSON = {
@@ -55,36 +56,34 @@ class WorkRequests:
                 }
             ],
             "status": None,
-            "timeAccepted": rfc3339(self._lifecycle.now()),
+            "timeAccepted": rfc3339(self._timeline.now()),
             "timeStarted": None,
             "timeFinished": None,
         }
         resource.internal[_OPEN] = id_
         record = Record(body, {"logs": []})
-        seconds = self._lifecycle.options.transition_seconds
-        self.transitions.go(record, seconds / 2, "ACCEPTED", "INPROGRESS")
+        self.transitions.go(record, self._options.transition_seconds / 2, "ACCEPTED", "INPROGRESS")
         return id_
 
     def finish(self, resource: Record) -> None:
-        """The resource has reached what was asked for."""
+        """End the work request of a resource that has reached its last state."""
         id_ = resource.internal.pop(_OPEN, None)
-        record = self._lifecycle.store.get(WORK_REQUESTS, id_) if id_ is not None else None
+        record = self._store.get(WORK_REQUESTS, id_) if id_ is not None else None
         if record is not None:
             self.transitions.go(record, 0, "SUCCEEDED")
 
     def run_ended(self, application_id: str) -> None:
-        """The last run of an application that is being deleted may be gone."""
-        store = self._lifecycle.store
-        application = store.get(APPLICATIONS, application_id)
+        """End the deletion of an application if this was its last run."""
+        application = self._store.get(APPLICATIONS, application_id)
         if application is None or _OPEN not in application.internal:
             return
-        runs = store.select(RUNS, [Filter("application_id", "=", application_id)])
+        runs = self._store.select(RUNS, [Filter("application_id", "=", application_id)])
         if all(is_terminal(run.body["lifecycleState"]) for run in runs):
             self.finish(application)
-            store.update_internal(APPLICATIONS, application)
+            self._store.update_internal(APPLICATIONS, application)
 
     def _entered(self, record: Record) -> None:
-        body, moment = record.body, rfc3339(self._lifecycle.now())
+        body, moment = record.body, rfc3339(self._timeline.now())
         status, operation = body["status"], body["operation"]
         record.internal["logs"].append({"message": f"{operation} is {status}.", "timestamp": moment})
         if status != "ACCEPTED":

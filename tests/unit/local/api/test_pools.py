@@ -9,7 +9,7 @@ import pytest
 from airflow_provider_dataflow.local.api import pools
 from airflow_provider_dataflow.local.engines.base import Outcome
 from airflow_provider_dataflow.local.state.options import Options
-from airflow_provider_dataflow.local.state.pool_schedules import Turn, next_turn
+from airflow_provider_dataflow.local.state.pool_schedules import ScheduledAction, next_action
 from airflow_provider_dataflow.local.state.store import Store
 from tests.unit.local.support import COMPARTMENT, Local
 
@@ -264,10 +264,10 @@ def test_the_next_turn():
         {"dayOfWeek": "SUNDAY", "startTime": None, "stopTime": 0},
         {},
     ]
-    assert next_turn(schedules, MONDAY) == (MONDAY + 8 * 3600, Turn.START)
-    assert next_turn(schedules, MONDAY + 8 * 3600) == (MONDAY + 18 * 3600, Turn.STOP)
-    assert next_turn(schedules, MONDAY + 18 * 3600) == (MONDAY + 6 * 24 * 3600, Turn.STOP)
-    assert next_turn([], MONDAY) is None
+    assert next_action(schedules, MONDAY) == (MONDAY + 8 * 3600, ScheduledAction.START)
+    assert next_action(schedules, MONDAY + 8 * 3600) == (MONDAY + 18 * 3600, ScheduledAction.STOP)
+    assert next_action(schedules, MONDAY + 18 * 3600) == (MONDAY + 6 * 24 * 3600, ScheduledAction.STOP)
+    assert next_action([], MONDAY) is None
 
 
 def test_what_cannot_be_used(local):

@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_dataflow.local.engines.base import Outcome
 from airflow_provider_dataflow.local.engines.rules import PREFIX
 from airflow_provider_dataflow.local.state.clock import from_rfc3339
-from airflow_provider_dataflow.local.state.lifecycle import SERVER_STOPPED
+from airflow_provider_dataflow.local.state.run_lifecycle import SERVER_STOPPED
 from airflow_provider_dataflow.local.state.store import RUNS
 from airflow_provider_dataflow.models.run import is_terminal
 from tests.unit.local.scripted import Scripted

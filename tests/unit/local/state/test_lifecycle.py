@@ -4,7 +4,7 @@ import pytest
 
 from airflow_provider_dataflow.local.engines.base import Outcome
 from airflow_provider_dataflow.local.state.clock import ManualClock, Timeline, from_rfc3339, rfc3339
-from airflow_provider_dataflow.local.state.lifecycle import SERVER_STOPPED
+from airflow_provider_dataflow.local.state.run_lifecycle import SERVER_STOPPED
 from airflow_provider_dataflow.local.state.store import Store
 from tests.unit.local.support import Local
 

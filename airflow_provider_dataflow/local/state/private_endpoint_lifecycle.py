@@ -1,18 +1,18 @@
-"""The life of a private endpoint."""
+"""Life cycle of private endpoints."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from airflow_provider_dataflow.local.http.messages import JSON, ApiError
-from airflow_provider_dataflow.local.state.store import PRIVATE_ENDPOINTS, Record
+from airflow_provider_dataflow.local.state.clock import Timeline
+from airflow_provider_dataflow.local.state.live_runs import LiveRuns
+from airflow_provider_dataflow.local.state.options import Options
+from airflow_provider_dataflow.local.state.store import PRIVATE_ENDPOINTS, Record, Store
 from airflow_provider_dataflow.local.state.transitions import Transitions, is_settled
+from airflow_provider_dataflow.local.state.work_requests import WorkRequests
 
-if TYPE_CHECKING:
-    from airflow_provider_dataflow.local.state.lifecycle import Lifecycle
-
-# Field of a run -> field of its private endpoint.
+# Fields of a run that are copied from its private endpoint.
 RUN_FIELDS = {
     "privateEndpointDnsZones": "dnsZones",
     "privateEndpointMaxHostCount": "maxHostCount",
@@ -24,40 +24,45 @@ RUN_FIELDS = {
 class EndpointState(StrEnum):
     CREATING = "CREATING"
     ACTIVE = "ACTIVE"
-    INACTIVE = "INACTIVE"  # not used here: what makes it so is not published
+    INACTIVE = "INACTIVE"  # never entered: its cause is not documented
     UPDATING = "UPDATING"
     DELETING = "DELETING"
     DELETED = "DELETED"
     FAILED = "FAILED"
 
 
-class PrivateEndpoints:
-    def __init__(self, lifecycle: Lifecycle) -> None:
-        self._lifecycle = lifecycle
-        self.transitions = Transitions(
-            lifecycle.store,
-            PRIVATE_ENDPOINTS,
-            timeline=lifecycle.timeline,
-            entered=self._entered,
-        )
+class PrivateEndpointLifecycle:
+    def __init__(
+        self,
+        store: Store,
+        timeline: Timeline,
+        options: Options,
+        *,
+        work_requests: WorkRequests,
+        live_runs: LiveRuns,
+    ) -> None:
+        self._options = options
+        self._work_requests = work_requests
+        self._live_runs = live_runs
+        self.transitions = Transitions(store, PRIVATE_ENDPOINTS, timeline=timeline, entered=self._entered)
 
     def create(self, record: Record, path: str) -> str:
-        request = self._lifecycle.work_requests.begin("CREATE_PRIVATE_ENDPOINT", record, path)
+        request = self._work_requests.begin("CREATE_PRIVATE_ENDPOINT", record, path)
         self._go(record, EndpointState.CREATING, EndpointState.ACTIVE)
         return request
 
     def update(self, record: Record, details: JSON, path: str, verb: str = "UPDATE") -> str:
         self._check(record, "updated")
-        request = self._lifecycle.work_requests.begin(f"{verb}_PRIVATE_ENDPOINT", record, path)
+        request = self._work_requests.begin(f"{verb}_PRIVATE_ENDPOINT", record, path)
         record.body.update(details)
         self._go(record, EndpointState.UPDATING, EndpointState.ACTIVE)
         return request
 
     def delete(self, record: Record, path: str) -> str:
         self._check(record, "deleted")
-        if self._lifecycle.uses_private_endpoint(record.id):
+        if self._live_runs.use_private_endpoint(record.id):
             raise ApiError(409, "Conflict", "The private endpoint has a run that has not ended.")
-        request = self._lifecycle.work_requests.begin("DELETE_PRIVATE_ENDPOINT", record, path)
+        request = self._work_requests.begin("DELETE_PRIVATE_ENDPOINT", record, path)
         self._go(record, EndpointState.DELETING, EndpointState.DELETED)
         return request
 
@@ -69,8 +74,8 @@ class PrivateEndpoints:
             raise ApiError(409, code, f"A private endpoint that is {state} cannot be {what}.")
 
     def _go(self, record: Record, *states: str) -> None:
-        self.transitions.go(record, self._lifecycle.options.transition_seconds, *states)
+        self.transitions.go(record, self._options.transition_seconds, *states)
 
     def _entered(self, record: Record) -> None:
         if is_settled(record):
-            self._lifecycle.work_requests.finish(record)
+            self._work_requests.finish(record)

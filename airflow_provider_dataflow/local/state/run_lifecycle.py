@@ -1,24 +1,24 @@
-"""The life of a run: its states, the queue, the limits of concurrent runs, and what time does to it."""
+"""Life cycle of runs: states, queue, limits on concurrent runs, and timeouts."""
 
 from __future__ import annotations
 
 import logging
 import re
 import threading
-from collections import Counter
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 
 from airflow_provider_dataflow.local.engines.base import Engine, Job, Outcome, Resuming
 from airflow_provider_dataflow.local.http.messages import JSON
 from airflow_provider_dataflow.local.state.clock import Clock, SystemClock, Timeline, from_rfc3339, rfc3339
 from airflow_provider_dataflow.local.state.execute_string import fill_in
+from airflow_provider_dataflow.local.state.live_runs import LiveRuns
 from airflow_provider_dataflow.local.state.options import Options
-from airflow_provider_dataflow.local.state.pools import Pools
-from airflow_provider_dataflow.local.state.private_endpoints import PrivateEndpoints
-from airflow_provider_dataflow.local.state.run_queue import Lane, WaitingRuns
-from airflow_provider_dataflow.local.state.sessions import Sessions
+from airflow_provider_dataflow.local.state.pool_lifecycle import PoolLifecycle
+from airflow_provider_dataflow.local.state.private_endpoint_lifecycle import PrivateEndpointLifecycle
+from airflow_provider_dataflow.local.state.run_queue import QueueLane
+from airflow_provider_dataflow.local.state.session_lifecycle import SessionLifecycle
 from airflow_provider_dataflow.local.state.store import RUNS, SHOWN_STATE, Filter, Record, Store
 from airflow_provider_dataflow.local.state.work_requests import WorkRequests
 from airflow_provider_dataflow.models.run import LifecycleState as State
@@ -27,30 +27,25 @@ from airflow_provider_dataflow.models.run import is_terminal
 log = logging.getLogger(__name__)
 
 SERVER_STOPPED = "Local Data Flow stopped while this run was in progress."
-# Runs that are told to stop rather than cancelled.
+# Types of runs that a user stops (STOPPED) rather than cancels (CANCELED).
 _STOPPABLE_TYPES = frozenset({"STREAMING", "SESSION"})
 _ENDING = {State.CANCELING: State.CANCELED, State.STOPPING: State.STOPPED}
-# How long a run waits for resources, as in 1h, 30m or 45min; by default without end, but not in a pool.
+# Property with the longest wait for resources, for example 1h, 30m or 45min. Without it, only runs in a pool
+# have a limit.
 QUEUE_TIMEOUT = "spark.dataflow.acquireQuotaTimeout"
 _POOL_QUEUE_MINUTES = 20
+# Name of a planned event.
 _MAX_DURATION = "maximum duration"
 _TIMEOUT = re.compile(r"(\d{1,6})\s*(s|sec|m|min|h|hr|d)?\Z", re.IGNORECASE)
 _SECONDS = {"s": 1, "sec": 1, "": 60, "m": 60, "min": 60, "h": 3600, "hr": 3600, "d": 86400}
 
 
-@dataclass(slots=True)
-class _Active:
-    """A run that holds a slot, and what else it holds."""
+class RunLifecycle:
+    """Changes the states of runs, under ``lock``.
 
-    lane: Lane
-    application_id: str
-    private_endpoint_id: str | None
+    Callers from outside call ``settle`` first, which carries out the planned events that are due.
 
-
-class Lifecycle:
-    """Every change of a run's state happens here, under ``lock``.
-
-    Whoever calls from outside calls ``settle`` first, which carries out all that has become due since.
+    :param limit: number of runs in progress at a time.
     """
 
     def __init__(
@@ -69,37 +64,52 @@ class Lifecycle:
         self.clock: Clock = clock or SystemClock()
         self.timeline = Timeline(self.clock)
         self.lock = threading.RLock()
-        # May turn a new run down, or note how it is to go. ``notBefore`` in ``internal`` delays it.
+        # May refuse a new run, or set ``notBefore`` in its ``internal`` fields, which delays it.
         self.on_submit: Callable[[Record], None] = lambda record: None
-        # Forgotten by a reset, while the engine was still ending them.
+        # Runs that a reset deleted before the engine had ended them.
         self.forgotten: set[str] = set()
-        self.waiting = WaitingRuns()
-        # Those that may not wait for their turn yet.
-        self._early: dict[str, Lane] = {}
-        self._active: dict[str, _Active] = {}
-        self._active_in: Counter[str] = Counter()  # by compartment
+        self.live_runs = LiveRuns()
         self._closed = False
-        self.work_requests = WorkRequests(self)
-        self.pools = Pools(self)
-        self.private_endpoints = PrivateEndpoints(self)
-        self.sessions = Sessions(self)
+        self.work_requests = WorkRequests(store, self.timeline, self.options)
+        self.private_endpoints = PrivateEndpointLifecycle(
+            store, self.timeline, self.options, work_requests=self.work_requests, live_runs=self.live_runs
+        )
+        self.pools = PoolLifecycle(
+            store,
+            self.timeline,
+            self.options,
+            work_requests=self.work_requests,
+            live_runs=self.live_runs,
+            cancel_run=self._end_by_service,
+            start_runs=self.start_runs,
+        )
+        self.sessions = SessionLifecycle(
+            store, self.timeline, engine, settled=self._settled, cancel_run=self._end_by_service
+        )
         engine.bind(self.finished)
-        # Whatever happens in a moment is stored as a whole: whoever is killed in its midst goes on before it.
-        # Not so where something is really started, as that must be known from then on.
-        self._whole: Callable[[], AbstractContextManager[None]] = nullcontext
+        # With an engine whose runs continue without a server, each event is one transaction, so that a killed
+        # server repeats it. Real processes must be recorded as soon as they start.
+        self._transaction: Callable[[], AbstractContextManager[None]] = nullcontext
         if isinstance(engine, Resuming):
-            self._whole = self.timeline.around = store.transaction
+            self._transaction = self.timeline.around = store.transaction
 
     def now(self) -> float:
         return self.timeline.now()
 
     def settle(self) -> None:
+        """Carry out the planned events that are due."""
         with self.lock:
             if not self._closed:
                 self.timeline.run_due()
 
+    @contextmanager
+    def _settled(self) -> Iterator[None]:
+        with self.lock:
+            self.settle()
+            yield
+
     def recover(self) -> None:
-        """Account for every run that an earlier process left: to be called once, before anything else."""
+        """Resume or end every run that an earlier server process left. Called once, first."""
         with self.lock:
             self.engine.recover()
             for state in (State.IN_PROGRESS, State.CANCELING, State.STOPPING):
@@ -108,7 +118,7 @@ class Lifecycle:
                         self._end(record, self._interrupted(record.id))
             self.sessions.recover()
             resumes = isinstance(self.engine, Resuming)
-            # For runs that go on without a server, what was due meanwhile happens now, but in its own moment.
+            # Events that were due while there was no server are carried out now, with the time they were due.
             seen = self.store.last_moment() if resumes else None
             accepted = self.store.select(RUNS, [Filter("state", "=", State.ACCEPTED)])
             for record in sorted(accepted, key=_arrival):
@@ -118,10 +128,10 @@ class Lifecycle:
             self.pools.resume()
             if resumes:
                 self.timeline.run_due()
-            self.advance()
+            self.start_runs()
 
     def submit(self, record: Record) -> None:
-        """Take in a new run. The caller sees it as it is stored: ACCEPTED, even if it starts at once."""
+        """Store a new run as ACCEPTED. It starts in a later event, so that the caller sees it ACCEPTED."""
         self.on_submit(record)
         moment = self.now()
         record.body.update(lifecycleState=State.ACCEPTED, timeCreated=rfc3339(moment))
@@ -132,41 +142,26 @@ class Lifecycle:
         self._queue(record)
         if record.body.get("poolId"):
             self.pools.run_submitted(record.body["poolId"])
-        self.timeline.plan(moment, self.advance)
-
-    def live_runs(self, compartment_id: str) -> int:
-        """How many runs of a compartment have not ended."""
-        early = sum(lane.compartment_id == compartment_id for lane in self._early.values())
-        return self._active_in[compartment_id] + self.waiting.in_compartment(compartment_id) + early
-
-    def runs_in_pool(self, pool_id: str) -> list[str]:
-        """The runs of a pool that have not ended."""
-        active = [run_id for run_id, active in self._active.items() if active.lane.pool_id == pool_id]
-        early = [run_id for run_id, lane in self._early.items() if lane.pool_id == pool_id]
-        return active + self.waiting.in_pool(pool_id) + early
-
-    def uses_private_endpoint(self, private_endpoint_id: str) -> bool:
-        return any(a.private_endpoint_id == private_endpoint_id for a in self._active.values())
+        self.timeline.plan(moment, self.start_runs)
 
     def _queue(self, record: Record, now: float | None = None) -> None:
-        """Let a run wait for its turn, now or when it is allowed to."""
-        lane = Lane(record.body.get("poolId"), record.body["compartmentId"])
+        """Add a run to the queue, now or at its ``notBefore``."""
+        lane = QueueLane(record.body.get("poolId"), record.body["compartmentId"])
         self._plan_queue_timeout(record)
         not_before = record.internal.get("notBefore", 0.0)
         if not_before <= (self.now() if now is None else now):
-            self.waiting.add(record.id, lane)
+            self.live_runs.enqueue(record.id, lane)
             return
-        self._early[record.id] = lane
+        self.live_runs.delay(record.id, lane)
 
         def arrive() -> None:
-            del self._early[record.id]
-            self.waiting.add(record.id, lane)
-            self.advance()
+            self.live_runs.enqueue(record.id, lane)
+            self.start_runs()
 
         self.timeline.plan(not_before, arrive, (record.id, "arrival"))
 
     def _plan_queue_timeout(self, record: Record) -> None:
-        """Plan to fail a run that does not get its resources in time."""
+        """Plan to fail a run that has not started by its queue timeout."""
         text = (record.body.get("configuration") or {}).get(QUEUE_TIMEOUT, "").strip()
         match = _TIMEOUT.match(text)
         if match:
@@ -179,27 +174,20 @@ class Lifecycle:
         def expire() -> None:
             current = self.store.get(RUNS, record.id)
             if current is not None:
-                self._leave_queue(current)
+                self.live_runs.leave_queue(current.id)
                 minutes = f"{seconds / 60:g} minutes"
                 self._end(current, Outcome(False, f"No resources became available within {minutes}."))
-                self.advance()
+                self.start_runs()
 
         moment = from_rfc3339(record.body["timeCreated"]) + seconds
         self.timeline.plan(moment, expire, (record.id, "queue timeout"))
 
-    def _leave_queue(self, record: Record) -> None:
-        self.waiting.remove(record.id)
-        self._early.pop(record.id, None)
-
     def reset(self) -> None:
-        """Forget everything. Runs that are active are ended, but not waited for: see ``forgotten``."""
+        """Delete everything. Runs in progress are ended in the background, see ``forgotten``."""
         with self.lock:
-            active = list(self._active)
+            active = self.live_runs.active_ids
             self.forgotten.update(active)
-            self.waiting.clear()
-            self._early.clear()
-            self._active.clear()
-            self._active_in.clear()
+            self.live_runs.clear()
             self.work_requests.transitions.forget()
             self.private_endpoints.transitions.forget()
             self.pools.forget()
@@ -210,16 +198,17 @@ class Lifecycle:
             self.store.clear()
 
     def cancel(self, record: Record, why: str | None = None, *, stop: bool | None = None) -> None:
-        """End a run that has not ended: at once while it waits, else as soon as its processes are gone.
+        """End a run: at once while it is queued, otherwise when its processes have ended.
 
-        :param stop: whether a run of a type that can be stopped is; by default, if no reason is given
+        :param why: reason for ``lifecycleDetails``. Default: a user asked for it.
+        :param stop: whether a STREAMING or SESSION run becomes STOPPED. Default: if no reason is given.
         """
         state = record.body["lifecycleState"]
         if state == State.ACCEPTED:
-            self._leave_queue(record)
-            with self._whole():
+            self.live_runs.leave_queue(record.id)
+            with self._transaction():
                 self._set_state(record, State.CANCELED, why or "The run was canceled before it started.")
-                self.advance()
+                self.start_runs()
         elif state == State.IN_PROGRESS:
             wants_stop = why is None if stop is None else stop
             stops = wants_stop and record.body.get("type") in _STOPPABLE_TYPES
@@ -227,16 +216,20 @@ class Lifecycle:
             self._set_state(record, State.STOPPING if stops else State.CANCELING)
             self.engine.cancel(record.id)
 
+    def _end_by_service(self, run_id: str, why: str) -> None:
+        run = self.store.get(RUNS, run_id)
+        if run is not None:
+            self.cancel(run, why, stop=True)
+
     def finished(self, run_id: str, outcome: Outcome) -> None:
-        """The engine's word that a run has ended."""
-        with self.lock:
-            self.settle()
+        """Called by the engine when a run has ended."""
+        with self._settled():
             self.forgotten.discard(run_id)
             record = self.store.get(RUNS, run_id)
-            if self._closed or record is None or run_id not in self._active:
+            if self._closed or record is None or not self.live_runs.is_active(run_id):
                 return
             self._end(record, outcome)
-            self.advance()
+            self.start_runs()
 
     def max_duration_changed(self, record: Record) -> None:
         if record.body["lifecycleState"] == State.IN_PROGRESS:
@@ -244,7 +237,7 @@ class Lifecycle:
 
     @staticmethod
     def duration(record: Record, until: float) -> int | None:
-        """Milliseconds in progress, until then or to the end; ``None`` before the start."""
+        """Return the milliseconds in progress, up to a moment or the run's end; ``None`` before its start."""
         if record.body.get("runDurationInMilliseconds") is not None:
             return int(record.body["runDurationInMilliseconds"])
         started = record.internal.get("started")
@@ -252,25 +245,25 @@ class Lifecycle:
 
     @staticmethod
     def shown(record: Record, state: str) -> str:
-        """A state of a run as clients see it."""
+        """Return a state as clients see it: a rule can replace IN_PROGRESS."""
         return record.internal.get(SHOWN_STATE) or state if state == State.IN_PROGRESS else state
 
     def counts(self) -> dict[str, int]:
         return {
-            "active": len(self._active),
-            "waiting": len(self.waiting) + len(self._early),
+            "active": self.live_runs.active_count,
+            "waiting": self.live_runs.waiting_count,
             "limit": self.limit,
         }
 
     def close(self) -> None:
-        """End all active runs, unless they go on by themselves; the others are kept for the next start."""
+        """End all runs in progress, unless they continue without a server. Queued runs stay queued."""
         with self.lock:
             self._closed = True
         self.engine.close()
         if isinstance(self.engine, Resuming):
             return
         with self.lock:
-            for run_id in list(self._active):
+            for run_id in self.live_runs.active_ids:
                 record = self.store.get(RUNS, run_id)
                 if record is not None:
                     self._end(record, self._interrupted(run_id))
@@ -281,19 +274,19 @@ class Lifecycle:
             outcome = replace(outcome, details=SERVER_STOPPED)
         return outcome
 
-    def advance(self) -> None:
-        """Start what may start now."""
-        while len(self._active) < self.limit:
-            run_id = self.waiting.take(self._may_start)
+    def start_runs(self) -> None:
+        """Start the queued runs that may start now."""
+        while self.live_runs.active_count < self.limit:
+            run_id = self.live_runs.take_next(self._may_start)
             if run_id is None:
                 return
             record = self.store.get(RUNS, run_id)
             if record is not None:
                 self._start(record)
 
-    def _may_start(self, run_id: str, lane: Lane) -> bool:
+    def _may_start(self, run_id: str, lane: QueueLane) -> bool:
         most = self.options.max_concurrent_runs_per_compartment
-        if most is not None and self._active_in[lane.compartment_id] >= most:
+        if most is not None and self.live_runs.active_in_compartment(lane.compartment_id) >= most:
             return False
         if lane.pool_id is None:
             return True
@@ -302,57 +295,37 @@ class Lifecycle:
 
     def _start(self, record: Record) -> None:
         body = record.body
-        if refusal := self._private_endpoint_conflict(body):
-            self._end(record, Outcome(False, refusal))
+        if conflict := self.live_runs.private_endpoint_conflict(body):
+            self._end(record, Outcome(False, conflict))
             return
         record.internal["started"] = self.now()
-        active = self._hold(record)
+        self._activate(record)
         self._set_state(record, State.IN_PROGRESS)
         self._plan_max_duration(record)
-        if active.lane.pool_id is not None:
-            self.pools.was_used(active.lane.pool_id)
+        if pool_id := body.get("poolId"):
+            self.pools.was_used(pool_id)
         self.engine.start(self._job(record))
         self.sessions.run_started(record)
 
     def _resume(self, record: Record) -> bool:
-        """Go on with a run that an earlier process of the server began, if the engine does so."""
+        """Resume a run that an earlier server process started, if the engine can."""
         if not isinstance(self.engine, Resuming):
             return False
         asked_to_end = record.body["lifecycleState"] in _ENDING
         cancelled = self.store.states(record.id)[-1][1] if asked_to_end else None
-        # First, as at the start: of what is due in the same moment, what was planned first counts.
+        # In the order of _start: of events due at the same time, the one planned first is carried out first.
         if not asked_to_end:
             self._plan_max_duration(record)
         if not self.engine.resume(self._job(record), record.internal["started"], cancelled):
             return False
-        self._hold(record)
+        self._activate(record)
         self.sessions.run_resumed(record)
         return True
 
-    def _hold(self, record: Record) -> _Active:
-        """Let a run have what it takes while it is in progress."""
-        body = record.body
-        active = self._active[record.id] = _Active(
-            Lane(body.get("poolId"), body["compartmentId"]),
-            body["applicationId"],
-            body.get("privateEndpointId"),
-        )
-        self._active_in[active.lane.compartment_id] += 1
+    def _activate(self, record: Record) -> None:
+        active = self.live_runs.activate(record.id, record.body)
         if active.lane.pool_id is not None:
-            self.pools.run_holds(active.lane.pool_id, body)
-        return active
-
-    def _private_endpoint_conflict(self, run: JSON) -> str | None:
-        """Of runs of different applications with private endpoints, only one can be in progress."""
-        if not run.get("privateEndpointId"):
-            return None
-        for run_id, active in self._active.items():
-            if active.private_endpoint_id is not None and active.application_id != run["applicationId"]:
-                return (
-                    "Only one application with a private endpoint can have runs at a time: the run "
-                    f"{run_id} of the application {active.application_id} is in progress."
-                )
-        return None
+            self.pools.run_started(active.lane.pool_id, record.body)
 
     @staticmethod
     def _job(record: Record) -> Job:
@@ -387,18 +360,16 @@ class Lifecycle:
         else:
             state = State(outcome.state or (State.SUCCEEDED if outcome.succeeded else State.FAILED))
             details = outcome.details
-        active = self._active.pop(record.id, None)
+        active = self.live_runs.deactivate(record.id)
         self._set_state(record, state, details)
-        if active is not None:
-            self._active_in[active.lane.compartment_id] -= 1
-            if active.lane.pool_id is not None:
-                self.pools.run_ended(active.lane.pool_id, body)
+        if active is not None and active.lane.pool_id is not None:
+            self.pools.run_ended(active.lane.pool_id, body)
         self.sessions.run_ended(record)
         self.work_requests.run_ended(body["applicationId"])
 
     def _set_state(self, record: Record, state: State, details: str | None = None) -> None:
         moment = self.now()
-        # All that was to come of the state before.
+        # Events that were planned for the previous state.
         self.timeline.call_off(record.id)
         body: JSON = record.body
         body["lifecycleState"] = state
@@ -412,7 +383,7 @@ class Lifecycle:
 
 
 def _arrival(record: Record) -> float:
-    """When an accepted run begins to wait for its turn."""
+    """Return when an accepted run joins the queue."""
     return float(record.internal.get("notBefore") or from_rfc3339(record.body["timeCreated"]))
 
 

@@ -1,25 +1,23 @@
-"""SESSION runs: their statements, one after the other, and what becomes of a session that is left alone."""
+"""Life cycle of SESSION runs: their statements, one at a time, and their idle timeout."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-from airflow_provider_dataflow.local.engines.base import StatementEngine, StatementOutcome
+from airflow_provider_dataflow.local.engines.base import Engine, StatementEngine, StatementOutcome
 from airflow_provider_dataflow.local.http.messages import JSON, ApiError, invalid
-from airflow_provider_dataflow.local.state.clock import from_rfc3339, rfc3339
-from airflow_provider_dataflow.local.state.store import RUNS, STATEMENTS, Filter, Record
+from airflow_provider_dataflow.local.state.clock import Timeline, from_rfc3339, rfc3339
+from airflow_provider_dataflow.local.state.store import RUNS, STATEMENTS, Filter, Record, Store
 from airflow_provider_dataflow.models.run import LifecycleState
-
-if TYPE_CHECKING:
-    from airflow_provider_dataflow.local.state.lifecycle import Lifecycle
 
 SESSION = "SESSION"
 DEFAULT_IDLE_MINUTES = 2880
 
 
 class StatementState(StrEnum):
-    """Of a statement; not spelled as a run's."""
+    """States of a statement; CANCELLED is spelled differently from a run's CANCELED."""
 
     ACCEPTED = "ACCEPTED"
     IN_PROGRESS = "IN_PROGRESS"
@@ -33,24 +31,40 @@ _LIVE = (StatementState.ACCEPTED, StatementState.IN_PROGRESS, StatementState.CAN
 
 
 def statement_id(run_id: str, number: int | str) -> str:
-    """Where it is stored: the API's id is a number, counted in each run."""
+    """Return the key of a statement in the store; the API's id is only its number within the run."""
     return f"{run_id}/{number}"
 
 
-class Sessions:
-    def __init__(self, lifecycle: Lifecycle) -> None:
-        self._lifecycle = lifecycle
-        self._store = lifecycle.store
-        engine = lifecycle.engine
+class SessionLifecycle:
+    """Runs statements one after the other, and ends sessions that are idle.
+
+    :param settled: context in which the service's state is locked and up to date.
+    :param cancel_run: ends a run by its id, with a reason for its ``lifecycleDetails``.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        timeline: Timeline,
+        engine: Engine,
+        *,
+        settled: Callable[[], AbstractContextManager[None]],
+        cancel_run: Callable[[str, str], None],
+    ) -> None:
+        self._store = store
+        self._timeline = timeline
+        self._engine_name = engine.name
         self._engine = engine if isinstance(engine, StatementEngine) else None
+        self._settled = settled
+        self._cancel_run = cancel_run
         if self._engine is not None:
             self._engine.bind_statements(self.finished)
-        # Of each session that is in progress: when it was last used, and the statement that runs now.
+        # For each session in progress: time of its last use, and number of the statement in progress.
         self._last_used: dict[str, float] = {}
         self._running: dict[str, int] = {}
 
     def recover(self) -> None:
-        """Called after those sessions were resumed that can be: no other statement outlives the server."""
+        """Cancel the statements of an earlier server process, except in sessions that were resumed."""
         for state in _LIVE:
             for record in self._store.select(STATEMENTS, [Filter("state", "=", state)]):
                 if record.body["runId"] not in self._last_used:
@@ -60,7 +74,7 @@ class Sessions:
         self._last_used.clear()
         self._running.clear()
 
-    # Runs
+    # --- Events of runs -------------------------------------------------------------------------------------
 
     def run_started(self, run: Record) -> None:
         if run.body.get("type") == SESSION:
@@ -78,7 +92,7 @@ class Sessions:
             elif record.body["lifecycleState"] in _LIVE:
                 record.body["lifecycleState"] = StatementState.ACCEPTED
                 self._store.update(STATEMENTS, record)
-                self._lifecycle.timeline.plan(created, lambda: self._advance(run.id))
+                self._timeline.plan(created, lambda: self._advance(run.id))
             elif record.body["timeCompleted"]:
                 completed = from_rfc3339(record.body["timeCompleted"])
                 self._last_used[run.id] = max(self._last_used[run.id], completed)
@@ -97,19 +111,20 @@ class Sessions:
         if run.id in self._last_used:
             self._watch(run.id)
 
-    # Statements
+    # --- Statements -----------------------------------------------------------------------------------------
 
     def submit(self, run: Record, code: str) -> Record:
-        """:raises ApiError: the run takes no statements"""
+        """Store a statement and plan to run it.
+
+        :raises ApiError: the run accepts no statements.
+        """
         if run.body.get("type") != SESSION:
             raise invalid("Statements are for runs of the type SESSION only.")
         if run.body["lifecycleState"] != LifecycleState.IN_PROGRESS:
             message = f"The session takes no statements: it is {run.body['lifecycleState']}."
             raise ApiError(409, "IncorrectState", message)
         if self._engine is None or not self._engine.takes_statements(run.body):
-            message = (
-                f"Local Data Flow's engine {self._lifecycle.engine.name} runs no statements of this kind."
-            )
+            message = f"Local Data Flow's engine {self._engine_name} runs no statements of this kind."
             raise ApiError(501, "MethodNotImplemented", message)
         number = run.internal.get("statements", 0)
         run.internal["statements"] = number + 1
@@ -121,14 +136,14 @@ class Sessions:
             "output": None,
             "progress": 0.0,
             "runId": run.id,
-            "timeCreated": rfc3339(self._lifecycle.now()),
+            "timeCreated": rfc3339(self._timeline.now()),
             "timeCompleted": None,
         }
         record = Record(body, {"number": number})
         self._store.insert(STATEMENTS, record)
         self._used(run.id)
-        # The caller sees it as it is stored.
-        self._lifecycle.timeline.plan(self._lifecycle.now(), lambda: self._advance(run.id))
+        # Later, so that the caller sees it ACCEPTED.
+        self._timeline.plan(self._timeline.now(), lambda: self._advance(run.id))
         return record
 
     def cancel(self, record: Record) -> None:
@@ -143,9 +158,8 @@ class Sessions:
             raise ApiError(409, "Conflict", f"The statement has ended already: it is {state}.")
 
     def finished(self, run_id: str, number: int, outcome: StatementOutcome) -> None:
-        """The engine's word that a statement has ended."""
-        with self._lifecycle.lock:
-            self._lifecycle.settle()
+        """Called by the engine when a statement has ended."""
+        with self._settled():
             record = self._store.get(STATEMENTS, statement_id(run_id, number))
             if record is None or self._running.get(run_id) != number:
                 return
@@ -176,15 +190,15 @@ class Sessions:
 
     def _end(self, record: Record, state: StatementState) -> None:
         record.body["lifecycleState"] = state
-        record.body["timeCompleted"] = rfc3339(self._lifecycle.now())
+        record.body["timeCompleted"] = rfc3339(self._timeline.now())
         if state != StatementState.CANCELLED:
             record.body["progress"] = 1.0
         self._store.update(STATEMENTS, record)
 
-    # Idleness
+    # --- Idle timeout ---------------------------------------------------------------------------------------
 
     def _used(self, run_id: str) -> None:
-        self._last_used[run_id] = self._lifecycle.now()
+        self._last_used[run_id] = self._timeline.now()
         self._watch(run_id)
 
     def _watch(self, run_id: str) -> None:
@@ -195,12 +209,12 @@ class Sessions:
 
         def due() -> None:
             current = self._store.get(RUNS, run_id)
-            # A statement that still runs watches anew when it ends.
+            # A statement in progress plans the timeout again when it ends.
             if current is not None and run_id not in self._running:
                 why = f"The session was stopped: it was idle for {minutes} minutes."
-                self._lifecycle.cancel(current, why, stop=True)
+                self._cancel_run(run_id, why)
 
-        self._lifecycle.timeline.plan(self._last_used[run_id] + minutes * 60, due, (run_id, "idleness"))
+        self._timeline.plan(self._last_used[run_id] + minutes * 60, due, (run_id, "idleness"))
 
 
 def _output(outcome: StatementOutcome) -> JSON:

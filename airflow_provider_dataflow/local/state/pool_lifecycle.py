@@ -1,28 +1,28 @@
-"""The life of a pool, and what it means to the runs in it."""
+"""Life cycle of pools, and its effects on the runs in them."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from airflow_provider_dataflow.local.http.messages import JSON, ApiError
-from airflow_provider_dataflow.local.state.clock import rfc3339
-from airflow_provider_dataflow.local.state.pool_schedules import Turn, next_turn
-from airflow_provider_dataflow.local.state.store import POOLS, RUNS, Record
+from airflow_provider_dataflow.local.state.clock import Timeline, rfc3339
+from airflow_provider_dataflow.local.state.live_runs import LiveRuns
+from airflow_provider_dataflow.local.state.options import Options
+from airflow_provider_dataflow.local.state.pool_schedules import ScheduledAction, next_action
+from airflow_provider_dataflow.local.state.store import POOLS, Record, Store
 from airflow_provider_dataflow.local.state.transitions import Transitions, is_settled
-
-if TYPE_CHECKING:
-    from airflow_provider_dataflow.local.state.lifecycle import Lifecycle
+from airflow_provider_dataflow.local.state.work_requests import WorkRequests
 
 _STOPPED = "The run was ended: its pool was stopped."
-# What is planned for a pool.
+# Names of planned events.
 _IDLENESS, _SCHEDULES = "idleness", "schedules"
 
 
 class PoolState(StrEnum):
     ACCEPTED = "ACCEPTED"
-    SCHEDULED = "SCHEDULED"  # not used here: what it means is not published
+    SCHEDULED = "SCHEDULED"  # never entered: its meaning is not documented
     CREATING = "CREATING"
     ACTIVE = "ACTIVE"
     STOPPING = "STOPPING"
@@ -34,26 +34,41 @@ class PoolState(StrEnum):
 
 
 def nodes(run: JSON) -> Counter[str]:
-    """How many nodes a run takes, by shape."""
+    """Return the number of nodes that a run needs, by shape."""
     needed = Counter({run.get("driverShape") or "": 1})
     needed[run.get("executorShape") or ""] += run.get("numExecutors") or 0
     return needed
 
 
-class Pools:
-    """Changes come from the API, from schedules, from idleness, and from a run that needs its pool."""
+class PoolLifecycle:
+    """Changes of pools: by the API, by schedules, by idleness, and by a run that needs its pool.
 
-    def __init__(self, lifecycle: Lifecycle) -> None:
-        self._lifecycle = lifecycle
-        self._store = lifecycle.store
+    :param cancel_run: ends a run by its id, with a reason for its ``lifecycleDetails``.
+    :param start_runs: starts the queued runs that may start now.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        timeline: Timeline,
+        options: Options,
+        *,
+        work_requests: WorkRequests,
+        live_runs: LiveRuns,
+        cancel_run: Callable[[str, str], None],
+        start_runs: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._timeline = timeline
+        self._options = options
+        self._work_requests = work_requests
+        self._live_runs = live_runs
+        self._cancel_run = cancel_run
+        self._start_runs = start_runs
         self.transitions = Transitions(
-            lifecycle.store,
-            POOLS,
-            timeline=lifecycle.timeline,
-            entered=self._entered,
-            may_leave=self._may_leave,
+            store, POOLS, timeline=timeline, entered=self._entered, may_leave=self._may_leave
         )
-        # Of the runs that are active, by pool: their number, and their nodes.
+        # Number of runs in progress, and their nodes, by pool.
         self._active: Counter[str] = Counter()
         self._used: dict[str, Counter[str]] = {}
 
@@ -69,29 +84,29 @@ class Pools:
         self._active.clear()
         self._used.clear()
 
-    # What the API asks for
+    # --- Operations of the API ------------------------------------------------------------------------------
 
     def create(self, record: Record, path: str) -> str:
-        request = self._lifecycle.work_requests.begin("CREATE_POOL", record, path)
+        request = self._work_requests.begin("CREATE_POOL", record, path)
         self._go(record, PoolState.ACCEPTED, PoolState.CREATING, PoolState.ACTIVE)
         self._watch_schedules(record)
         return request
 
     def start(self, record: Record, path: str) -> str:
         self._check(record, "started", PoolState.STOPPED)
-        request = self._lifecycle.work_requests.begin("START_POOL", record, path)
+        request = self._work_requests.begin("START_POOL", record, path)
         self._start(record)
         return request
 
     def stop(self, record: Record, path: str) -> str:
         self._check(record, "stopped", PoolState.ACTIVE)
-        request = self._lifecycle.work_requests.begin("STOP_POOL", record, path)
+        request = self._work_requests.begin("STOP_POOL", record, path)
         self._stop(record)
         return request
 
     def update(self, record: Record, details: JSON, path: str, operation: str = "UPDATE_POOL") -> str:
         self._check(record, "updated", PoolState.ACTIVE, PoolState.STOPPED)
-        request = self._lifecycle.work_requests.begin(operation, record, path)
+        request = self._work_requests.begin(operation, record, path)
         before = record.body["lifecycleState"]
         record.body.update(details)
         self._go(record, PoolState.UPDATING, before)
@@ -100,9 +115,9 @@ class Pools:
 
     def delete(self, record: Record, path: str) -> str:
         self._check(record, "deleted", PoolState.STOPPED, PoolState.FAILED)
-        request = self._lifecycle.work_requests.begin("DELETE_POOL", record, path)
-        for run_id in self._lifecycle.waiting.in_pool(record.id):
-            self._cancel(run_id, "The run was canceled: its pool was deleted.")
+        request = self._work_requests.begin("DELETE_POOL", record, path)
+        for run_id in self._live_runs.queued_in_pool(record.id):
+            self._cancel_run(run_id, "The run was canceled: its pool was deleted.")
         self._go(record, PoolState.DELETING, PoolState.DELETED)
         return request
 
@@ -116,38 +131,38 @@ class Pools:
             "timeLastStarted": time("started"),
             "timeLastStopped": time("stopped"),
             "timeLastUsed": time("used"),
-            "timeLastMetricsUpdated": rfc3339(self._lifecycle.now()),
+            "timeLastMetricsUpdated": rfc3339(self._timeline.now()),
             "activeRunsCount": self._active[record.id],
             "activelyUsedNodeCount": [
                 {"logicalShape": shape, "count": count} for shape, count in sorted(used.items()) if count
             ],
         }
 
-    # What happens to runs
+    # --- Events of runs -------------------------------------------------------------------------------------
 
     def run_submitted(self, pool_id: str) -> None:
         record = self._store.get(POOLS, pool_id)
         if (
             record is not None
             and record.body["lifecycleState"] == PoolState.STOPPED
-            and self._lifecycle.options.submission_starts_pool
+            and self._options.submission_starts_pool
         ):
             self._start(record)
 
     def may_start(self, pool_id: str, run: JSON) -> bool:
-        """Whether a pool is active and has room for a run."""
+        """Return whether a pool is active and has enough free nodes for a run."""
         record = self._store.get(POOLS, pool_id)
         if record is None or record.body["lifecycleState"] != PoolState.ACTIVE:
             return False
-        room: Counter[str] = Counter()
+        capacity: Counter[str] = Counter()
         for configuration in record.body["configurations"]:
-            room[configuration.get("shape") or ""] += (
+            capacity[configuration.get("shape") or ""] += (
                 configuration.get("max") or configuration.get("min") or 1
             )
         used = self._used.get(pool_id, Counter())
-        return all(used[shape] + count <= room[shape] for shape, count in nodes(run).items())
+        return all(used[shape] + count <= capacity[shape] for shape, count in nodes(run).items())
 
-    def run_holds(self, pool_id: str, run: JSON) -> None:
+    def run_started(self, pool_id: str, run: JSON) -> None:
         self._active[pool_id] += 1
         self._used.setdefault(pool_id, Counter()).update(nodes(run))
 
@@ -160,77 +175,73 @@ class Pools:
     def was_used(self, pool_id: str) -> None:
         record = self._store.get(POOLS, pool_id)
         if record is not None:
-            record.internal["used"] = self._lifecycle.now()
+            record.internal["used"] = self._timeline.now()
             self._store.update_internal(POOLS, record)
             self._watch_idleness(record)
 
-    # Its states
+    # --- States ---------------------------------------------------------------------------------------------
 
     @staticmethod
     def _check(record: Record, what: str, *states: PoolState) -> None:
         state = record.body["lifecycleState"]
         if state not in states:
-            # What the SDK would retry for long is for states that pass.
+            # The SDK retries IncorrectState, so return it only for transitional states.
             code = "Conflict" if is_settled(record) else "IncorrectState"
             raise ApiError(409, code, f"A pool that is {state} cannot be {what}.")
 
     def _go(self, record: Record, *states: str) -> None:
-        self.transitions.go(record, self._lifecycle.options.transition_seconds, *states)
+        self.transitions.go(record, self._options.transition_seconds, *states)
 
     def _start(self, record: Record) -> None:
         self._go(record, PoolState.ACCEPTED, PoolState.CREATING, PoolState.ACTIVE)
 
     def _stop(self, record: Record) -> None:
         self._go(record, PoolState.STOPPING, PoolState.STOPPED)
-        for run_id in self._lifecycle.runs_in_pool(record.id):
-            self._cancel(run_id, _STOPPED)
-
-    def _cancel(self, run_id: str, why: str) -> None:
-        run = self._store.get(RUNS, run_id)
-        if run is not None:
-            self._lifecycle.cancel(run, why, stop=True)
+        for run_id in self._live_runs.in_pool(record.id):
+            self._cancel_run(run_id, _STOPPED)
 
     def _may_leave(self, record: Record) -> bool:
         return record.body["lifecycleState"] != PoolState.STOPPING or not self._active[record.id]
 
     def _entered(self, record: Record) -> None:
-        state, moment = record.body["lifecycleState"], self._lifecycle.now()
+        state, moment = record.body["lifecycleState"], self._timeline.now()
         if state == PoolState.STOPPED and record.internal.get("stopping"):
             record.internal["stopped"] = moment
         record.internal["stopping"] = state == PoolState.STOPPING
         if state == PoolState.CREATING:
             record.internal["started"] = moment
         if is_settled(record):
-            self._lifecycle.work_requests.finish(record)
+            self._work_requests.finish(record)
         if state == PoolState.ACTIVE:
-            self._lifecycle.timeline.plan(moment, self._lifecycle.advance)
+            self._timeline.plan(moment, self._start_runs)
             self._watch_idleness(record)
 
     def _watch_idleness(self, record: Record) -> None:
-        """Plan to stop a pool when it will have been idle for as long as it may be."""
+        """Plan to stop a pool at its idle timeout."""
         minutes = record.body.get("idleTimeoutInMinutes")
         state = record.body["lifecycleState"]
         if minutes is None or state != PoolState.ACTIVE or self._active[record.id]:
-            self._lifecycle.timeline.call_off(record.id, _IDLENESS)
+            self._timeline.call_off(record.id, _IDLENESS)
             return
 
         def due() -> None:
             current = self._store.get(POOLS, record.id)
             if current is None or current.body["lifecycleState"] != PoolState.ACTIVE:
                 return
-            if self._lifecycle.runs_in_pool(record.id):
+            if self._live_runs.in_pool(record.id):
                 self._watch_idleness(current)
             else:
                 self._stop(current)
 
-        moment = self._lifecycle.now() + minutes * 60
-        self._lifecycle.timeline.plan(moment, due, (record.id, _IDLENESS))
+        moment = self._timeline.now() + minutes * 60
+        self._timeline.plan(moment, due, (record.id, _IDLENESS))
 
     def _watch_schedules(self, record: Record) -> None:
-        turn = next_turn(record.body.get("schedules") or [], self._lifecycle.now())
-        if turn is None:
-            self._lifecycle.timeline.call_off(record.id, _SCHEDULES)
+        planned = next_action(record.body.get("schedules") or [], self._timeline.now())
+        if planned is None:
+            self._timeline.call_off(record.id, _SCHEDULES)
             return
+        moment, action = planned
 
         def due() -> None:
             current = self._store.get(POOLS, record.id)
@@ -239,10 +250,10 @@ class Pools:
             state = current.body["lifecycleState"]
             if state in (PoolState.DELETING, PoolState.DELETED):
                 return
-            if turn[1] == Turn.START and state == PoolState.STOPPED:
+            if action == ScheduledAction.START and state == PoolState.STOPPED:
                 self._start(current)
-            elif turn[1] == Turn.STOP and state == PoolState.ACTIVE:
+            elif action == ScheduledAction.STOP and state == PoolState.ACTIVE:
                 self._stop(current)
             self._watch_schedules(current)
 
-        self._lifecycle.timeline.plan(turn[0], due, (record.id, _SCHEDULES))
+        self._timeline.plan(moment, due, (record.id, _SCHEDULES))

@@ -1,0 +1,121 @@
+"""Runs that have not ended: those that wait for their turn, and those that are in progress."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from airflow_provider_dataflow.local.http.messages import JSON
+from airflow_provider_dataflow.local.state.run_queue import QueueLane, RunQueue
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveRun:
+    """Run in progress, and the resources that it holds."""
+
+    lane: QueueLane
+    application_id: str
+    private_endpoint_id: str | None
+
+
+class LiveRuns:
+    """Index of all runs that have not ended, by what the limits of the service depend on."""
+
+    def __init__(self) -> None:
+        self._queue = RunQueue()
+        # Runs that a rule delays: they join the queue later.
+        self._delayed: dict[str, QueueLane] = {}
+        self._active: dict[str, ActiveRun] = {}
+        self._active_by_compartment: Counter[str] = Counter()
+
+    def delay(self, run_id: str, lane: QueueLane) -> None:
+        self._delayed[run_id] = lane
+
+    def enqueue(self, run_id: str, lane: QueueLane) -> None:
+        self._delayed.pop(run_id, None)
+        self._queue.add(run_id, lane)
+
+    def leave_queue(self, run_id: str) -> None:
+        self._queue.remove(run_id)
+        self._delayed.pop(run_id, None)
+
+    def take_next(self, may_start: Callable[[str, QueueLane], bool]) -> str | None:
+        """Remove and return the first run of the queue that may start."""
+        return self._queue.take(may_start)
+
+    def activate(self, run_id: str, run: JSON) -> ActiveRun:
+        """Record a run that is now in progress."""
+        active = self._active[run_id] = ActiveRun(
+            QueueLane(run.get("poolId"), run["compartmentId"]),
+            run["applicationId"],
+            run.get("privateEndpointId"),
+        )
+        self._active_by_compartment[active.lane.compartment_id] += 1
+        return active
+
+    def deactivate(self, run_id: str) -> ActiveRun | None:
+        """Forget a run that was in progress. Return ``None`` if it was not."""
+        active = self._active.pop(run_id, None)
+        if active is not None:
+            self._active_by_compartment[active.lane.compartment_id] -= 1
+        return active
+
+    def clear(self) -> None:
+        self._queue.clear()
+        self._delayed.clear()
+        self._active.clear()
+        self._active_by_compartment.clear()
+
+    # --- Queries --------------------------------------------------------------------------------------------
+
+    @property
+    def active_ids(self) -> list[str]:
+        return list(self._active)
+
+    @property
+    def active_count(self) -> int:
+        return len(self._active)
+
+    @property
+    def waiting_count(self) -> int:
+        return len(self._queue) + len(self._delayed)
+
+    def is_active(self, run_id: str) -> bool:
+        return run_id in self._active
+
+    def active_in_compartment(self, compartment_id: str) -> int:
+        return self._active_by_compartment[compartment_id]
+
+    def count_in_compartment(self, compartment_id: str) -> int:
+        delayed = sum(lane.compartment_id == compartment_id for lane in self._delayed.values())
+        return (
+            self.active_in_compartment(compartment_id) + self._queue.in_compartment(compartment_id) + delayed
+        )
+
+    def in_pool(self, pool_id: str) -> list[str]:
+        active = [run_id for run_id, active in self._active.items() if active.lane.pool_id == pool_id]
+        delayed = [run_id for run_id, lane in self._delayed.items() if lane.pool_id == pool_id]
+        return active + self.queued_in_pool(pool_id) + delayed
+
+    def queued_in_pool(self, pool_id: str) -> list[str]:
+        return self._queue.in_pool(pool_id)
+
+    def use_private_endpoint(self, private_endpoint_id: str) -> bool:
+        """Return whether a run in progress uses a private endpoint."""
+        return any(active.private_endpoint_id == private_endpoint_id for active in self._active.values())
+
+    def private_endpoint_conflict(self, run: JSON) -> str | None:
+        """Return why a run must fail because of another one, or ``None``.
+
+        Of all runs with private endpoints, only those of one application can be in progress.
+        """
+        if not run.get("privateEndpointId"):
+            return None
+        for run_id, active in self._active.items():
+            if active.private_endpoint_id is not None and active.application_id != run["applicationId"]:
+                return (
+                    "Only one application with a private endpoint can have runs at a time: the run "
+                    f"{run_id} of the application {active.application_id} is in progress."
+                )
+        return None
