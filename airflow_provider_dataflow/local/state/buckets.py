@@ -1,8 +1,8 @@
-"""Buckets are folders: ``oci://bucket@namespace/key`` is ``<buckets>/<namespace>/<bucket>/key``.
+"""Buckets as folders: ``oci://bucket@namespace/key`` is ``<buckets>/<namespace>/<bucket>/key``.
 
-What the server itself opens (main files, archives, files for a run, logs) lies in its bucket once all
-symbolic links are resolved. Spark, in an application, keeps ``..`` within the bucket too, but follows a
-symbolic link that somebody has put there: it runs with the rights of that user anyway.
+Files that the server itself opens (main files, archives, files of a run, logs) must be in their bucket after
+symbolic links are resolved. Spark also keeps ``..`` within the bucket, but follows symbolic links: an
+application runs with the user's rights anyway.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 DEFAULT_NAMESPACE = "local"
 _NAME = re.compile(r"[a-zA-Z0-9_-][a-zA-Z0-9_.-]*\Z")
 _URI = re.compile(r"oci://([^/@?#]+)@([^/@?#]+)(?:/(.*))?\Z", re.DOTALL)
-# A name that no file can have, or a loop of links (up to Python 3.12 a RuntimeError).
+# Raised for names that no file can have, and for a loop of links (a RuntimeError before Python 3.13).
 _NO_PATH = (OSError, ValueError, RuntimeError)
 _MENTION = re.compile(r"oci://([a-zA-Z0-9_.-]+)@([a-zA-Z0-9_.-]+)")
 
@@ -33,14 +33,20 @@ class ObjectUri:
 
 
 def check_name(name: str, what: str) -> str:
-    """:raises ValueError: it is no name of a bucket or namespace"""
+    """Return the name.
+
+    :raises ValueError: it is not valid for a bucket or namespace.
+    """
     if len(name) > 256 or not _NAME.match(name):
         raise ValueError(f"{name!r} is not a valid name of a {what}")
     return name
 
 
 def parse_uri(uri: str) -> ObjectUri:
-    """:raises ValueError: it is not of the form ``oci://bucket@namespace/key``"""
+    """Parse ``oci://bucket@namespace/key``.
+
+    :raises ValueError: the URI has another form.
+    """
     match = _URI.match(uri)
     if match is None:
         raise ValueError(f"{uri!r} is not of the form oci://bucket@namespace/path")
@@ -49,7 +55,7 @@ def parse_uri(uri: str) -> ObjectUri:
 
 
 def mentioned(texts: Iterable[str]) -> Iterator[ObjectUri]:
-    """The buckets whose URIs appear anywhere in the texts, each once."""
+    """Yield each bucket whose URI occurs in the texts, once."""
     seen = set()
     for text in texts:
         for bucket, namespace in _MENTION.findall(text):
@@ -66,9 +72,9 @@ class Buckets:
         self.root = root
 
     def path(self, namespace: str, bucket: str) -> Path:
-        """The folder of a bucket, whether or not it exists.
+        """Return the folder of a bucket, which need not exist.
 
-        :raises ValueError: one of the names is not valid, and might lead elsewhere
+        :raises ValueError: a name is not valid, and could lead to another folder.
         """
         return self.root / check_name(namespace, "namespace") / check_name(bucket, "bucket")
 
@@ -91,17 +97,17 @@ class Buckets:
         ]
 
     def local_path(self, uri: str) -> Path | None:
-        """The file of an object; ``None`` if it is not there, or if it is, but outside of its bucket.
+        """Return the file of an object, or ``None`` if it does not exist in its bucket.
 
-        :raises ValueError: not an ``oci://`` URI
+        :raises ValueError: not an ``oci://`` URI.
         """
         found = self._find(parse_uri(uri))
         return None if found is None else found[1]
 
     def spark_uri(self, uri: str) -> str:
-        """The URI by which spark-submit finds a file, quoted; one that names no file (but many) as it is.
+        """Return the quoted URI by which spark-submit finds a file. A URI of no single file stays as it is.
 
-        A name for Spark, behind a ``#``, is kept.
+        A name for Spark after ``#`` is kept.
         """
         plain, hash_sign, name = uri.partition("#")
         try:
@@ -112,9 +118,9 @@ class Buckets:
         return uri if found is None else f"oci://{parsed.authority}/{quote(found[0])}{hash_sign}{name}"
 
     def folder(self, uri: str) -> Path:
-        """The folder that a URI names, to be written to; it may not be there yet.
+        """Return the folder of a URI, which need not exist.
 
-        :raises ValueError: not an ``oci://`` URI, or not within its bucket
+        :raises ValueError: not an ``oci://`` URI, or outside its bucket.
         """
         parsed = parse_uri(uri)
         bucket = self.path(parsed.namespace, parsed.bucket).resolve()
@@ -127,9 +133,9 @@ class Buckets:
         return path
 
     def _find(self, uri: ObjectUri) -> tuple[str, Path] | None:
-        """The key and the file; not outside of the bucket."""
+        """Return the key and the file of an object within its bucket."""
         bucket = self.path(uri.namespace, uri.bucket).resolve()
-        # Spark takes the key as it is, other clients quote it: both find their file.
+        # Spark does not quote the key, other clients do.
         for key in (uri.key, unquote(uri.key)):
             key = key.lstrip("/")
             try:

@@ -1,4 +1,4 @@
-"""Time, injected: what tells it, and what lies in the future."""
+"""Clocks, and the timeline of planned events."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock that stands still until a test moves it."""
+    """Clock that only a test moves."""
 
     def __init__(self, start: float = 1_767_225_600.0) -> None:  # 2026-01-01T00:00:00Z
         self._now = start
@@ -44,33 +44,33 @@ class ManualClock:
 
 @dataclass(slots=True)
 class _Event:
-    action: Action | None  # None: called off
+    action: Action | None  # None: cancelled
     key: tuple[str, str] | None
 
 
 class Timeline:
-    """Everything that will happen, by time and, at the same time, in the order in which it was planned."""
+    """Planned events, by time; events at the same time in the order in which they were planned."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._heap: list[tuple[float, int, _Event]] = []
         self._numbers = itertools.count()
-        # By whom they concern, and what they are.
+        # By the two parts of their keys.
         self._of: dict[str, dict[str, _Event]] = {}
         self._moment: float | None = None
-        # Called whenever the next due event may have come nearer.
+        # Called when the next event may be due earlier than before.
         self.on_plan: Callable[[], None] = lambda: None
-        # Around each event.
+        # Context in which each event is carried out.
         self.around: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def now(self) -> float:
-        """The time; during an event, the time at which it was due, however late it is carried out."""
+        """Return the time. During an event, this is when it was due, even if it is carried out later."""
         return self._clock.now() if self._moment is None else self._moment
 
     def plan(self, moment: float, action: Action, key: tuple[str, str] | None = None) -> None:
-        """
-        :param key: whom it concerns, such as the id of a run, and what it is: replaces what was planned for
-            the same, and can be called off
+        """Plan an event.
+
+        :param key: id of a resource and name of the event. Replaces a planned event with the same key.
         """
         event = _Event(action, key)
         if key is not None:
@@ -79,14 +79,14 @@ class Timeline:
         heapq.heappush(self._heap, (moment, next(self._numbers), event))
         self.on_plan()
 
-    def call_off(self, whom: str, what: str | None = None) -> None:
-        """It will not happen; without ``what``, nothing will that concerns them."""
-        events = self._of.get(whom, {})
-        for name in [*events] if what is None else [what]:
+    def call_off(self, resource_id: str, name: str | None = None) -> None:
+        """Cancel a planned event, or all events of a resource."""
+        events = self._of.get(resource_id, {})
+        for name in [*events] if name is None else [name]:
             if (event := events.pop(name, None)) is not None:
                 event.action = None
         if not events:
-            self._of.pop(whom, None)
+            self._of.pop(resource_id, None)
 
     def next_due(self) -> float | None:
         while self._heap and self._heap[0][2].action is None:
@@ -94,12 +94,12 @@ class Timeline:
         return self._heap[0][0] if self._heap else None
 
     def clear(self) -> None:
-        """Nothing of what was planned will happen."""
+        """Cancel all events."""
         self._heap.clear()
         self._of.clear()
 
     def run_due(self) -> None:
-        """Carry out, in order, all that is due."""
+        """Carry out the events that are due, in order."""
         if self._moment is not None:  # called from within an event
             return
         try:
@@ -109,7 +109,7 @@ class Timeline:
                 if action is None:
                     continue
                 if event.key is not None:
-                    self.call_off(*event.key)  # it happens, and is no longer to come
+                    self.call_off(*event.key)
                 with self.around():
                     action()
         finally:
@@ -117,11 +117,14 @@ class Timeline:
 
 
 def rfc3339(moment: float) -> str:
-    """The API's form of a time, in milliseconds: of one length, so that texts sort as times do."""
+    """Format a time as the API does, in milliseconds. All have the same length, so that they sort as text."""
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def from_rfc3339(text: str) -> float:
-    """:raises ValueError: it is not a time"""
+    """Parse a time.
+
+    :raises ValueError: the text is not a time.
+    """
     moment = datetime.fromisoformat(text)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,4 +1,4 @@
-"""OCIDs as the service forms them."""
+"""OCIDs in the form of the service."""
 
 from __future__ import annotations
 

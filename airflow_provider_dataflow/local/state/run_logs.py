@@ -1,4 +1,4 @@
-"""The logs of a run: plain files while it runs, gzip when it has ended, under the service's names."""
+"""Logs of a run: plain files while it runs, gzip after its end, with the service's file names."""
 
 from __future__ import annotations
 
@@ -21,13 +21,16 @@ _ORDER = {"application": 0, "driver": 1, "executor": 2}
 
 
 def diagnostics_name(source: str, stamp: str) -> str:
-    """The name of a driver's or an executor's log; they carry the time of their begin."""
+    """Return the file name of a driver's or executor's log.
+
+    :param stamp: time of its start.
+    """
     return f"spark_{source}_stderr_{stamp}.log"
 
 
 @dataclass(frozen=True, slots=True)
 class LogFile:
-    # As the API names it, that is, with ``.gz``, even if it is not compressed yet.
+    # With ``.gz``, as in the API, even if it is not compressed yet.
     name: str
     source: str
     type: str
@@ -53,12 +56,11 @@ class LogFolder:
         return sorted(found.values(), key=lambda f: (_ORDER[f.source.lower()], f.type != "STDOUT", f.name))
 
     def open_gzip(self, name: str) -> Iterator[bytes] | None:
-        """The content as gzip; of a log that is still being written, what there is so far. ``None``: no such
-        log."""
+        """Return the compressed content, up to now if the log is still written; ``None`` if there is none."""
         plain = name.removesuffix(GZIP)
         if not name.endswith(GZIP) or not _NAME.match(plain):
             return None
-        # In this order: the plain file goes when the compressed one is complete.
+        # In this order: the plain file is deleted when the compressed one is complete.
         for path, compressed in ((self.path / plain, False), (self.path / name, True)):
             try:
                 file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb")
@@ -68,7 +70,7 @@ class LogFolder:
         return None
 
     def tail(self, name: str, size: int = 64 * 1024) -> str:
-        """The end of a log, plain."""
+        """Return the end of a log as text."""
         try:
             with open(self.path / name, "rb") as f:
                 f.seek(max(0, os.fstat(f.fileno()).st_size - size))
@@ -85,7 +87,7 @@ class LogFolder:
             return ""
 
     def compress(self) -> None:
-        """Compress all logs, each atomically; they must not be written any more."""
+        """Compress all logs, each atomically. Nothing may write to them any more."""
         for entry in list(self.path.iterdir()) if self.path.is_dir() else ():
             if not _NAME.match(entry.name):
                 continue
@@ -103,9 +105,9 @@ def _read(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _compress(file: BinaryIO) -> Iterator[bytes]:
-    compressor = zlib.compressobj(1, wbits=31)  # 31: with the header and trailer of gzip
+    compressor = zlib.compressobj(1, wbits=31)  # 31: gzip format
     with file as f:
-        # As large as it is now: one that grows faster than it is read would never end.
+        # Up to its current size: a log that grows faster than it is read would never end.
         left = os.fstat(f.fileno()).st_size
         while left > 0 and (chunk := f.read(min(_CHUNK, left))):
             left -= len(chunk)

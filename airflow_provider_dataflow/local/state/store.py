@@ -1,8 +1,7 @@
-"""The state of the service, in SQLite.
+"""Storage of the service's resources in SQLite.
 
-Resources of every kind are kept alike: the body as the API shows it, what only the service needs to know
-beside it, a generation that grows with each change (the etag), and copies of some fields as columns to filter
-and sort by. The store knows nothing of what the fields mean.
+Each resource has its body as in the API, internal fields, a generation that grows with each change (the
+etag), and copies of some fields as columns to filter and sort by. The store does not know what they mean.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from typing import Any
 from airflow_provider_dataflow.local.http.messages import JSON, invalid
 
 SCHEMA_VERSION = 1
-# Of the internal part of a run: its lifecycleState for clients while it is IN_PROGRESS, if that is another.
+# Key in a run's internal fields: the state that clients see instead of IN_PROGRESS.
 SHOWN_STATE = "shownState"
 
 
@@ -29,7 +28,7 @@ class Record:
     """A stored resource."""
 
     body: JSON
-    # What the service needs to know about it, but does not show.
+    # Fields that clients do not see.
     internal: JSON = field(default_factory=dict)
     generation: int = 1
     seq: int = 0
@@ -45,7 +44,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of resource: its table, and which fields of the body are columns (by name of the column)."""
+    """Kind of resource: its table, and the fields of the body that are columns, by the column's name."""
 
     table: str
     columns: Mapping[str, str]
@@ -117,7 +116,7 @@ CREATE TABLE IF NOT EXISTS retry_tokens (
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """``column operator value``, as in ``Filter("display_name", "=", "x")``; "prefix": begins with."""
+    """Condition on a column: ``Filter("display_name", "=", "x")``. Operator "prefix": starts with."""
 
     column: str
     operator: str
@@ -126,7 +125,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class RetryToken:
-    """What was created under a token, and by a request with what body."""
+    """Resource that was created with a retry token, and the digest of the request's body."""
 
     digest: str
     resource_id: str
@@ -134,13 +133,16 @@ class RetryToken:
 
 
 class Store:
-    """:param path: the file; ``None`` keeps everything in memory"""
+    """Resources, states of runs, the manual clock and retry tokens.
+
+    :param path: database file; ``None`` for memory.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
-        # Used by several threads, never at once: the service has one lock around everything.
+        # Several threads use it, one at a time: the service has one lock around everything.
         self._db = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
-        # Survives the death of the process at any moment; only a power cut may take the last moments.
+        # Survives a kill of the process at any moment; only a power failure may lose the last transactions.
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._depth = 0
         self._create()
@@ -170,7 +172,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing; one within another is part of it."""
+        """Commit all changes or none. A nested transaction is part of the outer one."""
         self._depth += 1
         try:
             if self._depth == 1:
@@ -186,28 +188,28 @@ class Store:
             self._depth -= 1
 
     def clear(self) -> None:
-        """Forget everything but the time."""
+        """Delete everything but the time of the manual clock."""
         rows = self._db.execute(
             "SELECT name FROM sqlite_master WHERE type = 'table' "
             "AND name NOT LIKE 'sqlite_%' AND name != 'clock'"
         ).fetchall()
         with self.transaction():
             for (table,) in rows:
-                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
+                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - names of this module
 
-    # Resources
+    # --- Resources ------------------------------------------------------------------------------------------
 
     def insert(self, kind: Kind, record: Record) -> None:
         names = ["id", "generation", "body", "internal", *kind.columns]
         marks = ", ".join("?" * len(names))
         cursor = self._db.execute(
-            f"INSERT INTO {kind.table} ({', '.join(names)}) VALUES ({marks})",  # noqa: S608 - our own names
+            f"INSERT INTO {kind.table} ({', '.join(names)}) VALUES ({marks})",  # noqa: S608 - names of this module
             [record.id, *self._values(kind, record)],
         )
         record.seq = int(cursor.lastrowid or 0)
 
     def update(self, kind: Kind, record: Record) -> None:
-        """Store a changed record; a new generation begins."""
+        """Store a changed record with the next generation."""
         record.generation += 1
         names = ["generation", "body", "internal", *kind.columns]
         self._db.execute(
@@ -216,7 +218,7 @@ class Store:
         )
 
     def update_internal(self, kind: Kind, record: Record) -> None:
-        """Store what only the service knows; nothing that a client sees changes, its etag included."""
+        """Store changed internal fields. Nothing that clients see changes, not even the etag."""
         self._db.execute(
             f"UPDATE {kind.table} SET internal = ? WHERE id = ?",  # noqa: S608
             [json.dumps(record.internal), record.id],
@@ -239,7 +241,7 @@ class Store:
         return Record(json.loads(row[0]), json.loads(row[1]), row[2], row[3])
 
     def select(self, kind: Kind, filters: Sequence[Filter] = ()) -> list[Record]:
-        """All that pass the filters, oldest first."""
+        """Return the records that match all filters, oldest first."""
         where, values = self._where(filters)
         rows = self._db.execute(
             f"SELECT body, internal, generation, seq FROM {kind.table}{where} ORDER BY seq",  # noqa: S608
@@ -261,14 +263,15 @@ class Store:
         limit: int,
         page: str | None,
     ) -> tuple[list[Record], str | None]:
-        """One page, and the token of the next one.
+        """Return one page of records, and the token of the next page.
 
-        The token names the last record shown, so that what is created meanwhile hides or repeats none.
+        The token names the last record of the page, so that records created later are neither skipped nor
+        repeated.
 
-        :raises ApiError: the token is not one of ours
+        :raises ApiError: the token is invalid.
         """
         where, values = self._where(filters)
-        # Without a value sorts before all values, as NULL would, but can be compared with.
+        # A missing value sorts first, as NULL would, but can be compared.
         key = f"ifnull({sort_by}, '')" if sort_by in ("display_name", "state", "language") else sort_by
         if sort_by in ("duration", "total_ocpu", "bytes_read", "bytes_written"):
             key = f"ifnull({sort_by}, -1)"
@@ -293,7 +296,7 @@ class Store:
     def _parse_page(page: str) -> tuple[Any, int]:
         try:
             key, seq = json.loads(base64.b64decode(page, altchars=b"-_", validate=True))
-            str(key).encode()  # an escape may say what SQLite cannot take
+            str(key).encode()  # raises on a lone surrogate, which SQLite does not take
         except (binascii.Error, ValueError, TypeError, RecursionError):
             raise invalid("The page token is invalid.") from None
         if not isinstance(key, (str, int, float)) or type(seq) is not int or not -(2**63) <= seq < 2**63:
@@ -312,7 +315,7 @@ class Store:
                 values.append(f.value)
         return (" WHERE " + " AND ".join(parts) if parts else ""), values
 
-    # The states that a run went through
+    # --- States of runs -------------------------------------------------------------------------------------
 
     def add_state(self, run_id: str, state: str, moment: float, details: str | None) -> None:
         self._db.execute("INSERT INTO run_states VALUES (?, ?, ?, ?)", [run_id, state, moment, details])
@@ -324,11 +327,11 @@ class Store:
         return list(rows)
 
     def last_moment(self) -> float | None:
-        """When a run last changed its state."""
+        """Return when a run last changed its state."""
         moment = self._db.execute("SELECT max(moment) FROM run_states").fetchone()[0]
         return None if moment is None else float(moment)
 
-    # The time of a clock that is moved by hand
+    # --- Time of the manual clock ---------------------------------------------------------------------------
 
     def keep_time(self, moment: float) -> None:
         self._db.execute("INSERT OR REPLACE INTO clock VALUES (1, ?)", [moment])
@@ -337,7 +340,7 @@ class Store:
         row = self._db.execute("SELECT moment FROM clock").fetchone()
         return None if row is None else float(row[0])
 
-    # Retry tokens
+    # --- Retry tokens ---------------------------------------------------------------------------------------
 
     def retry_token(self, scope: str, token: str) -> RetryToken | None:
         row = self._db.execute(

@@ -1,4 +1,4 @@
-"""How resources other than runs go from state to state: step by step, on the timeline, whoever looks."""
+"""Timed changes of state of resources other than runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from airflow_provider_dataflow.local.state.clock import Timeline, rfc3339
 from airflow_provider_dataflow.local.state.store import Kind, Record, Store
 
-# Of a record's ``internal``: the states that are still to come, and what each step takes.
+# Keys in a record's internal fields: the next states, and the seconds of each step.
 _NEXT, _STEP = "next", "step"
 
 
@@ -16,10 +16,12 @@ def is_settled(record: Record) -> bool:
 
 
 class Transitions:
-    """What is still to come is kept with the resource, so that a restart goes on with it.
+    """Moves resources of one kind through their states.
 
-    :param entered: called in each new state, before the resource is stored
-    :param may_leave: whether a step that is due may be taken; if not, ``retry`` is to be called later
+    The next states are stored with the resource, so that a restarted server continues.
+
+    :param entered: called in each new state, before the resource is stored.
+    :param may_leave: returns whether a resource may leave its state; if not, call ``retry`` later.
     """
 
     def __init__(
@@ -41,7 +43,7 @@ class Transitions:
         self._held: set[str] = set()
 
     def go(self, record: Record, seconds: float, *states: str) -> None:
-        """Enter the first state now, the last one after that time, and those between in between."""
+        """Enter the first state now and the others at equal intervals, the last one after ``seconds``."""
         record.internal[_NEXT] = list(states[1:])
         record.internal[_STEP] = seconds / max(1, len(states) - 1)
         self._enter(record, states[0])
@@ -52,7 +54,7 @@ class Transitions:
                 self._plan_step(record)
 
     def retry(self, resource_id: str) -> None:
-        """What held the resource up may be over."""
+        """Take the step of a resource that could not leave its state before."""
         if resource_id in self._held:
             self._step(resource_id)
 
@@ -69,7 +71,7 @@ class Transitions:
             self._store.update(self._kind, record)
         else:
             self._store.insert(self._kind, record)
-        # A later course makes an earlier one void.
+        # These states replace those of an earlier call of go.
         self._timeline.call_off(record.id, _STEP)
         if not is_settled(record):
             self._plan_step(record)
