@@ -82,8 +82,8 @@ class Timeline:
     def call_off(self, resource_id: str, name: str | None = None) -> None:
         """Cancel a planned event, or all events of a resource."""
         events = self._of.get(resource_id, {})
-        for name in [*events] if name is None else [name]:
-            if (event := events.pop(name, None)) is not None:
+        for each in [*events] if name is None else [name]:
+            if (event := events.pop(each, None)) is not None:
                 event.action = None
         if not events:
             self._of.pop(resource_id, None)
