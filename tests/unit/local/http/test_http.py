@@ -94,7 +94,9 @@ def test_page_tokens_that_are_not_ours(local, token):
     assert (status, code) == (400, "InvalidParameter")
 
 
-@pytest.mark.parametrize("protocol", {wire.LimitedH11, wire.protocol()}, ids=lambda p: p.__name__)
+@pytest.mark.parametrize(
+    "protocol", sorted({wire.LimitedH11, wire.protocol()}, key=lambda p: p.__name__), ids=lambda p: p.__name__
+)
 @pytest.mark.parametrize(
     "sent", [b"", b"GET / HT", b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n{"]
 )
