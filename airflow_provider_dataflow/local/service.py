@@ -67,7 +67,7 @@ class Service:
         store: Store,
         engine: Engine,
         keys: KeyRing,
-        limit: int,
+        limit: int | None,
         options: Options | None = None,
         clock: Clock | None = None,
         spark_version: str | None = None,
@@ -76,7 +76,7 @@ class Service:
         self.journal = Journal()
         self.faults = Faults()
         self.lifecycle = RunLifecycle(store, engine, limit=limit, clock=clock, options=self.options)
-        self._hosts = _LOOPBACK_HOSTS | set(self.options.allowed_hosts)
+        self._hosts = _LOOPBACK_HOSTS | {host.lower() for host in self.options.allowed_hosts}
         self._store = store
         self._keys = keys
         self._runs_folder = runs_folder

@@ -11,7 +11,7 @@ import signal
 import sys
 
 from airflow_provider_dataflow.local.cli import command_line as cli
-from airflow_provider_dataflow.local.http.messages import server
+from airflow_provider_dataflow.local.http import server
 
 assert server.serve  # imported here, and not by each server
 

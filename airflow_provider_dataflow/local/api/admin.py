@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_dataflow.local.api.context import Context, load
 from airflow_provider_dataflow.local.api.fields import CHANGE_COMPARTMENT
 from airflow_provider_dataflow.local.api.runs import CANCELLED_BY, CREATED_BY
-from airflow_provider_dataflow.local.engines.rules import Course, Rule, Rules, seconds, to_json, whole
+from airflow_provider_dataflow.local.engines.rules import Course, Rule, Rules, seconds, shown, to_json, whole
 from airflow_provider_dataflow.local.http.faults import Fault, Faults
 from airflow_provider_dataflow.local.http.keys import KeyRing, RegisteredKey
 from airflow_provider_dataflow.local.http.messages import (
     JSON,
     ApiError,
+    Handler,
     Principal,
     Request,
     Response,
@@ -22,6 +24,8 @@ from airflow_provider_dataflow.local.http.messages import (
     invalid,
     not_found,
 )
+from airflow_provider_dataflow.local.http.operations import OPERATIONS
+from airflow_provider_dataflow.local.http.suggestions import as_sentence, did_you_mean
 from airflow_provider_dataflow.local.http.tokens import load_public_key
 from airflow_provider_dataflow.local.state.clock import ManualClock, rfc3339
 from airflow_provider_dataflow.local.state.store import RUNS, Filter, Record
@@ -34,6 +38,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MANY_RUNS = 1000
+_MAX_RUNS = 10**9
+# The parameters that an operation takes in its query, and the operations that take a body.
+_PARAMETERS = {
+    "Journal": ("operation", "resourceId", "after"),
+    "ClearFaults": ("id",),
+    "Runs": ("limit", "state"),
+}
+_WITH_BODY = {"MoveClock", "SetRules", "AddRule", "AddFault", "RegisterToken", "MoveRun", "EndRun"}
+_EMPTY_BODIES = (b"", b"{}", b"null")
+# The journal's name for a request to a path that the API does not have.
+_UNKNOWN_OPERATION = "Unknown"
 _LAST_MOMENT = 200_000_000_000.0  # in the year 8307: later ones have no text
 
 
@@ -60,6 +75,10 @@ class AdminApi:
         self.keys = keys
 
     def routes(self) -> Iterator[Route]:
+        for route in self._routes():
+            yield replace(route, handler=_without_unknown_input(route))
+
+    def _routes(self) -> Iterator[Route]:
         yield Route("Health", "GET", "/_local/health", self.health)
         yield Route("Journal", "GET", "/_local/journal", self.read_journal)
         yield Route("ClearJournal", "DELETE", "/_local/journal", self.clear_journal)
@@ -100,7 +119,9 @@ class AdminApi:
         query = request.query()
         after = query.get("after", "0")
         if not (after.isascii() and after.isdigit()):
-            raise invalid("after must be the number of an entry.")
+            raise invalid(f"after must be the number of an entry, not {shown(after)}.")
+        if "operation" in query:
+            _check_known("operation", query["operation"], (*OPERATIONS, _UNKNOWN_OPERATION))
         entries = self.journal.select(
             operation=query.get("operation"), resource_id=query.get("resourceId"), after=int(after[:18])
         )
@@ -132,9 +153,10 @@ class AdminApi:
         elif set(body) in ({"to_next"}, {"toNext"}) and next(iter(body.values())) is True:
             moment = lifecycle.timeline.next_due() or lifecycle.now()
         else:
-            raise invalid('Either {"advance": seconds} or {"to_next": true} must be given.')
+            given = ", ".join(map(shown, body)) or "nothing"
+            raise invalid(f'Either {{"advance": seconds}} or {{"to_next": true}} must be given, not {given}.')
         if moment > _LAST_MOMENT:
-            raise invalid("That is too far in the future.")
+            raise invalid("advance leads too far into the future.")
         # Kept first: what falls due may be interrupted, and goes on at the next start.
         self.context.store.keep_time(moment)
         lifecycle.clock.move_to(moment)
@@ -177,7 +199,9 @@ class AdminApi:
     def add_fault(self, request: Request) -> Response:
         body = request.json()
         now = self.context.lifecycle.now()
-        active = _checked(lambda: self.faults.add(Fault.from_json(body), now))
+        fault = _checked(lambda: Fault.from_json(body))
+        _checked(fault.check_operation)
+        active = _checked(lambda: self.faults.add(fault, now))
         return Response.of_json(active.as_json(now))
 
     def clear_faults(self, request: Request) -> Response:
@@ -217,7 +241,9 @@ class AdminApi:
     def runs(self, request: Request) -> Response:
         """The newest runs of all compartments, at most ``limit``; ``state`` selects."""
         query = request.query()
-        limit = _checked(lambda: whole("limit", query.get("limit", _MANY_RUNS), 1))
+        limit = _checked(lambda: whole("limit", query.get("limit", _MANY_RUNS), 1, _MAX_RUNS))
+        if "state" in query:
+            _check_known("state", query["state"], LifecycleState)
         filters = [Filter("state", "=", query["state"])] if "state" in query else []
         records, _ = self.context.store.page(RUNS, filters, "time_created", True, limit, None)
         return Response.of_json([self._with_states(r) for r in records])
@@ -240,7 +266,7 @@ class AdminApi:
         load(self.context, RUNS, run_id)
         course = _checked(lambda: Course.from_json(request.json()))
         if course.outcome == LifecycleState.IN_PROGRESS:
-            raise invalid("IN_PROGRESS is no end.")
+            raise invalid("outcome must be a state in which a run has ended, not IN_PROGRESS.")
         if self.scripted is None or not self.scripted.end(run_id, course):
             raise ApiError(409, "IncorrectState", "The run is not a scripted one in progress.")
         self.context.lifecycle.settle()
@@ -279,12 +305,36 @@ def _token_as_json(known: RegisteredKey) -> JSON:
     return {"tenancy": principal.tenancy, "user": principal.user, "expires": known.expires}
 
 
+def _without_unknown_input(route: Route) -> Handler:
+    """Refuse a query parameter or a body that the operation would ignore, as the typo that it is."""
+    known = _PARAMETERS.get(route.operation, ())
+
+    def handler(request: Request, **values: str) -> Response:
+        for name in request.query():
+            if name not in known:
+                what = f"it takes {', '.join(known)}" if known else "it takes none"
+                near = did_you_mean(name, known)
+                raise invalid(f"{route.operation} has no query parameter {shown(name)}; {what}.{near}")
+        if route.operation not in _WITH_BODY and request.body.strip() not in _EMPTY_BODIES:
+            raise invalid(f"{route.operation} takes no body.")
+        return route.handler(request, **values)
+
+    return handler
+
+
+def _check_known(name: str, value: str, known: Iterable[str]) -> None:
+    """:raises ApiError: 400"""
+    if value not in list(known):
+        near = did_you_mean(value, known)
+        raise invalid(f"{name} must be one of {', '.join(known)}, not {shown(value)}.{near}")
+
+
 def _checked(make: Callable[[], T]) -> T:
     """:raises ApiError: 400, saying what was wrong"""
     try:
         return make()
     except ValueError as e:
-        raise invalid(f"{e}.") from None
+        raise invalid(as_sentence(str(e))) from None
 
 
 def _json_list(request: Request) -> list[Any]:

@@ -194,7 +194,7 @@ def page_of(context: Context, query: Mapping[str, str], items: list[JSON]) -> tu
 def paging_limit(context: Context, query: Mapping[str, str]) -> int:
     text = query.get("limit")
     if text is None:
-        return context.options.default_page
+        return min(context.options.default_page, context.options.max_page)
     if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= context.options.max_page:
         raise invalid(f"limit must be an integer from 1 to {context.options.max_page}.")
     return int(text)

@@ -1,28 +1,41 @@
-"""``dataflow-local``: serve, and look at what a server does."""
+"""The command line ``dataflow-local``: its commands, their arguments, and exit codes.
+
+Exit codes: 0, done; 1, the command failed; 2, the command line is wrong; 130, ended by Ctrl-C.
+"""
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
+from airflow_provider_dataflow import __version__
+from airflow_provider_dataflow.local.cli import arguments as types
 from airflow_provider_dataflow.local.cli import commands
-from airflow_provider_dataflow.local.cli.commands import DEFAULT_PORT, CommandError
-from airflow_provider_dataflow.local.cli.flags import add_flags, positive
+from airflow_provider_dataflow.local.cli.arguments import PROGRAM, Parser, complain
+from airflow_provider_dataflow.local.cli.commands import DEFAULT_PORT, CommandError, UsageError, flush_stdout
+from airflow_provider_dataflow.local.cli.flags import add_flags
 from airflow_provider_dataflow.local.cli.remote_server import Refused
-from airflow_provider_dataflow.local.state.home import DEFAULT_HOME, HOME_VARIABLE, Home
+from airflow_provider_dataflow.local.engines.rules import OUTCOMES
+from airflow_provider_dataflow.local.http.faults import Kind
+from airflow_provider_dataflow.local.state.home import DEFAULT_HOME, HOME_VARIABLE, Home, HomeUnusable
 from airflow_provider_dataflow.models.run import LifecycleState
 
+COMMAND_FAILED = 1
+INTERRUPTED = 130
+
 _EXAMPLES = """examples:
-  dataflow-local serve                                  real Spark, until Ctrl-C
-  dataflow-local serve --engine scripted --port 0       runs only pretend, on any free port
+  dataflow-local serve                                  runs on real Spark, until Ctrl-C
+  dataflow-local serve --engine scripted --port 0       runs that only pretend, on any free port
   dataflow-local runs --state FAILED
   dataflow-local logs RUN_ID --follow
   dataflow-local fault add status --status 429 --retry-after 3 --operation GetRun --count 5
   dataflow-local rule add --name 'etl-*' --outcome FAILED --details 'no such month'
   eval "export $(dataflow-local connection)"            for an Airflow in the same shell
+
+exit codes: 0 done, 1 the command failed, 2 the command line is wrong, 130 ended by Ctrl-C
 """
 _SERVE_EXAMPLES = """examples:
   dataflow-local serve --max-concurrent-runs 1          a second run waits in ACCEPTED
@@ -31,16 +44,17 @@ _SERVE_EXAMPLES = """examples:
   dataflow-local serve --replay conflict --max-live-runs-per-compartment 10
 """
 _FAULT_EXAMPLES = """kinds:
-  lost_response           carried out, and then no answer
-  drop                    not carried out, the connection is closed
-  status                  not carried out, answered with --status (and --code, --message, --retry-after)
-  vanish                  404 to all that is asked of --resource-id, which is in no list any more
-  not_found_after_create  404 until a resource is --seconds old
+  lost_response           the request is carried out, then the connection is closed without a response
+  drop                    the request is not carried out, the connection is closed
+  status                  the request is not carried out; the response has --status (and --code, --message,
+                          --retry-after)
+  vanish                  404 to every request for --resource-id, which also disappears from lists
+  not_found_after_create  404 until the resource is --seconds old
   replay_conflict         409 to a retry token that was used before
-  limit_exceeded          400 LimitExceeded to a new run while --limit have not ended
-  late                    carried out, and answered, only after --seconds, if the client is still there
-  slow                    carried out at once, answered after --seconds
-  slow_body               the body takes --seconds
+  limit_exceeded          400 LimitExceeded to a new run while --limit runs have not ended
+  late                    the request is carried out and answered after --seconds, if the client still waits
+  slow                    the request is carried out at once and answered after --seconds
+  slow_body               the body of the response takes --seconds
   truncated_body          the connection is closed after --bytes of the body
   clock_skew              the service's clock is --seconds ahead
 
@@ -51,7 +65,8 @@ examples:
   dataflow-local fault add late --seconds 20 --operation DeleteRun
   dataflow-local fault add not_found_after_create --operation GetRun --seconds 5
 """
-_RULE_EXAMPLES = """A rule says how runs of the scripted engine go. The newest that matches decides.
+_RULE_EXAMPLES = """\
+A rule decides how runs of the scripted engine go. The newest rule that matches a run decides.
 
 examples:
   dataflow-local rule add --outcome SUCCEEDED --duration 20m
@@ -65,15 +80,13 @@ Command = Callable[[Home, argparse.Namespace], None]
 class _Commands:
     """Adds commands, each with ``--home``."""
 
-    def __init__(self, parser: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
+    def __init__(self, parser: Parser, common: Parser) -> None:
         self._commands = parser.add_subparsers(required=True, metavar="COMMAND")
         self._common = common
 
-    def add(
-        self, name: str, function: Command | None, help: str, examples: str | None = None
-    ) -> argparse.ArgumentParser:
-        """:param function: ``None`` for one that has commands of its own"""
-        parser = self._commands.add_parser(
+    def add(self, name: str, function: Command | None, help: str, examples: str | None = None) -> Parser:
+        """:param function: ``None`` for a command that has commands of its own"""
+        parser: Parser = self._commands.add_parser(
             name,
             help=help,
             description=f"{help[0].upper()}{help[1:]}.",
@@ -82,158 +95,254 @@ class _Commands:
             parents=[] if function is None else [self._common],
         )
         if function is not None:
-            parser.set_defaults(function=function)
+            parser.set_defaults(function=function, parser=parser)
         return parser
 
 
-def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dataflow-local",
-        description="OCI Data Flow on this machine: its API on loopback, runs on real Spark or by a script.",
+def _add_home(parser: Parser, default: str) -> None:
+    parser.add_argument(
+        "--home",
+        type=types.folder,
+        default=default,
+        metavar="FOLDER",
+        help=f"the folder that holds everything (default: ${HOME_VARIABLE} or {DEFAULT_HOME})",
+    )
+
+
+def make_parser() -> Parser:
+    parser = Parser(
+        prog=PROGRAM,
+        description="OCI Data Flow on this machine: its API on loopback, runs on real Spark or scripted.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument(
-        "--home",
-        type=Path,
-        default=Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME),
-        help=f"the folder that holds everything (default: ${HOME_VARIABLE} or {DEFAULT_HOME})",
-    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    _add_home(parser, os.environ.get(HOME_VARIABLE) or DEFAULT_HOME)
+    common = Parser(add_help=False)
+    # Also behind the command; without a default there, which would replace what stands before it.
+    _add_home(common, argparse.SUPPRESS)
     top = _Commands(parser, common)
     _add_server_commands(top)
     _add_run_commands(top)
-    _add_fault_commands(_Commands(top.add("fault", None, "let the service misbehave"), common))
-    _add_rule_commands(_Commands(top.add("rule", None, "say how runs of the scripted engine go"), common))
+    _add_fault_commands(_Commands(top.add("fault", None, "make the service misbehave"), common))
+    _add_rule_commands(_Commands(top.add("rule", None, "decide how runs of the scripted engine go"), common))
     clock = _Commands(top.add("clock", None, "show or move the server's time"), common)
     clock.add("show", commands.clock_show, "print the server's time")
-    advance = clock.add("advance", commands.clock_advance, "move a manual clock; what falls due happens")
-    advance.add_argument("by", metavar="DURATION", help="as in 90, 15m, 1h30m, 2d; or: next, to what is next")
+    advance = clock.add(
+        "advance", commands.clock_advance, "move a manual clock; events that become due happen"
+    )
+    advance.add_argument(
+        "by",
+        type=types.duration_or_next,
+        metavar="DURATION",
+        help="such as 90, 15m, 1h30m or 2d; or next: to the next event",
+    )
     return parser
 
 
 def _add_server_commands(top: _Commands) -> None:
     serve = top.add("serve", commands.serve, "serve until Ctrl-C", _SERVE_EXAMPLES)
     serve.add_argument(
-        "--port", type=int, default=DEFAULT_PORT, help="0 takes any that is free (default: %(default)s)"
+        "--port",
+        type=types.any_port,
+        default=DEFAULT_PORT,
+        metavar="PORT",
+        help="port on 127.0.0.1; 0 takes any free one (default: %(default)s)",
     )
     serve.add_argument(
         "--engine",
         choices=("spark", "scripted"),
         default="spark",
-        help="spark runs applications; scripted only says how they went (default: %(default)s)",
+        help="spark runs applications; scripted runs only pretend (default: %(default)s)",
     )
     serve.add_argument(
         "--clock",
         choices=("system", "manual"),
         default="system",
-        help='manual stands still until "clock advance" (default: %(default)s)',
+        help='a manual clock stands still until "clock advance" (default: %(default)s)',
     )
     serve.add_argument(
-        "--max-concurrent-runs", type=positive, metavar="N", help="others wait (default: by machine)"
+        "--max-concurrent-runs",
+        type=types.count,
+        metavar="N",
+        help="most runs at the same time; others wait (default: what the machine can take)",
     )
     serve.add_argument("--no-warm", action="store_true", help="do not make the class-data archive when idle")
-    serve.add_argument("--exit-with-stdin", action="store_true", help="end when stdin ends")
-    serve.add_argument("--quiet", action="store_true", help="say nothing but warnings")
-    add_flags(serve.add_argument_group("how the service behaves, where that is not published or can be set"))
-    status = top.add("status", commands.status, "say whether a server runs, and how many runs")
-    status.add_argument("--json", action="store_true", help="for programs")
-    top.add("reset", commands.reset, "forget all runs and other resources, faults and rules")
-    connection = top.add("connection", commands.connection, "print what to paste to reach the server")
-    connection.add_argument("--port", type=int, help="of a server that does not run yet")
+    serve.add_argument("--exit-with-stdin", action="store_true", help="stop when stdin ends")
+    serve.add_argument("--quiet", action="store_true", help="print and log only warnings")
+    add_flags(
+        serve.add_argument_group(
+            "behaviour of the service, where it is not published or depends on the tenancy"
+        )
+    )
+    status = top.add("status", commands.status, "show whether a server runs, and how many runs it has")
+    status.add_argument("--json", action="store_true", help="print JSON")
+    top.add("reset", commands.reset, "delete all runs and other resources, faults and rules")
+    connection = top.add(
+        "connection", commands.connection, "print the configuration by which a client reaches the server"
+    )
+    connection.add_argument(
+        "--port", type=types.port, metavar="PORT", help="port of a server that does not run yet"
+    )
     connection.add_argument(
         "--for",
         dest="form",
         choices=("airflow", "oci", "sdk"),
         default="airflow",
-        help="Airflow's environment, the oci CLI, or Python's SDK (default: %(default)s)",
+        help="Airflow's environment, the oci CLI, or the Python SDK (default: %(default)s)",
     )
     bucket = top.add("bucket", commands.bucket, "create a bucket and print its folder, or list all")
-    bucket.add_argument("bucket", nargs="?", metavar="NAME[@NAMESPACE]")
-    top.add("warm", commands.warm, "make now what halves the start of runs (half a minute, once per machine)")
+    bucket.add_argument("bucket", nargs="?", type=types.bucket, metavar="NAME[@NAMESPACE]")
+    top.add(
+        "warm",
+        commands.warm,
+        "make the class-data archive, which halves the start of runs (takes half a minute, once per machine)",
+    )
 
 
 def _add_run_commands(top: _Commands) -> None:
     runs = top.add("runs", commands.runs, "list the newest runs")
     runs.add_argument(
-        "--limit", type=positive, default=20, metavar="N", help="how many (default: %(default)s)"
+        "--limit", type=types.count, default=20, metavar="N", help="most runs to list (default: %(default)s)"
     )
-    runs.add_argument("--state", choices=list(LifecycleState), metavar="STATE", help="only those in it")
-    runs.add_argument("--json", action="store_true", help="for programs")
-    logs = top.add("logs", commands.logs, "show a log of a run")
-    logs.add_argument("run_id", metavar="RUN_ID")
-    logs.add_argument("--name", help="the name of the log (default: the application's stdout)")
-    logs.add_argument("--stderr", action="store_true", help="the application's stderr")
-    logs.add_argument("--follow", "-f", action="store_true", help="until the run has ended")
-    logs.add_argument("--list", "-l", action="store_true", help="only the names")
-    cancel = top.add("cancel", commands.cancel, "cancel runs, by a request like that of any other client")
-    cancel.add_argument("run_id", nargs="+", metavar="RUN_ID")
-    cancel.add_argument("--wait", action="store_true", help="until they have ended")
+    runs.add_argument(
+        "--state",
+        choices=[str(state) for state in LifecycleState],
+        metavar="STATE",
+        help="only runs in this state",
+    )
+    runs.add_argument("--json", action="store_true", help="print JSON")
+    logs = top.add("logs", commands.logs, "print a log of a run")
+    logs.add_argument("run_id", type=types.word, metavar="RUN_ID")
+    which = logs.add_mutually_exclusive_group()
+    which.add_argument(
+        "--name", type=types.word, metavar="LOG", help="name of the log (default: the application's stdout)"
+    )
+    which.add_argument("--stderr", action="store_true", help="the application's stderr")
+    which.add_argument("--list", "-l", action="store_true", help="print only the names of the logs")
+    logs.add_argument("--follow", "-f", action="store_true", help="go on until the run has ended")
+    cancel = top.add("cancel", commands.cancel, "cancel runs by a signed request, as other clients do")
+    cancel.add_argument("run_id", nargs="+", type=types.word, metavar="RUN_ID")
+    cancel.add_argument("--wait", action="store_true", help="return when they have ended")
 
     move = top.add("move", commands.move, "move a run to another compartment, whatever its state")
-    move.add_argument("run_id", metavar="RUN_ID")
-    move.add_argument("compartment_id", metavar="COMPARTMENT_ID")
+    move.add_argument("run_id", type=types.word, metavar="RUN_ID")
+    move.add_argument("compartment_id", type=types.ocid, metavar="COMPARTMENT_ID")
 
 
 def _add_fault_commands(fault: _Commands) -> None:
-    add = fault.add("add", commands.fault_add, "misbehave from now on", _FAULT_EXAMPLES)
-    add.add_argument("kind", metavar="KIND", help="see below")
+    add = fault.add("add", commands.fault_add, "add a fault", _FAULT_EXAMPLES)
+    add.add_argument("kind", choices=[str(kind) for kind in Kind], metavar="KIND", help="see below")
     which = add.add_argument_group("which requests")
-    which.add_argument("--operation", metavar="PATTERN", help="such as CreateRun or '*Run' (default: all)")
-    which.add_argument("--resource-id", metavar="OCID", help="of the resource that is asked for")
-    which.add_argument("--user", metavar="PATTERN", help="the OCID of who asks")
-    often = add.add_argument_group("how often")
-    often.add_argument("--count", type=int, metavar="N", help="so many requests (default: all)")
-    often.add_argument("--after", type=int, metavar="N", help="spare so many first")
-    often.add_argument("--probability", type=float, metavar="P", help="from 0 to 1")
-    often.add_argument("--seed", type=int, metavar="N", help="the same one, the same requests")
-    often.add_argument(
-        "--in", dest="in_seconds", type=commands.seconds, metavar="DURATION", help="begin only then"
+    which.add_argument(
+        "--operation", metavar="PATTERN", help="operation, such as CreateRun or '*Run' (default: all)"
     )
-    often.add_argument("--for", dest="for_seconds", type=commands.seconds, metavar="DURATION")
+    which.add_argument(
+        "--resource-id", type=types.ocid, metavar="OCID", help="resource that the request is for"
+    )
+    which.add_argument("--user", metavar="PATTERN", help="OCID of the user that signed the request")
+    often = add.add_argument_group("how often")
+    often.add_argument("--count", metavar="N", help="number of requests that fail (default: all)")
+    often.add_argument("--after", metavar="N", help="number of requests that are spared first")
+    often.add_argument("--probability", metavar="P", help="share of requests that fail, from 0 to 1")
+    often.add_argument("--seed", metavar="N", help="with the same seed, the same requests fail")
+    often.add_argument(
+        "--in", dest="in_seconds", type=types.duration, metavar="DURATION", help="delay before it begins"
+    )
+    often.add_argument(
+        "--for", dest="for_seconds", type=types.duration, metavar="DURATION", help="how long it lasts"
+    )
     how = add.add_argument_group("how")
-    how.add_argument("--status", type=int, metavar="N")
-    how.add_argument("--code")
-    how.add_argument("--message")
-    how.add_argument("--retry-after", type=float, metavar="SECONDS")
-    how.add_argument("--seconds", type=float, metavar="SECONDS")
-    how.add_argument("--limit", type=int, metavar="N")
-    how.add_argument("--bytes", type=int, metavar="N")
+    how.add_argument("--status", metavar="N", help="HTTP status, from 400 to 599")
+    how.add_argument("--code", metavar="CODE", help="code in the body (default: that of the status)")
+    how.add_argument("--message", metavar="TEXT", help="message in the body (default: that of the status)")
+    how.add_argument(
+        "--retry-after", type=types.duration, metavar="DURATION", help="value of the header, in seconds"
+    )
+    how.add_argument(
+        "--seconds",
+        type=types.signed_duration,
+        metavar="DURATION",
+        help="see the kinds; only clock_skew takes a negative one",
+    )
+    how.add_argument("--limit", metavar="N", help="number of runs")
+    how.add_argument("--bytes", metavar="N", help="length of the part that is sent (default: half)")
     fault.add("list", commands.fault_list, "list the faults, and how often each was applied")
-    clear = fault.add("clear", commands.fault_clear, "behave again")
-    clear.add_argument("id", nargs="?", metavar="ID", help="only this one")
+    clear = fault.add("clear", commands.fault_clear, "remove faults")
+    clear.add_argument("id", nargs="?", type=types.word, metavar="ID", help="only this one (default: all)")
 
 
 def _add_rule_commands(rule: _Commands) -> None:
-    add = rule.add("add", commands.rule_add, "add a rule, before the others", _RULE_EXAMPLES)
+    add = rule.add("add", commands.rule_add, "add a rule; it comes before the others", _RULE_EXAMPLES)
     which = add.add_argument_group("which runs")
-    which.add_argument("--name", metavar="PATTERN", help="of their display name")
-    which.add_argument("--application-id", metavar="OCID")
-    which.add_argument("--tag", action="append", metavar="KEY=PATTERN", help="may be repeated")
+    which.add_argument("--name", dest="display_name", metavar="PATTERN", help="pattern for the display name")
+    which.add_argument("--application-id", type=types.ocid, metavar="OCID", help="application of the run")
+    which.add_argument(
+        "--tag",
+        action="append",
+        type=types.tag,
+        metavar="KEY=PATTERN",
+        help="freeform tag and pattern for its value; may be repeated",
+    )
     how = add.add_argument_group("how they go")
-    how.add_argument("--outcome", metavar="STATE", help="their end; IN_PROGRESS: none")
-    how.add_argument("--state", metavar="NAME", help="instead of IN_PROGRESS, such as PAUSING")
-    how.add_argument("--startup", type=commands.seconds, metavar="DURATION", help="in ACCEPTED")
-    how.add_argument("--duration", type=commands.seconds, metavar="DURATION", help="in IN_PROGRESS")
-    how.add_argument("--cancel-duration", type=commands.seconds, metavar="DURATION", help="in CANCELING")
+    how.add_argument(
+        "--outcome",
+        choices=[str(state) for state in OUTCOMES],
+        metavar="STATE",
+        help="state in which they end; IN_PROGRESS: they do not end",
+    )
+    how.add_argument(
+        "--state", metavar="NAME", help="state that is shown instead of IN_PROGRESS, such as PAUSING"
+    )
+    how.add_argument("--startup", type=types.duration, metavar="DURATION", help="time in ACCEPTED")
+    how.add_argument("--duration", type=types.duration, metavar="DURATION", help="time in IN_PROGRESS")
+    how.add_argument("--cancel-duration", type=types.duration, metavar="DURATION", help="time in CANCELING")
     how.add_argument("--details", metavar="TEXT", help="lifecycleDetails at the end")
-    how.add_argument("--stdout", metavar="TEXT", help="what the application writes")
-    how.add_argument("--stderr", metavar="TEXT")
-    how.add_argument("--bytes-read", type=int, metavar="N")
-    how.add_argument("--bytes-written", type=int, metavar="N")
+    how.add_argument("--stdout", metavar="TEXT", help="stdout of the application")
+    how.add_argument("--stderr", metavar="TEXT", help="stderr of the application")
+    how.add_argument("--bytes-read", metavar="N", help="dataReadInBytes")
+    how.add_argument("--bytes-written", metavar="N", help="dataWrittenInBytes")
     rule.add("list", commands.rule_list, "list the rules, and how many runs matched each")
     rule.add("clear", commands.rule_clear, "remove all rules")
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = make_parser().parse_args(argv)
+    """Run a command and return its exit code.
+
+    :raises SystemExit: with code 2 for a usage error, 0 for ``--help`` and ``--version``
+    """
+    _write_any_character()
     try:
-        arguments.function(Home(arguments.home), arguments)
-    except (CommandError, Refused) as e:
-        print(f"dataflow-local: {' '.join(str(e).split())}", file=sys.stderr)
-        return 1
+        return _run(argv)
+    except (CommandError, HomeUnusable, Refused) as e:
+        complain(str(e))
+        return COMMAND_FAILED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
+    except OSError as e:
+        # Without a name it is stdout, whose disk may be full; otherwise a file in the home.
+        where = "Cannot write to stdout" if e.filename is None else os.fsdecode(e.filename)
+        complain(f"{where}: {e.strerror or e}.")
+        return COMMAND_FAILED
+
+
+def _run(argv: list[str] | None) -> int:
+    try:
+        arguments = make_parser().parse(argv)
+        try:
+            arguments.function(Home(arguments.home), arguments)
+        except UsageError as e:
+            arguments.parser.error(str(e))
+    finally:
+        # Here, and not when Python exits, where an error would be a traceback.
+        flush_stdout()
     return 0
+
+
+def _write_any_character() -> None:
+    """Escape what the encoding of the terminal or file does not have, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

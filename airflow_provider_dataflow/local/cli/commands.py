@@ -1,54 +1,63 @@
-"""What the commands of ``dataflow-local`` do; ``cli`` has what they take."""
+"""The commands of ``dataflow-local``. Their arguments are in ``cli``."""
 
 from __future__ import annotations
 
 import argparse
+import codecs
+import contextlib
 import dataclasses
 import json
 import logging
+import os
 import re
 import sys
 import time
 from typing import Any
 
 from airflow_provider_dataflow.local.cli import terminal
+from airflow_provider_dataflow.local.cli.arguments import shown
 from airflow_provider_dataflow.local.cli.connection_text import (
     connection_line,
     oci_cli_line,
     sdk_lines,
     write_oci_config,
 )
+from airflow_provider_dataflow.local.cli.flags import options_from
 from airflow_provider_dataflow.local.cli.remote_server import Refused, Remote
 from airflow_provider_dataflow.local.cli.terminal import paint
-from airflow_provider_dataflow.local.state.buckets import DEFAULT_NAMESPACE, parse_uri
-from airflow_provider_dataflow.local.state.home import Home, HomeInUse, ServerInfo
+from airflow_provider_dataflow.local.engines.rules import Course, FieldError, Rule
+from airflow_provider_dataflow.local.http.suggestions import did_you_mean
+from airflow_provider_dataflow.local.state.home import Home, ServerInfo
 from airflow_provider_dataflow.models.run import is_terminal
 
 DEFAULT_PORT = 8170
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?\Z")
 
 
 class CommandError(Exception):
-    """To be shown, without a traceback."""
+    """The command failed; the message is shown on one line, and the exit code is 1."""
 
 
-def seconds(text: str) -> float:
-    """``90``, ``90s``, ``15m``, ``1h30m``, ``2d``
-
-    :raises ValueError: it is none of these
-    """
-    match = _DURATION.match(text)
-    if match is None or not text:
-        raise ValueError(text)
-    days, hours, minutes, rest = (float(group or 0) for group in match.groups())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + rest
+class UsageError(Exception):
+    """The arguments contradict each other; the message is shown on one line, and the exit code is 2."""
 
 
 def _remote(home: Home) -> Remote:
+    """Return the server of this home.
+
+    :raises CommandError: there is none, or another server answers at its port
+    """
     info = home.info()
     if info is None:
         raise CommandError(f"No server runs with the home {home.path}. Start one: dataflow-local serve")
-    return Remote(info.endpoint)
+    remote = Remote(info.endpoint)
+    # After a crash, the port may belong to the server of another home by now.
+    pid = remote.health()["pid"]
+    if pid != info.pid:
+        raise CommandError(
+            f"The server with the home {home.path} (pid {info.pid}) is gone; the one that answers at "
+            f"{info.endpoint} (pid {pid}) has another home. Start one: dataflow-local serve"
+        )
+    return remote
 
 
 def _print_json(value: Any) -> None:
@@ -59,7 +68,7 @@ def _print_json(value: Any) -> None:
 
 
 class _Formatter(logging.Formatter):
-    """Lets what happens to runs stand out."""
+    """Colours the states of runs."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = super().format(record)
@@ -69,11 +78,18 @@ class _Formatter(logging.Formatter):
 
 
 def serve(home: Home, arguments: argparse.Namespace) -> None:
-    from airflow_provider_dataflow.local.cli.flags import options_from
+    # The web server is imported only where it is needed.
     from airflow_provider_dataflow.local.engines.spark.installation import NotInstalled
-    from airflow_provider_dataflow.local.http.server import Settings
+    from airflow_provider_dataflow.local.http.server import PortUnusable, Settings
     from airflow_provider_dataflow.local.http.server import serve as serve_until_stopped
     from airflow_provider_dataflow.local.state.options import ClockName, EngineName
+
+    if arguments.exit_with_stdin and sys.stdin is None:
+        raise UsageError("--exit-with-stdin needs a stdin, but it is closed")
+    try:
+        options = options_from(arguments)
+    except FieldError as e:
+        raise _usage_error(e, arguments) from None
 
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
@@ -87,23 +103,44 @@ def serve(home: Home, arguments: argparse.Namespace) -> None:
         print(f"Buckets: {home.buckets.root}/<namespace>/<bucket> is oci://<bucket>@<namespace>/")
         print(f"Console: {info.endpoint}/console/")
         _print_pastes(home, info.endpoint)
-        print("\nStop with Ctrl-C.", flush=True)
+        print("\nStop with Ctrl-C.")
+
+    def announce_if_read(info: ServerInfo, engine: Any) -> None:
+        # The server goes on if nobody reads what it prints, as before "| head -1", or the disk is full.
+        try:
+            announce(info, engine)
+            flush_stdout()
+        except OSError as e:
+            logging.getLogger(__name__).info("The server runs, but its configuration was not printed: %s", e)
 
     settings = Settings(
         port=arguments.port,
         max_concurrent_runs=arguments.max_concurrent_runs,
         warm=not arguments.no_warm,
-        options=options_from(arguments),
+        options=options,
         engine=EngineName(arguments.engine),
         clock=ClockName(arguments.clock),
         exit_with_stdin=arguments.exit_with_stdin,
     )
     try:
-        serve_until_stopped(home, settings, announce)
-    except (HomeInUse, NotInstalled) as e:
+        serve_until_stopped(home, settings, announce_if_read)
+    except (NotInstalled, PortUnusable) as e:
         raise CommandError(str(e)) from None
-    except OSError as e:
-        raise CommandError(f"Cannot serve on port {arguments.port}: {e.strerror}.") from None
+
+
+def flush_stdout() -> None:
+    """Write what is buffered; what cannot be written is discarded, so that Python does not try it again.
+
+    :raises OSError: the program that reads it has ended, or its disk is full, for example
+    """
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 def _print_pastes(home: Home, endpoint: str) -> None:
@@ -123,7 +160,7 @@ def _print_pastes(home: Home, endpoint: str) -> None:
 
 def status(home: Home, arguments: argparse.Namespace) -> None:
     remote = _remote(home)
-    health = remote.call("GET", "health")
+    health = remote.health()
     if arguments.json:
         _print_json({"endpoint": remote.endpoint, "home": str(home.path), **health})
         return
@@ -132,9 +169,8 @@ def status(home: Home, arguments: argparse.Namespace) -> None:
     print(
         f"{paint(remote.endpoint, 'bold')} is {paint('up', 'green')} (pid {health['pid']}, engine {engine})"
     )
-    print(
-        f"runs: {runs['active']} of {runs['limit']} active, {runs['waiting']} waiting, {runs['total']} in all"
-    )
+    limit = "" if runs["limit"] is None else f" of {runs['limit']}"
+    print(f"runs: {runs['active']}{limit} active, {runs['waiting']} waiting, {runs['total']} in all")
     print(f"time: {health['time']}\nhome: {home.path}\nconsole: {remote.endpoint}/console/")
 
 
@@ -145,7 +181,7 @@ def reset(home: Home, arguments: argparse.Namespace) -> None:
 
 def connection(home: Home, arguments: argparse.Namespace) -> None:
     info = home.info()
-    if arguments.port:
+    if arguments.port is not None:
         endpoint = f"http://127.0.0.1:{arguments.port}"
     else:
         endpoint = f"http://127.0.0.1:{DEFAULT_PORT}" if info is None else info.endpoint
@@ -161,16 +197,16 @@ def connection(home: Home, arguments: argparse.Namespace) -> None:
 
 
 def bucket(home: Home, arguments: argparse.Namespace) -> None:
-    if arguments.bucket is None:
-        for found in home.buckets.all():
-            print(f"oci://{found.authority}/  {home.buckets.path(found.namespace, found.bucket)}")
+    if arguments.bucket is not None:
+        home.create()
+        try:
+            print(home.buckets.create(arguments.bucket.namespace, arguments.bucket.bucket))
+        except OSError as e:
+            raise home.unusable(e) from None
         return
-    name = arguments.bucket.removeprefix("oci://").rstrip("/")
-    try:
-        uri = parse_uri(f"oci://{name if '@' in name else f'{name}@{DEFAULT_NAMESPACE}'}/")
-    except ValueError as e:
-        raise CommandError(f"{e}.") from None
-    print(home.buckets.create(uri.namespace, uri.bucket))
+    home.info()  # a home that cannot be read is an error, and not one without buckets
+    for found in home.buckets.all():
+        print(f"oci://{found.authority}/  {home.buckets.path(found.namespace, found.bucket)}")
 
 
 def warm(home: Home, arguments: argparse.Namespace) -> None:
@@ -213,45 +249,77 @@ def _duration(run: dict[str, Any]) -> str:
 
 
 def logs(home: Home, arguments: argparse.Namespace) -> None:
+    if arguments.list and arguments.follow:
+        raise UsageError("--follow is not allowed with --list")
     remote = _remote(home)
-    name = arguments.name or f"spark_application_{'stderr' if arguments.stderr else 'stdout'}.log.gz"
     if arguments.list:
-        print("\n".join(_run(remote, arguments.run_id)["logs"]))
+        for name in _run(remote, arguments.run_id)["logs"]:
+            _print_text(f"{name}\n")
         return
+    name = arguments.name or f"spark_application_{'stderr' if arguments.stderr else 'stdout'}.log.gz"
     progress = terminal.Progress()
-    shown = 0
-    while True:
-        run = _run(remote, arguments.run_id)
-        ended = is_terminal(run["lifecycleState"])
-        content = _log(remote, arguments.run_id, name)
-        if content is None and (ended or not arguments.follow):
-            raise CommandError("There is no such run, or it has no such log.")
-        if content is not None and len(content) > shown:
-            progress.clear()
-            sys.stdout.write(content[shown:].decode(errors="replace"))
-            sys.stdout.flush()
-            shown = len(content)
-        if ended or not arguments.follow:
-            break
-        progress.show(f"{run['lifecycleState']} {_duration(run)}")
-        time.sleep(1)
-    progress.clear()
-    if arguments.follow:
+    try:
+        run = _print_log(remote, arguments.run_id, name, arguments.follow, progress)
+    finally:
+        progress.clear()
+    if arguments.follow and sys.stderr is not None:
         details = run["lifecycleDetails"] or ""
         print(f"The run is {run['lifecycleState']}. {terminal.printable(details)}".rstrip(), file=sys.stderr)
 
 
+def _print_log(
+    remote: Remote, run_id: str, name: str, follow: bool, progress: terminal.Progress
+) -> dict[str, Any]:
+    """Print a log, with ``follow`` until the run has ended; return the run.
+
+    :raises CommandError: there is no such run or log
+    """
+    printed = 0
+    # A character of several bytes may be written in two parts.
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    while True:
+        run = _run(remote, run_id)
+        is_last = is_terminal(run["lifecycleState"]) or not follow
+        content = _log(remote, run_id, name)
+        if content is None and is_last:
+            raise CommandError(_no_such_log(run, name))
+        if content is not None and (len(content) > printed or is_last):
+            progress.clear()
+            _print_text(decoder.decode(content[printed:], is_last))
+            printed = len(content)
+        if is_last:
+            return run
+        progress.show(f"{run['lifecycleState']} {_duration(run)}")
+        time.sleep(1)
+
+
+def _no_such_log(run: dict[str, Any], name: str) -> str:
+    if not run["logs"]:
+        return f"The run has no logs yet: it is {run['lifecycleState']}."
+    near = did_you_mean(name, run["logs"])
+    return f"The run has no log {name!r}; it has {', '.join(run['logs'])}.{near}"
+
+
+def _print_text(text: str) -> None:
+    if sys.stdout is not None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
 def _run(remote: Remote, run_id: str) -> dict[str, Any]:
+    """:raises CommandError: there is no such run"""
     try:
-        run: dict[str, Any] = remote.call("GET", f"runs/{run_id}")
+        run: dict[str, Any] = remote.call("GET", "runs", run_id)
     except Refused as e:
-        raise CommandError(f"There is no such run: {run_id}") from None if e.status == 404 else e
+        if e.status != 404:
+            raise
+        raise CommandError(f"There is no such run: {shown(run_id)}.") from None
     return run
 
 
 def _log(remote: Remote, run_id: str, name: str) -> bytes | None:
     try:
-        return remote.read(f"runs/{run_id}/logs/{name}")
+        return remote.read("runs", run_id, "logs", name)
     except Refused as e:
         if e.status != 404:
             raise
@@ -260,23 +328,28 @@ def _log(remote: Remote, run_id: str, name: str) -> bytes | None:
 
 def cancel(home: Home, arguments: argparse.Namespace) -> None:
     remote = _remote(home)
-    for run_id in arguments.run_id:
+    run_ids = list(dict.fromkeys(arguments.run_id))
+    # All are looked up first, so that a wrong one does not leave half of them cancelled.
+    for run_id in run_ids:
         state = _run(remote, run_id)["lifecycleState"]
         if is_terminal(state):
             raise CommandError(f"{run_id} has ended already: it is {state}.")
+    for run_id in run_ids:
         remote.cancel(home.identity(), run_id)
         progress = terminal.Progress()
-        while not is_terminal(state := _run(remote, run_id)["lifecycleState"]) and arguments.wait:
-            progress.show(state)
-            time.sleep(0.3)
-        progress.clear()
+        try:
+            while not is_terminal(state := _run(remote, run_id)["lifecycleState"]) and arguments.wait:
+                progress.show(state)
+                time.sleep(0.3)
+        finally:
+            progress.clear()
         print(f"{run_id}  {terminal.state(state)}")
 
 
 def move(home: Home, arguments: argparse.Namespace) -> None:
     remote = _remote(home)
     _run(remote, arguments.run_id)
-    remote.call("PUT", f"runs/{arguments.run_id}", {"compartmentId": arguments.compartment_id})
+    remote.call("PUT", "runs", arguments.run_id, body={"compartmentId": arguments.compartment_id})
 
 
 # Faults, rules, the clock
@@ -289,10 +362,17 @@ def fault_add(home: Home, arguments: argparse.Namespace) -> None:
     given = {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
     try:
         fault = Fault.of(arguments.kind, **given)
-    except ValueError as e:
-        raise CommandError(f"{e}.") from None
-    answer = _remote(home).call("POST", "faults", fault.as_json())
+        fault.check_operation()
+    except FieldError as e:
+        raise _usage_error(e, arguments) from None
+    answer = _remote(home).call("POST", "faults", body=fault.as_json())
     print(f"fault {answer['id']}: {_described(fault.as_json())}")
+
+
+def _usage_error(error: FieldError, arguments: argparse.Namespace) -> UsageError:
+    """Return the error of a field as one of the option that fills it."""
+    option = arguments.parser.option_of(error.field)
+    return UsageError(str(error) if option is None else error.with_name(option))
 
 
 def fault_list(home: Home, arguments: argparse.Namespace) -> None:
@@ -309,25 +389,34 @@ def _described(values: dict[str, Any]) -> str:
 
 
 def fault_clear(home: Home, arguments: argparse.Namespace) -> None:
-    _remote(home).call("DELETE", "faults", **({} if arguments.id is None else {"id": arguments.id}))
+    remote = _remote(home)
+    try:
+        remote.call("DELETE", "faults", **({} if arguments.id is None else {"id": arguments.id}))
+    except Refused as e:
+        if e.status != 404:
+            raise
+        known = ", ".join(fault["id"] for fault in remote.call("GET", "faults")) or "none"
+        raise CommandError(f"There is no fault {arguments.id!r}; the ids of the faults: {known}.") from None
 
 
 def rule_add(home: Home, arguments: argparse.Namespace) -> None:
-    from airflow_provider_dataflow.local.engines.rules import Course, Rule
-
     names = [f.name for f in dataclasses.fields(Course)]
     given = {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
+    tags: dict[str, str] = {}
+    for key, pattern in arguments.tag or []:
+        if key in tags:
+            raise UsageError(f"--tag: the key {key!r} is given twice")
+        tags[key] = pattern
     try:
-        tags = dict(tag.split("=", 1) for tag in arguments.tag or [])
         rule = Rule(
             attempts=[Course(**given)],
-            display_name=arguments.name,
+            display_name=arguments.display_name,
             application_id=arguments.application_id,
             freeform_tags=tags,
         )
-    except ValueError as e:
-        raise CommandError(f"{e}.") from None
-    _remote(home).call("POST", "rules", rule.as_json())
+    except FieldError as e:
+        raise _usage_error(e, arguments) from None
+    _remote(home).call("POST", "rules", body=rule.as_json())
     print(f"rule 1: {json.dumps(rule.as_json(), ensure_ascii=False)}")
 
 
@@ -339,7 +428,7 @@ def rule_list(home: Home, arguments: argparse.Namespace) -> None:
 
 
 def rule_clear(home: Home, arguments: argparse.Namespace) -> None:
-    _remote(home).call("PUT", "rules", [])
+    _remote(home).call("PUT", "rules", body=[])
 
 
 def clock_show(home: Home, arguments: argparse.Namespace) -> None:
@@ -347,15 +436,8 @@ def clock_show(home: Home, arguments: argparse.Namespace) -> None:
 
 
 def clock_advance(home: Home, arguments: argparse.Namespace) -> None:
-    body = {"to_next": True} if arguments.by == "next" else {"advance": seconds_or_error(arguments.by)}
-    _print_clock(_remote(home).call("POST", "clock", body))
-
-
-def seconds_or_error(text: str) -> float:
-    try:
-        return seconds(text)
-    except ValueError:
-        raise CommandError(f"{text!r} is no duration. Say it like 90, 15m, 1h30m or 2d, or next.") from None
+    body = {"to_next": True} if arguments.by is None else {"advance": arguments.by}
+    _print_clock(_remote(home).call("POST", "clock", body=body))
 
 
 def _print_clock(clock: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What to paste where, for a client to reach a server."""
+"""Lines to paste into the configuration of clients, so that they reach a server."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def airflow_connection(identity: Identity, endpoint: str) -> dict[str, Any]:
 
 
 def connection_json(identity: Identity, endpoint: str) -> str:
-    """The value of ``AIRFLOW_CONN_OCI_DEFAULT``."""
+    """Return the value of ``AIRFLOW_CONN_OCI_DEFAULT``."""
     return json.dumps(airflow_connection(identity, endpoint))
 
 
 def connection_line(identity: Identity, endpoint: str) -> str:
-    """The line to paste into a shell or a .env file."""
+    """Return the line to paste into a shell or an ``.env`` file."""
     return f"{CONNECTION_VARIABLE}={shlex.quote(connection_json(identity, endpoint))}"
 
 
 def sdk_config(identity: Identity) -> dict[str, str]:
-    """The ``config`` of a client of the ``oci`` SDK."""
+    """Return the ``config`` for a client of the ``oci`` SDK."""
     return {
         "tenancy": identity.tenancy,
         "user": identity.user,
@@ -50,9 +50,9 @@ def sdk_config(identity: Identity) -> dict[str, str]:
 
 
 def write_oci_config(identity: Identity, folder: Path) -> Path:
-    """Write the file that the ``oci`` CLI takes as ``--config-file``, for its owner's eyes only.
+    """Write the file for ``--config-file`` of the ``oci`` CLI, readable by its owner only.
 
-    :param folder: the one that has ``api_key.pem``
+    :param folder: holds ``api_key.pem``
     """
     path = folder / "config"
     values = {k: v for k, v in sdk_config(identity).items() if k != "key_content"}
@@ -66,7 +66,7 @@ def write_oci_config(identity: Identity, folder: Path) -> Path:
 
 
 def oci_cli_line(identity: Identity, endpoint: str, config: Path) -> str:
-    """A command of the ``oci`` CLI that works as it is."""
+    """Return a command of the ``oci`` CLI that works as it is."""
     return (
         f"oci --config-file {shlex.quote(str(config))} --endpoint {endpoint} "
         f"data-flow run list --compartment-id {identity.compartment_id}"
@@ -74,7 +74,7 @@ def oci_cli_line(identity: Identity, endpoint: str, config: Path) -> str:
 
 
 def sdk_lines(identity: Identity, endpoint: str, config: Path) -> str:
-    """The same for the SDK of Python."""
+    """Return lines of Python that list the runs with the ``oci`` SDK."""
     return (
         "import oci\n\n"
         f"config = oci.config.from_file({str(config)!r})\n"

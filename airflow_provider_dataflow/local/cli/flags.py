@@ -7,15 +7,12 @@ from dataclasses import Field, fields
 from enum import StrEnum
 from typing import Any
 
-from airflow_provider_dataflow.local.cli.commands import seconds
+from airflow_provider_dataflow.local.cli import arguments as types
+from airflow_provider_dataflow.local.engines.rules import FieldError
 from airflow_provider_dataflow.local.state.options import Options
 
-
-def positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+# How a field is read that holds several words.
+_WORDS = {"allowed_hosts": types.hosts, "forbidden_properties": types.properties}
 
 
 def _flag(field: Field[Any]) -> str:
@@ -24,31 +21,26 @@ def _flag(field: Field[Any]) -> str:
     return f"--{'no-' if field.default is True else ''}{field.name.replace('_', '-')}"
 
 
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())
-
-
 def _how(field: Field[Any]) -> dict[str, Any]:
-    """What ``add_argument`` needs to know."""
+    """Return the keyword arguments of ``add_argument`` for a field."""
     default, text, metavar = field.default, field.metadata["help"], field.metadata["metavar"]
     match default:
         case bool():
             return {"action": "store_const", "const": not default, "help": text}
         case StrEnum():
             return {
-                "type": type(default),
-                "choices": list(type(default)),
+                "choices": [str(choice) for choice in type(default)],
                 "help": f"{text} (default: {default})",
             }
         case tuple():
             many = f"{metavar or 'PATTERN'}[,...]"
-            return {"type": _words, "metavar": many, "help": text}
+            return {"type": _WORDS[field.name], "metavar": many, "help": text}
         case float():
-            return {"type": seconds, "metavar": "DURATION", "help": f"{text} (default: {default:g} s)"}
+            return {"type": types.duration, "metavar": "DURATION", "help": f"{text} (default: {default:g} s)"}
         case int():
-            return {"type": positive, "metavar": "N", "help": f"{text} (default: {default})"}
+            return {"type": types.count, "metavar": "N", "help": f"{text} (default: {default})"}
         case None:
-            return {"type": positive, "metavar": "N", "help": f"{text} (default: no limit)"}
+            return {"type": types.count, "metavar": "N", "help": f"{text} (default: no limit)"}
     raise NotImplementedError(field.name)
 
 
@@ -58,12 +50,24 @@ def add_flags(parser: argparse._ArgumentGroup) -> None:
 
 
 def options_from(arguments: argparse.Namespace) -> Options:
-    given = vars(arguments)
-    return Options(**{f.name: given[f.name] for f in fields(Options) if f.name in given})
+    """:raises FieldError: two options contradict each other"""
+    given = {f.name: _value(f, arguments) for f in fields(Options) if hasattr(arguments, f.name)}
+    options = Options(**given)
+    if {"default_page", "max_page"} <= set(given) and options.default_page > options.max_page:
+        problem = (
+            f" must not be larger than the largest page, {options.max_page}, but is {options.default_page}"
+        )
+        raise FieldError("default_page", problem)
+    return options
+
+
+def _value(field: Field[Any], arguments: argparse.Namespace) -> Any:
+    value = getattr(arguments, field.name)
+    return type(field.default)(value) if isinstance(field.default, StrEnum) else value
 
 
 def as_flags(options: Options) -> list[str]:
-    """What is not as by default, for the command line of a server."""
+    """Return the options of ``serve`` for the fields that do not have their default."""
     words = []
     for field in fields(options):
         value = getattr(options, field.name)

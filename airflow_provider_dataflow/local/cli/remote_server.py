@@ -1,25 +1,30 @@
-"""A server that runs, as the command line sees it: its ``/_local`` routes, and signed requests."""
+"""Client of a running server for the command line: its ``/_local`` routes, and signed requests."""
 
 from __future__ import annotations
 
 import base64
 import gzip
+import http.client
 import json
 import urllib.error
 import urllib.request
+import zlib
 from email.utils import formatdate
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from airflow_provider_dataflow.local.http.keys import Identity
 
-# Never by way of a proxy.
+# Without proxies: the server is on loopback.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-_TIMEOUT = 60.0
+_TIMEOUT_SECONDS = 60.0
 
 
 class Refused(Exception):
-    """The server answered with an error, or did not answer; says which."""
+    """The server returned an error, or no response; the message says which.
+
+    :param status: of the response; ``None``: there was none, or none of Local Data Flow
+    """
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
@@ -30,51 +35,87 @@ class Remote:
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
 
-    def read(self, path: str) -> bytes:
+    def health(self) -> dict[str, Any]:
+        """Return what the server says of itself.
+
+        :raises Refused: nothing answers, or something that is not Local Data Flow
+        """
+        try:
+            health = self.call("GET", "health")
+        except Refused as e:
+            if e.status is None:
+                raise
+            raise self._other_program() from None
+        if not isinstance(health, dict) or not {"pid", "engine", "runs", "time"} <= set(health):
+            raise self._other_program()
+        return health
+
+    def read(self, *path: str) -> bytes:
         """:raises Refused: see there"""
-        return self._send("GET", f"/_local/{path}", None, {})
+        return self._send("GET", _target(path), None, {})
 
-    def call(self, method: str, path: str, body: Any = None, **query: str) -> Any:
-        """The answer of a route below ``/_local/``.
+    def call(self, method: str, *path: str, body: Any = None, **query: str) -> Any:
+        """Return the response of a route below ``/_local/``.
 
+        :param path: its segments
         :raises Refused: see there
         """
         content = None if body is None else json.dumps(body).encode()
-        target = f"/_local/{path}" + (f"?{urlencode(query)}" if query else "")
+        target = _target(path) + (f"?{urlencode(query, errors='surrogateescape')}" if query else "")
         answer = self._send(method, target, content, {"content-type": "application/json"} if content else {})
-        return json.loads(answer) if answer else None
+        try:
+            return json.loads(answer) if answer else None
+        except (ValueError, RecursionError):
+            raise self._other_program() from None
 
     def cancel(self, identity: Identity, run_id: str) -> None:
-        """As any client would: by a signed request to the API.
+        """Cancel a run by a signed request to the API, as any client does.
 
         :raises Refused: see there
         """
-        target = f"/20200129/runs/{quote(run_id, safe='')}"
+        target = f"/20200129/runs/{_quoted(run_id)}"
         host = self.endpoint.partition("://")[2]
         headers = {"date": formatdate(usegmt=True), "host": host}
         headers["authorization"] = _signature(identity, "delete", target, headers)
         self._send("DELETE", target, None, headers)
 
+    def _other_program(self) -> Refused:
+        return Refused(f"What answers at {self.endpoint} is not Local Data Flow, but another program.")
+
     def _send(self, method: str, target: str, body: bytes | None, headers: dict[str, str]) -> bytes:
         request = urllib.request.Request(self.endpoint + target, body, headers, method=method)  # noqa: S310
         try:
-            with _opener.open(request, timeout=_TIMEOUT) as response:
+            with _opener.open(request, timeout=_TIMEOUT_SECONDS) as response:
                 content: bytes = response.read()
-                packed = response.headers.get("content-encoding") == "gzip"
+                return (
+                    gzip.decompress(content)
+                    if response.headers.get("content-encoding") == "gzip"
+                    else content
+                )
         except urllib.error.HTTPError as e:
             with e:
-                raise Refused(_message(e.code, e.read()), e.code) from None
-        except (urllib.error.URLError, OSError) as e:
-            reason = getattr(e, "reason", e)
+                raise Refused(_message(e), e.code) from None
+        except (http.client.HTTPException, EOFError, zlib.error, gzip.BadGzipFile):
+            raise self._other_program() from None
+        except OSError as e:
+            cause = getattr(e, "reason", e)
+            reason = getattr(cause, "strerror", None) or cause
             raise Refused(f"No server answers at {self.endpoint}: {reason}.") from None
-        return gzip.decompress(content) if packed else content
 
 
-def _message(status: int, body: bytes) -> str:
+def _quoted(segment: str) -> str:
+    return quote(segment, safe="", errors="surrogateescape")
+
+
+def _target(path: tuple[str, ...]) -> str:
+    return "/_local/" + "/".join(_quoted(segment) for segment in path)
+
+
+def _message(error: urllib.error.HTTPError) -> str:
     try:
-        return str(json.loads(body)["message"])
-    except (ValueError, KeyError, TypeError):
-        return f"The server answered {status}."
+        return str(json.loads(error.read())["message"])
+    except (http.client.HTTPException, OSError, ValueError, KeyError, TypeError, RecursionError):
+        return f"The server answered {error.code}."
 
 
 def _signature(identity: Identity, method: str, target: str, headers: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Colours and progress, on a terminal only: what is piped or written to a file stays plain."""
+"""Colours and progress, on a terminal only: output to a pipe or file stays plain."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ _OF_STATE = {
 _CLEAR_LINE = "\r\x1b[K"
 
 
-def is_terminal(stream: TextIO) -> bool:
-    return stream.isatty() and os.environ.get("TERM") != "dumb"
+def is_terminal(stream: TextIO | None) -> bool:
+    """:param stream: ``None``: it was closed before the program started"""
+    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def has_colours(stream: TextIO) -> bool:
-    """See no-color.org: any value counts, but not an empty one."""
+def has_colours(stream: TextIO | None) -> bool:
+    """Whether to colour; ``NO_COLOR`` with any value but an empty one forbids it (no-color.org)."""
     return is_terminal(stream) and not os.environ.get("NO_COLOR")
 
 
@@ -43,12 +44,12 @@ def state(name: str, width: int = 0) -> str:
 
 
 def printable(text: str) -> str:
-    """On one line, and without what a terminal would take for a command."""
+    """Return the text on one line, without control characters that a terminal would obey."""
     return "".join(c if c.isprintable() else " " for c in text)
 
 
 class Progress:
-    """A line on stderr that says what is waited for, and is gone when something else is written."""
+    """Line on stderr that says what the command waits for; removed before other output."""
 
     def __init__(self) -> None:
         self._shown = False
@@ -68,16 +69,16 @@ class Progress:
 
 @contextlib.contextmanager
 def working(text: str) -> Iterator[None]:
-    """Show that something goes on that says nothing itself."""
+    """Show progress while something works that writes nothing itself."""
     progress, done = Progress(), threading.Event()
 
-    def turn() -> None:
+    def show_seconds() -> None:
         seconds = 0
         while not done.wait(1):
             seconds += 1
             progress.show(f"{text} ({seconds} s)")
 
-    thread = threading.Thread(target=turn, daemon=True)
+    thread = threading.Thread(target=show_seconds, daemon=True)
     thread.start()
     try:
         yield

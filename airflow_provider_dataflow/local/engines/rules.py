@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any, Self
 
+from airflow_provider_dataflow.local.http.suggestions import did_you_mean
 from airflow_provider_dataflow.models.run import LifecycleState as State
 
 PREFIX = "spark.dataflow.emulator."
@@ -22,6 +23,7 @@ _MAX_SECONDS = 10 * 365 * 24 * 3600.0
 _MAX_BYTES = 2**63 - 1
 _MAX_TEXT = 1024 * 1024
 _MAX_RULES = 1000
+_MAX_SHOWN = 200
 _STATE = re.compile(r"[A-Z][A-Z_]{0,63}")
 
 
@@ -32,30 +34,64 @@ def camel(name: str) -> str:
     return first + "".join(part.capitalize() for part in rest)
 
 
-def seconds(name: str, value: Any, minimum: float = 0.0) -> float:
-    """:raises ValueError: it is not a number of seconds"""
+class FieldError(ValueError):
+    """A field has a wrong value, or is missing.
+
+    :param field: its name in Python
+    :param problem: what follows the name of the field in the message
+    :param before: what precedes it
+    """
+
+    def __init__(self, field: str, problem: str, before: str = "") -> None:
+        self.field = field
+        self._before, self._problem = before, problem
+        super().__init__(self.with_name(camel(field)))
+
+    def with_name(self, name: str) -> str:
+        """Return the message with another name for the field, such as that of an option."""
+        return f"{self._before}{name}{self._problem}"
+
+
+def shown(value: Any) -> str:
+    """The value for a message, on one line and not longer than that."""
+    text = repr(value)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
+
+
+def seconds(name: str, value: Any, minimum: float = 0.0, maximum: float = _MAX_SECONDS) -> float:
+    """:raises FieldError: it is not a number of seconds, or out of range"""
+    return number(name, value, minimum, maximum, "a number of seconds")
+
+
+def number(name: str, value: Any, minimum: float, maximum: float, what: str = "a number") -> float:
+    """:raises FieldError: it is not a number, or out of range"""
     try:
-        number = math.nan if isinstance(value, bool) else float(value)
+        converted = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not minimum <= number <= _MAX_SECONDS:
-        raise ValueError(f"{name} must be a number of seconds from {minimum:g} on, not {value!r}")
-    return number
+        converted = math.nan
+    if converted > maximum:
+        raise FieldError(name, f" must be at most {maximum:.10g}, not {shown(value)}")
+    if not minimum <= converted:
+        raise FieldError(name, f" must be {what} from {minimum:.10g} on, not {shown(value)}")
+    return converted
 
 
 def whole(name: str, value: Any, minimum: int = 0, maximum: int = _MAX_BYTES) -> int:
-    """:raises ValueError: it is not an integer, or not within the limits"""
+    """:raises FieldError: it is not an integer, or out of range"""
+    converted = value
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
-        value = int(value[:30])
-    if type(value) is not int or not minimum <= value <= maximum:
-        raise ValueError(f"{name} must be a whole number from {minimum} on, not {value!r}")
-    return value
+        converted = int(value.strip()[:30])
+    if type(converted) is not int or not minimum <= converted <= maximum:
+        raise FieldError(name, f" must be a whole number from {minimum} to {maximum}, not {shown(value)}")
+    return converted
 
 
-def text(name: str, value: Any) -> str:
-    """:raises ValueError: it is not a string, or too long"""
+def text(name: str, value: Any, *, may_be_empty: bool = True) -> str:
+    """:raises FieldError: it is not a string, too long, or empty where it must not be"""
     if not isinstance(value, str) or len(value) > _MAX_TEXT:
-        raise ValueError(f"{name} must be a string of at most {_MAX_TEXT} characters")
+        raise FieldError(name, f" must be a string of at most {_MAX_TEXT} characters, not {shown(value)}")
+    if not may_be_empty and not value.strip():
+        raise FieldError(name, f" must not be empty, but is {shown(value)}")
     return value
 
 
@@ -65,12 +101,19 @@ def from_fields(cls: type[Any], what: str, values: Any) -> dict[str, Any]:
     :raises ValueError: it is no object, or has a field that is not known
     """
     if not isinstance(values, Mapping):
-        raise ValueError(f"{what} must be an object")
+        raise ValueError(f"{what} must be an object, not {shown(values)}")
     names = {name: f.name for f in fields(cls) for name in (f.name, camel(f.name))}
     for name in values:
         if name not in names:
-            known = ", ".join(camel(f.name) for f in fields(cls))
-            raise ValueError(f"{what} has no field {name!r}; these are: {known}")
+            known = [camel(f.name) for f in fields(cls)]
+            near = did_you_mean(str(name), known)
+            raise ValueError(
+                f"{what} has no field {shown(name)}; its fields are {', '.join(known)}.{near}".rstrip(".")
+            )
+    given = [names[name] for name in values]
+    for name in given:
+        if given.count(name) > 1:
+            raise FieldError(name, " is given twice, in both ways to write it")
     return {names[name]: value for name, value in values.items() if value is not None}
 
 
@@ -106,15 +149,18 @@ class Course:
 
     def __post_init__(self) -> None:
         if self.outcome is not None and self.outcome not in OUTCOMES:
-            raise ValueError(f"outcome must be one of {', '.join(OUTCOMES)}, not {self.outcome!r}")
+            near = did_you_mean(str(self.outcome), OUTCOMES)
+            problem = f" must be one of {', '.join(OUTCOMES)}, not {shown(self.outcome)}.{near}".rstrip(".")
+            raise FieldError("outcome", problem)
         if self.state is not None and not _STATE.fullmatch(text("state", self.state)):
-            raise ValueError(f"state must be of capitals and underscores, not {self.state!r}")
+            problem = f" must be of capitals and underscores, at most 64, not {shown(self.state)}"
+            raise FieldError("state", problem)
         for name in ("duration", "startup", "cancel_duration"):
             if (value := getattr(self, name)) is not None:
-                object.__setattr__(self, name, seconds(camel(name), value))
+                object.__setattr__(self, name, seconds(name, value))
         for name in ("bytes_read", "bytes_written"):
             if (value := getattr(self, name)) is not None:
-                object.__setattr__(self, name, whole(camel(name), value))
+                object.__setattr__(self, name, whole(name, value))
         for name in ("details", "stdout", "stderr", "statement_output"):
             if (value := getattr(self, name)) is not None:
                 text(name, value)
@@ -163,13 +209,15 @@ class Rule:
 
     def __post_init__(self) -> None:
         if not self.attempts or not all(isinstance(attempt, Course) for attempt in self.attempts):
-            raise ValueError("a rule needs attempts: at least one")
+            raise FieldError("attempts", ": at least one", before="a rule needs ")
         for name in ("display_name", "application_id"):
             if (value := getattr(self, name)) is not None:
-                text(camel(name), value)
+                text(name, value, may_be_empty=False)
         tags = self.freeform_tags
         if not isinstance(tags, Mapping) or not all(isinstance(t, str) for kv in tags.items() for t in kv):
-            raise ValueError("freeformTags must map strings to strings")
+            raise FieldError("freeform_tags", f" must map strings to strings, but is {shown(tags)}")
+        if not all(key.strip() for key in tags):
+            raise FieldError("freeform_tags", f" must not have an empty key, but is {shown(tags)}")
 
     @classmethod
     def from_json(cls, values: Any) -> Self:
@@ -179,8 +227,10 @@ class Rule:
         known = from_fields(cls, "a rule", values)
         attempts = known.pop("attempts", [])
         if not isinstance(attempts, Sequence) or isinstance(attempts, str):
-            raise ValueError("attempts must be a list")
-        courses = [a if isinstance(a, Course) else Course.from_json(a, "an attempt") for a in attempts]
+            raise FieldError("attempts", f" must be a list, not {shown(attempts)}")
+        courses = [
+            a if isinstance(a, Course) else Course.from_json(a, "attempts: an attempt") for a in attempts
+        ]
         return cls(attempts=courses, **known)
 
     def as_json(self) -> dict[str, Any]:

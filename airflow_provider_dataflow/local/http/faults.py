@@ -12,8 +12,19 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any, Self
 
-from airflow_provider_dataflow.local.engines.rules import camel, from_fields, seconds, text, to_json, whole
+from airflow_provider_dataflow.local.engines.rules import (
+    FieldError,
+    from_fields,
+    number,
+    seconds,
+    shown,
+    text,
+    to_json,
+    whole,
+)
 from airflow_provider_dataflow.local.http.messages import ApiError, Delivery, not_found
+from airflow_provider_dataflow.local.http.operations import OPERATIONS, matches_any_operation
+from airflow_provider_dataflow.local.http.suggestions import did_you_mean
 
 # code and message of the service by status; of several codes, the one that is met most.
 _ERRORS = {
@@ -74,6 +85,13 @@ _ONLY = {
 }
 _CARRIED_OUT = {Kind.LOST_RESPONSE, Kind.SLOW, Kind.SLOW_BODY, Kind.TRUNCATED_BODY}
 _MAX_DELAY = 3600.0
+_MAX_SKEW = 24 * 3600.0
+_LIMITS_OF_SECONDS: dict[Kind, tuple[float, ...]] = {
+    Kind.LATE: (0.0, _MAX_DELAY),
+    Kind.SLOW: (0.0, _MAX_DELAY),
+    Kind.SLOW_BODY: (0.0, _MAX_DELAY),
+    Kind.CLOCK_SKEW: (-_MAX_SKEW,),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,34 +130,34 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.kind not in list(Kind):
-            raise ValueError(f"kind must be one of {', '.join(Kind)}, not {self.kind!r}")
+            near = did_you_mean(str(self.kind), Kind)
+            problem = f" must be one of {', '.join(Kind)}, not {shown(self.kind)}.{near}".rstrip(".")
+            raise FieldError("kind", problem)
         for name in _REQUIRED.get(Kind(self.kind), ()):
             if getattr(self, name) is None:
-                raise ValueError(f"{self.kind} needs {camel(name)}")
+                raise FieldError(name, "", before=f"the fault {self.kind} needs ")
         for name, kinds in _ONLY.items():
             if getattr(self, name) is not None and self.kind not in kinds:
-                raise ValueError(f"{self.kind} has no {camel(name)}")
+                raise FieldError(
+                    name,
+                    f", which is for {', '.join(sorted(kinds))}",
+                    before=f"the fault {self.kind} has no ",
+                )
         self._check_values()
 
     def _check_values(self) -> None:
-        for name in ("operation", "resource_id", "user", "code", "message"):
+        for name in ("operation", "resource_id", "user", "code"):
             if (value := getattr(self, name)) is not None:
-                text(camel(name), value)
-        if self.probability is None or isinstance(self.probability, bool):
-            raise ValueError("probability must be a number from 0 to 1")
-        try:
-            probability = float(self.probability)
-        except (TypeError, ValueError, OverflowError):
-            probability = -1.0
-        if not 0 <= probability <= 1:
-            raise ValueError("probability must be a number from 0 to 1")
-        least = -_MAX_DELAY * 24 if self.kind == Kind.CLOCK_SKEW else 0.0
-        values: dict[str, Any] = {"probability": probability}
-        for name in ("in_seconds", "for_seconds", "retry_after", "seconds"):
+                text(name, value, may_be_empty=False)
+        if self.message is not None:
+            text("message", self.message)
+        values: dict[str, Any] = {"probability": number("probability", self.probability, 0, 1)}
+        for name in ("in_seconds", "for_seconds", "retry_after"):
             if (value := getattr(self, name)) is not None:
-                values[name] = seconds(camel(name), value, least if name == "seconds" else 0.0)
-        if self.kind in (Kind.LATE, Kind.SLOW, Kind.SLOW_BODY) and values["seconds"] > _MAX_DELAY:
-            raise ValueError(f"seconds must be at most {_MAX_DELAY:g}")
+                values[name] = seconds(name, value)
+        if self.seconds is not None:
+            limits = _LIMITS_OF_SECONDS.get(Kind(self.kind), (0.0,))
+            values["seconds"] = seconds("seconds", self.seconds, *limits)
         for name, minimum, maximum in (
             ("count", 1, _MAX_COUNT),
             ("after", 0, _MAX_COUNT),
@@ -149,7 +167,7 @@ class Fault:
             ("bytes", 0, _MAX_COUNT),
         ):
             if (value := getattr(self, name)) is not None:
-                values[name] = whole(camel(name), value, minimum, maximum)
+                values[name] = whole(name, value, minimum, maximum)
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
@@ -162,8 +180,15 @@ class Fault:
         """:raises ValueError: says what is wrong"""
         known = from_fields(cls, "a fault", values)
         if "kind" not in known:
-            raise ValueError(f"kind must be given; one of {', '.join(Kind)}")
+            raise FieldError("kind", f" must be given; one of {', '.join(Kind)}")
         return cls(**known)
+
+    def check_operation(self) -> None:
+        """:raises FieldError: the pattern matches no operation of the API, so that nothing would happen"""
+        if not matches_any_operation(self.operation):
+            near = did_you_mean(self.operation, OPERATIONS)
+            problem = f" matches no operation of the API: {shown(self.operation)}.{near}".rstrip(".")
+            raise FieldError("operation", problem)
 
     def as_json(self) -> dict[str, Any]:
         return to_json(self)

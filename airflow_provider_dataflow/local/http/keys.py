@@ -68,7 +68,10 @@ def load_identity(folder: Path) -> Identity:
         _write_private(key, f"{identity.private_key}{_KEY_LABEL}\n")
         known = {k: v for k, v in asdict(identity).items() if k != "private_key"}
         _write_private(profile, json.dumps(known, indent=2) + "\n")
-    return Identity(**json.loads(profile.read_text()), private_key=key.read_text().partition(_KEY_LABEL)[0])
+    pem = key.read_text().partition(_KEY_LABEL)[0]
+    # Raises ValueError; the slow check of the key's numbers is left out.
+    serialization.load_pem_private_key(pem.encode(), None, unsafe_skip_rsa_key_validation=True)
+    return Identity(**json.loads(profile.read_text()), private_key=pem)
 
 
 def _write_private(path: Path, text: str) -> None:

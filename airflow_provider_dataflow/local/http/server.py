@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import sqlite3
 import sys
 import threading
 import time
@@ -23,7 +24,7 @@ from airflow_provider_dataflow.local.http.asgi import application
 from airflow_provider_dataflow.local.http.keys import KeyRing
 from airflow_provider_dataflow.local.service import Service
 from airflow_provider_dataflow.local.state.clock import Clock, ManualClock, SystemClock
-from airflow_provider_dataflow.local.state.home import Home, ServerInfo
+from airflow_provider_dataflow.local.state.home import Home, HomeUnusable, ServerInfo
 from airflow_provider_dataflow.local.state.options import ClockName, EngineName, Options
 from airflow_provider_dataflow.local.state.run_lifecycle import RunLifecycle
 from airflow_provider_dataflow.local.state.store import Store
@@ -35,13 +36,11 @@ log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 8170
-# Of the scripted engine, whose runs cost nothing, unless told otherwise.
-_UNLIMITED = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to serve."""
+    """Settings of a server."""
 
     port: int = DEFAULT_PORT  # 0: any that is free
     max_concurrent_runs: int | None = None  # None: what the machine can take; scripted ones: all
@@ -54,7 +53,7 @@ class Settings:
 
 
 class Ticker(threading.Thread):
-    """Lets things happen that are due, when no request comes that would do so anyway."""
+    """Thread that carries out events that are due, in case no request arrives that would do so."""
 
     _LONGEST_SLEEP = 60.0
 
@@ -84,7 +83,7 @@ class Ticker(threading.Thread):
 
 
 class _Uvicorn(uvicorn.Server):
-    """Says when it has begun to listen."""
+    """Uvicorn server that reports when it listens."""
 
     on_started: Callable[[], None]
 
@@ -94,22 +93,41 @@ class _Uvicorn(uvicorn.Server):
             self.on_started()
 
 
+class PortUnusable(Exception):
+    """The port cannot be bound; the message says why and what to do."""
+
+
 def _bind(port: int) -> socket.socket:
+    """:raises PortUnusable: the port is in use, or this user must not bind it"""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, port))
-    except OSError:
+    except (OSError, OverflowError) as e:
         listener.close()
-        raise
+        reason = getattr(e, "strerror", None) or str(e)
+        raise PortUnusable(
+            f"Cannot serve on port {port}: {reason}. Choose another with --port; 0 takes any free port."
+        ) from None
     return listener
 
 
-def _engine(home: Home, settings: Settings) -> tuple[SparkEngine | ScriptedEngine, int]:
-    """The engine, and how many runs it takes at once."""
+def _store(home: Home) -> Store:
+    """:raises HomeUnusable: the state is damaged, or was written by another version"""
+    try:
+        return Store(home.state)
+    except (sqlite3.Error, ValueError) as e:
+        raise HomeUnusable(
+            f"The state in {home.state} cannot be used: {e}. Remove that file to forget all runs, "
+            "or choose another home with --home."
+        ) from None
+
+
+def _engine(home: Home, settings: Settings) -> tuple[SparkEngine | ScriptedEngine, int | None]:
+    """Return the engine, and how many runs it takes at once; ``None``: all."""
     if settings.engine == EngineName.SCRIPTED:
-        return ScriptedEngine(home.runs), settings.max_concurrent_runs or _UNLIMITED
-    # Late: there may be no Spark, and it is not looked for without need.
+        return ScriptedEngine(home.runs), settings.max_concurrent_runs
+    # Imported late: only this engine needs Spark, which may not be installed.
     from airflow_provider_dataflow.local.engines.spark.engine import SparkEngine
 
     limit = settings.max_concurrent_runs or Machine.this().concurrent_runs
@@ -117,7 +135,7 @@ def _engine(home: Home, settings: Settings) -> tuple[SparkEngine | ScriptedEngin
 
 
 def _clock(settings: Settings, store: Store) -> Clock:
-    """A manual clock goes on where that of an earlier server stood: time does not run backwards."""
+    """Return the clock; a manual one starts where the last server stopped, so that time never goes back."""
     if settings.clock == ClockName.SYSTEM:
         return SystemClock()
     clock = ManualClock()
@@ -135,15 +153,16 @@ def serve(
 
     :param announce: called once the server listens
     :raises HomeInUse: another server has the home
+    :raises HomeUnusable: the home cannot be read or written
     :raises NotInstalled: there is no Spark or no Java
-    :raises OSError: the port is taken
+    :raises PortUnusable: the port cannot be bound
     """
     home.create()
     with home.locked(), closing(_bind(settings.port)) as listener:
         keys = KeyRing()
         keys.register_identity(home.identity())
         engine, limit = _engine(home, settings)
-        store = Store(home.state)
+        store = _store(home)
         service = Service(
             runs_folder=home.runs,
             store=store,
@@ -182,8 +201,8 @@ def serve(
         def stop(number: int, frame: object) -> None:
             server.should_exit = True
 
-        # Uvicorn has its own handlers while it serves, and then raises the signal again: it must not cut
-        # short what comes then.
+        # Uvicorn replaces these handlers while it serves and raises the signal again when it ends. Without
+        # them, that second signal would interrupt the cleanup below.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
         if settings.exit_with_stdin:

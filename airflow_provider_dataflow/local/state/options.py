@@ -1,4 +1,4 @@
-"""Where the real service's behaviour is not published: what to do there, and other choices of a server."""
+"""Options of a server, among them choices where the behaviour of the real service is not published."""
 
 from __future__ import annotations
 
@@ -57,41 +57,42 @@ def _option(default: Any, help: str, flag: str | None = None, metavar: str | Non
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Each is an option of ``dataflow-local serve``, too; see ``flags``."""
+    """Each field is an option of ``dataflow-local serve``; see ``flags``."""
 
     verify_signatures: bool = _option(True, "accept requests that are not signed", "--no-verify")
     ended_run_delete: EndedRunDelete = _option(
         EndedRunDelete.CONFLICT,
-        "the answer to a cancel of a run that SUCCEEDED or FAILED: 409 with this code, or 204",
+        "response to the cancel of a run that SUCCEEDED or FAILED: 409 with this code, or 204",
     )
-    max_page: int = _option(1000, "the largest page of a list")
-    default_page: int = _option(100, "the page of a client that does not ask for a size")
+    max_page: int = _option(1000, "largest page of a list that a client may ask for")
+    default_page: int = _option(100, "size of a page of a list, unless the client asks for another")
     retry_token_seconds: float = _option(24 * 3600.0, "how long a retry token is kept")
     replay: Replay = _option(
         Replay.RESOURCE,
-        "the answer to a create that was answered before, by its retry token: what that created, or 409",
+        "response to a create whose retry token was used before: the resource that it created, or 409",
     )
     allowed_hosts: tuple[str, ...] = _option(
-        (), "by which the server may be called, beside those of loopback", metavar="HOST"
+        (), "hosts that a request may name in its Host header, in addition to loopback", metavar="HOST"
     )
     forbidden_properties: tuple[str, ...] = _option(
-        FORBIDDEN_PROPERTIES, "patterns of Spark properties that a run may not set, instead of the usual ones"
+        FORBIDDEN_PROPERTIES,
+        "patterns of Spark properties that a run must not set; they replace the default ones",
     )
     max_concurrent_runs_per_compartment: int | None = _option(
-        None, "how many runs of one compartment may be in progress; others wait"
+        None, "most runs of one compartment that are in progress at the same time; others wait"
     )
     max_live_runs_per_compartment: int | None = _option(
-        None, "how many there may be that have not ended; one more is LimitExceeded"
+        None, "most runs of one compartment that have not ended; one more is refused with LimitExceeded"
     )
     transition_seconds: float = _option(
-        1.0, "how long a pool or a private endpoint takes for a change, and its work request"
+        1.0, "how long a change of a pool or private endpoint, and its work request, takes"
     )
     submission_starts_pool: bool = _option(
-        True, "a run that is submitted to a stopped pool waits until somebody starts it"
+        True, "do not start a stopped pool when a run is submitted to it; the run waits"
     )
     # The documentation wants that; a run may otherwise bring those that are missing.
     complete_application_parameters: bool = _option(
-        False, "refuse applications that lack a parameter for one of their placeholders"
+        False, "refuse an application that has a placeholder without a parameter"
     )
     one_run_per_streaming_application: bool = _option(
         False, "refuse a second run of a streaming application while the first has not ended"

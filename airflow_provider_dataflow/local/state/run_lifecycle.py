@@ -45,7 +45,7 @@ class RunLifecycle:
 
     Callers from outside call ``settle`` first, which carries out the planned events that are due.
 
-    :param limit: number of runs in progress at a time.
+    :param limit: number of runs in progress at a time; ``None``: unlimited.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class RunLifecycle:
         store: Store,
         engine: Engine,
         *,
-        limit: int,
+        limit: int | None,
         clock: Clock | None = None,
         options: Options | None = None,
     ) -> None:
@@ -248,7 +248,8 @@ class RunLifecycle:
         """Return a state as clients see it: a rule can replace IN_PROGRESS."""
         return record.internal.get(SHOWN_STATE) or state if state == State.IN_PROGRESS else state
 
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> dict[str, int | None]:
+        """Return the numbers of runs; ``limit`` is ``None`` if all may be active at once."""
         return {
             "active": self.live_runs.active_count,
             "waiting": self.live_runs.waiting_count,
@@ -276,7 +277,7 @@ class RunLifecycle:
 
     def start_runs(self) -> None:
         """Start the queued runs that may start now."""
-        while self.live_runs.active_count < self.limit:
+        while self.limit is None or self.live_runs.active_count < self.limit:
             run_id = self.live_runs.take_next(self._may_start)
             if run_id is None:
                 return

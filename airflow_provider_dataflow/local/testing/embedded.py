@@ -242,9 +242,10 @@ class LocalDataFlow:
 
         :param fault: the kind, with the other fields of :class:`~.faults.Fault` by name; or one as it is
         :return: the fault's id
-        :raises ValueError: there is no such fault
+        :raises ValueError: there is no such fault, or no operation that its pattern matches
         """
         made = fault if isinstance(fault, Fault) else Fault.of(fault, **fields)
+        made.check_operation()
         return str(self.local("faults", "POST", made.as_json())["id"])
 
     def faults(self) -> list[dict[str, Any]]:

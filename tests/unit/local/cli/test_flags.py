@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 from dataclasses import fields
 
 import pytest
 
 from airflow_provider_dataflow.local import LocalDataFlow
+from airflow_provider_dataflow.local.cli import arguments as types
+from airflow_provider_dataflow.local.cli import flags as flags_module
 from airflow_provider_dataflow.local.cli.command_line import main, make_parser
 from airflow_provider_dataflow.local.cli.flags import as_flags, options_from
 from airflow_provider_dataflow.local.state.options import EndedRunDelete, Options, Replay
+from tests.unit.local.support import COMPARTMENT, Local
 
 OTHERS = Options(
     verify_signatures=False,
@@ -70,6 +74,7 @@ def test_ways_to_say_it(flags, expected):
         ["--max-live-runs-per-compartment", "0"],
         ["--transition-seconds", "soon"],
         ["--ended-run-delete", "conflict"],
+        ["--default-page", "20", "--max-page", "10"],
     ],
 )
 def test_what_cannot_be(flags, capsys):
@@ -89,3 +94,22 @@ def test_they_get_to_the_server(tmp_path):
             "forbiddenProperties": ["spark.x"],
             "replay": "conflict",
         }
+
+
+def test_flags_and_arguments_do_not_import_the_commands():
+    """Also not in a function: the commands import them."""
+    for module in (flags_module, types):
+        assert "local.commands" not in inspect.getsource(module)
+
+
+def test_a_page_is_never_larger_than_the_largest(tmp_path):
+    local = Local(tmp_path, options=Options(verify_signatures=False, max_page=2))
+    for _ in range(3):
+        local.application()
+    assert len(local.json("GET", f"/applications?compartmentId={COMPARTMENT}")) == 2
+
+
+def test_an_allowed_host_may_be_written_in_capitals(tmp_path):
+    local = Local(tmp_path, options=Options(verify_signatures=False, allowed_hosts=("Spark.Example",)))
+    assert local.call("GET", "/_local/health", host="spark.example:8170").status == 200
+    assert local.call("GET", "/_local/health", host="other.example").status == 400

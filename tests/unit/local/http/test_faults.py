@@ -10,6 +10,7 @@ import pytest
 from airflow_provider_dataflow.local.http.asgi import CLOSE, application
 from airflow_provider_dataflow.local.http.faults import Call, Fault, Faults, Kind
 from airflow_provider_dataflow.local.http.messages import Delivery, Request, Response
+from airflow_provider_dataflow.local.http.operations import OPERATIONS
 from tests.unit.local.support import COMPARTMENT, Local
 
 
@@ -462,3 +463,26 @@ def test_who_does_not_stay_gets_nothing_done(stays):
     wire.run()
     assert told == [stays]
     assert [m.get("status") for m in wire.sent][:1] == ([204] if stays else [])
+
+
+def test_operations_of_faults_are_those_of_the_service(local):
+    routes = [route for group in local.service._api._routes.values() for _, route in group]
+    assert sorted(route.operation for route in routes) == sorted(OPERATIONS)
+
+
+@pytest.mark.parametrize("operation", ["*", "*Run", "Get*", "CreateRun", "[CD]*Run"])
+def test_a_pattern_that_matches_an_operation(operation):
+    Fault(kind="drop", operation=operation).check_operation()
+
+
+@pytest.mark.parametrize(
+    ("operation", "meant"), [("CreteRun", "CreateRun"), ("getrun", "GetRun"), ("*Rum", "")]
+)
+def test_a_pattern_that_matches_no_operation_is_refused(local, operation, meant):
+    with pytest.raises(ValueError, match="matches no operation") as error:
+        Fault(kind="drop", operation=operation).check_operation()
+    assert meant in str(error.value)
+    assert error.value.field == "operation"
+    status, _, message = local.error("POST", "/_local/faults", {"kind": "drop", "operation": operation})
+    assert (status, message.startswith("operation matches no operation")) == (400, True)
+    assert meant in message

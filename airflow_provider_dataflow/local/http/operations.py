@@ -1,0 +1,57 @@
+"""Names of the operations of the API, as faults and the journal use them."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+OPERATIONS = (
+    "CascadingDeleteApplication",
+    "ChangeApplicationCompartment",
+    "ChangePoolCompartment",
+    "ChangePrivateEndpointCompartment",
+    "ChangeRunCompartment",
+    "ChangeSqlEndpointCompartment",
+    "CreateApplication",
+    "CreatePool",
+    "CreatePrivateEndpoint",
+    "CreateRun",
+    "CreateSqlEndpoint",
+    "CreateStatement",
+    "DeleteApplication",
+    "DeletePool",
+    "DeletePrivateEndpoint",
+    "DeleteRun",
+    "DeleteSqlEndpoint",
+    "DeleteStatement",
+    "GetApplication",
+    "GetPool",
+    "GetPrivateEndpoint",
+    "GetRun",
+    "GetRunLog",
+    "GetSqlEndpoint",
+    "GetStatement",
+    "GetWorkRequest",
+    "ListApplications",
+    "ListPools",
+    "ListPrivateEndpoints",
+    "ListRunLogs",
+    "ListRuns",
+    "ListSqlEndpoints",
+    "ListStatements",
+    "ListWorkRequestErrors",
+    "ListWorkRequestLogs",
+    "ListWorkRequests",
+    "StartPool",
+    "StartSqlEndpoint",
+    "StopPool",
+    "StopSqlEndpoint",
+    "UpdateApplication",
+    "UpdatePool",
+    "UpdatePrivateEndpoint",
+    "UpdateRun",
+    "UpdateSqlEndpoint",
+)
+
+
+def matches_any_operation(pattern: str) -> bool:
+    return any(fnmatchcase(operation, pattern) for operation in OPERATIONS)
