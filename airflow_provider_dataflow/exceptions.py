@@ -95,8 +95,22 @@ class ServiceError(DataFlowError):
 
     @property
     def may_be_stray(self) -> bool:
-        """Whether it may be a hiccup although it looks final: OCI's IAM is eventually consistent."""
-        return self.status in (401, 403, 404)
+        """Whether it may be a hiccup although it looks final.
+
+        OCI's IAM is eventually consistent, and a gateway in trouble may redirect to a page of its own.
+        """
+        return self.status in (401, 403, 404) or (self.status is not None and self.status < 400)
+
+
+class UnexpectedResponse(ServiceError):
+    """The service responded with something that the API does not describe; nothing in it is used.
+
+    It has no ``status``, so it is retried as a request without a response is.
+    """
+
+    def _sentence(self) -> str:
+        where = f" at {self.endpoint}" if self.endpoint else ""
+        return f"{self.operation}{where} got an unexpected response: {self.message}"
 
 
 class SubmitRejected(ServiceError):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
 
-from airflow_provider_dataflow.exceptions import ServiceError
+from airflow_provider_dataflow.exceptions import InvalidArgument, ServiceError
 from airflow_provider_dataflow.models.run import LifecycleState
 
 #: Seconds. An outage of the API shorter than this is a log line, not a failed task.
@@ -60,15 +63,39 @@ class Heartbeat:
         return True
 
 
+def seconds_of(value: Any, name: str) -> float:
+    """Return a duration in seconds, whatever an old trigger row or an unchecked argument holds.
+
+    :param value: a number, its text, or a timedelta.
+    :param name: of the argument, for the error.
+    :raises InvalidArgument: it is no duration.
+    """
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        try:
+            seconds = float(value)
+        except (ValueError, OverflowError):
+            seconds = math.nan
+        if not math.isnan(seconds):
+            return seconds
+    shown = f"{type(value).__name__} {str(value)[:40]!r}"
+    raise InvalidArgument(name, f"expected seconds or a timedelta, got {shown}")
+
+
 @dataclass(slots=True)
 class ErrorBudget:
     """How long errors are borne before a run counts as out of sight.
 
-    :param seconds: how long in a row, 30 minutes by default.
+    :param seconds: how long in a row, 30 minutes by default; a timedelta is taken, too.
+    :raises InvalidArgument: it is no duration.
     """
 
     seconds: float = DEFAULT_ERROR_BUDGET
     _since: float | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.seconds = seconds_of(self.seconds, "error_budget")
 
     def success(self) -> bool:
         """The service answered. True if it had failed before."""
@@ -82,13 +109,17 @@ class ErrorBudget:
         """
         if self._since is None:
             self._since = now
+        return self.left(error, now) <= 0
+
+    def left(self, error: ServiceError, now: float) -> float:
+        """Return for how many seconds more such an error is borne; none at all if it is final."""
         if error.is_transient:
             limit = self.seconds
         elif error.may_be_stray:
             limit = min(self.seconds, STRAY_ERROR_BUDGET)
         else:
             limit = 0
-        return now - self._since >= limit
+        return limit - (now - (now if self._since is None else self._since))
 
     @property
     def failing(self) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -17,6 +18,15 @@ import aiohttp
 from airflow_provider_dataflow.client.auth.access import Access, is_loopback
 from airflow_provider_dataflow.client.auth.signer import SharedSigner, sign_aiohttp
 from airflow_provider_dataflow.client.logs.read import Gunzip
+from airflow_provider_dataflow.client.responses import (
+    DECODER,
+    error_of,
+    json_of,
+    plain_name,
+    plain_text,
+    reading,
+    rows_of,
+)
 from airflow_provider_dataflow.client.retry import CONNECT_TIMEOUT, READ_TIMEOUT, retry_after
 from airflow_provider_dataflow.client.threads import in_thread
 from airflow_provider_dataflow.exceptions import ServiceError
@@ -31,6 +41,10 @@ API_PATH = "/20200129"
 MAX_LOG_CONNECTIONS = 2
 #: Bytes as they are sent; compressed, they may be a thousand times as many.
 LOG_CHUNK = 16 * 1024
+#: Of any other response: 500 runs have about two million.
+MAX_BODY_BYTES = 64 * 1024 * 1024
+#: Seconds from a request to the last byte of its response; logs may take longer.
+TOTAL_TIMEOUT = 150
 #: Rows of a page that are parsed before others have their turn: a quarter of a millisecond.
 ROWS_AT_ONCE = 50
 
@@ -71,6 +85,8 @@ class AsyncDataFlowClient:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS),
             timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT),
+            # Nothing here belongs to a session; what a gateway sets is neither kept nor sent back.
+            cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(self._sign,),
             # A proxy of the environment is for the way out, never for loopback.
             trust_env=not is_loopback(urlsplit(endpoint).hostname or ""),
@@ -120,11 +136,9 @@ class AsyncDataFlowClient:
         return await self._get("GetStatement", path, Statement.from_api)
 
     async def _get(self, operation: str, path: str, read: Callable[[Any], R]) -> R:
-        body = await self._request(operation, "GET", path)
-        try:
-            return read(body)
-        except ValueError as error:
-            raise ServiceError(operation=operation, message=str(error), endpoint=self.endpoint) from error
+        body, _ = await self._fetch(operation, "GET", path)
+        with reading(operation, self.endpoint):
+            return read(json_of(body))
 
     async def list_run_logs(self, run_id: str) -> list[RunLog]:
         """ListRunLogs, once and its first page: a run has some five logs.
@@ -132,12 +146,11 @@ class AsyncDataFlowClient:
         :raises ServiceError: no answer, an error, or an answer that is no list of logs.
         """
         async with self._log_slots:
-            body = await self._request("ListRunLogs", "GET", f"/runs/{quote(run_id, safe='')}/logs")
-        try:
-            return [RunLog.from_api(item) for item in body or ()]
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
-            message = "the answer is not a list of logs"
-            raise ServiceError(operation="ListRunLogs", message=message, endpoint=self.endpoint) from error
+            return await self._get(
+                "ListRunLogs",
+                f"/runs/{quote(run_id, safe='')}/logs",
+                lambda body: [RunLog.from_api(item) for item in rows_of(body)],
+            )
 
     async def get_run_log(self, run_id: str, name: str) -> AsyncGenerator[bytes, None]:
         """GetRunLog, once: the log's bytes, decompressed, in chunks as they arrive.
@@ -148,25 +161,25 @@ class AsyncDataFlowClient:
         """
         operation, gunzip = "GetRunLog", Gunzip()
         path = f"/runs/{quote(run_id, safe='')}/logs/{quote(name, safe='')}"
-        async with self._log_slots:
-            try:
-                async with self._session.get(
-                    f"{self.endpoint}{API_PATH}{path}",
-                    headers={"accept": "application/octet-stream", "content-type": "application/json"},
-                    allow_redirects=False,
-                    # aiohttp would do that on the loop.
-                    auto_decompress=False,
-                ) as response:
-                    if response.status != 200:
-                        raise self._service_error(operation, response, await response.read())
-                    async for chunk in response.content.iter_chunked(LOG_CHUNK):
-                        pieces: list[bytes] = await in_thread(partial(list, gunzip.feed(chunk)))
-                        for piece in pieces:
-                            yield piece
-                    if rest := gunzip.finish():
-                        yield rest
-            except (aiohttp.ClientError, TimeoutError, OSError, zlib.error) as error:
-                raise self._no_answer(operation, error) from error
+        async with (
+            self._log_slots,
+            self._response(
+                operation,
+                "GET",
+                path,
+                accept="application/octet-stream",
+                # aiohttp would do that on the loop.
+                auto_decompress=False,
+            ) as response,
+        ):
+            if response.status != 200:
+                raise self._service_error(operation, response, await _whole(response))
+            async for chunk in response.content.iter_chunked(LOG_CHUNK):
+                pieces: list[bytes] = await in_thread(partial(list, gunzip.feed(chunk)))
+                for piece in pieces:
+                    yield piece
+            if rest := gunzip.finish():
+                yield rest
 
     async def list_runs_page(
         self, compartment_id: str, *, limit: int, page: str | None = None, **filters: str
@@ -186,11 +199,15 @@ class AsyncDataFlowClient:
         if page is not None:
             query["page"] = page
         body, headers = await self._fetch("ListRuns", "GET", f"/runs?{urlencode(query)}")
-        try:
-            return RunPage(await _rows(body), headers.get("opc-next-page") or None)
-        except ValueError as error:
-            message = f"the answer is no list of runs: {error}"
-            raise ServiceError(operation="ListRuns", message=message, endpoint=self.endpoint) from error
+        with reading("ListRuns", self.endpoint):
+            try:
+                rows = await _rows(body)
+            except ValueError as error:
+                raise ValueError(f"the answer is no list of runs: {error}") from error
+            next_page = headers.get("opc-next-page") or None
+            if next_page is not None and next_page == page:
+                raise ValueError("the answer is no list of runs: its next page is itself")
+            return RunPage(rows, next_page)
 
     async def close(self) -> None:
         await self._session.close()
@@ -219,53 +236,68 @@ class AsyncDataFlowClient:
             response = await handler(request)
         return response
 
-    async def _request(self, operation: str, method: str, path: str) -> Any:
-        body, _ = await self._fetch(operation, method, path)
-        try:
-            return json.loads(body) if body else None
-        except ValueError as error:
-            raise self._no_answer(operation, error) from error
-
     async def _fetch(self, operation: str, method: str, path: str) -> tuple[bytes, Mapping[str, str]]:
         """Body and headers of the answer.
 
         :raises ServiceError: no answer, or an error.
         """
-        try:
-            async with self._session.request(
-                method,
-                f"{self.endpoint}{API_PATH}{path}",
-                headers={"accept": "application/json", "content-type": "application/json"},
-                # A signature is for one host; a redirect would carry it to another.
-                allow_redirects=False,
-            ) as response:
-                body = await response.read()
-                if 200 <= response.status < 300:
-                    return body, response.headers
-                raise self._service_error(operation, response, body)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise self._no_answer(operation, error) from error
+        # A response that trickles in would occupy one of the poller's few connections.
+        timeout = aiohttp.ClientTimeout(TOTAL_TIMEOUT, sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT)
+        async with self._response(operation, method, path, timeout=timeout) as response:
+            body = await _whole(response)
+            if 200 <= response.status < 300:
+                return body, response.headers
+            raise self._service_error(operation, response, body)
 
-    def _no_answer(self, operation: str, error: Exception) -> ServiceError:
-        message = str(error) or type(error).__name__
-        return ServiceError(operation=operation, message=message, endpoint=self.endpoint)
+    @asynccontextmanager
+    async def _response(
+        self, operation: str, method: str, path: str, *, accept: str = "application/json", **options: Any
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The response to one request; whatever reading it raises is raised as a ``ServiceError``."""
+        with reading(operation, self.endpoint):
+            try:
+                async with self._session.request(
+                    method,
+                    f"{self.endpoint}{API_PATH}{path}",
+                    headers={"accept": accept, "content-type": "application/json"},
+                    # A signature is for one host; a redirect would carry it to another.
+                    allow_redirects=False,
+                    **options,
+                ) as response:
+                    yield response
+            except (aiohttp.ClientError, TimeoutError, OSError, zlib.error) as error:
+                message = plain_text(str(error)) or type(error).__name__
+                raise ServiceError(operation=operation, message=message, endpoint=self.endpoint) from error
 
     def _service_error(self, operation: str, response: aiohttp.ClientResponse, body: bytes) -> ServiceError:
         try:
-            said = json.loads(body)
-            code, message = said.get("code"), said.get("message")
-        except (ValueError, AttributeError):
-            code, message = None, None
+            code, message = error_of(json_of(body))
+        except (ValueError, RecursionError):
+            code, message = None, ""
+        said = message or body[:200].decode(errors="replace") or response.reason or "no message"
         return ServiceError(
             operation=operation,
-            message=message or body[:200].decode(errors="replace") or (response.reason or "no message"),
+            message=plain_text(said),
             status=response.status,
             code=code,
-            opc_request_id=response.headers.get("opc-request-id"),
+            opc_request_id=plain_name(response.headers.get("opc-request-id")),
             endpoint=self.endpoint,
             retry_after=retry_after(response.headers),
-            date=response.headers.get("date"),
+            date=plain_name(response.headers.get("date")),
         )
+
+
+async def _whole(response: aiohttp.ClientResponse) -> bytes:
+    """The body, unless it is longer than any of the API's.
+
+    :raises ValueError: it is.
+    """
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise ValueError(f"the body has more than {MAX_BODY_BYTES} bytes")
+    return bytes(body)
 
 
 async def _rows(body: bytes) -> list[dict[str, Any]]:
@@ -273,7 +305,7 @@ async def _rows(body: bytes) -> list[dict[str, Any]]:
 
     :raises ValueError: it is something else.
     """
-    text, decode = body.decode(), json.JSONDecoder().raw_decode
+    text, decode = body.decode(), DECODER.raw_decode
     space = json.decoder.WHITESPACE.match  # type: ignore[attr-defined]
     rows: list[dict[str, Any]] = []
     at = space(text, 0).end()

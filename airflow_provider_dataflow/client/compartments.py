@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from airflow_provider_dataflow.client.auth.access import is_loopback
+from airflow_provider_dataflow.models.typed import text
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.sdk_calls import Caller
@@ -26,14 +27,15 @@ def visible_compartments(caller: Caller, tenancy_id: str) -> list[str]:
 
     config = {"region": access.home_region}
     client = without_redirects(oci.identity.IdentityClient(config, signer=Signer(access.signer)))
-    answer = caller.call(
+    compartments = caller.pages(
         "ListCompartments",
-        lambda: oci.pagination.list_call_get_all_results(
-            client.list_compartments,
+        lambda compartment: text(compartment.id),  # type: ignore[attr-defined]
+        lambda page: client.list_compartments(
             tenancy_id,
             compartment_id_in_subtree=True,
             access_level="ACCESSIBLE",
             lifecycle_state="ACTIVE",
+            **page,
         ),
     )
-    return [tenancy_id, *(compartment.id for compartment in answer.data)]
+    return [tenancy_id, *compartments]

@@ -38,7 +38,7 @@ def clock_skew(date: str | None, now: float | None = None) -> float | None:
     """
     try:
         theirs = parsedate_to_datetime(date or "").timestamp()
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         return None
     return (time.time() if now is None else now) - theirs
 

@@ -5,6 +5,7 @@ The asynchronous client sends none again: the poller asks anew anyway.
 
 from __future__ import annotations
 
+import math
 import random
 
 from tenacity import RetryCallState, Retrying, stop_after_attempt, stop_after_delay
@@ -20,6 +21,8 @@ MAX_ATTEMPTS = 5
 #: Seconds after which no further attempt is begun.
 MAX_DELAY = 60
 MAX_WAIT = 20
+#: Seconds. The service asks for one minute at most.
+MAX_RETRY_AFTER = 600
 
 
 def wait(state: RetryCallState) -> float:
@@ -41,9 +44,13 @@ def retrying() -> Retrying:
 
 
 def retry_after(headers: object) -> float | None:
-    """Seconds of the header ``Retry-After``; the service never sends its other form, a date."""
+    """Seconds of the header ``Retry-After``; the service never sends its other form, a date.
+
+    A longer time than ``MAX_RETRY_AFTER`` is not believed: it would stop all waits of the connection.
+    """
     value = getattr(headers, "get", lambda _: None)("retry-after")
     try:
-        return max(0.0, float(value)) if value is not None else None
-    except ValueError:
+        seconds = float(value) if value is not None else math.nan
+    except (ValueError, TypeError, OverflowError):
         return None
+    return max(0.0, seconds) if seconds <= MAX_RETRY_AFTER else None

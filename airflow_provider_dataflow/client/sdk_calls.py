@@ -11,12 +11,22 @@ from tenacity import retry_if_exception
 from airflow_provider_dataflow.client.auth.access import Access
 from airflow_provider_dataflow.client.auth.token_request import SIGN_IN
 from airflow_provider_dataflow.client.network_errors import is_network_error, root_message
+from airflow_provider_dataflow.client.responses import (
+    Pages,
+    exchange,
+    plain_name,
+    plain_text,
+    reading,
+    rows_of,
+    unexpected,
+)
 from airflow_provider_dataflow.client.retry import retry_after, retrying
 from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument, ServiceError
 
 PAGE_SIZE = 100
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class Caller:
@@ -43,20 +53,30 @@ class Caller:
         :raises ServiceError: after bounded retries.
         """
 
-        def attempt() -> Any:
+        return self._attempts(operation, call, lambda response: response, repeatable)
+
+    def _attempts(
+        self, operation: str, call: Callable[[], Any], read: Callable[[Any], T], repeatable: bool = True
+    ) -> T:
+        """Make a call and read its response; both again as long as that may help."""
+
+        def attempt() -> T:
+            exchange.is_sent = False
             try:
-                return call()
+                response = call()
             except DataFlowError:
                 raise
             except Exception as error:
                 raise self.translated(operation, error) from error
+            with reading(operation, self.access.endpoint):
+                return read(response)
 
         renewing = partial(self._with_what_is_new, attempt)
         if repeatable:
             return retrying()(renewing)
         return retrying().copy(retry=retry_if_exception(_was_throttled))(renewing)
 
-    def _with_what_is_new(self, attempt: Callable[[], Any]) -> Any:
+    def _with_what_is_new(self, attempt: Callable[[], T]) -> T:
         """Once more, if a 401 came of a token that ran out, or of a key that was rotated."""
         try:
             return attempt()
@@ -96,13 +116,11 @@ class Caller:
         repeatable: bool = True,
     ) -> tuple[R, str | None]:
         """As :meth:`read`, with what an update names to say which state of the resource it has seen."""
-        response = self.call(operation, call, repeatable=repeatable)
-        try:
+
+        def read_response(response: Any) -> tuple[R, str | None]:
             return read(response.data), response.headers.get("etag")
-        except ValueError as error:
-            raise ServiceError(
-                operation=operation, message=str(error), endpoint=self.access.endpoint
-            ) from error
+
+        return self._attempts(operation, call, read_response, repeatable)
 
     def pages(
         self,
@@ -114,37 +132,43 @@ class Caller:
 
         :param call: takes the parameter of the page.
         """
-        page: dict[str, str] = {}
+        pages, page = Pages(), None
+
+        def read_page(response: Any) -> tuple[list[R], str | None]:
+            return [read(item) for item in rows_of(response.data)], response.next_page
+
         while True:
-            response = self.call(operation, partial(call, page))
-            # Newer lists are wrapped in a collection.
-            items = response.data["items"] if isinstance(response.data, Mapping) else response.data
-            for item in items:
-                yield read(item)
-            if not response.next_page:
+            given: dict[str, str] = {"page": page} if page else {}
+            items, token = self._attempts(operation, partial(call, given), read_page)
+            yield from items
+            with reading(operation, self.access.endpoint):
+                page = pages.next(token)
+            if page is None:
                 return
-            page = {"page": response.next_page}
 
     def translated(self, operation: str, error: Exception) -> Exception:
-        """The SDK's errors as ours: they can be pickled, and say where the request went."""
+        """Return the SDK's errors as ours: they can be pickled, and say where the request went.
+
+        What the SDK raises before it has sent the request, such as an empty id, is an error of the caller.
+        """
         from airflow_provider_dataflow.client.sdk import oci
 
         if isinstance(error, oci.exceptions.ServiceError):
             return ServiceError(
                 operation=operation,
-                message=str(error.message),
+                message=plain_text(error.message) or "no message",
                 status=error.status if error.status and error.status > 0 else None,
-                code=error.code,
-                opc_request_id=error.request_id,
+                code=plain_name(error.code),
+                opc_request_id=plain_name(error.request_id),
                 endpoint=self.access.endpoint,
                 retry_after=retry_after(error.headers),
-                date=(error.headers or {}).get("date"),
+                date=plain_name((error.headers or {}).get("date")),
             )
         if is_network_error(error):
             return ServiceError(
-                operation=operation, message=root_message(error), endpoint=self.access.endpoint
+                operation=operation, message=plain_text(root_message(error)), endpoint=self.access.endpoint
             )
-        return error
+        return unexpected(operation, self.access.endpoint, error) if exchange.is_sent else error
 
 
 def one_filter(operation: str, known: tuple[str, ...], filters: Mapping[str, Any]) -> dict[str, Any]:

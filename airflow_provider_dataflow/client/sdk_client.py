@@ -10,6 +10,7 @@ from airflow_provider_dataflow import __version__
 from airflow_provider_dataflow.client.auth.access import Access, is_loopback
 from airflow_provider_dataflow.client.auth.credentials import SignIn
 from airflow_provider_dataflow.client.auth.signer import SharedSigner
+from airflow_provider_dataflow.client.responses import exchange
 from airflow_provider_dataflow.client.retry import CONNECT_TIMEOUT, READ_TIMEOUT
 from airflow_provider_dataflow.client.sdk import oci
 
@@ -42,6 +43,10 @@ class NoRedirects(oci._vendor.requests.Session):
 
     def get_redirect_target(self, resp: Any) -> None:
         return None
+
+    def send(self, request: Any, **kwargs: Any) -> Any:
+        exchange.is_sent = True
+        return super().send(request, **kwargs)
 
 
 def sdk_client(access: Access, part: str) -> Any:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from functools import cached_property
 from typing import Any
 
 from airflow_provider_dataflow.client.applications import Applications
 from airflow_provider_dataflow.client.pools import Pools
+from airflow_provider_dataflow.client.responses import reading
 from airflow_provider_dataflow.client.sdk_calls import PAGE_SIZE, Caller, one_filter
 from airflow_provider_dataflow.client.statements import Statements
 from airflow_provider_dataflow.exceptions import ServiceError, SubmitRejected
@@ -147,10 +149,10 @@ class DataFlowClient(Caller):
         """
         from airflow_provider_dataflow.client.logs.read import gunzipped
 
-        response = self.call("GetRunLog", lambda: self.sdk.get_run_log(run_id, name))
-        try:
-            yield from gunzipped(response.data.iter_content(64 * 1024))
-        except Exception as error:
-            raise self.translated("GetRunLog", error) from error
-        finally:
-            response.data.close()
+        operation = "GetRunLog"
+        response = self.call(operation, lambda: self.sdk.get_run_log(run_id, name))
+        with reading(operation, self.access.endpoint), closing(response.data) as body:
+            try:
+                yield from gunzipped(body.iter_content(64 * 1024))
+            except Exception as error:
+                raise self.translated(operation, error) from error

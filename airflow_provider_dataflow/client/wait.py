@@ -10,7 +10,13 @@ from typing import Any
 from airflow_provider_dataflow.client.sync_client import DataFlowClient
 from airflow_provider_dataflow.exceptions import RunLost, RunTimedOut, ServiceError
 from airflow_provider_dataflow.models.run import Run, has_reached
-from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, ErrorBudget, Heartbeat, jittered
+from airflow_provider_dataflow.polling import (
+    DEFAULT_ERROR_BUDGET,
+    ErrorBudget,
+    Heartbeat,
+    jittered,
+    seconds_of,
+)
 
 
 def wait_for_run(
@@ -37,6 +43,7 @@ def wait_for_run(
     :raises RunTimedOut: it is past ``until``.
     """
     budget = ErrorBudget(error_budget)
+    poll_interval = seconds_of(poll_interval, "poll_interval")
     heartbeat = Heartbeat(time.monotonic())
     while True:
         check()

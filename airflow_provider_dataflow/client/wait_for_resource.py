@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from airflow_provider_dataflow.polling import (
     ErrorBudget,
     Heartbeat,
     jittered,
+    seconds_of,
 )
 
 R = TypeVar("R", bound=Resource)
@@ -52,8 +54,12 @@ class Watch:
     state: str | None = None
     _budget: ErrorBudget = field(init=False)
     _heartbeat: Heartbeat = field(init=False)
+    _last_error: ServiceError | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
+        self.poll_interval = seconds_of(self.poll_interval, "poll_interval")
+        if self.until is not None:
+            self.until = seconds_of(self.until, "deadline")
         self._budget = ErrorBudget(self.error_budget)
         self._heartbeat = Heartbeat(time.monotonic())
 
@@ -78,11 +84,15 @@ class Watch:
     async def in_triggerer(self, look: Callable[[], Awaitable[R]]) -> R:
         """As :meth:`in_worker`, on an event loop."""
         while True:
+            # At the pace of all, which may be slower than there is time.
+            limit = asyncio.timeout(self._left())
             try:
-                # At the pace of all, which may be slower than there is time.
-                async with asyncio.timeout(self._left()):
+                async with limit:
                     found = await look()
             except TimeoutError:
+                if not limit.expired():
+                    raise
+                self._raise_if_lost()
                 raise OutOfTime(f"{self.about} is {self.state or 'not seen yet'}") from None
             except ServiceError as error:
                 self._failed(error)
@@ -103,12 +113,21 @@ class Watch:
     def _failed(self, error: ServiceError) -> None:
         if not self._budget.failing:
             self.log.warning("Waiting on for %s although %s", self.about, error)
-        if self._budget.failure(error, time.monotonic()):
+        self._budget.failure(error, time.monotonic())
+        self._last_error = error
+        self._raise_if_lost()
+
+    def _raise_if_lost(self) -> None:
+        error = self._last_error
+        if self._budget.failing and error and self._budget.left(error, time.monotonic()) <= 0:
             raise OutOfSight(str(error)) from error
 
     def _left(self) -> float | None:
         """Seconds for a look. However late it is, one is awaited so long."""
-        return None if self.until is None else max(self.until - time.time(), LAST_LOOK)
+        left = math.inf if self.until is None else self.until - time.time()
+        if self._budget.failing and self._last_error:
+            left = min(left, self._budget.left(self._last_error, time.monotonic()))
+        return None if left == math.inf else max(left, LAST_LOOK)
 
     def _pause(self) -> float:
         pause = jittered(self.poll_interval)

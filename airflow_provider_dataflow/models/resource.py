@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import datetime
 from typing import Any, ClassVar, Self
 
-import pendulum
+from airflow_provider_dataflow.models import typed
 
-from airflow_provider_dataflow.models.field_names import api_name
+#: Also those that the API adds tomorrow.
+STATE = re.compile(r"[A-Za-z][A-Za-z_ -]{0,99}")
 
 #: Members of structures whose own name is not the wire's; all others have the same in both.
 _OWN_NAMES = {"memoryInGBs": "memory_in_gbs", "logGroupId": "log_group_id", "logId": "log_id"}
@@ -28,16 +30,26 @@ class Resource:
     def from_api(cls, body: Mapping[str, Any]) -> Self:
         """Read the service's JSON, whole or as a summary.
 
-        :raises ValueError: it is no such resource, as after a truncated answer.
+        :raises ValueError: it is no such resource, as after a truncated answer, or a value in it has another
+            type than the API says.
         """
         if not isinstance(body, Mapping) or body.get("id") in (None, "") or not body.get("lifecycleState"):
             raise ValueError(f"the answer is no {cls.kind}: it has no id and lifecycleState")
-        values: dict[str, Any] = {}
-        for f in fields(cls):  # type: ignore[arg-type]
-            if f.name != "raw":
-                value = body.get(api_name(f))
-                values[f.name] = time_of(value) if f.name.startswith("time_") else value
-        return cls(**values, raw=body)  # type: ignore[call-arg]
+        try:
+            resource = cls(**typed.values_of(cls, body), raw=body)  # type: ignore[call-arg]
+            resource.check()
+        except ValueError as error:
+            raise ValueError(f"the answer is no {cls.kind}: {error}") from error
+        return resource
+
+    def check(self) -> None:
+        """Refuse what no later use could cope with.
+
+        :raises ValueError: an attribute has the declared type, but not the form.
+        """
+        state: str = self.state  # type: ignore[attr-defined]
+        if not STATE.fullmatch(state):
+            raise ValueError("lifecycleState: expected the name of a state")
 
     @classmethod
     def attribute_names(cls) -> tuple[str, ...]:
@@ -49,12 +61,11 @@ class Resource:
 
 
 def time_of(value: str | None) -> datetime | None:
-    if value is None:
-        return None
-    time = pendulum.parse(value)
-    if not isinstance(time, datetime):
-        raise ValueError(f"{value!r} is no time")
-    return time
+    """Read a time in ISO 8601.
+
+    :raises ValueError: it is none.
+    """
+    return None if value is None else typed.time(value)
 
 
 def as_json(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from functools import cache
+from functools import lru_cache
 from typing import Any, ClassVar, Self
 
 from airflow_provider_dataflow.models.field_names import api_field
-from airflow_provider_dataflow.models.resource import Resource, time_of
+from airflow_provider_dataflow.models.resource import Resource
+from airflow_provider_dataflow.models.typed import values_of
 from airflow_provider_dataflow.redaction import redacted_body
 
 log = logging.getLogger(__name__)
@@ -48,9 +49,9 @@ ENDING_STATES: frozenset[str] = frozenset({LifecycleState.CANCELING, LifecycleSt
 KNOWN_STATES: frozenset[str] = frozenset(LifecycleState)
 
 
-@cache
+@lru_cache(maxsize=100)
 def _warn_of_unknown_state(state: str) -> None:
-    """Once per process and state: ``cache`` is what remembers."""
+    """Once per process and state: the cache is what remembers."""
     log.warning("Data Flow reports the run state %r, which this version does not know; waiting on.", state)
 
 
@@ -179,10 +180,11 @@ class RunLog:
 
     @classmethod
     def from_api(cls, body: Mapping[str, Any]) -> Self:
-        return cls(
-            name=body["name"],
-            source=body.get("source") or "",
-            type=body.get("type") or "",
-            size_in_bytes=body.get("sizeInBytes"),
-            time_created=time_of(body.get("timeCreated")),
-        )
+        """Read the service's JSON.
+
+        :raises ValueError: it is no log.
+        """
+        if not isinstance(body, Mapping) or not body.get("name"):
+            raise ValueError("the answer is no log: it has no name")
+        values = values_of(cls, body)
+        return cls(**{**values, "source": values["source"] or "", "type": values["type"] or ""})

@@ -64,7 +64,7 @@ def check_placeholders_of_execute(request: RunRequest) -> None:
 
 
 def check_placeholders(request: RunRequest, application_parameters: Iterable[Mapping[str, str]] = ()) -> None:
-    known = {item["name"] for item in (*application_parameters, *(request.parameters or ()))}
+    known = {item.get("name") for item in (*application_parameters, *(request.parameters or ()))}
     for index, argument in enumerate(request.arguments or ()):
         for name in PLACEHOLDER.findall(argument):
             if name not in known:

@@ -8,10 +8,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Self
 
+from airflow_provider_dataflow.models import typed
 from airflow_provider_dataflow.models.field_names import api_field
 from airflow_provider_dataflow.models.fields import text
 from airflow_provider_dataflow.models.request_body import Details, argument
 from airflow_provider_dataflow.models.resource import Resource
+from airflow_provider_dataflow.models.typed import reader
 
 #: XCom that names the statement that a task waits for: pushed right after its create, and asked before any
 #: cancel. The number alone is only unique in its run.
@@ -59,17 +61,28 @@ class StatementOutput:
 
     @classmethod
     def from_api(cls, body: Mapping[str, Any] | None) -> Self | None:
+        """Read the service's JSON.
+
+        :raises ValueError: it is no output.
+        """
         if body is None:
             return None
         data = body.get("data") or {}
+        if not isinstance(data, Mapping):
+            raise ValueError(f"output.data: expected an object, got {type(data).__name__}")
         return cls(
-            status=body.get("status"),
-            type=data.get("type"),
-            value=data.get("value"),
-            error_name=body.get("errorName"),
-            error_value=body.get("errorValue"),
-            traceback=tuple(body.get("traceback") or ()),
+            status=_text(body, "status"),
+            type=_text(data, "type"),
+            value=_text(data, "value"),
+            error_name=_text(body, "errorName"),
+            error_value=_text(body, "errorValue"),
+            traceback=tuple(reader(list[str])(body.get("traceback") or [])),
         )
+
+
+def _text(body: Mapping[str, Any], name: str) -> str | None:
+    value = body.get(name)
+    return None if value is None else typed.text(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +100,10 @@ class Statement(Resource):
     time_completed: datetime | None = None
     time_created: datetime | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def check(self) -> None:
+        Resource.check(self)
+        StatementOutput.from_api(self.output)
 
     @property
     def has_ended(self) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_dataflow.client.cancel import DEFAULT_CANCEL_TIMEOUT_SECONDS, cancel_run
 from airflow_provider_dataflow.client.threads import module
 from airflow_provider_dataflow.compat import NO_EVENT_BEFORE
-from airflow_provider_dataflow.exceptions import RunLost
+from airflow_provider_dataflow.exceptions import InvalidArgument, RunLost
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.run import SUCCESS_STATES, is_terminal
@@ -22,6 +22,7 @@ from airflow_provider_dataflow.polling import (
     DEFAULT_POLL_INTERVAL,
     HEARTBEAT,
     LAST_LOOK,
+    seconds_of,
 )
 from airflow_provider_dataflow.triggers.base import WaitTrigger
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
@@ -135,16 +136,19 @@ class RunTrigger(WaitTrigger):
 
     async def _ask(self, poller: RunPoller) -> RunEvent:
         """The end of the run, or the deadline. A run that has ended by then has ended in time."""
-        subscription = poller.subscribe(
-            self.run_id,
-            states=self.target_states,
-            poll_interval=self.poll_interval,
-            error_budget=self.error_budget,
-            on_change=self._changed,
-            compartment_id=self.compartment_id,
-        )
-        left = math.inf if self.deadline is None else max(self.deadline - time.time(), LAST_LOOK)
-        self._be_patient(subscription.done, left)
+        try:
+            until = math.inf if self.deadline is None else seconds_of(self.deadline, "deadline")
+            subscription = poller.subscribe(
+                self.run_id,
+                states=self.target_states,
+                poll_interval=self.poll_interval,
+                error_budget=self.error_budget,
+                on_change=self._changed,
+                compartment_id=self.compartment_id,
+            )
+        except InvalidArgument as error:
+            return RunEvent(Outcome.LOST, self.run_id, message=str(error))
+        self._be_patient(subscription.done, max(until - time.time(), LAST_LOOK))
         try:
             return RunEvent(Outcome.REACHED, self.run_id, (await subscription.done).state)
         except TimeoutError:
@@ -169,13 +173,14 @@ class RunTrigger(WaitTrigger):
     def _waited(self, done: asyncio.Future[Run], seconds: float, left: float) -> None:
         if done.done():
             return
-        if seconds == HEARTBEAT:
-            state = f"still {self._state}" if self._state else "not seen yet"
-            self.log.info("Run %s is %s", self.run_id, state)
+        # Before the log, which can fail: a deadline is never to be missed.
         if left > 0:
             self._be_patient(done, left)
         else:
             done.set_exception(TimeoutError())
+        if seconds == HEARTBEAT:
+            state = f"still {self._state}" if self._state else "not seen yet"
+            self.log.info("Run %s is %s", self.run_id, state)
 
     def cancel_unless_awaited(self) -> None:
         try:

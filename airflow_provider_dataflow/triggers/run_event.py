@@ -146,14 +146,15 @@ class RunEventTrigger(UsesHook, BaseEventTrigger):
                     self._progress = Progress.of(self.states, saved)
                 if self._progress is None:
                     begin = Progress(self.states, time.time() - OVERLAP)
-                    begin.begin(await look_again(poller, scope, begin.since, {}))
+                    runs, _ = await look_again(poller, scope, begin.since, {})
+                    begin.begin(runs)
                     self._progress = begin
                     await self._note()
                     return []
                 progress = self._progress
-                found = await look_again(poller, scope, progress.since, progress.open)
-                for gone in progress.open.keys() - {run.id for run in found}:
-                    progress.forget(gone)
+                found, gone = await look_again(poller, scope, progress.since, progress.open)
+                for run_id in gone:
+                    progress.forget(run_id)
                 return [run for run in found if self._tell(run)]
             except Exception as error:  # noqa: BLE001 - a watcher outlasts whatever may pass
                 if not warned:

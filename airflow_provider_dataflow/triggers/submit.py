@@ -18,6 +18,7 @@ from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.task_identity import TaskIdentity
 from airflow_provider_dataflow.ownership.record_store import XComRecordStore
 from airflow_provider_dataflow.ownership.task_attempt import TaskAttempt
+from airflow_provider_dataflow.polling import seconds_of
 from airflow_provider_dataflow.triggers.base import WaitTrigger
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 from airflow_provider_dataflow.triggers.run import RunTrigger
@@ -156,8 +157,8 @@ class SubmitRunTrigger(WaitTrigger):
     # --- In a thread ----------------------------------------------------------------------------------------
 
     def _acquire(self, started: float) -> Run:
-        hook = self.hook
-        run = hook.get_run(self.run_id) if self.run_id else self._submit_or_reuse(hook, started)
+        hook, timeout = self.hook, self._timeout
+        run = hook.get_run(self.run_id) if self.run_id else self._submit_or_reuse(hook, started, timeout)
         # Before anything else can fail, so that a kill finds the run.
         self._run = run
         url = hook.run_page_url(run.id)
@@ -173,7 +174,7 @@ class SubmitRunTrigger(WaitTrigger):
         self.log.info("Run %s (%s) is %s: %s", run.id, run.display_name, run.state, url)
         return run
 
-    def _submit_or_reuse(self, hook: DataFlowHook, started: float) -> Run:
+    def _submit_or_reuse(self, hook: DataFlowHook, started: float, timeout: float | None) -> Run:
         from airflow_provider_dataflow.operators.masking import mask_secrets
         from airflow_provider_dataflow.operators.run import ATTRIBUTES
         from airflow_provider_dataflow.ownership.acquire import AcquireSettings, RunAcquirer
@@ -186,7 +187,7 @@ class SubmitRunTrigger(WaitTrigger):
             hook=hook,
             attempt=TaskAttempt.in_trigger(self.task_instance, started),
             records=XComRecordStore(self._identity),
-            request=build_request(hook, arguments, self.json, timeout=self.settings.get("timeout")),
+            request=build_request(hook, arguments, self.json, timeout=timeout),
             # Rows of earlier versions have cancel_on_kill only among the arguments of the wait.
             settings=replace(settings, cancel_on_kill=self.cancel_on_kill),
             log=self.log,
@@ -196,11 +197,20 @@ class SubmitRunTrigger(WaitTrigger):
 
     def _trigger_with_deadline(self, run: Run) -> RunTrigger:
         deadline = None
-        if (timeout := self.settings.get("timeout")) is not None:
+        if (timeout := self._timeout) is not None:
             # From the recorded submit, so that a restart of the triggerer does not extend the deadline.
             record = XComRecordStore(self._identity).load()
             deadline = (record.time if record else time.time()) + timeout
         return self._trigger(run, deadline)
+
+    @property
+    def _timeout(self) -> float | None:
+        """Seconds from the submit to the end of the run. Read before the submit, so that it can be refused.
+
+        :raises InvalidArgument: it is no duration.
+        """
+        timeout = self.settings.get("timeout")
+        return None if timeout is None else seconds_of(timeout, "execution_timeout")
 
     def _trigger(self, run: Run, deadline: float | None = None) -> RunTrigger:
         trigger = RunTrigger(

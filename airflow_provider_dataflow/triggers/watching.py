@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_dataflow.client.threads import module
 from airflow_provider_dataflow.compat import NO_EVENT_BEFORE
+from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
@@ -73,14 +74,17 @@ class WatchTrigger(WaitTrigger):
         from airflow_provider_dataflow.client.wait_for_resource import OutOfSight, OutOfTime, Watch
 
         await asyncio.sleep(NO_EVENT_BEFORE)
-        watch = Watch(
-            about=self.about,
-            is_over=self.is_over,
-            poll_interval=self.poll_interval,
-            log=self.log,
-            until=self.deadline,
-            error_budget=self.error_budget,
-        )
+        try:
+            watch = Watch(
+                about=self.about,
+                is_over=self.is_over,
+                poll_interval=self.poll_interval,
+                log=self.log,
+                until=self.deadline,
+                error_budget=self.error_budget,
+            )
+        except InvalidArgument as error:
+            return self.event(Outcome.LOST, None, str(error))
         poller_module = await module("airflow_provider_dataflow.client.poller.shared")
         hook = self.hook
         async with poller_module.shared_poller(hook.key, hook.async_client) as poller:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from datetime import timedelta
 
 import pytest
 
 from airflow_provider_dataflow.client.poller.run_stream import RunStream, Scope
+from airflow_provider_dataflow.exceptions import RunLost
 from airflow_provider_dataflow.local import LocalDataFlow
 from airflow_provider_dataflow.models.run import SUCCESS_STATES
 from benchmarks.polling import moved_clock, six_hours
@@ -87,3 +89,31 @@ def test_a_watcher_hears_of_every_change(service, submit):
     new, heard = moved_clock.run(service, main)
     assert len(set(heard)) == len(heard)
     assert [state for run_id, state in heard if run_id == new[1]][-2:] == ["IN_PROGRESS", "SUCCEEDED"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"fault": "status", "status": 503}, {"fault": "truncated_body", "bytes": 20}, {"fault": "drop"}],
+    ids=lambda fault: fault["fault"],
+)
+def test_an_outage_for_some_runs_loses_these_and_no_other(service, submit, fault):
+    bad, healthy = submit(*[100_000] * 6), submit(*[1000] * 3)
+    for run_id in bad:
+        service.add_fault(**fault, resource_id=run_id)
+
+    async def main(poller):
+        async def wait(run_id, **kwargs):
+            return await poller.wait_for(run_id, states=SUCCESS_STATES, poll_interval=30, **kwargs)
+
+        async with asyncio.timeout(24 * 3600):
+            return await asyncio.gather(
+                *(wait(run_id, error_budget=timedelta(minutes=30)) for run_id in bad),
+                *(wait(run_id) for run_id in healthy),
+                return_exceptions=True,
+            )
+
+    ends = moved_clock.run(service, main)
+    service.clear_faults()
+    assert [run.state for run in ends[len(bad) :]] == ["SUCCEEDED"] * len(healthy)
+    assert [type(end) for end in ends[: len(bad)]] == [RunLost] * len(bad)
+    assert [end.run_id for end in ends[: len(bad)]] == bad

@@ -53,9 +53,14 @@ class Compartment:
         #: Seconds until its next turn.
         self.pause = 0.0
         self.listing = False
+        #: Rounds of lists that have failed in a row.
+        self.failures = 0
         self._pages: float | None = None
         self._measured_at = -math.inf
         self._barred_until = -math.inf
+
+    def __repr__(self) -> str:
+        return f"the runs of compartment {self.id}"
 
     def measured(self, pages: float, now: float) -> None:
         """A round of lists took so many pages, or as much as they do."""
@@ -66,6 +71,7 @@ class Compartment:
         """The service does not let us list here."""
         self._barred_until = now + FORGET_AFTER
         self.listing = False
+        self.failures = 0
 
     def choose(
         self, period: float, gets_per_second: float, page_in_gets: float, page_size: int, now: float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import aclosing
@@ -12,7 +13,8 @@ from airflow_provider_dataflow.client.poller.registry import Board
 from airflow_provider_dataflow.client.poller.request_sender import ClientFactory, Sender
 from airflow_provider_dataflow.client.poller.requests import Questions
 from airflow_provider_dataflow.client.poller.subscriptions import Subscription
-from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, ErrorBudget
+from airflow_provider_dataflow.exceptions import InvalidArgument
+from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, ErrorBudget, seconds_of
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient
@@ -76,8 +78,13 @@ class RunPoller:
         :param on_change: called on the loop whenever the state has changed, in the caller's context.
         :param compartment_id: of the run; default: what its first answer says.
         :param last_state: the state that is known already, which is not reported as a change.
+        :raises InvalidArgument: ``poll_interval`` or ``error_budget`` is no duration.
         """
         loop = asyncio.get_running_loop()
+        # One that compares with no number would spoil the plan of all others.
+        poll_interval = seconds_of(poll_interval, "poll_interval")
+        if not 0 < poll_interval < math.inf:
+            raise InvalidArgument("poll_interval", f"expected seconds above 0, got {poll_interval:g}")
         subscription = Subscription(
             run_id,
             states,
@@ -87,7 +94,7 @@ class RunPoller:
             loop.create_future(),
             last_state,
         )
-        watch = self._board.add(subscription, compartment_id)
+        watch = self._board.add(subscription, compartment_id if isinstance(compartment_id, str) else None)
         if watch.compartment is None or not watch.is_listable:
             self._schedule.at(watch, loop.time())
         else:
@@ -109,7 +116,9 @@ class RunPoller:
 
     async def list_run_logs(self, run_id: str) -> list[RunLog]:
         """As the client does, at the pace of all."""
-        return await self.request(lambda client: client.list_run_logs(run_id))
+        # Without a limit: those who read logs wait for each other.
+        async with self._sender.turn() as client:
+            return await client.list_run_logs(run_id)
 
     async def get_run_log(self, run_id: str, name: str) -> AsyncIterator[bytes]:
         """As the client does; it begins at the pace of all."""
@@ -127,7 +136,9 @@ class RunPoller:
 
     async def close(self) -> None:
         """Stop asking; whoever still waits is cancelled."""
-        await self._schedule.stop()
-        for subscription in self._board.subscriptions:
-            subscription.done.cancel()
-        await self._sender.close()
+        try:
+            await self._schedule.stop()
+        finally:
+            for subscription in self._board.subscriptions:
+                subscription.done.cancel()
+            await self._sender.close()

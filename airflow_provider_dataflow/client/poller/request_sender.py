@@ -7,13 +7,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from airflow_provider_dataflow.client.poller.faults import as_fault
 from airflow_provider_dataflow.client.poller.rate_limit import Pace
-from airflow_provider_dataflow.exceptions import ServiceError
+from airflow_provider_dataflow.client.responses import plain_text
+from airflow_provider_dataflow.exceptions import DataFlowError, ServiceError
 from airflow_provider_dataflow.polling import MAX_REQUESTS_PER_SECOND
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient
     from airflow_provider_dataflow.client.auth.access import Access
+
+#: Seconds for the client to be built, and for a request to be answered; both have shorter limits inside.
+ANSWER_SECONDS = 300.0
 
 T = TypeVar("T")
 ClientFactory = Callable[[], "Awaitable[AsyncDataFlowClient]"]
@@ -36,27 +41,44 @@ class Sender:
     async def client(self) -> AsyncDataFlowClient:
         async with self._making_client:
             if self._client is None:
-                self._client = await self._client_factory()
-                self.access = getattr(self._client, "access", None)
-                self._pace = Pace(getattr(self._client, "max_requests_per_second", MAX_REQUESTS_PER_SECOND))
+                client = await self._client_factory()
+                self._pace = Pace(getattr(client, "max_requests_per_second", MAX_REQUESTS_PER_SECOND))
+                self.access = getattr(client, "access", None)
+                self._client = client
             return self._client
 
-    async def send(self, call: Callable[[AsyncDataFlowClient], Awaitable[T]]) -> tuple[T, float]:
+    async def send(
+        self, call: Callable[[AsyncDataFlowClient], Awaitable[T]], operation: str = "Request"
+    ) -> tuple[T, float]:
         """The answer, and the seconds that it took.
 
-        :raises ServiceError: as the client does.
+        :param operation: names the request where an error does not.
+        :raises ServiceError: as the client does, and for whatever else goes wrong with the request.
+        :raises DataFlowError: the client cannot be built.
         """
         loop = asyncio.get_running_loop()
-        async with self.turn() as client:
-            sent = loop.time()
-            answer = await call(client)
-        return answer, loop.time() - sent
+        try:
+            async with self.turn() as client:
+                sent = loop.time()
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    answer = await call(client)
+            return answer, loop.time() - sent
+        except DataFlowError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a wait tolerates it as an error of the service
+            fault = as_fault(error)
+            message = plain_text(f"{type(fault).__name__}: {fault}")
+            if isinstance(fault, TimeoutError):
+                message = f"it took longer than {ANSWER_SECONDS:.0f} s"
+            raise ServiceError(operation=operation, message=message) from fault
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[AsyncDataFlowClient]:
         """The client, for one request, when the pace of all allows it. Throttled, it slows down all."""
         loop = asyncio.get_running_loop()
-        client = self._client or await self.client()
+        if (client := self._client) is None:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                client = await self.client()
         while (delay := self._pace.delay(loop.time())) > 0:  # noqa: ASYNC110 - it is time that is waited for
             await asyncio.sleep(delay)
         sent = loop.time()

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from airflow_provider_dataflow.client.poller.compartment import Compartment, Costs
+from airflow_provider_dataflow.client.poller.compartment import FORGET_AFTER, Compartment, Costs
 from airflow_provider_dataflow.client.poller.durations import History
 from airflow_provider_dataflow.client.poller.loop_yielder import Bites
 from airflow_provider_dataflow.client.poller.registry import Board
@@ -17,7 +17,13 @@ from airflow_provider_dataflow.client.poller.request_sender import Sender
 from airflow_provider_dataflow.client.poller.run_list import Round
 from airflow_provider_dataflow.client.poller.scheduler import Schedule
 from airflow_provider_dataflow.client.poller.subscriptions import Watch
-from airflow_provider_dataflow.exceptions import InvalidConnection, ServiceError
+from airflow_provider_dataflow.exceptions import (
+    DataFlowError,
+    InvalidConnection,
+    ServiceError,
+    UnexpectedResponse,
+)
+from airflow_provider_dataflow.polling import HEARTBEAT
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.async_client import RunPage
@@ -29,6 +35,11 @@ RECONSIDER = 10.0
 #: Runs per page. A page of 500 is parsed in 3 ms; larger ones are refused by some services of OCI.
 PAGE_SIZE = 500
 SMALLEST_PAGE = 100
+#: After so many failed rounds of lists in a row, some runs are asked for by GetRun: does that fail, too?
+MAX_LIST_FAILURES = 2
+PROBES = 4
+#: Seconds until a run is polled again whose job was stuck.
+STUCK_PAUSE_SECONDS = 30.0
 
 
 class Questions:
@@ -40,7 +51,7 @@ class Questions:
     """
 
     def __init__(self, board: Board, sender: Sender, now: Callable[[], float]) -> None:
-        self.schedule: Schedule[Watch | Compartment] = Schedule(self._do)
+        self.schedule: Schedule[Watch | Compartment] = Schedule(self._do, self._ended_with)
         self._board = board
         self._sender = sender
         self._now = now
@@ -48,20 +59,34 @@ class Questions:
         self._costs = Costs()
         self._page_size = PAGE_SIZE
         self._failing = False
+        self._has_warned = False
+        self._has_answered = False
+        self._quiet_until = -math.inf
 
     async def _do(self, job: Watch | Compartment) -> float | None:
-        try:
-            if isinstance(job, Compartment):
-                await self._ask_together(job)
-            else:
-                await self._ask(job)
-        except Exception as error:
-            log.exception("A fault of the poller, which goes on")
-            if isinstance(job, Compartment):
-                await self._failed(error, "ListRuns", list(job.watches.values()))
-            else:
-                await self._failed(error, "GetRun", [job])
+        if isinstance(job, Compartment):
+            await self._ask_together(job)
+        else:
+            await self._ask(job)
         return self._pause(job)
+
+    def _ended_with(self, job: Watch | Compartment, error: BaseException) -> float | None:
+        """A job has raised what is no error of the service, or is stuck: only its own waits are affected.
+
+        :return: seconds until it is done again; ``None``: not by itself.
+        """
+        now = asyncio.get_running_loop().time()
+        if isinstance(job, Compartment):
+            # Then each run has an error of its own, or none.
+            self._ask_one_by_one(job)
+        elif isinstance(error, TimeoutError):
+            job.fail(_as_service_error(error, "GetRun"), now)
+        else:
+            job.end(error)
+        log.error("Polling %r failed; other runs are polled as before", job, exc_info=error)
+        if isinstance(job, Compartment):
+            return FORGET_AFTER if job.watches else None
+        return STUCK_PAUSE_SECONDS if job.is_waited_for else None
 
     def _pause(self, job: Watch | Compartment) -> float | None:
         """Seconds until it is asked for again; ``None``: not by itself, or not at all."""
@@ -80,8 +105,8 @@ class Questions:
         if not watch.is_waited_for:
             return
         try:
-            run, seconds = await self._sender.send(lambda client: client.get_run(watch.run_id))
-        except Exception as error:  # noqa: BLE001 - a fault of ours uses up the budget like one of the service
+            run, seconds = await self._sender.send(lambda client: client.get_run(watch.run_id), "GetRun")
+        except DataFlowError as error:
             await self._failed(error, "GetRun", [watch])
             return
         self._answered()
@@ -91,6 +116,9 @@ class Questions:
         if watch.compartment and watch.compartment.due == math.inf and not watch.compartment.asking:
             self.schedule.at(watch.compartment, asyncio.get_running_loop().time() + RECONSIDER)
         watch.deliver(run)
+        if watch.compartment and watch.compartment.failures >= MAX_LIST_FAILURES:
+            log.warning("Runs of %s are asked for one by one, since lists fail", watch.compartment.id)
+            self._ask_one_by_one(watch.compartment)
         await self._history.look_back(watch, self._now())
 
     # Together
@@ -120,17 +148,20 @@ class Questions:
             found, seconds = await self._sender.send(
                 lambda client: client.list_runs_page(
                     compartment.id, lifecycle_state=state, limit=self._page_size, page=page
-                )
+                ),
+                "ListRuns",
             )
+            self.schedule.progressed(compartment)
             self._answered()
             self._costs.listed(seconds)
             return found
 
         try:
             await look.look(list_page)
-        except Exception as error:  # noqa: BLE001 - as above
+        except DataFlowError as error:
             await self._list_failed(error, compartment, list(look.unseen.values()))
             return
+        compartment.failures = 0
         compartment.measured(look.cost, loop.time())
         now = loop.time()
         for watch in look.unseen.values():
@@ -159,10 +190,15 @@ class Questions:
 
     # Without an answer
 
-    async def _list_failed(self, error: Exception, compartment: Compartment, unseen: list[Watch]) -> None:
+    async def _list_failed(self, error: DataFlowError, compartment: Compartment, unseen: list[Watch]) -> None:
         failure = _as_service_error(error, "ListRuns")
         now = asyncio.get_running_loop().time()
-        if failure.is_transient:
+        if failure.is_transient and not isinstance(failure, UnexpectedResponse):
+            compartment.failures += 1
+            if compartment.failures >= MAX_LIST_FAILURES:
+                # If the service answers one of these at this moment, only its lists are in trouble.
+                for watch in random.sample(unseen, min(len(unseen), PROBES)):
+                    self.schedule.at(watch, now)
             compartment.pause = max(compartment.pause, failure.retry_after or 0.0)
             await self._failed(failure, "ListRuns", unseen)
         elif failure.status == 400 and self._page_size > SMALLEST_PAGE:
@@ -171,14 +207,21 @@ class Questions:
         else:
             # Whoever may read a run is not always allowed to list them.
             log.warning("Runs of %s are asked for one by one, since %s", compartment.id, failure)
-            compartment.bar(now)
             compartment.pause = RECONSIDER
-            for watch in unseen:
+            self._ask_one_by_one(compartment)
+
+    def _ask_one_by_one(self, compartment: Compartment) -> None:
+        """Lists of this compartment are of no use for a while."""
+        now = asyncio.get_running_loop().time()
+        compartment.bar(now)
+        for watch in compartment.watches.values():
+            if not watch.asking and watch.is_waited_for:
                 self.schedule.at(watch, now)
 
-    async def _failed(self, error: Exception, operation: str, watches: list[Watch]) -> None:
+    async def _failed(self, error: DataFlowError, operation: str, watches: list[Watch]) -> None:
         now, bites = asyncio.get_running_loop().time(), Bites()
-        if isinstance(error, InvalidConnection):
+        # One that was valid may be so again: whoever hands out tokens may be in trouble.
+        if isinstance(error, InvalidConnection) and not self._has_answered:
             for subscription in self._board.subscriptions:
                 if not subscription.done.done():
                     subscription.done.set_exception(error)
@@ -186,15 +229,21 @@ class Questions:
         failure = _as_service_error(error, operation)
         if not self._failing:
             self._failing = True
-            log.warning("Waiting on for %d runs although %s", len(self._board.watches), failure)
+            # One run that fails among others that do not would write two lines in each round.
+            if now >= self._quiet_until:
+                self._quiet_until = now + HEARTBEAT
+                self._has_warned = True
+                log.warning("Waiting on for %d runs although %s", len(self._board.watches), failure)
         for watch in watches:
             watch.pause = failure.retry_after or 0.0
             watch.fail(failure, now)
             await bites.rest()
 
     def _answered(self) -> None:
-        if self._failing:
-            self._failing = False
+        self._failing = False
+        self._has_answered = True
+        if self._has_warned:
+            self._has_warned = False
             log.info("Data Flow answers again")
 
 
@@ -203,7 +252,7 @@ def _later(seconds: float) -> float:
     return seconds * random.uniform(1.0, 1.1)  # noqa: S311
 
 
-def _as_service_error(error: Exception, operation: str) -> ServiceError:
+def _as_service_error(error: BaseException, operation: str) -> ServiceError:
     if isinstance(error, ServiceError):
         return error
     return ServiceError(operation=operation, message=f"{type(error).__name__}: {error}")

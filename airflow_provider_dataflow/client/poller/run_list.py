@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from airflow_provider_dataflow.models.run import LifecycleState, Run
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.async_client import RunPage
+
+log = logging.getLogger(__name__)
 
 ListPage = Callable[[str, str | None], "Awaitable[RunPage]"]
 
@@ -62,10 +65,10 @@ class Round:
             found = await list_page(state, page)
             self.pages += 1
             for row in found.rows:
-                watch = wanted.pop(row.get("id", ""), None)
-                if watch is not None:
+                run_id = row.get("id")
+                watch = wanted.pop(run_id, None) if isinstance(run_id, str) else None
+                if watch is not None and self._saw(watch, row):
                     del self.unseen[watch.run_id]
-                    self._saw(watch, row)
                     await self._bites.rest()
             page = found.next_page
             if page is None or len(wanted) <= self._page_in_gets or self.pages >= self._most_pages:
@@ -73,16 +76,23 @@ class Round:
             if _created(found.rows[-1:]) < oldest:
                 return
 
-    def _saw(self, watch: Watch, row: dict[str, Any]) -> None:
+    def _saw(self, watch: Watch, row: dict[str, Any]) -> bool:
+        """True if the row can be read; otherwise its run is asked for by itself, as if it were not listed."""
         if row.get("lifecycleState") == watch.state:
             watch.still()
-        else:
-            watch.deliver(Run.from_api(row))
+            return True
+        try:
+            run = Run.from_api(row)
+        except ValueError as error:
+            log.debug("A row of ListRuns for %r is left out: %s", watch, error)
+            return False
+        watch.deliver(run)
+        return True
 
 
 def _created(last: list[dict[str, Any]]) -> float:
     """Of the last row of a page; they come newest first. Never so early that one stops, if it is not said."""
     try:
         return datetime.fromisoformat(last[0]["timeCreated"]).timestamp()
-    except (IndexError, KeyError, TypeError, ValueError):
+    except (IndexError, KeyError, TypeError, ValueError, OverflowError):
         return float("inf")

@@ -15,7 +15,8 @@ from airflow_provider_dataflow.client.poller.loop_yielder import Bites
 from airflow_provider_dataflow.client.poller.poller import RunPoller
 from airflow_provider_dataflow.client.poller.reported_runs import OVERLAP
 from airflow_provider_dataflow.client.poller.subscriptions import LISTED_STATES
-from airflow_provider_dataflow.exceptions import DataFlowError, ServiceError
+from airflow_provider_dataflow.client.responses import Pages, reading
+from airflow_provider_dataflow.exceptions import DataFlowError, ServiceError, UnexpectedResponse
 from airflow_provider_dataflow.models.run import TERMINAL_STATES, Run
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class Scope:
         self, poller: RunPoller, since: float, known: Container[str], **filters: str
     ) -> list[Run]:
         found: list[Run] = []
-        bites, page = Bites(), None
+        bites, page, pages = Bites(), None, Pages()
         while True:
             answer = await poller.request(
                 lambda client, page=page: client.list_runs_page(  # type: ignore[misc]
@@ -72,15 +73,21 @@ class Scope:
                 )
             )
             for row in answer.rows:
-                if row.get("id") in known:
+                try:
+                    if row.get("id") in known:
+                        continue
+                    run = Run.from_api(row)
+                except (ValueError, TypeError) as error:
+                    # Of one run; all others are told of as before.
+                    log.debug("A row of ListRuns is left out: %s", error)
                     continue
-                run = Run.from_api(row)
                 if _created(run) <= since:
                     return found
                 if self.application_id in (None, run.application_id):
                     found.append(run)
                 await bites.rest()
-            page = answer.next_page
+            with reading("ListRuns", None):
+                page = pages.next(answer.next_page)
             if page is None:
                 return found
 
@@ -176,21 +183,29 @@ class RunStream:
             )
 
 
-async def look_again(poller: RunPoller, scope: Scope, since: float, open_runs: dict[str, float]) -> list[Run]:
+async def look_again(
+    poller: RunPoller, scope: Scope, since: float, open_runs: dict[str, float]
+) -> tuple[list[Run], set[str]]:
     """What has become of the runs that were under way, and what was created since; oldest first.
 
+    :return: the runs, and the ids of those that the service does not know any more.
     :raises ServiceError: the service could not be asked.
     """
     found = {run.id: run for run in await scope.created_since(poller, since)}
     found |= {run.id: run for run in await scope.under_way(poller)}
+    gone: set[str] = set()
     for run_id in open_runs:
         if run_id not in found:
             try:
                 found[run_id] = await poller.request(lambda client, id=run_id: client.get_run(id))  # type: ignore[misc]
+            except UnexpectedResponse as error:
+                # It stays under way, and the watch begins all the same.
+                log.warning("What became of run %s is not known yet: %s", run_id, error)
             except ServiceError as error:
                 if error.status != 404:
                     raise
-    return sorted(found.values(), key=_created)
+                gone.add(run_id)
+    return sorted(found.values(), key=_created), gone
 
 
 def _created(run: Run) -> float:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
+from airflow_provider_dataflow.client.poller.faults import as_fault
 from airflow_provider_dataflow.exceptions import RunLost, ServiceError
 from airflow_provider_dataflow.models.run import LifecycleState, Run, has_reached
 from airflow_provider_dataflow.polling import Durations, ErrorBudget, interval
@@ -70,20 +71,36 @@ class Subscription:
             if self.on_change and self.context:
                 try:
                     self.context.run(self.on_change, run)
-                except Exception:
-                    log.exception("Who waits for run %s fails to hear that it is %s", run.id, run.state)
+                except BaseException as error:
+                    log.error(
+                        "Run %s is %s, but its subscriber's callback fails",
+                        self.run_id,
+                        run.state,
+                        exc_info=as_fault(error),
+                    )
         if (has_reached(run.state, self.states) or run.is_terminal) and not self.done.done():
             self.done.set_result(run)
 
     def fail(self, error: ServiceError, now: float) -> None:
-        if self.budget.failure(error, now) and not self.done.done():
+        if self.budget.failure(error, now):
+            self._lose(str(error), error.opc_request_id)
+        elif (error.retry_after or 0.0) > (left := self.budget.left(error, now)):
+            # The service is not asked again before the budget is used up.
+            asyncio.get_running_loop().call_later(left, self._fail_if_still_failing, error)
+
+    def _fail_if_still_failing(self, error: ServiceError) -> None:
+        if self.budget.failing and not self.done.done():
+            # Anew, since another error may have come meanwhile.
+            self.fail(error, asyncio.get_running_loop().time())
+
+    def end(self, error: BaseException) -> None:
+        """Polling this run has raised an error, which is none of the service's."""
+        self._lose(f"polling run {self.run_id} failed with {type(error).__name__}: {error}")
+
+    def _lose(self, note: str, opc_request_id: str | None = None) -> None:
+        if not self.done.done():
             self.done.set_exception(
-                RunLost(
-                    run_id=self.run_id,
-                    state=self.last_state,
-                    opc_request_id=error.opc_request_id,
-                    note=str(error),
-                )
+                RunLost(run_id=self.run_id, state=self.last_state, opc_request_id=opc_request_id, note=note)
             )
 
 
@@ -137,6 +154,9 @@ class Watch:
             return least
         return interval(least, self.state, now - self.created, durations.usual(self.application_id))
 
+    def __repr__(self) -> str:
+        return f"run {self.run_id}"
+
     def still(self) -> None:
         for subscription in self.subscriptions:
             subscription.still()
@@ -145,12 +165,24 @@ class Watch:
         self.state = _one_of_many(run.state)
         self.application_id = _one_of_many(run.application_id) if run.application_id else None
         self.created = run.time_created.timestamp() if run.time_created else None
-        for subscription in list(self.subscriptions):
-            subscription.deliver(run)
+        self._each(lambda subscription: subscription.deliver(run))
 
     def fail(self, error: ServiceError, now: float) -> None:
+        self._each(lambda subscription: subscription.fail(error, now))
+
+    def end(self, error: BaseException) -> None:
+        """End all subscriptions: polling this run has raised an error."""
         for subscription in list(self.subscriptions):
-            subscription.fail(error, now)
+            subscription.end(error)
+
+    def _each(self, tell: Callable[[Subscription], None]) -> None:
+        """Tell every subscription; one that cannot be told ends, and no other does."""
+        for subscription in list(self.subscriptions):
+            try:
+                tell(subscription)
+            except BaseException as error:
+                log.exception("A subscription of run %s ends with an error", self.run_id)
+                subscription.end(as_fault(error))
 
 
 def _one_of_many(text: str) -> str:
