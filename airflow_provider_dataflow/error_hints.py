@@ -69,7 +69,7 @@ CAUSES = (
         "allowed to read objects of the bucket of the logs.",
     ),
     _cause(
-        r"ExecutorLostFailure.*(?:\b137\b|memory|OOM)"
+        r"ExecutorLostFailure.*(?:\b137\b|memory|OOM)|\bexit(?:ed)?(?: with)?(?: code| status)?:? 52\b"
         r"|executor.*(?:\bexit(?:ed)?(?: with)?(?: code| status)?:? 137\b|OOMKilled|OutOfMemoryError"
         r"|exceeding memory limits)",
         "An executor ran out of memory: raise memory_in_gbs of executor_shape_config or "

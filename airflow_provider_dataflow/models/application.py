@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from airflow_provider_dataflow.exceptions import InvalidArgument
+from airflow_provider_dataflow.models.execute_text import execute_text
 from airflow_provider_dataflow.models.field_names import api_field
 from airflow_provider_dataflow.models.fields import (
     choice,
@@ -98,7 +99,7 @@ class ApplicationDetails(Details):
     display_name: str | None = argument(text_of(1, MAX_DISPLAY_NAME), required=True)
     driver_shape: str | None = argument(text, required=True)
     driver_shape_config: Mapping[str, float] | None = argument(shape_config, filled_in=True)
-    execute: str | None = argument(text)
+    execute: str | None = argument(execute_text)
     executor_shape: str | None = argument(text, required=True)
     executor_shape_config: Mapping[str, float] | None = argument(shape_config, filled_in=True)
     file_uri: str | None = argument(object_uri)
@@ -118,12 +119,21 @@ class ApplicationDetails(Details):
 
     def check(self) -> None:
         super(ApplicationDetails, self).check()
-        if self.file_uri and self.execute:
-            raise InvalidArgument("file_uri", "expected file_uri or execute, but both were given")
         if not self.file_uri and not self.execute and self.type != "SESSION":
             raise InvalidArgument("file_uri", "missing; only an application of type SESSION needs no program")
-        if self.language in ("SCALA", "JAVA") and self.file_uri and not self.class_name:
+        # Beside execute, file_uri has no effect.
+        needs_class = self.language in ("SCALA", "JAVA") and self.file_uri and not self.execute
+        if needs_class and not self.class_name:
             raise InvalidArgument("class_name", f"missing; needed for the language {self.language}")
+
+    def warnings(self) -> list[str]:
+        """Return what the service accepts, but what has no effect. Sentences for the log."""
+        body = self.body()
+        # The API wants a language from every application.
+        without_effect = [name for name in OVERRIDDEN_BY_EXECUTE if name in body and name != "language"]
+        if not self.execute or not without_effect:
+            return []
+        return [f"No effect beside execute, which alone counts: {', '.join(without_effect)}"]
 
     def differences(self, found: Mapping[str, Any]) -> dict[str, Any]:
         """As of ``Details``; what the service takes from ``execute`` is not compared beside it.

@@ -13,6 +13,7 @@ from json import dumps as json_text
 from typing import Any, Self
 
 from airflow_provider_dataflow.models import run_request_checks as checks
+from airflow_provider_dataflow.models.execute_text import execute_text
 from airflow_provider_dataflow.models.field_names import api_name
 from airflow_provider_dataflow.models.fields import (
     Coercion,
@@ -65,7 +66,7 @@ class RunRequest:
     display_name: str | None = _argument(text_of(1, MAX_DISPLAY_NAME))
     driver_shape: str | None = _argument(text)
     driver_shape_config: Mapping[str, float] | None = _argument(shape_config)
-    execute: str | None = _argument(text)
+    execute: str | None = _argument(execute_text)
     executor_shape: str | None = _argument(text)
     executor_shape_config: Mapping[str, float] | None = _argument(shape_config)
     freeform_tags: Mapping[str, str] | None = _argument(freeform_tags)
@@ -140,10 +141,15 @@ class RunRequest:
         return checks.warnings(self)
 
     @property
+    def effective_application_id(self) -> str | None:
+        """The application that is run: none beside ``execute``, from which the service makes a new one."""
+        return None if self.execute else self.application_id
+
+    @property
     def subject(self) -> str:
         """What is to be run, for messages. Of ``execute`` only what it runs: its arguments may be secrets."""
-        if self.application_id:
-            return f"application_id {self.application_id}"
+        if self.effective_application_id:
+            return f"application_id {self.effective_application_id}"
         main = next((word for word in (self.execute or "").split() if word.startswith("oci://")), "...")
         return f"execute {main}"
 

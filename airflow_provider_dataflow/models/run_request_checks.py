@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 PLACEHOLDER = re.compile(r"\$\{(\w+)\}", re.ASCII)
 
 #: What has no effect beside ``execute``, by the API's names: the service derives it from ``execute`` alone.
-OVERRIDDEN_BY_EXECUTE = ("arguments", "className", "configuration", "fileUri", "language", "parameters")
+OVERRIDDEN_BY_EXECUTE = (
+    "applicationId",
+    "arguments",
+    "className",
+    "configuration",
+    "fileUri",
+    "language",
+    "parameters",
+)
 
 _TEMPLATE_MARKS = ("{{", "{%", "{#")
 
@@ -39,10 +47,9 @@ def check_compartment(request: RunRequest) -> None:
 
 
 def check_subject(request: RunRequest) -> None:
-    if bool(request.application_id) == bool(request.execute):
-        given = "both were" if request.execute else "neither was"
+    if not request.application_id and not request.execute:
         raise InvalidArgument(
-            "application_id", f"expected exactly one of application_id and execute, but {given} given"
+            "application_id", "expected exactly one of application_id and execute, but neither was given"
         )
 
 
@@ -53,17 +60,14 @@ def check_spark_version(request: RunRequest) -> None:
 
 def check_idle_timeout(request: RunRequest) -> None:
     # Without a type, a run is of its application's type, which nobody has asked for here.
-    may_be_session = request.type == "SESSION" or (request.type is None and request.application_id)
+    may_be_session = request.type == "SESSION" or (request.type is None and request.effective_application_id)
     if request.idle_timeout_in_minutes is not None and not may_be_session:
         raise InvalidArgument("idle_timeout_in_minutes", "allowed only for runs of type SESSION")
 
 
-def check_placeholders_of_execute(request: RunRequest) -> None:
-    if request.execute:
-        check_placeholders(request)
-
-
 def check_placeholders(request: RunRequest, application_parameters: Iterable[Mapping[str, str]] = ()) -> None:
+    if request.execute:
+        return  # the service does not read arguments beside it
     known = {item.get("name") for item in (*application_parameters, *(request.parameters or ()))}
     for index, argument in enumerate(request.arguments or ()):
         for name in PLACEHOLDER.findall(argument):
@@ -75,8 +79,7 @@ def check_placeholders(request: RunRequest, application_parameters: Iterable[Map
 OF_FIELDS_TOGETHER: dict[tuple[str, ...], Callable[[RunRequest], None]] = {
     ("application_id", "execute"): check_subject,
     ("spark_version", "execute"): check_spark_version,
-    ("idle_timeout_in_minutes", "type", "application_id"): check_idle_timeout,
-    ("execute", "arguments", "parameters"): check_placeholders_of_execute,
+    ("idle_timeout_in_minutes", "type", "application_id", "execute"): check_idle_timeout,
 }
 
 
@@ -86,6 +89,9 @@ def warnings(request: RunRequest) -> list[str]:
     without_effect = [name for name in OVERRIDDEN_BY_EXECUTE if body.get(name)]
     if request.execute and without_effect:
         result.append(f"No effect beside execute, which alone counts: {', '.join(without_effect)}")
+    if unfilled := dict.fromkeys(PLACEHOLDER.findall(request.execute or "")):
+        names = ", ".join(f"${{{name}}}" for name in unfilled)
+        result.append(f"execute: nothing fills in {names}, as parameters do not count beside it")
     by_our_name = {f.name: api_name(f) for f in request.__dataclass_fields__.values() if "read" in f.metadata}
     result += [
         f"json.{name}: the API does not know this name; its own is {by_our_name[name]}"

@@ -153,6 +153,8 @@ class CreateOrUpdateApplicationOperator(DataFlowOperator):
         arguments["compartment_id"] = self.hook.compartment(arguments["compartment_id"])
         details = ApplicationDetails.build(arguments)
         details.check()
+        for warning in details.warnings():
+            self.log.warning("%s", warning)
         return details
 
     def _update(self, application_id: str, details: ApplicationDetails) -> Application:

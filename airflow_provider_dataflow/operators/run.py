@@ -90,8 +90,9 @@ class InvokeRunOperator(DataFlowOperator):
     XComs: ``run_id``, ``run_page_url``, ``lifecycle_state`` (the run's last) and ``usage`` (times, OCPU hours
     and bytes, see :class:`~airflow_provider_dataflow.models.usage.Usage`).
 
-    Give exactly one of ``application_id`` and ``execute``. All arguments up to ``json`` are templated, and
-    are the fields of the API's ``CreateRunDetails``; values are converted to the type that the API wants.
+    Give ``application_id`` or ``execute``; of both, only ``execute`` counts, and the log warns of it. All
+    arguments up to ``json`` are templated, and are the fields of the API's ``CreateRunDetails``; values are
+    converted to the type that the API wants.
 
     :param application_id: OCID of the application to run (``applicationId``).
     :param application_log_config: ``{"log_group_id": ..., "log_id": ...}``, OCIDs of the log in OCI Logging

@@ -356,11 +356,11 @@ class RunAcquirer:
 
     def _private_endpoint_guard(self) -> PrivateEndpointGuard | None:
         guard, request = self._settings.private_endpoint_guard, self._request
-        if not guard or request.application_id is None:
+        if not guard or request.effective_application_id is None:
             return None
         compartments = self._hook.visible_compartments() if isinstance(guard, bool) else list(guard)
         unique = dict.fromkeys([request.compartment_id or "", *compartments])
-        return PrivateEndpointGuard(self._hook, request.application_id, list(unique))
+        return PrivateEndpointGuard(self._hook, request.effective_application_id, list(unique))
 
     def _wait_for_conflicting_run(self) -> None:
         """Put the submit off while another application's run with a private endpoint is active."""

@@ -44,7 +44,7 @@ def check_placeholders(request: RunRequest, hook: DataFlowHook) -> None:
     try:
         request.check_placeholders()
     except InvalidArgument:
-        if request.application_id is None:
+        if request.effective_application_id is None:
             raise
-        application = hook.applications.get(request.application_id)
+        application = hook.applications.get(request.effective_application_id)
         request.check_placeholders(application.parameters or ())

@@ -194,3 +194,21 @@ def test_a_failure_says_what_to_do(scripted, target, hook, caplog, course, hint)
         assert part in str(error)
     assert course["stderr"].splitlines()[-1] in str(error)
     assert len(error.log_tail.splitlines()) <= 20
+
+
+def test_execute_wins_over_an_application(scripted, target, hook):
+    application = target.create_application("hello.py", arguments=["${day}"])
+    given = {
+        "application_id": application.id,
+        "compartment_id": scripted.compartment_id,
+        "execute": f"{target.bucket_uri}other.py a",
+        "arguments": ["${day}"],
+        "parameters": {"day": "1"},
+    }
+    request = RunRequest.build(given)
+    request.check()
+    request.check_placeholders()
+    run = hook.client.create_run(request, retry_token="t")
+    found = target.client.get_run(run.id).data
+    assert found.application_id != application.id
+    assert (found.file_uri, found.arguments, found.parameters) == (f"{target.bucket_uri}other.py", ["a"], [])

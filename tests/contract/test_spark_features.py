@@ -6,6 +6,8 @@ import gzip
 import hashlib
 import io
 import json
+import os
+import pwd
 import subprocess
 import tarfile
 import time
@@ -281,3 +283,46 @@ def test_other_spark_versions(target, version):
     with pytest.raises(ServiceError) as e:
         target.create_application("hello.py", spark_version=version)
     assert (e.value.status, e.value.code) == (400, "InvalidParameter")
+
+
+IN_DATA_FLOW = b"""\
+import os
+import site
+from pathlib import Path
+from pyspark.sql import SparkSession
+
+spark = SparkSession.builder.getOrCreate()
+homes = spark.sparkContext.parallelize([1], 1).map(lambda _: os.environ["HOME"]).collect()
+print("gr\xc3\xbc\xc3\x9fe", [os.environ["HOME"], *homes], Path("~").expanduser())
+print(spark._jvm.java.lang.System.getProperty("user.home"))
+spark.range(1).write.saveAsTable("t")
+assert spark.table("t").count() == 1
+"""
+
+
+def test_a_run_tells_by_its_home_that_it_is_in_data_flow(target):
+    target.upload("home.py", IN_DATA_FLOW)
+    run = target.wait(target.submit(execute=f"{target.bucket_uri}home.py").id)
+    assert run.lifecycle_state == "SUCCEEDED", run.lifecycle_details
+    first, second = target.log(run.id, STDOUT).splitlines()
+    assert first == "grüße ['/home/dataflow', '/home/dataflow'] /home/dataflow"
+    assert second == pwd.getpwuid(os.getuid()).pw_dir
+
+
+OUT_OF_MEMORY = b"""\
+from pyspark.sql import SparkSession
+
+table = SparkSession.builder.getOrCreate().range(2).repartition(2)
+table.selectExpr("size(transform(sequence(0L, 300000000L + id), x -> x + id))").collect()
+"""
+
+
+def test_memory_that_runs_out_in_a_task_is_named(target):
+    target.upload("memory.py", OUT_OF_MEMORY)
+    execute = f"--conf spark.driver.memory=512m {target.bucket_uri}memory.py"
+    run = target.wait(target.submit(execute=execute).id)
+    assert run.lifecycle_state == "FAILED"
+    assert run.lifecycle_details.startswith(
+        "The application failed with exit code 52, as a task ran out of memory: java.lang.OutOfMemoryError: "
+    )
+    assert "(512m)" in run.lifecycle_details

@@ -69,7 +69,7 @@ def test_a_session_on_spark(local, target):
         run_code("x = spark.range(100).count()\nprint('counted')\nx"),
         run_code("1 / 0"),
         run_code("x + 1"),
-        run_code("import time\nwhile True: time.sleep(0.01)"),
+        run_code("import time\ntime.sleep(600)"),
         run_code("'still here'"),
     ]
     counted, failed, sum_ = (done(target, run.id, number) for number in numbers[:3])
@@ -88,6 +88,22 @@ def test_a_session_on_spark(local, target):
     assert client.delete_statement(run.id, numbers[3]).status == 204
     assert done(target, run.id, numbers[3]).lifecycle_state == "CANCELLED"
     assert done(target, run.id, numbers[4]).output.data.value == "'still here'"
+    # In Java, and in a worker of Python: the connection to Java and the cores are free again.
+    for code in (
+        "spark._jvm.java.lang.Thread.sleep(600_000)",
+        "sc.parallelize([1, 2], 2).map(lambda x: time.sleep(600)).collect()",
+    ):
+        number = run_code(code)
+        oci.wait_until(
+            client,
+            client.get_statement(run.id, number),
+            "lifecycle_state",
+            "IN_PROGRESS",
+            max_interval_seconds=0.1,
+        )
+        assert client.delete_statement(run.id, number).status == 204
+        assert done(target, run.id, number).lifecycle_state == "CANCELLED"
+        assert done(target, run.id, run_code("spark.range(7).count()")).output.data.value == "7"
 
     assert client.get_run(run.id).data.lifecycle_state == "IN_PROGRESS"
     client.delete_run(run.id)

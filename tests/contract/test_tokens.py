@@ -68,6 +68,17 @@ def test_a_resource_with_a_token_from_elsewhere(server):
         submit(server, access)
 
 
+@pytest.mark.parametrize("expires", [{}, {"expires": None}])
+def test_a_token_registered_over_http_expires_as_it_says(server, expires):
+    key = server.new_token()
+    moment = int(time.time()) - 1
+    token = jwt.encode({"exp": moment}, "a secret of thirty-two bytes or more.", "HS256")
+    body = {"token": token, "publicKey": key.public_key, "tenancy": "a", "user": "b"}
+    assert server.local("tokens", "POST", body | expires)["expires"] == moment
+    with pytest.raises(ServiceError, match="token has expired"):
+        client(server, token, key.private_key).list_runs(server.compartment_id)
+
+
 def test_tokens_are_revoked(server):
     token = server.new_token()
     access = client(server, token.token, token.private_key)

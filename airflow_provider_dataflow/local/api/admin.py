@@ -26,7 +26,7 @@ from airflow_provider_dataflow.local.http.messages import (
 )
 from airflow_provider_dataflow.local.http.operations import OPERATIONS
 from airflow_provider_dataflow.local.http.suggestions import as_sentence, did_you_mean
-from airflow_provider_dataflow.local.http.tokens import load_public_key
+from airflow_provider_dataflow.local.http.tokens import claims_of, expiry_of, load_public_key
 from airflow_provider_dataflow.local.state.clock import ManualClock, rfc3339
 from airflow_provider_dataflow.local.state.store import RUNS, Filter, Record
 from airflow_provider_dataflow.models.run import LifecycleState
@@ -228,6 +228,8 @@ class AdminApi:
         if expires is not None and (isinstance(expires, bool) or not isinstance(expires, int | float)):
             raise invalid("expires must be a number of seconds since the epoch.")
         key = _checked(lambda: load_public_key(public_key))
+        if expires is None:
+            expires = expiry_of(claims_of(token))
         known = self.keys.register_token(token, Principal(tenancy, user), key, expires)
         return Response.of_json(_token_as_json(known))
 

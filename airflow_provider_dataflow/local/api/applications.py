@@ -70,7 +70,7 @@ def new_application(context: Context, request: Request, details: JSON) -> Record
     """Store a new application, made from valid details."""
     body: JSON = dict.fromkeys(FIELDS)
     body.update(_EMPTY, type="BATCH")
-    body.update(details)
+    body.update(_without_overridden(details))
     submission = apply_execute(body)
     body.update(owned(context, request, "dataflowapplication"), lifecycleState="ACTIVE")
     _check(context, body)
@@ -94,6 +94,11 @@ def _check(context: Context, body: JSON) -> None:
     if context.options.complete_application_parameters:
         fill_in(body["arguments"] or [], body["parameters"] or [])
     check_related(context, body)
+
+
+def _without_overridden(details: JSON) -> JSON:
+    """Drop ``parameters`` beside ``execute``; the other fields are overridden by ``apply_execute``."""
+    return {k: v for k, v in details.items() if k != "parameters"} if details.get("execute") else details
 
 
 def apply_execute(body: JSON) -> JSON:
@@ -158,7 +163,7 @@ class ApplicationsApi:
         details = UPDATE_APPLICATION.read(request)
         record = load_active(self.context, application_id)
         check_etag(request, record)
-        body = {**record.body, **details}
+        body = {**record.body, **_without_overridden(details)}
         submission = apply_execute(body) if "execute" in details else record.internal.get("submission", {})
         _check(self.context, body)
         body["timeUpdated"] = rfc3339(self.context.lifecycle.now())

@@ -63,6 +63,8 @@ _INHERITED = (
     "numExecutors", "poolId", "privateEndpointId", "sparkVersion", "type", "warehouseBucketUri",
     "maxDurationInMinutes", "idleTimeoutInMinutes",
 )  # fmt: skip
+# "If execute is specified together with ..., the service will use derived information from execute only."
+_OVERRIDDEN_BY_EXECUTE = frozenset({"applicationId", "arguments", "configuration", "parameters"})
 
 LISTING = Listing(
     RUNS,
@@ -108,14 +110,14 @@ class RunsApi:
         return resource(record, self._body(record))
 
     def _create(self, request: Request, details: JSON) -> Record:
-        if ("applicationId" in details) == ("execute" in details):
+        if "applicationId" not in details and "execute" not in details:
             raise invalid("Exactly one of applicationId and execute must be given.")
         if "sparkVersion" in details and "execute" not in details:
             raise invalid("sparkVersion may only be given together with execute.")
         with self.context.store.transaction():
             if "execute" in details:
                 application = new_application(self.context, request, _application_of(details))
-                details = {k: v for k, v in details.items() if k not in ("arguments", "configuration")}
+                details = {k: v for k, v in details.items() if k not in _OVERRIDDEN_BY_EXECUTE}
             else:
                 application = load_active(self.context, details["applicationId"])
             record = self._new_run(request, details, application)
@@ -170,7 +172,9 @@ class RunsApi:
             body["idleTimeoutInMinutes"] = DEFAULT_IDLE_MINUTES
         check_properties(body["configuration"], self.context.options.forbidden_properties)
         check_related(self.context, body)
-        fill_in(body["arguments"] or [], body["parameters"])  # 400 now rather than a failed run later
+        # 400 now rather than a failed run later.
+        hint = " Beside execute, parameters do not count." if "execute" in details else ""
+        fill_in(body["arguments"] or [], body["parameters"], hint)
         internal = {"submission": application.internal.get("submission", {}), CREATED_BY: self._who(request)}
         return Record(body, internal)
 
@@ -262,7 +266,7 @@ def _application_of(details: JSON) -> JSON:
         "sparkVersion": LATEST_SPARK_VERSION,
         "language": parsed.language,
     }
-    ignored = ("applicationId", "freeformTags", "definedTags")
+    ignored = ("freeformTags", "definedTags", *_OVERRIDDEN_BY_EXECUTE)
     return {**defaults, **{k: v for k, v in details.items() if k not in ignored}}
 
 

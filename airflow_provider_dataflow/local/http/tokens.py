@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -80,7 +81,13 @@ def principal_of(claims: Mapping[str, Any], default: Principal) -> Principal:
 def expiry_of(claims: Mapping[str, Any]) -> float | None:
     """Until when a token says that it holds, in seconds since the epoch."""
     expires = claims.get("exp")
-    return expires if isinstance(expires, int) and not isinstance(expires, bool) else None
+    if isinstance(expires, bool) or not isinstance(expires, int | float | str):
+        return None
+    try:
+        moment = float(expires)
+    except (ValueError, OverflowError):
+        return None
+    return moment if math.isfinite(moment) else None
 
 
 def load_public_key(pem: str) -> RSAPublicKey:

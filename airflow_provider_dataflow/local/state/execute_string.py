@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,8 @@ from airflow_provider_dataflow.local.http.messages import invalid
 from airflow_provider_dataflow.local.state.buckets import parse_uri
 
 _PLACEHOLDER = re.compile(r"\$\{([a-zA-Z0-9_]+)\}")
+_IN_QUOTES = re.compile(r"'[^']*'|\"(?:[^\"\\]|\\.)*\"|\\[^\s]", re.DOTALL)
+_LINE_CONTINUED = re.compile(r"\\[ \t\r]*(?:\n|\Z)")
 # option of spark-submit -> attribute below; those that may be repeated append.
 _FILES = {
     "--jars": "jars",
@@ -56,6 +59,7 @@ def parse_execute(text: str) -> Submission:
 
     :raises ApiError: 400, naming what is wrong
     """
+    _check_characters(text)
     try:
         words = shlex.split(text)
     except ValueError as e:
@@ -77,6 +81,50 @@ def parse_execute(text: str) -> Submission:
     if submission.language == "JAVA" and not submission.class_name:
         raise invalid("execute: a jar needs --class.")
     return submission
+
+
+def _check_characters(text: str) -> None:
+    """Refuse what was meant for a shell or comes from a word processor: it would become a part of a word.
+
+    :raises ApiError: 400, naming it
+    """
+    # What is in quotes is the application's own.
+    bare = _IN_QUOTES.sub(lambda match: "_" * len(match[0]), text)
+    options = bare.partition("oci://")[0].split()
+    if any(word.rpartition("/")[2] == "spark-submit" for word in options):
+        raise invalid("execute: leave the word spark-submit out; what follows it is the value.")
+    if match := _LINE_CONTINUED.search(bare):
+        line = text.count("\n", 0, match.start()) + 1
+        raise invalid(
+            f"execute: there is no shell that joins lines: remove the backslash that ends line {line}."
+        )
+    for word in re.finditer(r"[^ \t\r\n]+", bare):
+        for offset, character in enumerate(word[0]):
+            if _is_deceptive(word[0], offset):
+                name = unicodedata.name(character, "control character").lower()
+                place = word.start() + offset + 1
+                raise invalid(
+                    f"execute: character {place} is {name} (U+{ord(character):04X}), which is no blank, "
+                    "quote or hyphen here: replace it by the plain one."
+                )
+
+
+def _is_deceptive(word: str, offset: int) -> bool:
+    """Whether a character is hardly meant: a blank that separates nothing, or a typographic quote or dash
+    where a plain one would have a meaning."""
+    character, category = word[offset], unicodedata.category(word[offset])
+    if category in ("Zs", "Zl", "Zp", "Cc") or character in "\u00ad\u200b\u2060\ufeff":
+        return True
+    if category in ("Pi", "Pf") or character in "\u201a\u201e":
+        return offset == 0 or word[offset - 1] in "=,"
+    if character == "-" or not _is_dash(character):
+        return False
+    following = word[offset + 1 : offset + 2]
+    return not word[:offset].strip("-") and (following.isalpha() or _is_dash(following))
+
+
+def _is_dash(character: str) -> bool:
+    return character == "\u2212" or (bool(character) and unicodedata.category(character) == "Pd")
 
 
 def _apply(submission: Submission, option: str, value: str) -> None:
@@ -107,16 +155,17 @@ def _check_uri(option: str, uri: str) -> None:
         raise invalid(f"execute: {option}: {e}.") from None
 
 
-def fill_in(arguments: Iterable[str], parameters: Iterable[Mapping[str, Any]]) -> list[str]:
+def fill_in(arguments: Iterable[str], parameters: Iterable[Mapping[str, Any]], hint: str = "") -> list[str]:
     """The arguments with each ``${name}`` replaced by the parameter's value.
 
+    :param hint: what to add to the error
     :raises ApiError: 400, if a parameter is missing
     """
     values = {p["name"]: p["value"] for p in parameters}
 
     def value_of(match: re.Match[str]) -> str:
         if match[1] not in values:
-            raise invalid(f"The placeholder {match[0]} has no parameter of that name.")
+            raise invalid(f"The placeholder {match[0]} has no parameter of that name.{hint}")
         return str(values[match[1]])
 
     return [_PLACEHOLDER.sub(value_of, argument) for argument in arguments]

@@ -32,7 +32,6 @@ from airflow_provider_dataflow.local.http.server import wait_for_info
 from airflow_provider_dataflow.local.http.tokens import (
     SecurityToken,
     claims_of,
-    expiry_of,
     new_token,
     principal_of,
 )
@@ -313,7 +312,7 @@ class LocalDataFlow:
         body = {
             "token": token,
             "publicKey": public_key,
-            "expires": expiry_of(claims) if expires is None else expires,
+            "expires": expires,
             "tenancy": tenancy or principal.tenancy,
             "user": user or principal.user,
         }

@@ -57,7 +57,6 @@ def test_an_application_is_asked_for_in_the_services_types():
         ({"compartment_id": None}, "compartment_id"),
         ({"num_executors": None}, "num_executors"),
         ({"file_uri": None}, "file_uri"),
-        ({"execute": "oci://b@n/app.py"}, "file_uri"),
         ({"language": "SCALA"}, "class_name"),
     ],
 )
@@ -69,6 +68,14 @@ def test_an_incomplete_application_is_refused(changes, path):
 
 def test_a_session_needs_no_program():
     application(file_uri=None, type="SESSION").check()
+    application(execute="--class X oci://b@n/app.jar", file_uri="oci://b@n/a.jar", language="JAVA").check()
+
+
+def test_what_has_no_effect_beside_execute_is_a_warning():
+    assert application().warnings() == []
+    assert application(file_uri=None, execute="oci://b@n/a.py").warnings() == []
+    [warning] = application(execute="oci://b@n/a.py", parameters={"day": "1"}).warnings()
+    assert warning == "No effect beside execute, which alone counts: fileUri, parameters"
 
 
 def test_what_is_so_already_is_no_difference():

@@ -204,7 +204,6 @@ def test_the_header_is_not_in_the_body():
     [
         ({"application_id": APPLICATION}, "compartment_id"),
         ({"compartment_id": COMPARTMENT}, "application_id"),
-        ({"compartment_id": COMPARTMENT, "application_id": APPLICATION, "execute": "x"}, "application_id"),
         (
             {"compartment_id": COMPARTMENT, "application_id": APPLICATION, "spark_version": "3.5.0"},
             "spark_version",
@@ -222,7 +221,15 @@ def test_the_header_is_not_in_the_body():
             {"compartment_id": COMPARTMENT, "execute": "x", "idle_timeout_in_minutes": 5},
             "idle_timeout_in_minutes",
         ),
-        ({"compartment_id": COMPARTMENT, "execute": "x", "arguments": ["a", "${day}"]}, "arguments[1]"),
+        (
+            {
+                "compartment_id": COMPARTMENT,
+                "application_id": APPLICATION,
+                "execute": "x",
+                "idle_timeout_in_minutes": 5,
+            },
+            "idle_timeout_in_minutes",
+        ),
     ],
 )
 def test_contradictions_are_refused_before_the_submit(arguments, path):
@@ -234,10 +241,18 @@ def test_contradictions_are_refused_before_the_submit(arguments, path):
 
 def test_a_complete_request_passes():
     build(compartment_id=COMPARTMENT, application_id=APPLICATION, arguments=["${day}"]).check()
-    build(compartment_id=COMPARTMENT, execute="x", arguments=["${day}"], parameters={"day": 1}).check()
+    build(compartment_id=COMPARTMENT, execute="x", arguments=["${day}"]).check()
+    build(compartment_id=COMPARTMENT, execute="x", application_id=APPLICATION, spark_version="3.5.0").check()
     build(compartment_id=COMPARTMENT, execute="x", type="SESSION", idle_timeout_in_minutes=5).check()
     # It may be an application of type SESSION.
     build(compartment_id=COMPARTMENT, application_id=APPLICATION, idle_timeout_in_minutes=5).check()
+
+
+def test_the_application_beside_execute_is_not_asked():
+    request = build(application_id=APPLICATION, execute="oci://b@n/a.py", arguments=["${day}"])
+    request.check_placeholders()
+    assert request.effective_application_id is None
+    assert request.subject == "execute oci://b@n/a.py"
 
 
 def test_placeholders_against_the_parameters_of_an_application():
@@ -256,6 +271,14 @@ def test_placeholders_against_the_parameters_of_an_application():
         (
             {"execute": "x", "arguments": ["a"], "configuration": {"a": 1}, "json": {"className": "Main"}},
             ["No effect beside execute, which alone counts: arguments, className, configuration"],
+        ),
+        (
+            {"execute": "x", "application_id": APPLICATION, "parameters": {"a": 1}},
+            ["No effect beside execute, which alone counts: applicationId, parameters"],
+        ),
+        (
+            {"execute": "x ${day} ${day}/${b}"},
+            ["execute: nothing fills in ${day}, ${b}, as parameters do not count beside it"],
         ),
         (
             {"execute": "x", "json": {"num_executors": 1}},
@@ -297,12 +320,8 @@ PLAIN = {"application_id": APPLICATION, "num_executors": 1}
         {"idle_timeout_in_minutes": 5, "type": "{{ x }}"},
         {"num_executors": "{{ n }}", "json": {"numExecutors": "of no use"}},
         {"of_another_kind": {1, 2}},
-        {
-            "execute": "oci://b@n/a.py",
-            "application_id": None,
-            "arguments": ["${day}"],
-            "parameters": "{{ p }}",
-        },
+        {"execute": "oci://b@n/a.py", "arguments": ["${day}"]},
+        {"execute": "oci://b@n/{{ 'a' }}.py \\\n--day 1"},
     ],
 )
 def test_at_parse_nothing_is_refused_that_may_be_right_in_the_end(arguments):
@@ -316,14 +335,13 @@ def test_at_parse_nothing_is_refused_that_may_be_right_in_the_end(arguments):
         ({"num_executors": "two"}, "num_executors"),
         ({"application_id": None}, "application_id"),
         ({"application_id": None, "json": {"num_executors": "{{ x }}"}}, "application_id"),
-        ({"execute": "oci://b@n/a.py"}, "application_id"),
+        ({"execute": "oci://b@n/a.py \\\n--class x"}, "execute"),
         ({"display_name": "{{ x }}", "pool_id": "pool"}, "pool_id"),
         ({"configuration": ["a"]}, "configuration"),
         ({"spark_version": "3.5.0"}, "spark_version"),
         ({"type": "BATCH", "idle_timeout_in_minutes": 5}, "idle_timeout_in_minutes"),
         ({"json": {"numExecutors": 0}, "num_executors": None}, "json.numExecutors"),
         ({"json": "[]"}, "json"),
-        ({"execute": "oci://b@n/a.py", "application_id": None, "arguments": ["${day}"]}, "arguments[0]"),
     ],
 )
 def test_at_parse_what_is_certainly_wrong_is_refused(arguments, path):

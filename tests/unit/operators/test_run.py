@@ -232,6 +232,7 @@ def test_a_timeout_is_seconds_or_a_timedelta(name, value):
         ({"application_id": None}, "application_id: expected exactly one of application_id and execute"),
         ({"num_executors": "many"}, "num_executors: expected a "),
         ({"spark_version": "3.5.0"}, "spark_version: allowed only together with execute"),
+        ({"execute": "spark-submit oci://b@n/a.py"}, "execute: starts with spark-submit"),
     ],
 )
 def test_bad_arguments_are_refused_at_parse_or_at_the_latest_before_the_submit(client, ti, kwargs, problem):
@@ -240,10 +241,19 @@ def test_bad_arguments_are_refused_at_parse_or_at_the_latest_before_the_submit(c
     templated = dict.fromkeys(kwargs, "{{ var.value.x }}")
     task = operator(**templated)
     for name, value in kwargs.items():
-        setattr(task, name, value)
+        setattr(task, ATTRIBUTES.get(name, name), value)
     with pytest.raises(InvalidArgument, match=problem):
         task.execute({"ti": ti})
     assert client.submitted == []
+
+
+def test_execute_beside_an_application_warns_and_is_submitted(client, ti, mocker):
+    task = operator(execute="oci://b@n/a.py", parameters={"day": "1"}, private_endpoint_guard=True)
+    warn = mocker.patch.object(task.log, "warning")
+    task.execute({"ti": ti})
+    [(body, _)] = client.submitted
+    assert body["execute"] == "oci://b@n/a.py"
+    assert "applicationId, parameters" in str(warn.call_args_list)
 
 
 def test_a_bad_choice_of_logs_is_refused_at_parse():

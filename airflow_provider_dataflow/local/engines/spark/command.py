@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -12,6 +14,8 @@ from airflow_provider_dataflow.local.engines.spark.installation import Java, Spa
 from airflow_provider_dataflow.local.state.buckets import Buckets
 
 SQL_CLASS = "org.apache.spark.sql.hive.thriftserver.SparkSQLCLIDriver"
+# By this folder, which need not exist, programs tell that they run on Data Flow: Oracle's samples, too.
+HOME = "/home/dataflow"
 # Only the fast compiler and the collector without threads: short runs need a third of the CPU time with these
 # and the class-data archive. An archive is made for certain flags, so they are the same for every run.
 JVM_FLAGS = (
@@ -49,6 +53,8 @@ _MODULE_OPTIONS = (
     "-Djdk.reflect.useDirectMethodHandle=false",
     "-Dio.netty.tryReflectionSetAccessible=true",
 )
+# Where memory.py looks, by a path from the working folder: Java reads colons and % in one that is absolute.
+_GC_LOG = "-Xlog:gc:file=../gc.log:uptime:filecount=1,filesize=1m"
 MIN_HEAP_MIB = 512  # Spark refuses less
 _SIZE = re.compile(r"(\d+)([kmgt]?)b?\Z", re.IGNORECASE)
 _MIB = {"k": 1 / 1024, "": 1.0, "m": 1.0, "g": 1024.0, "t": 1024.0 * 1024}
@@ -83,6 +89,8 @@ def java_command(
         f"-Xmx{heap}m",
         f"-Djava.io.tmpdir={temporary}",
         f"-Dderby.system.home={temporary}",
+        _GC_LOG,
+        f"-Duser.home={_java_home_folder(os.environ)}",
         f"-Dlog4j2.configurationFile={log_configuration.as_uri()}",
         *_MODULE_OPTIONS,
         *shlex.split(user_options),
@@ -116,17 +124,53 @@ def driver_variables(configuration: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in named.items() if name and "=" not in name}
 
 
-def environment(spark: Spark, java: Java, inherited: Mapping[str, str]) -> dict[str, str]:
-    """The variables of a run: of the server's own, only what concerns the machine, and no secret."""
-    keep = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT")
-    variables = {k: v for k, v in inherited.items() if k in keep or k.startswith("LC_")}
-    return variables | {
-        "JAVA_HOME": str(java.home),
-        "SPARK_HOME": str(spark.home),
-        "SPARK_SCALA_VERSION": spark.scala_version,
-        "SPARK_LOCAL_IP": "127.0.0.1",
-        "SPARK_LOCAL_HOSTNAME": "localhost",
-        "PYTHONUNBUFFERED": "1",
-        # As the scripts of spark-submit do: workers have to agree on the hash of a string.
-        "PYTHONHASHSEED": "0",
+def _user_folders(inherited: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables by which programs find the caches and packages of the server's user.
+
+    Without them they would look below ``HOME``, where nothing can be written.
+    """
+    home = inherited.get("HOME") or os.path.expanduser("~")
+    if not os.path.isabs(home):
+        return {}
+    folders = {
+        "XDG_CACHE_HOME": ".cache",
+        "XDG_CONFIG_HOME": ".config",
+        "XDG_DATA_HOME": ".local/share",
+        "XDG_STATE_HOME": ".local/state",
+        # Of ``pip install --user``, where PySpark itself may be.
+        "PYTHONUSERBASE": ".local",
     }
+    return {name: inherited.get(name) or os.path.join(home, folder) for name, folder in folders.items()}
+
+
+def _java_home_folder(inherited: Mapping[str, str]) -> str:
+    """Return the ``user.home`` of Java, for Ivy and Hadoop: as Java finds it, but with the server's ``HOME``.
+
+    Java uses ``HOME`` where the system knows no folder of the user, as in a container with an arbitrary uid.
+    """
+    try:
+        folder = pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        folder = ""
+    return folder if len(folder) > 1 else inherited.get("HOME") or "/"
+
+
+def environment(spark: Spark, java: Java, inherited: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of a run: of the server's own, only what concerns the machine, and no secret."""
+    keep = ("PATH", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT")
+    variables = {k: v for k, v in inherited.items() if k in keep or k.startswith("LC_")}
+    return (
+        _user_folders(inherited)
+        | variables
+        | {
+            "HOME": HOME,
+            "JAVA_HOME": str(java.home),
+            "SPARK_HOME": str(spark.home),
+            "SPARK_SCALA_VERSION": spark.scala_version,
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "SPARK_LOCAL_HOSTNAME": "localhost",
+            "PYTHONUNBUFFERED": "1",
+            # As the scripts of spark-submit do: workers have to agree on the hash of a string.
+            "PYTHONHASHSEED": "0",
+        }
+    )

@@ -14,6 +14,7 @@ from airflow_provider_dataflow.local.engines.spark.class_data import IdleMaker
 from airflow_provider_dataflow.local.engines.spark.command import driver_variables
 from airflow_provider_dataflow.local.engines.spark.driver import Drivers
 from airflow_provider_dataflow.local.engines.spark.installation import NotInstalled, python_executable
+from airflow_provider_dataflow.local.engines.spark.memory import HeapWatch
 from airflow_provider_dataflow.local.engines.spark.metrics import EventLogs
 from airflow_provider_dataflow.local.engines.spark.outcome import outcome_of
 from airflow_provider_dataflow.local.engines.spark.preparation import CannotStart, check_storage, prepare
@@ -187,7 +188,9 @@ class SparkEngine:
         supervisor_was_killed = False
         try:
             process = self._launch(job, workspace)
-            supervisor_was_killed = process is not None and process.wait() is None
+            if process is not None:
+                with HeapWatch(workspace.gc_log, lambda: _end_exhausted(process, workspace)):
+                    supervisor_was_killed = process.wait() is None
         finally:
             outcome = outcome_of(workspace)
             self._finish(workspace)
@@ -221,3 +224,9 @@ class SparkEngine:
             workspace.copy_logs()
         except OSError as e:
             log.warning("Could not copy the logs of %s: %s", workspace.path.name, e)
+
+
+def _end_exhausted(process: SupervisedProcess, workspace: Workspace) -> None:
+    """End a run that only collects garbage; ``outcome_of`` says so."""
+    workspace.heap_exhausted.touch()
+    process.kill()

@@ -17,6 +17,10 @@ _FATAL_SIGNALS = frozenset(
     }
 )
 _MAX_LENGTH = 1000
+# With which Spark ends a process (SparkExitCode.OOM), and Java by -XX:+ExitOnOutOfMemoryError.
+_SPARK_OOM = 52
+_JAVA_OOM = 3
+_JAVA_OUT_OF_MEMORY = re.compile(r"\bjava\.lang\.OutOfMemoryError(?:: [\w ]+\w)?")
 _TRACEBACK = "Traceback (most recent call last):"
 _PYTHON_ERROR = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception|Interrupt|Warning|Exit)\b")
 # As the SQL client says it: [TABLE_OR_VIEW_NOT_FOUND] The table or view ...
@@ -50,8 +54,45 @@ def _signal(code: int) -> int | None:
     return number if code < 0 or number in _FATAL_SIGNALS else None
 
 
-def failure_details(code: int | None, application_stderr: str, driver_stderr: str) -> str:
-    """:param code: the exit code, negative for a signal"""
+def _shared_heap(heap: str | None) -> str:
+    size = f" ({heap})" if heap else ""
+    return (
+        f"Driver and tasks share the driver's memory here{size}: "
+        "raise spark.driver.memory or driver_shape_config."
+    )
+
+
+def out_of_heap_details(heap: str | None) -> str:
+    """Describe a run that was ended by ``memory.py``.
+
+    :param heap: its size, as Spark spells it
+    """
+    return (
+        "The application ran out of memory: Java did nothing but collect garbage in a full heap, and was "
+        f"ended. {_shared_heap(heap)}"
+    )
+
+
+def failure_details(
+    code: int | None,
+    application_stderr: str,
+    driver_stderr: str,
+    executor_stderr: str = "",
+    *,
+    heap: str | None = None,
+) -> str:
+    """
+    :param code: the exit code, negative for a signal
+    :param heap: the size of the heap, as Spark spells it
+    """
+    if code in (_SPARK_OOM, _JAVA_OOM):
+        errors = _JAVA_OUT_OF_MEMORY.findall(f"{executor_stderr}\n{driver_stderr}\n{application_stderr}")
+        if errors or code == _SPARK_OOM:
+            error = f": {max(errors, key=len)}" if errors else ""
+            return (
+                f"The application failed with exit code {code}, as a task ran out of memory{error}. "
+                f"{_shared_heap(heap)}"
+            )
     if code is None:
         reason = "was ended from outside"
     elif (number := _signal(code)) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import tarfile
@@ -63,6 +64,9 @@ class Workspace:
         self.statements = self.temporary / "statements"
         self.exit_file = path / "exit.json"
         self.properties = path / "run.conf"
+        self.gc_log = path / "gc.log"
+        # Exists if the run was ended because its heap was full.
+        self.heap_exhausted = path / "heap-exhausted"
         self.log_configuration = path / "log4j2.properties"
         self._logs_target = path / "logs-target"
 
@@ -97,6 +101,18 @@ class Workspace:
     @property
     def worker_python(self) -> Path:
         return self.path / "worker-python"
+
+    def heap(self) -> str | None:
+        """The size of the heap as Spark spells it, ``512m``."""
+        text = self.properties.read_text() if self.properties.exists() else ""
+        match = re.search(r"^spark\.driver\.memory = (\w+)$", text, re.MULTILINE)
+        return match[1] if match else None
+
+    def executor_log(self) -> Path:
+        """Where the loggers of the executor write, and Python workers."""
+        return next(
+            self.logs.path.glob("spark_executor_stderr_*.log"), self.logs.path / "spark_executor_stderr.log"
+        )
 
     def driver_log(self) -> Path:
         """Where the driver's log4j writes."""
@@ -156,5 +172,7 @@ class Workspace:
     def finish(self) -> None:
         """When all processes are gone: compress the logs, and drop what was temporary if Spark did not."""
         self.logs.compress()
+        for file in self.path.glob(f"{self.gc_log.name}*"):
+            file.unlink(missing_ok=True)
         for folder in (self.temporary, self.work, self.path / "archive"):
             shutil.rmtree(folder, ignore_errors=True)

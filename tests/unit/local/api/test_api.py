@@ -90,19 +90,59 @@ def test_execute_creates_an_application(local):
     run_id = local.submit(
         None,
         applicationId=None,
-        execute="--conf spark.x=1 --py-files oci://b@n/p.zip oci://b@n/dir/job.py a ${p}",
-        parameters=[{"name": "p", "value": "v"}],
-        arguments=["overridden"],
+        execute="--conf spark.x=1 --py-files oci://b@n/p.zip oci://b@n/dir/job.py a b",
     )
     run = local.json("GET", f"/runs/{run_id}")
     assert (run["fileUri"], run["language"]) == ("oci://b@n/dir/job.py", "PYTHON")
-    assert (run["arguments"], run["configuration"]) == (["a", "${p}"], {"spark.x": "1"})
+    assert (run["arguments"], run["configuration"]) == (["a", "b"], {"spark.x": "1"})
     assert (run["displayName"], run["sparkVersion"]) == ("job.py", "3.5.0")
     application = local.json("GET", f"/applications/{run['applicationId']}")
     assert application["execute"] == run["execute"]
     job = local.engine.started[0]
-    assert job.arguments == ("a", "v")
+    assert job.arguments == ("a", "b")
     assert job.internal["submission"] == {"pyFiles": ["oci://b@n/p.zip"]}
+
+
+@pytest.mark.parametrize("application", ["own", "ocid1.dataflowapplication.oc1..deleted"])
+def test_execute_alone_counts(local, application):
+    own = local.application(arguments=["x"], parameters=[{"name": "q", "value": "1"}])
+    run_id = local.submit(
+        own if application == "own" else application,
+        execute="--conf spark.x=1 oci://b@n/job.py a",
+        arguments=["overridden"],
+        configuration={"spark.y": "2"},
+        parameters=[{"name": "p", "value": "v"}],
+    )
+    run = local.json("GET", f"/runs/{run_id}")
+    assert run["applicationId"] not in (own, application)
+    assert (run["fileUri"], run["arguments"]) == ("oci://b@n/job.py", ["a"])
+    assert (run["configuration"], run["parameters"]) == ({"spark.x": "1"}, [])
+    made = local.json("GET", f"/applications/{run['applicationId']}")
+    assert (made["arguments"], made["configuration"], made["parameters"]) == (["a"], {"spark.x": "1"}, [])
+
+
+def test_parameters_do_not_fill_in_execute(local):
+    body = {
+        "compartmentId": COMPARTMENT,
+        "execute": "oci://b@n/a.py ${p}",
+        "parameters": [{"name": "p", "value": "v"}],
+    }
+    status, _, message = local.error("POST", "/runs", body)
+    assert status == 400
+    assert "Beside execute, parameters do not count" in message
+
+
+def test_parameters_beside_the_execute_of_an_application(local):
+    parameters = [{"name": "p", "value": "v"}]
+    id_ = local.application(execute="oci://b@n/a.py ${p}", parameters=parameters)
+    path = f"/applications/{id_}"
+    assert local.json("GET", path)["parameters"] == []
+    assert local.json("PUT", path, {"parameters": parameters})["parameters"] == parameters
+    updated = local.json("PUT", path, {"execute": "oci://b@n/b.py ${p}", "parameters": []})
+    assert (updated["fileUri"], updated["parameters"]) == ("oci://b@n/b.py", parameters)
+    # A run of it gives no execute itself.
+    local.submit(id_, parameters=[{"name": "p", "value": "w"}])
+    assert local.engine.started[-1].arguments == ("w",)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +151,6 @@ def test_execute_creates_an_application(local):
         ({"compartmentId": None}, "MissingParameter", "compartmentId"),
         ({"compartmentId": "x"}, "InvalidParameter", "compartmentId is not a valid OCID"),
         ({"applicationId": None}, "InvalidParameter", "Exactly one of applicationId and execute"),
-        ({"execute": "oci://b@n/a.py"}, "InvalidParameter", "Exactly one of applicationId and execute"),
         ({"sparkVersion": "3.5.0"}, "InvalidParameter", "sparkVersion"),
         ({"numExecutors": "2"}, "InvalidParameter", "numExecutors must be an integer"),
         ({"numExecutors": True}, "InvalidParameter", "numExecutors must be an integer"),

@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
+import re
 import shutil
 import tarfile
+import threading
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from airflow_provider_dataflow.error_hints import hint_for
 from airflow_provider_dataflow.local.engines.machine import Machine
 from airflow_provider_dataflow.local.engines.shapes import describe, memory_gib, ocpus, total_ocpus
-from airflow_provider_dataflow.local.engines.spark import class_data, installation
+from airflow_provider_dataflow.local.engines.spark import class_data, installation, memory
 from airflow_provider_dataflow.local.engines.spark.class_data import ClassDataArchive, IdleMaker
-from airflow_provider_dataflow.local.engines.spark.command import driver_variables, environment, heap_mib
-from airflow_provider_dataflow.local.engines.spark.failure_details import error_line, failure_details
+from airflow_provider_dataflow.local.engines.spark.command import (
+    driver_variables,
+    environment,
+    heap_mib,
+    java_command,
+)
+from airflow_provider_dataflow.local.engines.spark.failure_details import (
+    error_line,
+    failure_details,
+    out_of_heap_details,
+)
 from airflow_provider_dataflow.local.engines.spark.installation import Java, NotInstalled, Spark, find_java
+from airflow_provider_dataflow.local.engines.spark.memory import HeapWatch, is_exhausted
 from airflow_provider_dataflow.local.engines.spark.metrics import EventLogs, bytes_moved
+from airflow_provider_dataflow.local.engines.spark.outcome import outcome_of
 from airflow_provider_dataflow.local.engines.spark.properties import (
     dependencies,
     format_properties,
@@ -192,6 +208,117 @@ def test_no_secret_reaches_a_run(tmp_path):
     variables = environment(Spark(tmp_path, "3.5.9"), Java(tmp_path / "bin" / "java", 17), inherited)
     assert (variables["PATH"], variables["LC_ALL"], variables["SPARK_SCALA_VERSION"]) == ("/bin", "C", "2.12")
     assert not {"AIRFLOW_CONN_X", "AWS_SECRET", "PYTHONPATH"} & set(variables)
+
+
+@pytest.mark.parametrize("cache", [None, "/var/cache/me"])
+def test_a_run_finds_its_home_as_on_data_flow_and_the_caches_of_the_user(tmp_path, cache):
+    inherited = {"HOME": "/home/me"} | ({"XDG_CACHE_HOME": cache} if cache else {})
+    variables = environment(Spark(tmp_path, "3.5.9"), Java(tmp_path / "bin" / "java", 17), inherited)
+    assert variables["HOME"] == "/home/dataflow"
+    assert variables["XDG_CACHE_HOME"] == (cache or "/home/me/.cache")
+    assert variables["XDG_CONFIG_HOME"] == "/home/me/.config"
+    assert variables["PYTHONUSERBASE"] == "/home/me/.local"
+
+
+@pytest.mark.parametrize(("known", "expected"), [("/home/pw", "/home/pw"), ("/", "/srv"), (None, "/srv")])
+def test_java_does_not_take_its_home_from_the_run(monkeypatch, tmp_path, known, expected):
+    def entry(uid: int) -> SimpleNamespace:
+        if known is None:
+            raise KeyError(uid)
+        return SimpleNamespace(pw_dir=known)
+
+    monkeypatch.setattr(pwd, "getpwuid", entry)
+    monkeypatch.setenv("HOME", "/srv")
+    command = java_command(
+        Spark(tmp_path, "3.5.9"),
+        Java(tmp_path / "bin" / "java", 17),
+        properties_file=tmp_path / "p",
+        log_configuration=tmp_path / "l",
+        temporary=tmp_path / "t",
+        heap=512,
+        user_options="-Duser.home=/mine",
+    )
+    homes = [option for option in command if option.startswith("-Duser.home=")]
+    assert homes == [f"-Duser.home={expected}", "-Duser.home=/mine"]  # the last one counts
+
+
+OOM = "26/11/28 ERROR Executor: Exception in task 2.0\njava.lang.OutOfMemoryError: Java heap space\n\tat x\n"
+
+
+def test_memory_that_runs_out_in_a_task_is_named():
+    error = "py4j.protocol.Py4JError: An error occurred while calling o42.showString"
+    hidden = f"Traceback (most recent call last):\n  File x\n{error}\n"
+    named = failure_details(52, hidden, "", OOM, heap="512m")
+    assert named.startswith(
+        "The application failed with exit code 52, as a task ran out of memory: "
+        "java.lang.OutOfMemoryError: Java heap space. "
+    )
+    assert "(512m): raise spark.driver.memory" in named
+    assert failure_details(3, "", "java.lang.OutOfMemoryError\n").count("ran out of memory") == 1
+    assert "ran out of memory. Driver" in failure_details(52, "", "")
+    assert failure_details(3, "", "") == "The application failed with exit code 3."
+    assert failure_details(1, hidden, "", OOM) == f"The application failed with exit code 1: {error}"
+    assert "executor ran out of memory" in (hint_for(named) or "")
+    assert "driver ran out of memory" in (hint_for(out_of_heap_details("1g")) or "")
+
+
+def gc_log(*pauses: tuple[str, int, float]) -> str:
+    """Of these kinds, with as many MiB left of 500, each of so many seconds and as many later."""
+    lines, moment = ["[0.003s] Using Serial"], 0.0
+    for number, (kind, left, seconds) in enumerate(pauses):
+        moment += seconds
+        pause = f"Pause {kind} (Allocation Failure) 500M->{left}M(500M) {seconds * 1000}ms"
+        lines.append(f"[{moment:.3f}s] GC({number}) {pause}")
+    return "\n".join(lines) + "\n"
+
+
+FULL = ("Full", 490, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("log", "expected"),
+    [
+        ("", False),
+        (gc_log(*[FULL] * 11), True),
+        (gc_log(*[("Full", 490, 20.0)] * 4), True),
+        # Not for long enough, or not often enough.
+        (gc_log(*[FULL] * 9), False),
+        (gc_log(*[("Full", 490, 20.0)] * 3), False),
+        # There is room again.
+        (gc_log(*[FULL] * 11, ("Full", 300, 1.0)), False),
+        (gc_log(*[("Full", 400, 1.0)] * 20), False),
+        (gc_log(*[("Young", 490, 1.0)] * 20), False),
+        # It gets on in between.
+        (re.sub("1000.0ms", "500.0ms", gc_log(*[FULL] * 40)), False),
+    ],
+)
+def test_a_heap_that_is_full(log, expected):
+    assert is_exhausted(log) is expected
+
+
+def test_a_run_with_a_full_heap_is_ended_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "_CHECK_SECONDS", 0.01)
+    (tmp_path / "gc.log").write_text(gc_log(*[FULL] * 11))
+    ended = threading.Event()
+    with HeapWatch(tmp_path / "gc.log", ended.set):
+        assert ended.wait(10)
+    os.utime(tmp_path / "gc.log", (0, 0))  # Java has not collected for long
+    assert HeapWatch(tmp_path / "gc.log", ended.clear)._recent() == ""
+    assert HeapWatch(tmp_path / "none", ended.clear)._recent() == ""
+
+
+def test_the_outcome_of_a_run_with_a_full_heap(tmp_path):
+    workspace = Workspace(tmp_path)
+    workspace.properties.write_text("spark.driver.memory = 512m\n")
+    workspace.heap_exhausted.touch()
+    workspace.exit_file.write_text('{"rc": null, "reason": "server-died"}')
+    outcome = outcome_of(workspace)
+    assert (outcome.succeeded, outcome.details) == (False, out_of_heap_details("512m"))
+    # It ended by itself, or was cancelled, in that moment.
+    workspace.exit_file.write_text('{"rc": 0, "reason": "exit"}')
+    assert outcome_of(workspace).succeeded
+    workspace.exit_file.write_text('{"rc": null, "reason": "cancel"}')
+    assert outcome_of(workspace).details is None
 
 
 def test_variables_of_the_driver():

@@ -224,6 +224,14 @@ def test_what_a_security_token_says():
     assert jwk.public_numbers() == session_key
 
 
+@pytest.mark.parametrize(
+    ("exp", "expires"),
+    [(5, 5), (5.5, 5.5), ("5", 5), (True, None), (None, None), ([], None), ("soon", None), ("nan", None)],
+)
+def test_the_expiry_of_a_token(exp, expires):
+    assert expiry_of({"exp": exp}) == expires
+
+
 @pytest.mark.parametrize("token", ["", "a", "a.b.c", "é.é.é", "e30.e30.", "e30.W10.x", "\0" * 9])
 def test_a_token_that_says_nothing(token):
     claims = claims_of(token)

@@ -1,0 +1,62 @@
+"""Check of the ``execute`` string: what only a shell or a word processor understands is refused by name."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Any
+
+from airflow_provider_dataflow.exceptions import InvalidArgument
+from airflow_provider_dataflow.models.fields import text
+
+_QUOTED = re.compile(r"'[^']*'|\"(?:[^\"\\]|\\.)*\"|\\[^\s]", re.DOTALL)
+_CONTINUATION = re.compile(r"\\[^\S\n]*(?:\n|\Z)")
+# Before the main file, with or without a path or a shell's prompt.
+_SPARK_SUBMIT = re.compile(r"(?:\A|\s)(?:[^\s=]*/)?spark-submit(?:\.sh|\.cmd)?(?=\s|\Z)")
+# What looks like a blank but separates no words, and what cannot be seen at all.
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\xa0\xad\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\u2060\u3000\ufeff]"
+)
+_SMART_QUOTE = re.compile("(?:(?<=[\\s=,])|\\A)[\u2018-\u201f\u00ab\u00bb\u2039\u203a]")
+_SMART_DASH = re.compile(
+    "(?:(?<=\\s)|\\A)-?[\u2010-\u2015\u2212\uff0d](?=[^\\W\\d_]|[-\u2010-\u2015\u2212\uff0d])"
+)
+
+
+def execute_text(value: Any, path: str) -> str:
+    """Return the string as it is, if it is one line of words as spark-submit would get them.
+
+    :raises InvalidArgument: it holds something that the service would take for a part of a word.
+    """
+    result = text(value, path)
+    # Of the same length, so that positions stay: what is in quotes is the application's own.
+    unquoted = _QUOTED.sub(lambda match: "x" * len(match[0]), result)
+    if match := _SPARK_SUBMIT.search(unquoted.partition("oci://")[0]):
+        raise InvalidArgument(
+            path, "starts with spark-submit: leave that word out, and begin with the options or the main file"
+        )
+    if match := _CONTINUATION.search(unquoted):
+        line = result.count("\n", 0, match.start()) + 1
+        raise InvalidArgument(
+            path,
+            f"line {line} ends with a backslash, which only a shell understands: leave the backslash out",
+        )
+    for pattern, instead in (
+        (_INVISIBLE, "a plain blank or nothing"),
+        (_SMART_QUOTE, "a straight quote (' or \")"),
+        (_SMART_DASH, "a plain hyphen (-)"),
+    ):
+        if match := pattern.search(unquoted):
+            raise InvalidArgument(
+                path, f"{_character(result, match.end() - 1)} is not what it looks like: type {instead}"
+            )
+    return result
+
+
+def _character(whole: str, position: int) -> str:
+    """A character by its name and its place. What is around it may be a secret."""
+    line = whole.count("\n", 0, position) + 1
+    column = position - whole.rfind("\n", 0, position)
+    character = whole[position]
+    name = unicodedata.name(character, "control character").lower()
+    return f"the character {name} (U+{ord(character):04X}) in line {line}, column {column},"
