@@ -52,6 +52,7 @@ __all__ = [
     "TaskDeferralTimeout",
     "TaskInstanceKey",
     "TriggerEvent",
+    "airflow_version",
     "asset_state_store",
     "conf",
     "dag_run_start",
@@ -137,6 +138,13 @@ def delay_trigger(moment: datetime) -> BaseTrigger:
     from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
     return DateTimeTrigger(moment=moment)
+
+
+def airflow_version() -> str:
+    """Return the version of the installed Airflow, for the User-Agent of requests to OCI."""
+    from airflow import __version__
+
+    return __version__
 
 
 def deployment_id() -> str:

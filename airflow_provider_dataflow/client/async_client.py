@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -11,13 +12,15 @@ from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import aiohttp
+from multidict import CIMultiDict
 
-from airflow_provider_dataflow.client.auth.access import Access, is_loopback
+from airflow_provider_dataflow.client.auth.access import Access
 from airflow_provider_dataflow.client.auth.signer import SharedSigner, sign_aiohttp
 from airflow_provider_dataflow.client.logs.read import Gunzip
+from airflow_provider_dataflow.client.network_settings import NetworkSettings
 from airflow_provider_dataflow.client.responses import (
     DECODER,
     error_of,
@@ -29,6 +32,7 @@ from airflow_provider_dataflow.client.responses import (
 )
 from airflow_provider_dataflow.client.retry import CONNECT_TIMEOUT, READ_TIMEOUT, retry_after
 from airflow_provider_dataflow.client.threads import in_thread
+from airflow_provider_dataflow.client.user_agent import user_agent
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.models.field_names import camel_case
 from airflow_provider_dataflow.models.pool import Pool
@@ -75,41 +79,65 @@ class AsyncDataFlowClient:
         endpoint: str,
         signer: SharedSigner,
         max_requests_per_second: float = MAX_REQUESTS_PER_SECOND,
+        *,
+        part: str = "worker",
+        network: NetworkSettings | None = None,
+        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
+        network = network or NetworkSettings()
         self.endpoint = endpoint
         self.access: Access | None = None
         """What it was made of, for another client."""
         self.max_requests_per_second = max_requests_per_second
         self._signer = signer
+        self._proxy_authorization = network.proxy_authorization
         self._log_slots = asyncio.Semaphore(MAX_LOG_CONNECTIONS)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS),
-            timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT),
+            connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=ssl_context or True),
+            headers={"User-Agent": user_agent(part)},
+            timeout=aiohttp.ClientTimeout(
+                # The others do not count while a proxy is asked for a tunnel.
+                connect=CONNECT_TIMEOUT + READ_TIMEOUT,
+                sock_connect=CONNECT_TIMEOUT,
+                sock_read=READ_TIMEOUT,
+            ),
             # Nothing here belongs to a session; what a gateway sets is neither kept nor sent back.
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(self._sign,),
-            # A proxy of the environment is for the way out, never for loopback.
-            trust_env=not is_loopback(urlsplit(endpoint).hostname or ""),
+            # aiohttp reads the environment by other rules than the SDK.
+            trust_env=False,
+            proxy=network.proxy_address,
         )
 
     @classmethod
     async def create(
-        cls, access: Callable[[], Access], max_requests_per_second: float = MAX_REQUESTS_PER_SECOND
+        cls,
+        access: Callable[[], Access],
+        max_requests_per_second: float = MAX_REQUESTS_PER_SECOND,
+        part: str = "worker",
     ) -> Self:
         """Build a client. The connection's lookup, the SDK's import and the key's loading happen in a thread.
 
         :param max_requests_per_second: for the poller, which keeps to it.
+        :param part: which part of Airflow calls, for OCI's audit log.
         :raises InvalidConnection: the connection cannot be used.
         """
 
-        def prepare() -> Access:
+        def prepare() -> tuple[Access, ssl.SSLContext | None]:
             resolved = access()
             resolved.prepare()
-            return resolved
+            return resolved, resolved.network.ssl_context()
 
-        resolved = await in_thread(prepare)
-        # Both known since it was prepared.
-        client = cls(resolved.endpoint, resolved.signer, max_requests_per_second)
+        resolved, ssl_context = await in_thread(prepare)
+        # All known since it was prepared.
+        client = cls(
+            resolved.endpoint,
+            resolved.signer,
+            max_requests_per_second,
+            part=part,
+            network=resolved.network,
+            ssl_context=ssl_context,
+        )
         client.access = resolved
         return client
 
@@ -228,6 +256,7 @@ class AsyncDataFlowClient:
         # In a middleware, since only here the URL is as it goes over the wire.
         sign_in = await self._signer.acurrent()
         sign_aiohttp(sign_in, request)
+        self._authorize_at_proxy(request)
         response = await handler(request)
         if response.status == 401 and await self._signer.arenewed(sign_in):
             # A token that ran out, or a key that was rotated: once more, with what is new.
@@ -236,13 +265,28 @@ class AsyncDataFlowClient:
             response = await handler(request)
         return response
 
+    def _authorize_at_proxy(self, request: aiohttp.ClientRequest) -> None:
+        if not self._proxy_authorization:
+            return
+        if not request.is_ssl():
+            request.headers["Proxy-Authorization"] = self._proxy_authorization
+        else:
+            request.proxy_headers = CIMultiDict(
+                {**(request.proxy_headers or {}), "Proxy-Authorization": self._proxy_authorization}
+            )
+
     async def _fetch(self, operation: str, method: str, path: str) -> tuple[bytes, Mapping[str, str]]:
         """Body and headers of the answer.
 
         :raises ServiceError: no answer, or an error.
         """
         # A response that trickles in would occupy one of the poller's few connections.
-        timeout = aiohttp.ClientTimeout(TOTAL_TIMEOUT, sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT)
+        timeout = aiohttp.ClientTimeout(
+            TOTAL_TIMEOUT,
+            connect=CONNECT_TIMEOUT + READ_TIMEOUT,
+            sock_connect=CONNECT_TIMEOUT,
+            sock_read=READ_TIMEOUT,
+        )
         async with self._response(operation, method, path, timeout=timeout) as response:
             body = await _whole(response)
             if 200 <= response.status < 300:

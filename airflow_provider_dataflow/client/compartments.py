@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from airflow_provider_dataflow.client.auth.access import is_loopback
+from airflow_provider_dataflow.client.retry import CONNECT_TIMEOUT, READ_TIMEOUT
 from airflow_provider_dataflow.models.typed import text
 
 if TYPE_CHECKING:
@@ -23,10 +24,13 @@ def visible_compartments(caller: Caller, tenancy_id: str) -> list[str]:
     if is_loopback(urlsplit(access.endpoint).hostname or ""):
         return []
     from airflow_provider_dataflow.client.sdk import oci
-    from airflow_provider_dataflow.client.sdk_client import Signer, without_redirects
+    from airflow_provider_dataflow.client.sdk_client import Signer, with_our_session
 
     config = {"region": access.home_region}
-    client = without_redirects(oci.identity.IdentityClient(config, signer=Signer(access.signer)))
+    identity = oci.identity.IdentityClient(
+        config, signer=Signer(access.signer), timeout=(CONNECT_TIMEOUT, READ_TIMEOUT)
+    )
+    client = with_our_session(identity, caller.part)
     compartments = caller.pages(
         "ListCompartments",
         lambda compartment: text(compartment.id),  # type: ignore[attr-defined]

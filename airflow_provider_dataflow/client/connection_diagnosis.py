@@ -64,6 +64,12 @@ def _hint(error: ServiceError, access: Access) -> str:
 
 def _no_answer(error: ServiceError, access: Access) -> str:
     message = error.message
+    network = access.network
+    if network.proxy and not CERTIFICATE.search(message):
+        return (
+            f"Requests go through the proxy {network.proxy_address}, which {network.proxy_variable} names: "
+            "is it right, and does it let them pass? NO_PROXY lists hosts that are reached directly."
+        )
     if NO_NAME.search(message):
         unknown = f" The SDK does not know the region {access.region!r}." if _is_unknown(access) else ""
         return f"The host's name cannot be resolved: is the region right, and is there a DNS server?{unknown}"

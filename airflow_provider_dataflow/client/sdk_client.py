@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import threading
 from typing import Any
-from urllib.parse import urlsplit
 
-from airflow_provider_dataflow import __version__
-from airflow_provider_dataflow.client.auth.access import Access, is_loopback
+from airflow_provider_dataflow.client.auth.access import Access
 from airflow_provider_dataflow.client.auth.credentials import SignIn
 from airflow_provider_dataflow.client.auth.signer import SharedSigner
-from airflow_provider_dataflow.client.responses import exchange
 from airflow_provider_dataflow.client.retry import CONNECT_TIMEOUT, READ_TIMEOUT
 from airflow_provider_dataflow.client.sdk import oci
+from airflow_provider_dataflow.client.sdk_session import Session
+from airflow_provider_dataflow.client.user_agent import user_agent
 
 
 class Signer(oci.auth.signers.SecurityTokenSigner):
@@ -38,17 +37,6 @@ class Signer(oci.auth.signers.SecurityTokenSigner):
         return refused is not None and self.shared.renewed(refused)
 
 
-class NoRedirects(oci._vendor.requests.Session):
-    """A signature is for one host and path; a redirect would carry it, and a token with it, to another."""
-
-    def get_redirect_target(self, resp: Any) -> None:
-        return None
-
-    def send(self, request: Any, **kwargs: Any) -> Any:
-        exchange.is_sent = True
-        return super().send(request, **kwargs)
-
-
 def sdk_client(access: Access, part: str) -> Any:
     """The SDK's client for Data Flow.
 
@@ -58,7 +46,7 @@ def sdk_client(access: Access, part: str) -> Any:
     """
     access.prepare()
     client = oci.data_flow.DataFlowClient(
-        {"additional_user_agent": f"airflow-provider-dataflow/{__version__} ({part})"},
+        {},
         signer=Signer(access.signer),
         service_endpoint=access.endpoint,
         timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
@@ -68,16 +56,18 @@ def sdk_client(access: Access, part: str) -> Any:
         circuit_breaker_strategy=oci.circuit_breaker.NoCircuitBreakerStrategy(),
         skip_deserialization=True,
     )
-    return without_redirects(client)
+    return with_our_session(client, part)
 
 
-def without_redirects(client: Any) -> Any:
-    """A client of the SDK, with a session that follows no redirect and needs no proxy for loopback."""
+def with_our_session(client: Any, part: str) -> Any:
+    """Give a client of the SDK the session and the User-Agent that all requests have in common.
+
+    :param part: as for :func:`sdk_client`.
+    """
     base = client.base_client
-    session = NoRedirects()
+    session = Session()
     for prefix, adapter in base.session.adapters.items():
         session.mount(prefix, adapter)
-    # A proxy of the environment is for the way out.
-    session.trust_env = not is_loopback(urlsplit(base.endpoint).hostname or "")
     base.session = session
+    base.user_agent = user_agent(part)
     return client

@@ -19,6 +19,8 @@ class UsesHook:
     auth_type: str | None
     config_file: str | None
     profile: str | None
+    _part = "worker"
+    """Which part of Airflow calls, for OCI's audit log."""
 
     def keep_hook_arguments(self, given: Mapping[str, Any]) -> None:
         """Keep what of ``given``, for example the arguments of a constructor, is the hook's."""
@@ -29,4 +31,6 @@ class UsesHook:
         return {name: getattr(self, name) for name in HOOK_ARGUMENTS}
 
     def new_hook(self) -> DataFlowHook:
-        return DataFlowHook(**self.hook_arguments())
+        hook = DataFlowHook(**self.hook_arguments())
+        hook.part = self._part
+        return hook

@@ -20,9 +20,10 @@ from airflow_provider_dataflow.client.auth.config_file import (
 )
 from airflow_provider_dataflow.client.auth.credentials import Credentials
 from airflow_provider_dataflow.client.auth.instance_principal import InstancePrincipal
-from airflow_provider_dataflow.client.auth.private_key import normalized_pem
+from airflow_provider_dataflow.client.auth.private_key import secret_forms
 from airflow_provider_dataflow.client.auth.resource_principal import ResourcePrincipal, WorkloadIdentity
-from airflow_provider_dataflow.compat import conf, mask_secret
+from airflow_provider_dataflow.client.user_agent import add_product
+from airflow_provider_dataflow.compat import airflow_version, conf, mask_secret
 from airflow_provider_dataflow.exceptions import InvalidConnection
 from airflow_provider_dataflow.hooks.auth_types import API_KEY, AUTH_TYPES, FILE_AUTH_TYPES
 
@@ -79,6 +80,7 @@ def access_from(
     :param reload: looks the connection up anew.
     :raises InvalidConnection: a field is missing or malformed; its name is in the message.
     """
+    add_product(f"apache-airflow/{airflow_version()}")
     conn_id = connection.conn_id if connection is not None else None
     with naming(conn_id):
         extras = extras_of(connection)
@@ -187,11 +189,7 @@ def _secrets(extras: dict[str, Any], password: str | None) -> Iterator[str]:
     if isinstance(token := extras.get("delegation_token"), str):
         yield token
     if isinstance(key := extras.get("private_key_content"), str):
-        pem = normalized_pem(key)
-        yield key
-        yield pem
-        yield pem.replace("\n", "\\n")
-        yield from (line for line in pem.splitlines() if line and not line.startswith("-----"))
+        yield from secret_forms(key)
 
 
 def _configured(option: str) -> str | None:

@@ -47,7 +47,7 @@ class DataFlowHook(BaseHook):
     """
 
     # For the connection, and what is made of it: ``vars(hook)`` has the arguments only.
-    __slots__ = ("_kept",)
+    __slots__ = ("_kept", "part")
 
     conn_name_attr = "oci_conn_id"
     default_conn_name = "oci_default"
@@ -66,6 +66,8 @@ class DataFlowHook(BaseHook):
     ) -> None:
         super().__init__()
         self._kept: dict[str, Any] = {}
+        self.part = "worker"
+        """Which part of Airflow calls: in the User-Agent, so that OCI's audit log tells who cancelled."""
         self.oci_conn_id = oci_conn_id
         self.region = region
         self.service_endpoint = service_endpoint
@@ -108,21 +110,21 @@ class DataFlowHook(BaseHook):
         """The synchronous client. For workers only: its calls block."""
         return self.new_client()
 
-    def new_client(self, part: str = "worker", access: Access | None = None) -> DataFlowClient:
+    def new_client(self, part: str | None = None, access: Access | None = None) -> DataFlowClient:
         """A synchronous client with connections of its own, for use beside one that may be busy.
 
-        :param part: which part of Airflow calls, for OCI's audit log.
+        :param part: which part of Airflow calls, for OCI's audit log. Default: the hook's :attr:`part`.
         :param access: of another client of this connection; default: it is looked up.
         """
         from airflow_provider_dataflow.client.sync_client import DataFlowClient
 
-        return DataFlowClient(access or self.access, part)
+        return DataFlowClient(access or self.access, part or self.part)
 
     async def async_client(self) -> AsyncDataFlowClient:
         """An asynchronous client; close it after use. The connection is looked up in a thread."""
         aio = await module("airflow_provider_dataflow.client.async_client")
         client: AsyncDataFlowClient = await aio.AsyncDataFlowClient.create(
-            lambda: self.access, max_requests_per_second()
+            lambda: self.access, max_requests_per_second(), self.part
         )
         return client
 

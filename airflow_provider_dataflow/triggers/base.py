@@ -38,6 +38,7 @@ class WaitTrigger(UsesHook, BaseTrigger):
     """
 
     cancel_on_kill: bool = False
+    _part = "triggerer"
     _kill: Future[None] | None = None
     _kill_until: float = 0.0
 

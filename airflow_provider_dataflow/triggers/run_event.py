@@ -199,6 +199,8 @@ class RunEventTrigger(UsesHook, BaseEventTrigger):
 
     # Access
 
+    _part = "triggerer"
+
     @property
     def _hook(self) -> DataFlowHook:
         return self.new_hook()

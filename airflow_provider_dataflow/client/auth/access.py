@@ -10,8 +10,9 @@ from functools import cached_property
 from urllib.parse import urlsplit
 
 from airflow_provider_dataflow.client.auth.credentials import Credentials
-from airflow_provider_dataflow.client.auth.regions import canonical, check_name, endpoint_of
+from airflow_provider_dataflow.client.auth.regions import canonical, check_name, endpoint_of, is_of_oci
 from airflow_provider_dataflow.client.auth.signer import SharedSigner, shared_signer
+from airflow_provider_dataflow.client.network_settings import NetworkSettings, network_settings
 from airflow_provider_dataflow.exceptions import InvalidConnection
 
 
@@ -62,6 +63,15 @@ class Access:
             return canonical(region) if region else None
 
     @cached_property
+    def network(self) -> NetworkSettings:
+        """Proxy and certificate authorities for the endpoint. As :attr:`endpoint`, not for an event loop.
+
+        :raises InvalidConnection: a variable of the environment cannot be honoured.
+        """
+        with naming(self.connection):
+            return network_settings(self.endpoint)
+
+    @cached_property
     def signer(self) -> SharedSigner:
         """What signs for these credentials in this process."""
         return shared_signer(self.connection, self.credentials, self.reload)
@@ -78,7 +88,7 @@ class Access:
         :raises ServiceError: who hands out tokens does not answer, or refuses.
         """
         with naming(self.connection):
-            _ = self.endpoint
+            _ = self.endpoint, self.network
             self.signer.current()
 
 
@@ -126,15 +136,9 @@ def checked_endpoint(url: str, allowed_hosts: Collection[str] = ()) -> str:
     if not is_loopback(host) and host not in allowed_hosts:
         if parts.scheme != "https":
             raise InvalidConnection(f"service_endpoint: {host} is not loopback, so it needs https")
-        if not _is_of_oci(host):
+        if not is_of_oci(host):
             raise InvalidConnection(
                 f"service_endpoint: {host} is neither loopback nor OCI's; an administrator can list it in "
                 "[oci_data_flow] allowed_endpoints of Airflow's configuration"
             )
     return f"{parts.scheme}://{parts.netloc}"
-
-
-def _is_of_oci(host: str) -> bool:
-    from airflow_provider_dataflow.client.sdk import oci
-
-    return any(host.endswith(f".{domain}") for domain in oci.regions.REALMS.values())

@@ -6,11 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from airflow_provider_dataflow.client.auth.credentials import SignIn, signing_with
-from airflow_provider_dataflow.client.auth.private_key import (
-    fingerprint_of,
-    load_private_key,
-    normalized_pem,
-)
+from airflow_provider_dataflow.client.auth.private_key import fingerprint_of, load_private_key
 from airflow_provider_dataflow.exceptions import InvalidConnection
 
 FINGERPRINT = re.compile(r"([0-9a-f]{2}:){15}[0-9a-f]{2}", re.ASCII)
@@ -59,7 +55,7 @@ class ApiKey:
         fingerprint = self.fingerprint.lower()
         name = self._name("private_key_content", "private_key_content")
         key = load_private_key(
-            normalized_pem(self.private_key_content),
+            self.private_key_content,
             self.pass_phrase,
             field=name,
             unlocked_by=self._name("pass_phrase", "password"),

@@ -40,6 +40,7 @@ class InstancePrincipal:
     def sign_in(self) -> SignIn:
         from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
+        from airflow_provider_dataflow.client.auth.regions import full_name
         from airflow_provider_dataflow.client.sdk import oci
 
         base = metadata_url()
@@ -48,9 +49,7 @@ class InstancePrincipal:
                 _get(session, f"{base}/identity/cert.pem"), _get(session, f"{base}/identity/key.pem")
             )
             intermediate = _Certificate(_get(session, f"{base}/identity/intermediate.pem"))
-            region = oci.regions.get_region_from_short_name(
-                _get(session, f"{base}/instance/region").decode().strip().lower()
-            )
+            region = full_name(_get(session, f"{base}/instance/region").decode().strip().lower())
             tenancy = oci.auth.auth_utils.get_tenancy_id_from_certificate(
                 leaf.get_certificate_as_certificate()
             )
@@ -67,7 +66,6 @@ class InstancePrincipal:
                 # The default one is shared by all clients of the process.
                 circuit_breaker_strategy=oci.circuit_breaker.NoCircuitBreakerStrategy(),
             )
-            client.requests_session.max_redirects = 0
             return signing_with_token(client.get_security_token(), key, region, self.delegation_token)
 
 
@@ -85,11 +83,9 @@ def metadata_url() -> str:
 
 @contextmanager
 def _session() -> Iterator[Any]:
-    from airflow_provider_dataflow.client.sdk import oci
+    from airflow_provider_dataflow.client.sdk_session import Session
 
-    with oci._vendor.requests.Session() as session:
-        # It is on the host itself: no proxy leads there.
-        session.trust_env = False
+    with Session() as session:
         session.headers["Authorization"] = "Bearer Oracle"
         yield session
 

@@ -2,34 +2,106 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import re
+from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote
 
 from airflow_provider_dataflow.exceptions import InvalidConnection
 
-PEM = re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----(.*?)-----END \1-----", re.DOTALL)
+BEGIN = re.compile(r"-+\s*BEGIN\s*(RSA|EC|DSA|ENCRYPTED|OPENSSH|ANY|)\s*PRIVATE\s*KEY\s*-+")
+END = re.compile(r"-+\s*END\s*(?:RSA|EC|DSA|ENCRYPTED|OPENSSH|ANY|)\s*PRIVATE\s*KEY\s*-+")
+
+#: Header lines of a key that OpenSSL has encrypted in its traditional form: cipher and initialization vector.
+PROC_TYPE = re.compile(r"Proc-Type\s*:\s*4\s*,\s*ENCRYPTED")
+DEK_INFO = re.compile(r"DEK-Info\s*:\s*([A-Za-z0-9-]+)\s*,\s*")
+OTHER_HEADER = re.compile(r"^\s*[A-Za-z][A-Za-z0-9-]*:\s.*$", re.MULTILINE)
+#: Ciphers with blocks of 16 bytes; the others have 8. The vector is as long as a block, and where line ends
+#: are lost, nothing else tells where it ends.
+LONG_BLOCKS = ("AES", "CAMELLIA", "ARIA", "SEED")
+
+ESCAPED_LINE_END = re.compile(r"\\+(?:r\\+n|[rnt])")
+ESCAPED_CHARACTER = re.compile(r"\\+u([0-9a-fA-F]{4})")
+PERCENT_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
+DASHES = re.compile("[\u2010-\u2015\u2212\ufe58\ufe63\uff0d]")
+#: Bytes order marks and other characters without a width.
+INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff\u00ad\u0000]")
+#: What may stand within a key without being part of it: white space, quotes and backslashes.
+PADDING = re.compile("[\\s\\\\\"'`\u00ab\u00bb\u2018-\u201f\u2039\u203a\u2032\u2033]+")
+#: Base64 of "-----BEGIN ": a whole PEM file was encoded once more, as Kubernetes does with secrets.
+ENCODED_BEGIN = "LS0tLS1CRUdJTi"
+
+LINE_LENGTH = 64
+#: Shortest piece of a key that is worth masking; a shorter one may be part of an ordinary word.
+SHORTEST_SECRET = 16
 
 
 def normalized_pem(text: str) -> str:
-    """The PEM block in a text, with line ends as they should be.
+    """Return the private key in a text in the form in which OpenSSL writes it.
 
-    Environment variables bring line ends as ``\\n`` in two characters, and a browser's password field drops
-    them. The console adds a line behind the block.
+    Forms, environment variables, JSON and editors change line ends, quotes and dashes, and the console adds a
+    line behind the key. A text without a private key is returned as it is, with a line end.
     """
-    text = text.replace("\\r", "").replace("\\n", "\n").strip()
-    if (match := PEM.search(text)) is None:
-        return text + "\n"
-    label, body = match[1], match[2]
-    if "\n" not in body.strip():
-        packed = re.sub(r"\s+", "", body)
-        body = "\n" + "\n".join(packed[i : i + 64] for i in range(0, len(packed), 64)) + "\n"
-    return f"-----BEGIN {label}-----{body}-----END {label}-----\n"
+    text = _without_escapes(text)
+    begin = BEGIN.search(text)
+    end = END.search(text, begin.end()) if begin else None
+    if begin is None or end is None:
+        return text.strip() + "\n"
+    label = f"{begin[1]} PRIVATE KEY".strip()
+    headers, body = _split_headers(text[begin.end() : end.start()])
+    packed = PADDING.sub("", body)
+    lines = [packed[i : i + LINE_LENGTH] for i in range(0, len(packed), LINE_LENGTH)]
+    return "\n".join([f"-----BEGIN {label}-----", *headers, *lines, f"-----END {label}-----", ""])
+
+
+def _without_escapes(text: str) -> str:
+    packed = PADDING.sub("", INVISIBLE.sub("", text))
+    if packed.startswith(ENCODED_BEGIN):
+        try:
+            text = base64.b64decode(packed, validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            return text
+    if PERCENT_ENCODED.search(text):
+        text = unquote(text)
+    text = ESCAPED_CHARACTER.sub(lambda match: chr(int(match[1], 16)), text)
+    text = ESCAPED_LINE_END.sub("\n", text).replace("\r\n", "\n").replace("\r", "\n")
+    return DASHES.sub("-", INVISIBLE.sub("", text))
+
+
+def _split_headers(block: str) -> tuple[list[str], str]:
+    """Separate the header lines of a key from its Base64.
+
+    :return: the header lines with the empty line behind them, and the rest.
+    """
+    dek = DEK_INFO.search(block)
+    if dek is None or not PROC_TYPE.search(block):
+        return [], OTHER_HEADER.sub("", block)
+    digits = 32 if dek[1].upper().startswith(LONG_BLOCKS) else 16
+    vector = block[dek.end() : dek.end() + digits]
+    headers = ["Proc-Type: 4,ENCRYPTED", f"DEK-Info: {dek[1].upper()},{vector.upper()}", ""]
+    return headers, OTHER_HEADER.sub("", block[dek.end() + digits :])
+
+
+def secret_forms(text: str) -> Iterator[str]:
+    """Yield the forms that a private key may turn up in, and its lines, to register them as secrets."""
+    pem = normalized_pem(text)
+    yield text
+    yield pem
+    yield pem.replace("\n", "\\n")
+    yield from (line for line in pem.splitlines() if line and not line.startswith("-----"))
+    yield from (piece for piece in PADDING.split(text) if len(piece) >= SHORTEST_SECRET)
+    begin, end = BEGIN.search(pem), END.search(pem)
+    if begin and end:
+        yield PADDING.sub("", _split_headers(pem[begin.end() : end.start()])[1])
 
 
 def load_private_key(pem: str | bytes, pass_phrase: str | None, *, field: str, unlocked_by: str) -> Any:
     """Load an RSA key without ever quoting it.
 
+    :param pem: the key, as :func:`normalized_pem` takes it.
     :param field: what the key came from, for messages; likewise ``unlocked_by``.
     :raises InvalidConnection: it is no such key, or the passphrase is missing or wrong.
     """
@@ -39,24 +111,34 @@ def load_private_key(pem: str | bytes, pass_phrase: str | None, *, field: str, u
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    data = pem.encode() if isinstance(pem, str) else pem
-    hint = f", or {unlocked_by} is not its passphrase" if pass_phrase else ""
+    text = normalized_pem(pem if isinstance(pem, str) else pem.decode("utf-8", "replace"))
+    expected = f"{field}: expected an RSA private key in PEM form"
     try:
-        key = _load(load_pem_private_key, data, pass_phrase)
-        if not isinstance(key, RSAPrivateKey):
-            raise ValueError
-        # Instead of the full check of the key's numbers, which holds the GIL, and with it an event loop in
-        # another thread, for 50 ms.
-        key.public_key().verify(key.sign(b"check", PKCS1v15(), SHA256()), b"check", PKCS1v15(), SHA256())
+        data = _decrypted(text, pass_phrase) if pass_phrase else None
+        key = _load(load_pem_private_key, data or text.encode(), pass_phrase)
+        if isinstance(key, RSAPrivateKey):
+            # Instead of the full check of the key's numbers, which holds the GIL, and with it an event loop
+            # in another thread, for 50 ms.
+            key.public_key().verify(key.sign(b"check", PKCS1v15(), SHA256()), b"check", PKCS1v15(), SHA256())
     except TypeError:
         raise InvalidConnection(
-            f"{unlocked_by}: the private key is encrypted and needs its passphrase"
+            f"{unlocked_by}: missing; the private key in {field} is encrypted and needs its passphrase"
         ) from None
-    except (ValueError, UnsupportedAlgorithm, InvalidSignature):
-        # Without the cause, which may quote the key.
+    except UnsupportedAlgorithm:
         raise InvalidConnection(
-            f"{field}: expected an RSA private key in PEM form; this is none{hint}"
+            f"{field}: the private key is encrypted by an algorithm that is not supported; expected AES-256, "
+            "as 'openssl pkcs8 -topk8 -v2 aes-256-cbc' writes it"
         ) from None
+    except (ValueError, InvalidSignature):
+        # Without the cause, which may quote the key.
+        problem = _problem_of(text) or _mistake_in(pem if isinstance(pem, str) else "")
+        if problem is None and pass_phrase and _is_encrypted(text):
+            raise InvalidConnection(
+                f"{field}: the private key cannot be decrypted: {unlocked_by} is not its passphrase"
+            ) from None
+        raise InvalidConnection(f"{expected}; {problem or 'this is none'}") from None
+    if not isinstance(key, RSAPrivateKey):
+        raise InvalidConnection(f"{expected}; this is {_algorithm_of(key)}")
     return key
 
 
@@ -69,6 +151,99 @@ def _load(load: Any, data: bytes, pass_phrase: str | None) -> Any:
             raise
         # The key is not encrypted: a passphrase too many does no harm.
         return load(data, None, unsafe_skip_rsa_key_validation=True)
+
+
+def _decrypted(pem: str, pass_phrase: str) -> bytes | None:
+    """Decrypt a key in OpenSSL's traditional form, if ``cryptography`` does not know its cipher there.
+
+    :return: the key in PEM form, or ``None`` for all other keys.
+    :raises ValueError: the passphrase is wrong.
+    """
+    from cryptography.hazmat.decrepit.ciphers.algorithms import Camellia
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+    from cryptography.hazmat.primitives.padding import PKCS7
+
+    begin, end = BEGIN.search(pem), END.search(pem)
+    headers, body = _split_headers(pem[begin.end() : end.start()]) if begin and end else ([], "")
+    known = re.search(r"(AES|CAMELLIA)-(128|192|256)-CBC,([0-9A-F]{32})$", headers[1]) if headers else None
+    if begin is None or known is None or known[0].startswith(("AES-128", "AES-256")):
+        return None
+    size, vector = int(known[2]) // 8, bytes.fromhex(known[3])
+    secret = digest = b""
+    while len(secret) < size:
+        # OpenSSL's EVP_BytesToKey.
+        given = digest + pass_phrase.encode() + vector[:8]
+        digest = hashlib.md5(given, usedforsecurity=False).digest()
+        secret += digest
+    algorithm = algorithms.AES if known[1] == "AES" else Camellia
+    decryptor = Cipher(algorithm(secret[:size]), modes.CBC(vector)).decryptor()
+    padded = decryptor.update(base64.b64decode(PADDING.sub("", body))) + decryptor.finalize()
+    unpadder = PKCS7(128).unpadder()
+    der = base64.b64encode(unpadder.update(padded) + unpadder.finalize()).decode()
+    return normalized_pem(f"-----BEGIN RSA PRIVATE KEY-----{der}-----END RSA PRIVATE KEY-----").encode()
+
+
+def _is_encrypted(pem: str) -> bool:
+    return "ENCRYPTED" in pem
+
+
+def _algorithm_of(key: Any) -> str:
+    """Return what a private key is for, from its class, such as ``EllipticCurvePrivateKey``."""
+    name = re.sub(r"PrivateKey.*", "", type(key).__name__)
+    return f"a private key for {'EC' if name.startswith(('EC', 'Elliptic')) else name}"
+
+
+#: What is pasted instead of a private key, and how to tell.
+MISTAKES = (
+    (r"BEGIN OPENSSH PRIVATE KEY", "this is an OpenSSH key; 'ssh-keygen -p -m PEM -f <file>' converts it"),
+    (r"PuTTY-User-Key-File", "this is a PuTTY key; PuTTYgen exports it as an OpenSSL key"),
+    (r"BEGIN (EC|DSA) PRIVATE KEY", "this is a key of another algorithm, EC or DSA"),
+    (r"BEGIN [A-Z ]*PUBLIC KEY|^\s*(ssh-|ecdsa-)\S+ ", "this is a public key"),
+    (r"BEGIN [A-Z0-9 ]*CERTIFICATE REQUEST", "this is a request for a certificate"),
+    (r"BEGIN [A-Z0-9 ]*CERTIFICATE", "this is a certificate"),
+    (r"^\s*([0-9A-Fa-f]{2}:){15,}[0-9A-Fa-f]{2}\s*$", "this is a fingerprint"),
+    (r"^\s*ocid1\.", "this is an OCID"),
+    (r"^\s*(file:|[A-Za-z]:\\|\.{0,2}/|~)\S*\s*$", "this is the path of a file instead of its content"),
+    (r"^\s*\S+\.(pem|key|txt|pub|crt|cer|p8|p12)\s*$", "this is the name of a file instead of its content"),
+)
+
+
+def _problem_of(pem: str) -> str | None:
+    """Return what is wrong with a text that is no private key, if that can be told; nothing of the text."""
+    if BEGIN.search(pem) and not END.search(pem):
+        return "this is cut off: it has no END line"
+    if END.search(pem) and not BEGIN.search(pem):
+        return "this is cut off: it has no BEGIN line"
+    if mistake := _mistake_in(pem):
+        return mistake
+    begin, end = BEGIN.search(pem), END.search(pem)
+    if begin and end and _is_cut_off(pem[begin.end() : end.start()]):
+        return "this is incomplete or damaged: its length is not what it says"
+    return None
+
+
+def _mistake_in(text: str) -> str | None:
+    for pattern, problem in MISTAKES:
+        if re.search(pattern, text):
+            return problem
+    return None
+
+
+def _is_cut_off(block: str) -> bool:
+    """Compare the length that the outermost ASN.1 sequence of a key states with what there is."""
+    headers, body = _split_headers(block)
+    try:
+        data = base64.b64decode(PADDING.sub("", body), validate=True)
+    except binascii.Error:
+        return True
+    if headers:
+        return len(data) % 8 != 0
+    if len(data) < 4:
+        return True
+    if data[0] != 0x30 or data[1] & 0x80 == 0:
+        return False
+    size = data[1] & 0x7F
+    return len(data) != 2 + size + int.from_bytes(data[2 : 2 + size])
 
 
 def fingerprint_of(private_key: Any) -> str:

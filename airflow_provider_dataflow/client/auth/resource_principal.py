@@ -104,7 +104,7 @@ class WorkloadIdentity:
 
 
 def region_of_environment() -> str | None:
-    from airflow_provider_dataflow.client.sdk import oci
+    from airflow_provider_dataflow.client.auth.regions import full_name
 
     region = os.environ.get(f"{PREFIX}REGION")
-    return str(oci.regions.get_region_from_short_name(region)) if region else None
+    return full_name(region) if region else None

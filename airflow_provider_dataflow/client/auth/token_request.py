@@ -36,7 +36,7 @@ def retry_strategy() -> Any:
 
 @contextmanager
 def signing_in(kind: str, endpoint: str, hint: str) -> Iterator[None]:
-    """Say what failed in our own terms.
+    """Send the SDK's requests for tokens as all others are sent, and say what failed in our own terms.
 
     :param kind: the ``auth_type``.
     :param endpoint: who was asked.
@@ -45,9 +45,11 @@ def signing_in(kind: str, endpoint: str, hint: str) -> Iterator[None]:
     :raises ServiceError: no answer, or a refusal.
     """
     from airflow_provider_dataflow.client.sdk import oci
+    from airflow_provider_dataflow.client.sdk_session import our_session
 
     try:
-        yield
+        with our_session():
+            yield
     except DataFlowError:
         raise
     except oci.exceptions.ServiceError as error:

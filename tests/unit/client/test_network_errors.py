@@ -61,7 +61,11 @@ class Server:
 
             def do_CONNECT(self) -> None:
                 """As a proxy does for HTTPS: bytes to and fro, to wherever ``tunnel`` leads."""
-                outer.requests.append(("CONNECT", self.path, {}, b""))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                outer.requests.append(("CONNECT", self.path, headers, b""))
+                if outer.tunnel_status != 200:
+                    self.send_error(outer.tunnel_status)
+                    return
                 with socket.create_connection(("127.0.0.1", outer.tunnel)) as upstream:
                     self.send_response(200)
                     self.end_headers()
@@ -74,6 +78,7 @@ class Server:
                 pass
 
         self.tunnel = 0
+        self.tunnel_status = 200
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.port = self.server.server_port
