@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_dataflow.exceptions import ServiceError
+from airflow_provider_dataflow.models.settings import DEFAULT_CANCEL_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.sync_client import DataFlowClient
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Airflow kills a worker 5 seconds after telling it to end, and a trigger after 30.
-DEFAULT_CANCEL_TIMEOUT_SECONDS = 25.0
+#: Pauses between two requests.
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 5.0
 
 

@@ -15,7 +15,6 @@ from airflow_provider_dataflow.polling import (
     ErrorBudget,
     Heartbeat,
     jittered,
-    seconds_of,
 )
 
 
@@ -43,7 +42,6 @@ def wait_for_run(
     :raises RunTimedOut: it is past ``until``.
     """
     budget = ErrorBudget(error_budget)
-    poll_interval = seconds_of(poll_interval, "poll_interval")
     heartbeat = Heartbeat(time.monotonic())
     while True:
         check()

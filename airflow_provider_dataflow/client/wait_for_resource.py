@@ -19,7 +19,6 @@ from airflow_provider_dataflow.polling import (
     ErrorBudget,
     Heartbeat,
     jittered,
-    seconds_of,
 )
 
 R = TypeVar("R", bound=Resource)
@@ -57,9 +56,6 @@ class Watch:
     _last_error: ServiceError | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.poll_interval = seconds_of(self.poll_interval, "poll_interval")
-        if self.until is not None:
-            self.until = seconds_of(self.until, "deadline")
         self._budget = ErrorBudget(self.error_budget)
         self._heartbeat = Heartbeat(time.monotonic())
 

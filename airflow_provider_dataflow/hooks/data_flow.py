@@ -9,6 +9,7 @@ from airflow_provider_dataflow.client.threads import module
 from airflow_provider_dataflow.compat import BaseHook, conf
 from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument, ServiceError
 from airflow_provider_dataflow.hooks.cached_values import kept
+from airflow_provider_dataflow.models.fields import optional, text
 from airflow_provider_dataflow.polling import MAX_REQUESTS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class DataFlowHook(BaseHook):
     :param config_file: path of the SDK's configuration file on the worker, for ``config_file`` and
         ``security_token``. Default: ``[oci_data_flow] config_file``, or ``~/.oci/config``.
     :param profile: section of that file. Default: ``[oci_data_flow] profile``, or ``DEFAULT``.
+    :raises InvalidArgument: an argument is no text, by name.
     """
 
     # For the connection, and what is made of it: ``vars(hook)`` has the arguments only.
@@ -68,12 +70,13 @@ class DataFlowHook(BaseHook):
         self._kept: dict[str, Any] = {}
         self.part = "worker"
         """Which part of Airflow calls: in the User-Agent, so that OCI's audit log tells who cancelled."""
-        self.oci_conn_id = oci_conn_id
-        self.region = region
-        self.service_endpoint = service_endpoint
-        self.auth_type = auth_type
-        self.config_file = config_file
-        self.profile = profile
+        as_text = optional(text)
+        self.oci_conn_id: str | None = as_text(oci_conn_id, "oci_conn_id")
+        self.region: str | None = as_text(region, "region")
+        self.service_endpoint: str | None = as_text(service_endpoint, "service_endpoint")
+        self.auth_type: str | None = as_text(auth_type, "auth_type")
+        self.config_file: str | None = as_text(config_file, "config_file")
+        self.profile: str | None = as_text(profile, "profile")
 
     @kept
     def _connection(self) -> Connection | None:

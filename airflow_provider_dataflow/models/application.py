@@ -28,9 +28,10 @@ from airflow_provider_dataflow.models.request_body import Details, argument
 from airflow_provider_dataflow.models.resource import Resource
 from airflow_provider_dataflow.models.run_request import (
     MAX_DISPLAY_NAME,
-    MAX_IDLE_MINUTES,
     RUN_TYPES,
+    idle_minutes,
     log_config,
+    minutes_of_run,
     shape_config,
 )
 from airflow_provider_dataflow.models.run_request_checks import OVERRIDDEN_BY_EXECUTE
@@ -104,10 +105,10 @@ class ApplicationDetails(Details):
     executor_shape_config: Mapping[str, float] | None = argument(shape_config, filled_in=True)
     file_uri: str | None = argument(object_uri)
     freeform_tags: Mapping[str, str] | None = argument(freeform_tags)
-    idle_timeout_in_minutes: int | None = argument(whole_number(1, MAX_IDLE_MINUTES))
+    idle_timeout_in_minutes: int | None = argument(idle_minutes)
     language: str | None = argument(choice(*LANGUAGES), required=True)
     logs_bucket_uri: str | None = argument(object_uri)
-    max_duration_in_minutes: int | None = argument(whole_number(1))
+    max_duration_in_minutes: int | None = argument(minutes_of_run)
     metastore_id: str | None = argument(ocid("datacatalogmetastore"))
     num_executors: int | None = argument(whole_number(1), required=True)
     parameters: list[dict[str, str]] | None = argument(parameters)

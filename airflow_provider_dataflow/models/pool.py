@@ -23,7 +23,7 @@ from airflow_provider_dataflow.models.fields import (
 )
 from airflow_provider_dataflow.models.request_body import Details, argument
 from airflow_provider_dataflow.models.resource import Resource
-from airflow_provider_dataflow.models.run_request import MAX_DISPLAY_NAME, shape_config
+from airflow_provider_dataflow.models.run_request import MAX_DISPLAY_NAME, minutes_of_run, shape_config
 
 
 class PoolState(StrEnum):
@@ -91,7 +91,7 @@ class PoolDetails(Details):
     description: str | None = argument(text)
     display_name: str | None = argument(text_of(1, MAX_DISPLAY_NAME), required=True)
     freeform_tags: Mapping[str, str] | None = argument(freeform_tags)
-    idle_timeout_in_minutes: int | None = argument(whole_number(1))
+    idle_timeout_in_minutes: int | None = argument(minutes_of_run)
     schedules: list[dict[str, Any]] | None = argument(schedules, filled_in=True)
 
     def check(self) -> None:

@@ -12,17 +12,32 @@ from typing import Any, Self
 
 from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.models.field_names import api_name
-from airflow_provider_dataflow.models.fields import Coercion
+from airflow_provider_dataflow.models.fields import Coercion, is_given
+from airflow_provider_dataflow.models.run_request_checks import is_plain
 
 
-def argument(read: Coercion, *, required: bool = False, fixed: bool = False, filled_in: bool = False) -> Any:
+def argument(
+    read: Coercion,
+    *,
+    required: bool = False,
+    fixed: bool = False,
+    filled_in: bool = False,
+    verbatim: bool = False,
+) -> Any:
     """A field.
 
     :param required: by a create.
     :param fixed: no update changes it.
     :param filled_in: the service adds members that were not given, and they count for nothing.
+    :param verbatim: the text ``None`` is a value, not what a template made of None.
     """
-    metadata = {"read": read, "required": required, "fixed": fixed, "filled_in": filled_in}
+    metadata = {
+        "read": read,
+        "required": required,
+        "fixed": fixed,
+        "filled_in": filled_in,
+        "verbatim": verbatim,
+    }
     return field(default=None, metadata=metadata)
 
 
@@ -50,9 +65,17 @@ class Details:
             **{
                 f.name: f.metadata["read"](arguments[f.name], f.name)
                 for f in fields(cls)  # type: ignore[arg-type]
-                if arguments.get(f.name) is not None
+                if _is_given(f, arguments.get(f.name))
             }
         )
+
+    @classmethod
+    def check_plain(cls, arguments: Mapping[str, Any]) -> None:
+        """Refuse, when a DAG is parsed, what is certain to be refused when its task runs.
+
+        :raises InvalidArgument: as of :meth:`build`, for an argument without a template in it.
+        """
+        cls.build({name: value for name, value in arguments.items() if is_plain(value)})
 
     def check(self) -> None:
         """Refuse what a create would be refused for, where that can be known here.
@@ -88,6 +111,10 @@ class Details:
             if not (_covers(is_now, wanted) if f.metadata["filled_in"] else _same(is_now, wanted)):
                 changes[api_name(f)] = wanted
         return changes
+
+
+def _is_given(f: Any, value: Any) -> bool:
+    return value is not None if f.metadata["verbatim"] else is_given(value)
 
 
 def _same(found: Any, wanted: Any) -> bool:

@@ -13,18 +13,21 @@ from json import dumps as json_text
 from typing import Any, Self
 
 from airflow_provider_dataflow.models import run_request_checks as checks
+from airflow_provider_dataflow.models.durations import whole_minutes_in
 from airflow_provider_dataflow.models.execute_text import execute_text
 from airflow_provider_dataflow.models.field_names import api_name
 from airflow_provider_dataflow.models.fields import (
     Coercion,
+    body,
     choice,
     defined_tags,
     freeform_tags,
-    mapping,
+    is_given,
     object_uri,
     object_uris,
     ocid,
     parameters,
+    plain_json,
     positive_number,
     structure,
     text,
@@ -44,8 +47,18 @@ UPDATABLE = ("defined_tags", "freeform_tags", "idle_timeout_in_minutes", "max_du
 MAX_IDLE_MINUTES = 7 * 24 * 60
 MAX_DISPLAY_NAME = 255
 
-shape_config = structure(ocpus=positive_number, memory_in_gbs=positive_number)
 log_config = structure("log_group_id", "log_id", log_group_id=ocid("loggroup"), log_id=ocid("log"))
+shape_config = structure(ocpus=positive_number, memory_in_gbs=positive_number)
+
+
+def minutes_of_run(value: Any, path: str) -> int:
+    """Read the longest duration of a run: whole minutes, or a timedelta of some."""
+    return whole_number(1)(whole_minutes_in(value), path)
+
+
+def idle_minutes(value: Any, path: str) -> int:
+    """Read the time without work after which a session ends: whole minutes, or a timedelta of some."""
+    return whole_number(1, MAX_IDLE_MINUTES)(whole_minutes_in(value), path)
 
 
 def _argument(read: Coercion, **metadata: Any) -> Any:
@@ -70,9 +83,9 @@ class RunRequest:
     executor_shape: str | None = _argument(text)
     executor_shape_config: Mapping[str, float] | None = _argument(shape_config)
     freeform_tags: Mapping[str, str] | None = _argument(freeform_tags)
-    idle_timeout_in_minutes: int | None = _argument(whole_number(1, MAX_IDLE_MINUTES))
+    idle_timeout_in_minutes: int | None = _argument(idle_minutes)
     logs_bucket_uri: str | None = _argument(object_uri)
-    max_duration_in_minutes: int | None = _argument(whole_number(1))
+    max_duration_in_minutes: int | None = _argument(minutes_of_run)
     metastore_id: str | None = _argument(ocid("datacatalogmetastore"))
     num_executors: int | None = _argument(whole_number(1))
     opc_parent_rpt_url: str | None = _argument(text, header="opc-parent-rpt-url")
@@ -95,16 +108,27 @@ class RunRequest:
 
         :raises InvalidArgument: it has the wrong type or form.
         """
-        return None if value is None else cls.__dataclass_fields__[name].metadata["read"](value, name)
+        return cls.__dataclass_fields__[name].metadata["read"](value, name) if is_given(value) else None
+
+    @classmethod
+    def given(cls, arguments: Mapping[str, Any], json: Mapping[str, Any] | str | None = None) -> list[str]:
+        """Return the names of what is given, for messages: arguments, and ``json`` if anything is in it.
+
+        :raises InvalidArgument: ``json`` is no body.
+        """
+        given = [name for name in cls.argument_names() if is_given(arguments.get(name))]
+        return [*given, "json"] if body(json, "json") else given
 
     @classmethod
     def build(cls, arguments: Mapping[str, Any], json: Mapping[str, Any] | str | None = None) -> Self:
         """Read arguments (by their names here) and a raw body (by the API's names); the former win.
 
+        None is what is not given, in both, and also as a template writes it.
+
         :param json: a dict, or the JSON text of one.
         :raises InvalidArgument: a value has the wrong type or form.
         """
-        rest = dict(mapping(json, "json")) if json is not None else {}
+        rest = body(json, "json")
         values: dict[str, Any] = {}
         for f in fields(cls):
             if "read" not in f.metadata:
@@ -112,11 +136,11 @@ class RunRequest:
             path, value = f.name, arguments.get(f.name)
             wire_name = api_name(f)
             from_json = None if f.metadata.get("header") else rest.pop(wire_name, None)
-            if value is None and from_json is not None:
+            if not is_given(value) and from_json is not None:
                 path, value = f"json.{wire_name}", from_json
-            if value is not None:
+            if is_given(value):
                 values[f.name] = f.metadata["read"](value, path)
-        return cls(**values, further=rest)
+        return cls(**values, further=plain_json(rest, "json"))
 
     def check(self) -> None:
         """Refuse what the service would refuse, where that can be known from the request alone.
@@ -198,20 +222,21 @@ def check_at_parse(arguments: Mapping[str, Any], json: Any = None) -> None:
     plain = {name: arguments[name] for name in RunRequest.argument_names() if name in arguments}
     later = {name for name, value in plain.items() if not checks.is_plain(value)}
     plain = {name: value for name, value in plain.items() if name not in later}
-    unset = {name for name in RunRequest.argument_names() if plain.get(name) is None}
-    body: dict[Any, Any] = {}
-    if type(json) is dict or (type(json) is str and checks.is_plain(json)):
+    unset = {name for name in RunRequest.argument_names() if not is_given(plain.get(name))}
+    known: dict[Any, Any] = {}
+    if isinstance(json, Mapping) or checks.is_plain(json):
         wire_names = {api_name(f): f.name for f in fields(RunRequest)}
-        for key, value in mapping(json, "json").items():
+        raw = json if isinstance(json, Mapping) else body(json, "json")
+        for key, value in raw.items():
             if not checks.is_plain(key):
                 later |= unset  # it may be any of them
             elif checks.is_plain(value) and wire_names.get(key) not in later:
-                body[key] = value
+                known[key] = value
             elif wire_names.get(key) in unset:
                 later.add(wire_names[key])
-    elif json is not None:
+    else:
         later |= unset
-    request = RunRequest.build(plain, body)
+    request = RunRequest.build(plain, known)
     for involved, check in checks.OF_FIELDS_TOGETHER.items():
         if later.isdisjoint(involved):
             check(request)

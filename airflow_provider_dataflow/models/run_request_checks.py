@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import numbers
+import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
+from datetime import date, time, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.models.field_names import api_name
+from airflow_provider_dataflow.models.fields import unwrapped
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.models.run_request import RunRequest
@@ -27,16 +32,22 @@ OVERRIDDEN_BY_EXECUTE = (
 
 _TEMPLATE_MARKS = ("{{", "{%", "{#")
 
+_PLAIN_TYPES = (bool, numbers.Number, bytes, bytearray, date, time, timedelta, UUID)
+
 
 def is_plain(value: Any) -> bool:
-    """Whether a value is what it will be when the task runs: plain data, and nothing to be rendered in it."""
-    if type(value) is str:
+    """Return whether a value is what it will be when the task runs: nothing in it is left to be rendered."""
+    value = unwrapped(value)
+    if isinstance(value, str):
         return not any(mark in value for mark in _TEMPLATE_MARKS)
-    if type(value) in (list, tuple):
-        return all(is_plain(item) for item in value)
-    if type(value) is dict:
+    if isinstance(value, Mapping):
         return all(is_plain(key) and is_plain(item) for key, item in value.items())
-    return value is None or type(value) in (int, float, bool)
+    if isinstance(value, (list, tuple, Set)):
+        return all(is_plain(item) for item in value)
+    if isinstance(value, os.PathLike):
+        return is_plain(str(value))
+    # Everything else may be something only later: an XComArg, a callable, a sequence that is fetched.
+    return value is None or isinstance(value, _PLAIN_TYPES)
 
 
 def check_compartment(request: RunRequest) -> None:

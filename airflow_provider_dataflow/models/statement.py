@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 from airflow_provider_dataflow.models import typed
 from airflow_provider_dataflow.models.field_names import api_field
-from airflow_provider_dataflow.models.fields import text
+from airflow_provider_dataflow.models.fields import verbatim_text
 from airflow_provider_dataflow.models.request_body import Details, argument
 from airflow_provider_dataflow.models.resource import Resource
 from airflow_provider_dataflow.models.typed import reader
@@ -119,4 +119,4 @@ class Statement(Resource):
 class StatementDetails(Details):
     """What a statement is made from (``CreateStatementDetails``)."""
 
-    code: str | None = argument(text, required=True)
+    code: str | None = argument(verbatim_text, required=True, verbatim=True)

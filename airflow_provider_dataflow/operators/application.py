@@ -96,6 +96,7 @@ class CreateOrUpdateApplicationOperator(DataFlowOperator):
         **dict.fromkeys(("driver_shape_config", "executor_shape_config"), "json"),
         **dict.fromkeys(("freeform_tags", "parameters"), "json"),
     }
+    body_arguments = frozenset(ApplicationDetails.argument_names())
 
     def __init__(
         self,
@@ -135,8 +136,10 @@ class CreateOrUpdateApplicationOperator(DataFlowOperator):
         super().__init__(**kwargs)
         for name, attribute in ATTRIBUTES.items():
             setattr(self, attribute, given[name])
+        ApplicationDetails.check_plain(given)
 
     def execute(self, context: Context) -> str:
+        self.read_settings()
         details = self._details()
         client = self.hook.applications
         found = client.named(str(details.compartment_id), str(details.display_name))
@@ -182,9 +185,9 @@ class DeleteApplicationOperator(DataFlowOperator):
     :param display_name: name of the application; templated.
     :param compartment_id: OCID of the compartment in which the name is looked for; templated. Default: the
         connection's.
-    :param cascading: end the runs of the application first. Default: False: the service refuses to delete an
-        application that has runs which have not ended.
-    :param ignore_if_missing: succeed also when there is no such application. Default: False.
+    :param cascading: end the runs of the application first; templated. Default: False: the service refuses to
+        delete an application that has runs which have not ended.
+    :param ignore_if_missing: succeed also when there is no such application; templated. Default: False.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
     :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
@@ -202,6 +205,8 @@ class DeleteApplicationOperator(DataFlowOperator):
         "application_id",
         "display_name",
         "compartment_id",
+        "cascading",
+        "ignore_if_missing",
         *HOOK_ARGUMENTS,
     )
 
@@ -211,19 +216,21 @@ class DeleteApplicationOperator(DataFlowOperator):
         application_id: str | None = None,
         display_name: str | None = None,
         compartment_id: str | None = None,
-        cascading: bool = False,
-        ignore_if_missing: bool = False,
+        cascading: bool | str = False,
+        ignore_if_missing: bool | str = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         exactly_one({"application_id": application_id, "display_name": display_name})
-        self.application_id = application_id
-        self.display_name = display_name
-        self.compartment_id = compartment_id
-        self.cascading = cascading
-        self.ignore_if_missing = ignore_if_missing
+        self.application_id: Any = application_id
+        self.display_name: Any = display_name
+        self.compartment_id: Any = compartment_id
+        self.cascading: Any = cascading
+        self.ignore_if_missing: Any = ignore_if_missing
+        self.read_settings_at_parse()
 
     def execute(self, context: Context) -> str | None:
+        self.read_settings()
         application_id = self.application_id if self.display_name is None else self._id_of_name()
         if application_id is None and self.display_name is not None:
             return None

@@ -11,17 +11,23 @@ from airflow_provider_dataflow.compat import BaseOperator, conf, dag_run_start
 from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument
 from airflow_provider_dataflow.hooks.arguments import UsesHook
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from airflow_provider_dataflow.models.fields import is_given
 from airflow_provider_dataflow.models.task_identity import TaskIdentity
-from airflow_provider_dataflow.operators.timeouts import backstop, in_seconds, started_at, tightest
+from airflow_provider_dataflow.operators.settings import ReadsSettings
+from airflow_provider_dataflow.operators.timeouts import backstop, started_at, tightest
 from airflow_provider_dataflow.ownership.record import retry_token
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
 from airflow_provider_dataflow.xcom_keys import RUN_PAGE_URL
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
+    from airflow_provider_dataflow.models.durations import Duration
+
+#: Arguments of a wait; templated.
+WAIT_ARGUMENTS = ("wait_for_completion", "deferrable", "poll_interval", "timeout", "error_budget")
 
 
-class DataFlowOperator(UsesHook, BaseOperator):
+class DataFlowOperator(ReadsSettings, UsesHook, BaseOperator):
     """Base: a task that calls Data Flow.
 
     :param oci_conn_id: Airflow connection of type ``oci``.
@@ -50,6 +56,7 @@ class DataFlowOperator(UsesHook, BaseOperator):
         given = dict(locals())
         super().__init__(**kwargs)
         self.keep_hook_arguments(given)
+        self.read_settings_at_parse()
         self._killed = False
 
     @cached_property
@@ -73,27 +80,28 @@ class WaitingOperator(DataFlowOperator):
 
     :param wait_for_completion: wait.
     :param deferrable: wait in the triggerer.
-    :param poll_interval: seconds between two looks.
+    :param poll_interval: seconds (or a timedelta) between two looks.
     :param timeout: seconds (or a timedelta) from the start of the task to the end of the wait.
-    :param error_budget: seconds for which the service may be out of reach.
+    :param error_budget: seconds (or a timedelta) for which the service may be out of reach.
     """
 
     def __init__(
         self,
         *,
-        wait_for_completion: bool = True,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float = DEFAULT_POLL_INTERVAL,
-        timeout: float | timedelta | None = None,
-        error_budget: float = DEFAULT_ERROR_BUDGET,
+        wait_for_completion: bool | str = True,
+        deferrable: bool | str = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: Duration = DEFAULT_POLL_INTERVAL,
+        timeout: Duration | None = None,
+        error_budget: Duration = DEFAULT_ERROR_BUDGET,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.wait_for_completion = wait_for_completion
-        self.deferrable = deferrable
-        self.poll_interval = poll_interval
-        self.timeout = None if timeout is None else in_seconds("timeout", timeout)
-        self.error_budget = error_budget
+        self.wait_for_completion: Any = wait_for_completion
+        self.deferrable: Any = deferrable
+        self.poll_interval: Any = poll_interval
+        self.timeout: Any = timeout
+        self.error_budget: Any = error_budget
+        self.read_settings_at_parse()
 
     def _deadline(self, context: Context) -> float | None:
         """The end of the wait, in seconds since the epoch.
@@ -133,7 +141,7 @@ def require(**arguments: Any) -> None:
     :raises InvalidArgument: by name.
     """
     for name, value in arguments.items():
-        if value is None or value == "":
+        if not is_given(value) or value == "":
             raise InvalidArgument(name, "missing")
 
 
@@ -142,7 +150,7 @@ def exactly_one(arguments: Mapping[str, Any]) -> None:
 
     :raises InvalidArgument: names them.
     """
-    given = [name for name, value in arguments.items() if value is not None]
+    given = [name for name, value in arguments.items() if is_given(value)]
     if len(given) != 1:
         names = " and ".join(arguments)
         problem = "both were" if given else "neither was"

@@ -7,33 +7,41 @@ from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_dataflow.client.cancel import DEFAULT_CANCEL_TIMEOUT_SECONDS, cancel_run
+from airflow_provider_dataflow.client.cancel import cancel_run
 from airflow_provider_dataflow.client.conditional_update import bring_about
 from airflow_provider_dataflow.exceptions import InvalidArgument, RunLost, RunTimedOut
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.links.run import RunLink
-from airflow_provider_dataflow.models.fields import choice, ocid, text, whole_number
+from airflow_provider_dataflow.models.fields import choice, is_given, ocid, shown, text, unwrapped
 from airflow_provider_dataflow.models.resource import as_json, time_of
 from airflow_provider_dataflow.models.run import TERMINAL_STATES, LifecycleState, Run
 from airflow_provider_dataflow.models.run_request_checks import is_plain
 from airflow_provider_dataflow.models.run_update import RunUpdate
-from airflow_provider_dataflow.operators.base import DataFlowOperator, WaitingOperator, require
+from airflow_provider_dataflow.models.settings import DEFAULT_CANCEL_TIMEOUT_SECONDS
+from airflow_provider_dataflow.operators.base import (
+    WAIT_ARGUMENTS,
+    DataFlowOperator,
+    WaitingOperator,
+    require,
+)
 from airflow_provider_dataflow.operators.outcome import log_end_of_wait
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
+    from airflow_provider_dataflow.models.durations import Duration
 
 
 def _time(value: Any, path: str) -> str:
+    time = unwrapped(value)
     try:
-        time = time_of(value) if isinstance(value, str) else value
+        time = time_of(time) if isinstance(time, str) else time
         if not isinstance(time, datetime) or time.utcoffset() is None:
             raise ValueError
         return time.isoformat()
     except ValueError:
         raise InvalidArgument(
-            path, f"expected a time with its offset, as 2026-01-01T00:00:00Z, got {value!r}"
+            path, f"expected a time with its offset, as 2026-01-01T00:00:00Z, got {shown(value)}"
         ) from None
 
 
@@ -79,9 +87,11 @@ class GetRunOperator(DataFlowOperator):
 
     def __init__(self, *, run_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.run_id = run_id
+        self.run_id: Any = run_id
+        self.read_settings_at_parse()
 
     def execute(self, context: Context) -> dict[str, Any]:
+        self.read_settings()
         require(run_id=self.run_id)
         self._publish_link(self.run_id, context)
         run = self.hook.get_run(self.run_id)
@@ -117,6 +127,7 @@ class ListRunsOperator(DataFlowOperator):
     """
 
     template_fields: Sequence[str] = ("compartment_id", *FILTERS, "limit", *HOOK_ARGUMENTS)
+    body_arguments = frozenset(FILTERS)
 
     def __init__(
         self,
@@ -141,23 +152,25 @@ class ListRunsOperator(DataFlowOperator):
         self.owner_principal_id = owner_principal_id
         self.pool_id = pool_id
         self.time_created_greater_than = time_created_greater_than
-        self.limit = limit
+        self.limit: Any = limit
         given = self._given()
         if len(given) > 1:
             raise InvalidArgument(
                 " and ".join(given), "the service takes one filter beside the compartment, not two"
             )
         for name, value in given.items():
-            if type(value) is str and is_plain(value):
+            if is_plain(value):
                 FILTERS[name](value, name)
+        self.read_settings_at_parse()
 
     def _given(self) -> dict[str, Any]:
         given = {name: getattr(self, name) for name in FILTERS}
-        return {name: value for name, value in given.items() if value is not None}
+        return {name: value for name, value in given.items() if is_given(value)}
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
+        self.read_settings()
         filters = {name: FILTERS[name](value, name) for name, value in self._given().items()}
-        limit = whole_number(1)(self.limit, "limit")
+        limit = self.limit
         found = self.hook.list_runs(self.compartment_id, **filters)
         runs = [_summary(run) for run in islice(found, limit)]
         self.log.info("%d runs%s", len(runs), ", and no more were asked for" if len(runs) == limit else "")
@@ -198,6 +211,7 @@ class UpdateRunOperator(DataFlowOperator):
         *HOOK_ARGUMENTS,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"freeform_tags": "json", "defined_tags": "json"}
+    body_arguments = frozenset(RunUpdate.argument_names())
     operator_extra_links = (RunLink(),)
 
     def __init__(
@@ -221,13 +235,14 @@ class UpdateRunOperator(DataFlowOperator):
         names = (*RunUpdate.argument_names(), "compartment_id")
         if all(getattr(self, name) is None for name in names):
             raise InvalidArgument(names[0], f"expected at least one of {', '.join(names)}")
+        self.read_settings_at_parse()
+        RunUpdate.check_plain({name: getattr(self, name) for name in RunUpdate.argument_names()})
 
     def execute(self, context: Context) -> list[str]:
+        self.read_settings()
         require(run_id=self.run_id)
         update = RunUpdate.build({name: getattr(self, name) for name in RunUpdate.argument_names()})
         destination = self.compartment_id
-        if destination is not None:
-            destination = ocid("compartment", "tenancy")(destination, "compartment_id")
         self._publish_link(self.run_id, context)
         run, changes = bring_about(
             lambda: self.hook.client.get_run_with_etag(self.run_id),
@@ -252,16 +267,17 @@ class CancelRunOperator(WaitingOperator):
     another end, if the run was faster.
 
     :param run_id: OCID of the run (``runId``); templated.
-    :param wait_for_completion: wait until the run has ended. Default: True. Without it the task succeeds as
-        soon as the service has taken the cancel in.
-    :param deferrable: wait in the triggerer, without a worker slot. Default: ``[operators]
+    :param wait_for_completion: wait until the run has ended; templated. Default: True. Without it the task
+        succeeds as soon as the service has taken the cancel in.
+    :param deferrable: wait in the triggerer, without a worker slot; templated. Default: ``[operators]
         default_deferrable`` of Airflow's configuration.
-    :param poll_interval: seconds between two looks at the run. Default: 30.
-    :param timeout: seconds (or a timedelta) from the start of the task for which it waits. Default: 1200.
-    :param error_budget: seconds for which the service may be out of reach while the task waits. Default:
-        1800.
-    :param cancel_timeout: seconds for which the cancel is repeated until the service confirms it.
-        Default: 25.
+    :param poll_interval: seconds (or a timedelta) between two polls of the run; templated. Default: 30.
+    :param timeout: seconds (or a timedelta) from the start of the task for which it waits; templated.
+        Default: 1200.
+    :param error_budget: seconds (or a timedelta) for which service errors are retried while the task waits;
+        templated. Default: 1800.
+    :param cancel_timeout: seconds (or a timedelta) for which the cancel is repeated until the service
+        confirms it; templated. Default: 25.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
     :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
@@ -273,22 +289,24 @@ class CancelRunOperator(WaitingOperator):
     :raises RunLost: the service could not be asked for longer than the error budget.
     """
 
-    template_fields: Sequence[str] = ("run_id", *HOOK_ARGUMENTS)
+    template_fields: Sequence[str] = ("run_id", "cancel_timeout", *WAIT_ARGUMENTS, *HOOK_ARGUMENTS)
     operator_extra_links = (RunLink(),)
 
     def __init__(
         self,
         *,
         run_id: str,
-        timeout: Any = 20 * 60,
-        cancel_timeout: float = DEFAULT_CANCEL_TIMEOUT_SECONDS,
+        timeout: Duration | None = 20 * 60,
+        cancel_timeout: Duration = DEFAULT_CANCEL_TIMEOUT_SECONDS,
         **kwargs: Any,
     ) -> None:
         super().__init__(timeout=timeout, **kwargs)
         self.run_id = run_id
-        self.cancel_timeout = cancel_timeout
+        self.cancel_timeout: Any = cancel_timeout
+        self.read_settings_at_parse()
 
     def execute(self, context: Context) -> str:
+        self.read_settings()
         require(run_id=self.run_id)
         self._publish_link(self.run_id, context)
         run = self.hook.get_run(self.run_id)

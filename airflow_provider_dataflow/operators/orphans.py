@@ -18,6 +18,7 @@ from airflow_provider_dataflow.xcom_keys import RUN_ID
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
+    from airflow_provider_dataflow.models.durations import Duration
     from airflow_provider_dataflow.models.run import Run
 
 #: Minutes. A worker that is between its submit and the record of it is left in peace.
@@ -47,8 +48,8 @@ class CancelOrphanRunsOperator(DataFlowOperator):
     :param deployment_id: which Airflow the runs must be of, as their tag ``airflow_deployment`` has it;
         templated. Default: ``[oci_data_flow] deployment_id`` of Airflow's configuration, or else
         ``[api] base_url``.
-    :param min_age_in_minutes: younger runs are left alone. Default: 15.
-    :param report_only: log what would be cancelled, and cancel nothing. Default: False.
+    :param min_age_in_minutes: younger runs are left alone; a number, or a timedelta; templated. Default: 15.
+    :param report_only: log what would be cancelled, and cancel nothing; templated. Default: False.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
     :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
@@ -60,24 +61,29 @@ class CancelOrphanRunsOperator(DataFlowOperator):
     :raises DataFlowError: some orphans could not be cancelled; the others were.
     """
 
-    template_fields: Sequence[str] = ("compartment_ids", "deployment_id", *HOOK_ARGUMENTS)
+    template_fields: Sequence[str] = (
+        *("compartment_ids", "deployment_id", "min_age_in_minutes", "report_only"),
+        *HOOK_ARGUMENTS,
+    )
 
     def __init__(
         self,
         *,
-        compartment_ids: Sequence[str] | None = None,
+        compartment_ids: Sequence[str] | str | None = None,
         deployment_id: str | None = None,
-        min_age_in_minutes: float = DEFAULT_MIN_AGE,
-        report_only: bool = False,
+        min_age_in_minutes: Duration = DEFAULT_MIN_AGE,
+        report_only: bool | str = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.compartment_ids = compartment_ids
-        self.deployment_id = deployment_id
-        self.min_age_in_minutes = min_age_in_minutes
-        self.report_only = report_only
+        self.compartment_ids: Any = compartment_ids
+        self.deployment_id: Any = deployment_id
+        self.min_age_in_minutes: Any = min_age_in_minutes
+        self.report_only: Any = report_only
+        self.read_settings_at_parse()
 
     def execute(self, context: Context) -> list[str]:
+        self.read_settings()
         deployment = self.deployment_id or deployment_id()
         if not deployment:
             raise InvalidArgument(
@@ -121,9 +127,7 @@ class CancelOrphanRunsOperator(DataFlowOperator):
                         yield run, tags
 
     def _compartments(self) -> Sequence[str]:
-        compartments = self.compartment_ids or [self.hook.compartment_id or ""]
-        if isinstance(compartments, str):
-            compartments = compartments.replace(",", " ").split()
+        compartments: list[str] = self.compartment_ids or [self.hook.compartment_id or ""]
         if not all(compartments):
             raise InvalidArgument("compartment_ids", "missing, and the connection has none either")
         return compartments

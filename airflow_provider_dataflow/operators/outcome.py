@@ -5,26 +5,23 @@ The one way out for every path: waited in the worker or in the triggerer, operat
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from logging import Logger
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.exceptions import (
     LOG_TAIL_LINES,
-    InvalidArgument,
     RunCanceled,
     RunError,
     RunFailed,
     RunStopped,
 )
-from airflow_provider_dataflow.models.run import KNOWN_STATES, LifecycleState
+from airflow_provider_dataflow.models.run import LifecycleState
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
     from airflow_provider_dataflow.models.run import Run
-
-FETCH_LOGS = ("always", "on_failure", "never")
 
 #: Lines of the driver's stderr in which a well-known cause is looked for: a stack trace of Java's is long.
 HINT_LINES = 300
@@ -34,24 +31,6 @@ ERRORS: dict[str, type[RunError]] = {
     LifecycleState.CANCELED: RunCanceled,
     LifecycleState.STOPPED: RunStopped,
 }
-
-
-def check_fetch_logs(value: str) -> str:
-    if value not in FETCH_LOGS:
-        raise InvalidArgument("fetch_logs", f"expected one of {', '.join(FETCH_LOGS)}, got {value!r}")
-    return value
-
-
-def checked_states(value: Collection[str] | str) -> Collection[str]:
-    """Lifecycle states to wait for; as text, which is what a template renders to, with commas between.
-
-    :raises InvalidArgument: there are none, or some that the service does not know.
-    """
-    states = value.replace(",", " ").split() if isinstance(value, str) else list(value)
-    if not states or not KNOWN_STATES.issuperset(states):
-        known = ", ".join(sorted(KNOWN_STATES))
-        raise InvalidArgument("target_states", f"expected some of {known}, got {value!r}")
-    return states
 
 
 def log_end_of_wait(log: Any, event: RunEvent) -> None:

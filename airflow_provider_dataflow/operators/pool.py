@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
-from airflow_provider_dataflow.models.fields import ocid
 from airflow_provider_dataflow.models.pool import GONE_STATES, Pool, PoolDetails, PoolState
-from airflow_provider_dataflow.operators.base import token_of_try
+from airflow_provider_dataflow.operators.base import WAIT_ARGUMENTS, require, token_of_try
 from airflow_provider_dataflow.operators.pool_steps import PoolOperator, Step, failed
 
 if TYPE_CHECKING:
@@ -20,15 +19,17 @@ POOL_ID = "pool_id"
 
 
 class _ExistingPoolOperator(PoolOperator):
-    template_fields: Sequence[str] = ("pool_id", *HOOK_ARGUMENTS)
+    template_fields: Sequence[str] = ("pool_id", *WAIT_ARGUMENTS, *HOOK_ARGUMENTS)
 
     def __init__(self, *, pool_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.pool_id = pool_id
+        self.pool_id: Any = pool_id
+        self.read_settings_at_parse()
 
     def execute(self, context: Context) -> str:
-        pool_id = ocid("dataflowpool")(self.pool_id, "pool_id")
-        return self._bring_about(self.hook.pools.get(pool_id), context)
+        self.read_settings()
+        require(pool_id=self.pool_id)
+        return self._bring_about(self.hook.pools.get(self.pool_id), context)
 
 
 class CreatePoolOperator(PoolOperator):
@@ -60,20 +61,22 @@ class CreatePoolOperator(PoolOperator):
     :param auth_type: how to sign in; templated. Default: as the connection says.
     :param config_file: path of the SDK's configuration file on the worker; templated.
     :param profile: section of that file; templated.
-    :param wait_for_completion: wait until the pool is ACTIVE. Default: True.
-    :param deferrable: wait in the triggerer, without a worker slot. Default: ``[operators]
+    :param wait_for_completion: wait until the pool is ACTIVE; templated. Default: True.
+    :param deferrable: wait in the triggerer, without a worker slot; templated. Default: ``[operators]
         default_deferrable`` of Airflow's configuration.
-    :param poll_interval: seconds between two looks at the pool. Default: 30.
-    :param timeout: seconds (or a timedelta) from the start of the task for which it waits. Default: 1800.
-    :param error_budget: seconds for which the service may be out of reach while the task waits. Default:
-        1800.
+    :param poll_interval: seconds (or a timedelta) between two polls of the pool; templated. Default: 30.
+    :param timeout: seconds (or a timedelta) from the start of the task for which it waits; templated.
+        Default: 1800.
+    :param error_budget: seconds (or a timedelta) for which service errors are retried while the task waits;
+        templated. Default: 1800.
     :raises InvalidArgument: an argument is refused, before anything is sent.
     :raises AmbiguousName: several pools of the compartment have the name.
     :raises PoolError: the pool is not ACTIVE in time, or cannot be.
     :raises ServiceError: the service refused, or could not be asked.
     """
 
-    template_fields: Sequence[str] = (*PoolDetails.argument_names(), *HOOK_ARGUMENTS)
+    template_fields: Sequence[str] = (*PoolDetails.argument_names(), *WAIT_ARGUMENTS, *HOOK_ARGUMENTS)
+    body_arguments = frozenset(PoolDetails.argument_names())
     template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(
         ("configurations", "defined_tags", "freeform_tags", "schedules"), "json"
     )
@@ -100,8 +103,10 @@ class CreatePoolOperator(PoolOperator):
         self.freeform_tags = freeform_tags
         self.idle_timeout_in_minutes = idle_timeout_in_minutes
         self.schedules = schedules
+        PoolDetails.check_plain({name: getattr(self, name) for name in PoolDetails.argument_names()})
 
     def execute(self, context: Context) -> str:
+        self.read_settings()
         arguments = {name: getattr(self, name) for name in PoolDetails.argument_names()}
         arguments["compartment_id"] = self.hook.compartment(self.compartment_id)
         details = PoolDetails.build(arguments)
@@ -135,13 +140,14 @@ class StartPoolOperator(_ExistingPoolOperator):
     :param auth_type: how to sign in; templated. Default: as the connection says.
     :param config_file: path of the SDK's configuration file on the worker; templated.
     :param profile: section of that file; templated.
-    :param wait_for_completion: wait until the pool is ACTIVE. Default: True.
-    :param deferrable: wait in the triggerer, without a worker slot. Default: ``[operators]
+    :param wait_for_completion: wait until the pool is ACTIVE; templated. Default: True.
+    :param deferrable: wait in the triggerer, without a worker slot; templated. Default: ``[operators]
         default_deferrable`` of Airflow's configuration.
-    :param poll_interval: seconds between two looks at the pool. Default: 30.
-    :param timeout: seconds (or a timedelta) from the start of the task for which it waits. Default: 1800.
-    :param error_budget: seconds for which the service may be out of reach while the task waits. Default:
-        1800.
+    :param poll_interval: seconds (or a timedelta) between two polls of the pool; templated. Default: 30.
+    :param timeout: seconds (or a timedelta) from the start of the task for which it waits; templated.
+        Default: 1800.
+    :param error_budget: seconds (or a timedelta) for which service errors are retried while the task waits;
+        templated. Default: 1800.
     :raises PoolError: the pool is not ACTIVE in time, or cannot be.
     :raises ServiceError: the service refused, or could not be asked.
     """
@@ -162,13 +168,14 @@ class StopPoolOperator(_ExistingPoolOperator):
     :param auth_type: how to sign in; templated. Default: as the connection says.
     :param config_file: path of the SDK's configuration file on the worker; templated.
     :param profile: section of that file; templated.
-    :param wait_for_completion: wait until the pool is STOPPED. Default: True.
-    :param deferrable: wait in the triggerer, without a worker slot. Default: ``[operators]
+    :param wait_for_completion: wait until the pool is STOPPED; templated. Default: True.
+    :param deferrable: wait in the triggerer, without a worker slot; templated. Default: ``[operators]
         default_deferrable`` of Airflow's configuration.
-    :param poll_interval: seconds between two looks at the pool. Default: 30.
-    :param timeout: seconds (or a timedelta) from the start of the task for which it waits. Default: 1800.
-    :param error_budget: seconds for which the service may be out of reach while the task waits. Default:
-        1800.
+    :param poll_interval: seconds (or a timedelta) between two polls of the pool; templated. Default: 30.
+    :param timeout: seconds (or a timedelta) from the start of the task for which it waits; templated.
+        Default: 1800.
+    :param error_budget: seconds (or a timedelta) for which service errors are retried while the task waits;
+        templated. Default: 1800.
     :raises PoolError: the pool is not STOPPED in time, or cannot be.
     :raises ServiceError: the service refused, or could not be asked.
     """
@@ -191,28 +198,32 @@ class DeletePoolOperator(_ExistingPoolOperator):
     One that is deleted is left as it is. The pool's OCID is the task's result.
 
     :param pool_id: OCID of the pool (``poolId``); templated.
-    :param ignore_if_missing: succeed also when the service does not know the pool. Default: False.
+    :param ignore_if_missing: succeed also when the service does not know the pool; templated. Default: False.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
     :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
     :param auth_type: how to sign in; templated. Default: as the connection says.
     :param config_file: path of the SDK's configuration file on the worker; templated.
     :param profile: section of that file; templated.
-    :param wait_for_completion: wait until the pool is DELETED. Default: True. Without it, a pool that is
-        active is still waited for until it is STOPPED, since it cannot be deleted before.
-    :param deferrable: wait in the triggerer, without a worker slot. Default: ``[operators]
+    :param wait_for_completion: wait until the pool is DELETED; templated. Default: True. Without it, a pool
+        that is active is still waited for until it is STOPPED, since it cannot be deleted before.
+    :param deferrable: wait in the triggerer, without a worker slot; templated. Default: ``[operators]
         default_deferrable`` of Airflow's configuration.
-    :param poll_interval: seconds between two looks at the pool. Default: 30.
-    :param timeout: seconds (or a timedelta) from the start of the task for which it waits. Default: 1800.
-    :param error_budget: seconds for which the service may be out of reach while the task waits. Default:
-        1800.
+    :param poll_interval: seconds (or a timedelta) between two polls of the pool; templated. Default: 30.
+    :param timeout: seconds (or a timedelta) from the start of the task for which it waits; templated.
+        Default: 1800.
+    :param error_budget: seconds (or a timedelta) for which service errors are retried while the task waits;
+        templated. Default: 1800.
     :raises PoolError: the pool is not DELETED in time.
     :raises ServiceError: the service refused, does not know the pool, or could not be asked.
     """
 
-    def __init__(self, *, ignore_if_missing: bool = False, **kwargs: Any) -> None:
+    template_fields: Sequence[str] = (*_ExistingPoolOperator.template_fields, "ignore_if_missing")
+
+    def __init__(self, *, ignore_if_missing: bool | str = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.ignore_if_missing = ignore_if_missing
+        self.ignore_if_missing: Any = ignore_if_missing
+        self.read_settings_at_parse()
 
     def execute(self, context: Context) -> str:
         try:

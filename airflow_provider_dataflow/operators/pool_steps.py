@@ -14,6 +14,7 @@ from airflow_provider_dataflow.triggers.events import Outcome, PoolEvent
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
+    from airflow_provider_dataflow.models.durations import Duration
 
 #: Seconds. A cold pool takes up to ten minutes to start.
 DEFAULT_TIMEOUT = 30 * 60
@@ -37,7 +38,7 @@ class PoolOperator(WaitingOperator):
     failure, where the one before has ended.
     """
 
-    def __init__(self, *, timeout: Any = DEFAULT_TIMEOUT, **kwargs: Any) -> None:
+    def __init__(self, *, timeout: Duration | None = DEFAULT_TIMEOUT, **kwargs: Any) -> None:
         super().__init__(timeout=timeout, **kwargs)
 
     @abstractmethod

@@ -7,10 +7,10 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow_provider_dataflow.client.cancel import DEFAULT_CANCEL_TIMEOUT_SECONDS, CancelResult, cancel_run
+from airflow_provider_dataflow.client.cancel import CancelResult, cancel_run
 from airflow_provider_dataflow.compat import (
     TRIGGER_FAILED,
     AirflowTaskTimeout,
@@ -33,19 +33,28 @@ from airflow_provider_dataflow.exceptions import (
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.links.run import LogsBucketLink, RunLink
+from airflow_provider_dataflow.models.fields import body, plain_json
 from airflow_provider_dataflow.models.run import SUCCESS_STATES, TERMINAL_STATES, has_reached
 from airflow_provider_dataflow.models.run_request import RunRequest, check_at_parse
+from airflow_provider_dataflow.models.run_request_checks import is_plain
+from airflow_provider_dataflow.models.settings import (
+    DEFAULT_CANCEL_TIMEOUT_SECONDS,
+    DEFAULT_SUBMIT_TIMEOUT_SECONDS,
+    SETTINGS,
+)
 from airflow_provider_dataflow.operators.base import DataFlowOperator
 from airflow_provider_dataflow.operators.masking import mask_secrets
 from airflow_provider_dataflow.operators.outcome import (
-    check_fetch_logs,
-    checked_states,
     finish,
     log_end_of_wait,
 )
-from airflow_provider_dataflow.operators.timeouts import backstop, in_seconds, started_at, tightest
-from airflow_provider_dataflow.ownership.acquire import AcquireSettings, RunAcquirer, SubmitLater
-from airflow_provider_dataflow.ownership.capacity import DEFAULT_SUBMIT_TIMEOUT_SECONDS
+from airflow_provider_dataflow.operators.timeouts import backstop, started_at, tightest
+from airflow_provider_dataflow.ownership.acquire import (
+    AcquireSettings,
+    RunAcquirer,
+    SubmitLater,
+    outlives_task,
+)
 from airflow_provider_dataflow.ownership.record_store import TaskStateRecordStore
 from airflow_provider_dataflow.ownership.request import build_request
 from airflow_provider_dataflow.ownership.task_attempt import TaskAttempt
@@ -64,11 +73,19 @@ from airflow_provider_dataflow.xcom_keys import (
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.logs.follower import LogFollower
     from airflow_provider_dataflow.compat import Context, StartTriggerArgs
+    from airflow_provider_dataflow.models.durations import Duration
     from airflow_provider_dataflow.models.run import Run
     from airflow_provider_dataflow.triggers.run import RunTrigger
 
 #: The argument ``execute`` cannot be an attribute of that name: every operator has a method called so.
 ATTRIBUTES = {name: "execute_string" if name == "execute" else name for name in RunRequest.argument_names()}
+
+#: Templated beside the fields of the request.
+TEMPLATED_SETTINGS = (
+    *("run_id", "wait_for_completion", "target_states", "deferrable", "poll_interval", "error_budget"),
+    *("submit_timeout", "completion_timeout", "cancel_timeout", "cancel_on_kill", "airflow_tags"),
+    *("private_endpoint_guard", "fetch_logs"),
+)
 
 #: A trigger that fails is replaced so often; then it is no accident.
 MAX_TRIGGER_FAILURES = 3
@@ -90,9 +107,10 @@ class InvokeRunOperator(DataFlowOperator):
     XComs: ``run_id``, ``run_page_url``, ``lifecycle_state`` (the run's last) and ``usage`` (times, OCPU hours
     and bytes, see :class:`~airflow_provider_dataflow.models.usage.Usage`).
 
-    Give ``application_id`` or ``execute``; of both, only ``execute`` counts, and the log warns of it. All
-    arguments up to ``json`` are templated, and are the fields of the API's ``CreateRunDetails``; values are
-    converted to the type that the API wants.
+    Give ``application_id`` or ``execute``; if both are given, only ``execute`` counts, and the log warns of
+    it. All arguments but ``start_from_trigger`` are templated, and may be results of other tasks. Those up to
+    ``json`` are the fields of the API's ``CreateRunDetails``; values are converted to the type that the API
+    wants. Durations are seconds or a timedelta.
 
     :param application_id: OCID of the application to run (``applicationId``).
     :param application_log_config: ``{"log_group_id": ..., "log_id": ...}``, OCIDs of the log in OCI Logging
@@ -149,9 +167,9 @@ class InvokeRunOperator(DataFlowOperator):
         STREAMING or SESSION run, which goes on, ``IN_PROGRESS``.
     :param deferrable: wait in the triggerer, without a worker slot. Default: ``[operators]
         default_deferrable`` of Airflow's configuration.
-    :param poll_interval: seconds between two looks at the run. Default: 30.
-    :param error_budget: seconds for which the service may be out of reach before the run counts as lost.
-        Default: 1800.
+    :param poll_interval: seconds (or a timedelta) between two polls of the run. Default: 30.
+    :param error_budget: seconds (or a timedelta) for which service errors are retried before the run counts
+        as lost. Default: 1800.
     :param submit_timeout: seconds (or a timedelta) from the start of the task for which a submit is tried
         again that the service has no room for (``LimitExceeded``, ``QuotaExceeded``); a deferrable task waits
         in the triggerer. Default: 21600, six hours. Errors of the service are borne for ``error_budget``.
@@ -180,7 +198,7 @@ class InvokeRunOperator(DataFlowOperator):
     :raises RunError: the run did not end as it should.
     """
 
-    template_fields: Sequence[str] = (*ATTRIBUTES.values(), "json", "run_id", *HOOK_ARGUMENTS)
+    template_fields: Sequence[str] = (*ATTRIBUTES.values(), "json", *TEMPLATED_SETTINGS, *HOOK_ARGUMENTS)
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "execute_string": "bash",
         **dict.fromkeys(("application_log_config", "arguments", "configuration", "defined_tags"), "json"),
@@ -188,6 +206,7 @@ class InvokeRunOperator(DataFlowOperator):
         **dict.fromkeys(("parameters", "json"), "json"),
     }
     operator_extra_links = (RunLink(), LogsBucketLink())
+    body_arguments = frozenset(RunRequest.argument_names())
 
     def __init__(
         self,
@@ -225,17 +244,17 @@ class InvokeRunOperator(DataFlowOperator):
         auth_type: str | None = None,
         config_file: str | None = None,
         profile: str | None = None,
-        wait_for_completion: bool = True,
-        target_states: Collection[str] = tuple(SUCCESS_STATES),
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float = DEFAULT_POLL_INTERVAL,
-        error_budget: float = DEFAULT_ERROR_BUDGET,
-        submit_timeout: float | timedelta = DEFAULT_SUBMIT_TIMEOUT_SECONDS,
-        completion_timeout: float | timedelta | None = None,
-        cancel_timeout: float | timedelta = DEFAULT_CANCEL_TIMEOUT_SECONDS,
-        cancel_on_kill: bool = True,
-        airflow_tags: bool = True,
-        private_endpoint_guard: bool | Sequence[str] = False,
+        wait_for_completion: bool | str = True,
+        target_states: Collection[str] | str = tuple(SUCCESS_STATES),
+        deferrable: bool | str = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: Duration = DEFAULT_POLL_INTERVAL,
+        error_budget: Duration = DEFAULT_ERROR_BUDGET,
+        submit_timeout: Duration = DEFAULT_SUBMIT_TIMEOUT_SECONDS,
+        completion_timeout: Duration | None = None,
+        cancel_timeout: Duration = DEFAULT_CANCEL_TIMEOUT_SECONDS,
+        cancel_on_kill: bool | str = True,
+        airflow_tags: bool | str = True,
+        private_endpoint_guard: bool | Sequence[str] | str = False,
         fetch_logs: str = "always",
         start_from_trigger: bool = False,
         **kwargs: Any,
@@ -248,24 +267,26 @@ class InvokeRunOperator(DataFlowOperator):
             setattr(self, attribute, given[name])
         self.json = json
         self.run_id = run_id
-        self.wait_for_completion = wait_for_completion
-        self.target_states = checked_states(target_states)
-        self.deferrable = deferrable
-        self.poll_interval = poll_interval
-        self.error_budget = error_budget
-        self.submit_timeout = in_seconds("submit_timeout", submit_timeout)
-        self.completion_timeout = (
-            None if completion_timeout is None else in_seconds("completion_timeout", completion_timeout)
+        self.wait_for_completion: Any = wait_for_completion
+        self.target_states: Any = target_states
+        self.deferrable: Any = deferrable
+        self.poll_interval: Any = poll_interval
+        self.error_budget: Any = error_budget
+        self.submit_timeout: Any = submit_timeout
+        self.completion_timeout: Any = completion_timeout
+        self.cancel_timeout: Any = cancel_timeout
+        self.cancel_on_kill: Any = cancel_on_kill
+        self.airflow_tags: Any = airflow_tags
+        self.private_endpoint_guard: Any = private_endpoint_guard
+        self.fetch_logs: Any = fetch_logs
+        # Airflow reads this before anything is rendered.
+        self.start_from_trigger = SETTINGS["start_from_trigger"].read(
+            start_from_trigger, "start_from_trigger"
         )
-        self.cancel_timeout = in_seconds("cancel_timeout", cancel_timeout)
-        self.cancel_on_kill = cancel_on_kill
-        self.airflow_tags = airflow_tags
-        self.private_endpoint_guard = private_endpoint_guard
-        self.fetch_logs = check_fetch_logs(fetch_logs)
-        if run_id is None:
+        self.read_settings_at_parse()
+        if self.run_id is None:
             check_at_parse(given, json)
-        self.start_from_trigger = start_from_trigger
-        if start_from_trigger:
+        if self.start_from_trigger:
             self.deferrable = True
             self.start_trigger_args = self._start_trigger_args()
         self._attempt: TaskAttempt | None = None
@@ -277,6 +298,7 @@ class InvokeRunOperator(DataFlowOperator):
         mask_secrets(self._arguments(), self.json)
 
     def execute(self, context: Context) -> str:
+        self.read_settings()
         self._attempt = TaskAttempt.in_worker(context)
         run = self._existing_run() if self.run_id else self._acquire_run(context)
         with self._cancel_unless_retried():
@@ -291,6 +313,7 @@ class InvokeRunOperator(DataFlowOperator):
 
     def dry_run(self) -> None:
         """Log the request that would be sent, with secrets masked."""
+        self.read_settings()
         request = self._request()
         for warning in request.warnings():
             self.log.warning("%s", warning)
@@ -356,9 +379,7 @@ class InvokeRunOperator(DataFlowOperator):
         return build_request(self.hook, self._arguments(), self.json, timeout=timeout)
 
     def _existing_run(self) -> Run:
-        given = [name for name, value in self._arguments().items() if value is not None]
-        if given or self.json:
-            also = ", ".join([*given, *(["json"] if self.json else [])])
+        if also := ", ".join(RunRequest.given(self._arguments(), self.json)):
             raise InvalidArgument("run_id", f"names a run that exists already, so {also} cannot be given")
         self._owned_run_id = self.run_id
         return self.hook.get_run(str(self.run_id))
@@ -389,14 +410,13 @@ class InvokeRunOperator(DataFlowOperator):
             return run
 
     def _acquire_settings(self) -> AcquireSettings:
-        waits_for_end = self.wait_for_completion and TERMINAL_STATES.issuperset(self.target_states)
         return AcquireSettings(
             error_budget=self.error_budget,
             submit_timeout=self.submit_timeout,
             cancel_timeout=self.cancel_timeout,
             cancel_on_kill=self.cancel_on_kill,
             airflow_tags=self.airflow_tags,
-            outlives_task=not (waits_for_end and self.cancel_on_kill),
+            outlives_task=outlives_task(self.wait_for_completion, self.target_states, self.cancel_on_kill),
             private_endpoint_guard=self.private_endpoint_guard,
         )
 
@@ -470,7 +490,7 @@ class InvokeRunOperator(DataFlowOperator):
     def _wait_settings(self) -> dict[str, Any]:
         """Return the arguments of the trigger that do not depend on the run."""
         return {
-            "target_states": list(self.target_states),
+            "target_states": self.target_states,
             "poll_interval": self.poll_interval,
             "error_budget": self.error_budget,
             "cancel_on_kill": self.cancel_on_kill,
@@ -482,18 +502,27 @@ class InvokeRunOperator(DataFlowOperator):
         """Return the trigger of a task that starts in the triggerer, where Airflow renders its arguments."""
         from airflow_provider_dataflow.compat import StartTriggerArgs
 
-        if not self.wait_for_completion:
+        if self.wait_for_completion is not True:
             raise InvalidArgument(
-                "start_from_trigger", "waits for the end of the run; wait_for_completion is False"
+                "start_from_trigger",
+                f"waits for the end of the run; wait_for_completion is {self.wait_for_completion}",
             )
         if not triggers_have_on_kill():
             raise InvalidArgument("start_from_trigger", "needs Airflow 3.3 or newer")
-        names = (*ATTRIBUTES.values(), "json", "run_id", *HOOK_ARGUMENTS)
-        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        attributes = ATTRIBUTES | {name: name for name in ("json", "run_id", *HOOK_ARGUMENTS)}
+        given = {
+            attribute: value
+            for name, attribute in attributes.items()
+            if (value := _for_the_row(name, getattr(self, attribute))) is not None
+        }
+        for name in TEMPLATED_SETTINGS:
+            _for_the_row(name, getattr(self, name))
         settings = {
             "submit": asdict(self._acquire_settings()),
             "wait": self._wait_settings(),
-            "timeout": self._timeout(),
+            # Either is read when the trigger starts: the second may be a template.
+            "timeout": tightest(self.execution_timeout),
+            "completion_timeout": self.completion_timeout,
         }
         return StartTriggerArgs(
             trigger_cls="airflow_provider_dataflow.triggers.submit.SubmitRunTrigger",
@@ -621,3 +650,21 @@ class InvokeRunOperator(DataFlowOperator):
         result = cancel_run(self.hook.new_client, self._owned_run_id, timeout=self.cancel_timeout)
         (self.log.info if result.confirmed else self.log.error)("%s", result)
         return result
+
+
+def _for_the_row(name: str, value: Any) -> Any:
+    """Return an argument as JSON, for the row of the trigger that submits the run.
+
+    :raises InvalidArgument: it is refused, or is known only in a worker.
+    """
+    if is_plain(value):
+        if name == "json":
+            return plain_json(body(value, name), name) or None
+        return RunRequest.read(name, value) if name in ATTRIBUTES else SETTINGS[name].read(value, name)
+    try:
+        return plain_json(value, name)
+    except InvalidArgument as error:
+        raise InvalidArgument(
+            error.path,
+            "start_from_trigger takes plain values and templates: no worker resolves others",
+        ) from error

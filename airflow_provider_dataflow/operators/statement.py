@@ -27,11 +27,12 @@ from airflow_provider_dataflow.models.statement import (
     StatementState,
     statement_name,
 )
-from airflow_provider_dataflow.operators.base import WaitingOperator, require
+from airflow_provider_dataflow.operators.base import WAIT_ARGUMENTS, WaitingOperator, require
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent, StatementEvent
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
+    from airflow_provider_dataflow.models.durations import Duration
 
 #: XCom of the statement's number in its session.
 STATEMENT_ID = "statement_id"
@@ -64,16 +65,17 @@ class RunStatementOperator(WaitingOperator):
     :param run_id: OCID of the SESSION run (``runId``); templated.
     :param code: what to run, or the path of a ``.py`` file with it; at most about a million characters
         (``code``); templated.
-    :param max_output_length: characters of the output that are returned at most, the first ones. Default:
-        65536.
-    :param deferrable: wait in the triggerer, without a worker slot. Default: ``[operators]
+    :param max_output_length: characters of the output that are returned at most, the first ones; templated.
+        Default: 65536.
+    :param deferrable: wait in the triggerer, without a worker slot; templated. Default: ``[operators]
         default_deferrable`` of Airflow's configuration.
-    :param poll_interval: seconds between two looks. Default: 5.
-    :param timeout: seconds (or a timedelta) from the start of the task to the end of the statement.
-        Default: none, or the task's ``execution_timeout``.
-    :param error_budget: seconds for which the service may be out of reach while the task waits. Default:
-        1800.
-    :param cancel_on_kill: cancel the statement when the task is killed, cleared, or times out. Default: True.
+    :param poll_interval: seconds (or a timedelta) between two polls; templated. Default: 5.
+    :param timeout: seconds (or a timedelta) from the start of the task to the end of the statement;
+        templated. Default: none, or the task's ``execution_timeout``.
+    :param error_budget: seconds (or a timedelta) for which service errors are retried while the task waits;
+        templated. Default: 1800.
+    :param cancel_on_kill: cancel the statement when the task is killed, cleared, or times out; templated.
+        Default: True.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
     :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
@@ -87,7 +89,11 @@ class RunStatementOperator(WaitingOperator):
     :raises ServiceError: the service refused, or could not be asked.
     """
 
-    template_fields: Sequence[str] = ("run_id", "code", *HOOK_ARGUMENTS)
+    template_fields: Sequence[str] = (
+        *("run_id", "code", "max_output_length", "cancel_on_kill"),
+        *(name for name in WAIT_ARGUMENTS if name != "wait_for_completion"),
+        *HOOK_ARGUMENTS,
+    )
     template_ext: Sequence[str] = (".py",)
     template_fields_renderers: ClassVar[dict[str, str]] = {"code": "python"}
     operator_extra_links = (RunLink(),)
@@ -97,21 +103,25 @@ class RunStatementOperator(WaitingOperator):
         *,
         run_id: str,
         code: str,
-        max_output_length: int = DEFAULT_MAX_OUTPUT_LENGTH,
-        poll_interval: float = DEFAULT_STATEMENT_POLL_INTERVAL,
-        cancel_on_kill: bool = True,
+        max_output_length: int | str = DEFAULT_MAX_OUTPUT_LENGTH,
+        poll_interval: Duration = DEFAULT_STATEMENT_POLL_INTERVAL,
+        cancel_on_kill: bool | str = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(poll_interval=poll_interval, **kwargs)
-        self.run_id = run_id
+        self.run_id: Any = run_id
         self.code = code
-        self.max_output_length = max_output_length
-        self.cancel_on_kill = cancel_on_kill
+        self.max_output_length: Any = max_output_length
+        self.cancel_on_kill: Any = cancel_on_kill
+        self.read_settings_at_parse()
         # Of the statement that is under way.
         self._statement_id: int | None = None
 
     def execute(self, context: Context) -> str | None:
-        require(run_id=self.run_id, code=self.code)
+        self.read_settings()
+        require(run_id=self.run_id)
+        if self.code is None or self.code == "":
+            raise InvalidArgument("code", "missing")
         self._publish_link(self.run_id, context)
         run = self.hook.get_run(self.run_id)
         if run.type != "SESSION":

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.polling import TIMEOUT_MARGIN_SECONDS
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
-
-
-def in_seconds(name: str, value: float | timedelta) -> float:
-    """A duration that may be given either way.
-
-    :raises InvalidArgument: it is neither, or not above zero.
-    """
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
-        raise InvalidArgument(name, f"expected seconds above zero or a timedelta, got {value!r}")
-    return float(seconds)
 
 
 def started_at(context: Context) -> float:

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import islice
 from logging import Logger
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from airflow_provider_dataflow.client.cancel import (
-    DEFAULT_CANCEL_TIMEOUT_SECONDS,
-    CancelResult,
-    cancel_run,
-)
+from airflow_provider_dataflow.client.cancel import CancelResult, cancel_run
 from airflow_provider_dataflow.compat import deployment_id, sensitive_names
 from airflow_provider_dataflow.exceptions import DataFlowError, RunLost, ServiceError, SubmitRejected
-from airflow_provider_dataflow.models.run import LifecycleState
-from airflow_provider_dataflow.ownership.capacity import (
+from airflow_provider_dataflow.models.run import TERMINAL_STATES, LifecycleState
+from airflow_provider_dataflow.models.settings import (
+    DEFAULT_CANCEL_TIMEOUT_SECONDS,
     DEFAULT_SUBMIT_TIMEOUT_SECONDS,
-    seconds_until_next_submit,
 )
+from airflow_provider_dataflow.ownership.capacity import seconds_until_next_submit
 from airflow_provider_dataflow.ownership.private_endpoint_guard import PrivateEndpointGuard
 from airflow_provider_dataflow.ownership.record import RunDecision, SubmissionRecord, decide, retry_token
 from airflow_provider_dataflow.ownership.request import check_placeholders
@@ -50,6 +47,11 @@ class SubmitLater(Exception):
         super().__init__(reason)
         self.seconds = seconds
         self.run_id = run_id
+
+
+def outlives_task(wait_for_completion: bool, target_states: Collection[str], cancel_on_kill: bool) -> bool:
+    """Return whether a run is meant to continue after its task has ended."""
+    return not (wait_for_completion and TERMINAL_STATES.issuperset(target_states) and cancel_on_kill)
 
 
 @dataclass(frozen=True, kw_only=True)

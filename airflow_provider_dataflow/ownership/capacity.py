@@ -5,9 +5,6 @@ from __future__ import annotations
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.polling import jittered
 
-#: Six hours: a backfill may have to wait until other runs of the night have ended.
-DEFAULT_SUBMIT_TIMEOUT_SECONDS = 6 * 3600.0
-
 #: Error codes of a limit of the tenancy or a quota of the compartment that is used up.
 CAPACITY_ERROR_CODES = ("LimitExceeded", "QuotaExceeded")
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.exceptions import InvalidArgument
+from airflow_provider_dataflow.models.fields import body, is_given
 from airflow_provider_dataflow.models.run_request import RunRequest
 from airflow_provider_dataflow.polling import TIMEOUT_MARGIN_SECONDS
 
@@ -27,8 +28,9 @@ def build_request(
     :raises InvalidArgument: the service would refuse the request.
     """
     given = dict(arguments)
-    if not given.get("compartment_id") and "compartmentId" not in (json or {}):
-        given["compartment_id"] = hook.compartment_id
+    if not is_given(given.get("compartment_id")) or given["compartment_id"] == "":
+        named_in_json = "compartmentId" in body(json, "json")
+        given["compartment_id"] = None if named_in_json else hook.compartment_id
     request = RunRequest.build(given, json)
     request.check()
     if request.max_duration_in_minutes is None and timeout is not None:

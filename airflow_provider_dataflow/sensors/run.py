@@ -23,23 +23,21 @@ from airflow_provider_dataflow.exceptions import (
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS, UsesHook
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.run import SUCCESS_STATES, has_reached, is_terminal
-from airflow_provider_dataflow.operators.outcome import (
-    check_fetch_logs,
-    checked_states,
-    copy_driver_logs,
-    finish,
-    log_end_of_wait,
-)
+from airflow_provider_dataflow.models.run_request_checks import is_plain
+from airflow_provider_dataflow.models.settings import DEFAULT_POKE_INTERVAL, SETTINGS
+from airflow_provider_dataflow.operators.outcome import copy_driver_logs, finish, log_end_of_wait
+from airflow_provider_dataflow.operators.settings import ReadsSettings
 from airflow_provider_dataflow.operators.timeouts import backstop
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, ErrorBudget
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
+    from airflow_provider_dataflow.models.durations import Duration
     from airflow_provider_dataflow.models.run import Run
 
 
-class RunSensor(UsesHook, BaseSensorOperator):
+class RunSensor(ReadsSettings, UsesHook, BaseSensorOperator):
     """Waits until a run of OCI Data Flow has succeeded, or is in one of the given states.
 
     A run that ends in another state can no longer reach them: the sensor fails at once, with the same typed
@@ -57,54 +55,70 @@ class RunSensor(UsesHook, BaseSensorOperator):
     :param config_file: path of the SDK's configuration file on the worker; templated, for ``config_file``
         and ``security_token``.
     :param profile: section of that file; templated.
-    :param deferrable: wait in the triggerer, without a worker slot. Default: ``[operators]
+    :param deferrable: wait in the triggerer, without a worker slot; templated. Default: ``[operators]
         default_deferrable`` of Airflow's configuration.
-    :param error_budget: seconds for which the service may be out of reach before the run counts as lost.
-        Default: 1800.
+    :param error_budget: seconds (or a timedelta) for which service errors are retried before the run counts
+        as lost; templated. Default: 1800.
     :param fetch_logs: when the driver's output is copied into the task's log: ``always``, ``on_failure`` or
-        ``never``. Default: ``on_failure``.
-    :param poke_interval: seconds between two looks at the run. Default: 60.
-    :param timeout: seconds to wait at most. Default: seven days.
+        ``never``; templated. Default: ``on_failure``.
+    :param poke_interval: seconds (or a timedelta) between two polls of the run; templated. Default: 60.
+    :param timeout: seconds (or a timedelta) to wait at most; templated. Default: seven days.
     :raises InvalidArgument: an argument is refused, before anything is asked.
     :raises RunError: the run ended in another state, or is out of sight.
     :raises AirflowSensorTimeout: ``timeout`` has passed; not retried.
     """
 
-    template_fields: Sequence[str] = ("run_id", "target_states", *HOOK_ARGUMENTS)
+    template_fields: Sequence[str] = (
+        *("run_id", "target_states", "deferrable", "error_budget", "fetch_logs"),
+        *("poke_interval", "timeout"),
+        *HOOK_ARGUMENTS,
+    )
     ui_color = "#f4e6e1"
 
     def __init__(
         self,
         *,
         run_id: str,
-        target_states: Collection[str] | None = None,
+        target_states: Collection[str] | str | None = None,
         oci_conn_id: str | None = DataFlowHook.default_conn_name,
         region: str | None = None,
         service_endpoint: str | None = None,
         auth_type: str | None = None,
         config_file: str | None = None,
         profile: str | None = None,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        error_budget: float = DEFAULT_ERROR_BUDGET,
+        deferrable: bool | str = conf.getboolean("operators", "default_deferrable", fallback=False),
+        error_budget: Duration = DEFAULT_ERROR_BUDGET,
         fetch_logs: str = "on_failure",
+        poke_interval: Duration = DEFAULT_POKE_INTERVAL,
+        timeout: Duration | None = None,
         **kwargs: Any,
     ) -> None:
         given = dict(locals())
-        super().__init__(**kwargs)
-        self.run_id = run_id
-        self.target_states: Collection[str] = sorted(SUCCESS_STATES)
-        if target_states is not None:
-            self.target_states = target_states if isinstance(target_states, str) else list(target_states)
+        # Airflow's own constructor takes no templates.
+        durations = {
+            name: SETTINGS[name].read(given[name], name) if is_plain(given[name]) else SETTINGS[name].fallback
+            for name in ("poke_interval", "timeout")
+        }
+        super().__init__(**durations, **kwargs)
+        self.run_id: Any = run_id
+        self.target_states: Any = sorted(SUCCESS_STATES) if target_states is None else target_states
         self.keep_hook_arguments(given)
-        self.deferrable = deferrable
-        self.error_budget = error_budget
-        self.fetch_logs = check_fetch_logs(fetch_logs)
-        self._budget = ErrorBudget(error_budget)
+        self.deferrable: Any = deferrable
+        self.error_budget: Any = error_budget
+        self.fetch_logs: Any = fetch_logs
+        for name in durations:
+            if not is_plain(given[name]):
+                setattr(self, name, given[name])
+        self.read_settings_at_parse()
         self._last_state: str | None = None
 
     @cached_property
     def hook(self) -> DataFlowHook:
         return self.new_hook()
+
+    @cached_property
+    def _budget(self) -> ErrorBudget:
+        return ErrorBudget(self.error_budget)
 
     def execute(self, context: Context) -> Any:
         self._check()
@@ -145,7 +159,7 @@ class RunSensor(UsesHook, BaseSensorOperator):
         """Go on where the trigger ended."""
         end = RunEvent.parse(event)
         self.run_id = end.run_id
-        self._check()
+        self._fill_in_timeout()
         log_end_of_wait(self.log, end)
         if end.outcome is Outcome.REACHED and end.state is not None:
             if has_reached(end.state, self.target_states):
@@ -181,9 +195,15 @@ class RunSensor(UsesHook, BaseSensorOperator):
         raise AssertionError(f"{run.id} has ended {run.state}, which is no target")
 
     def _check(self) -> None:
+        self.read_settings()
         if not self.run_id:
             raise InvalidArgument("run_id", "missing; expected the OCID of a run")
-        self.target_states = checked_states(self.target_states)
+        self._fill_in_timeout()
+
+    def _fill_in_timeout(self) -> None:
+        """A template may have rendered to None, which is Airflow's default."""
+        if self.timeout is None:
+            self.timeout = conf.getfloat("sensors", "default_timeout")
 
     def _has_reached(self, run: Run) -> bool:
         reached = has_reached(run.state, self.target_states)

@@ -21,6 +21,7 @@ from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.task_identity import TaskIdentity
 from airflow_provider_dataflow.ownership.task_state import TaskState, read_task_state
 from airflow_provider_dataflow.triggers.events import Event
+from airflow_provider_dataflow.triggers.settings import ReadsRow
 
 #: Raised by a question to Airflow if the event loop that would deliver the answer has ended.
 CANCELLED = (asyncio.CancelledError, CancelledError)
@@ -29,7 +30,7 @@ CANCELLED = (asyncio.CancelledError, CancelledError)
 KILL_TIMEOUT_SECONDS = 25
 
 
-class WaitTrigger(UsesHook, BaseTrigger):
+class WaitTrigger(ReadsRow, UsesHook, BaseTrigger):
     """Base: waits, sends an event, and cancels what it waits for when its task is killed.
 
     Airflow cancels a killed trigger's coroutine again every second, and calls ``on_kill`` after writing a log
@@ -83,6 +84,7 @@ class WaitTrigger(UsesHook, BaseTrigger):
         return not triggers_have_on_kill()
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
+        self.warn_of_replaced()
         try:
             event = await self.wait()
         except asyncio.CancelledError as error:

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.models.pool import Pool, PoolState
+from airflow_provider_dataflow.models.settings import Setting, state_names
 from airflow_provider_dataflow.triggers.events import Outcome, PoolEvent
 from airflow_provider_dataflow.triggers.watching import WatchTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient
+
+TARGET_STATES = Setting(state_names, [PoolState.ACTIVE.value])
 
 
 class PoolTrigger(WatchTrigger):
@@ -33,10 +36,9 @@ class PoolTrigger(WatchTrigger):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.pool_id = pool_id
-        # Plain strings: the row is JSON.
-        self.target_states = sorted(str(state) for state in target_states)
-        self.missing_is_deleted = missing_is_deleted
+        self.pool_id: str = self.setting("pool_id", pool_id)
+        self.target_states: list[str] = self.setting("target_states", target_states, TARGET_STATES)
+        self.missing_is_deleted: bool = self.setting("missing_is_deleted", missing_is_deleted)
 
     @property
     def about(self) -> str:

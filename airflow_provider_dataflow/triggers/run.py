@@ -10,19 +10,19 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dataflow.client.cancel import DEFAULT_CANCEL_TIMEOUT_SECONDS, cancel_run
+from airflow_provider_dataflow.client.cancel import cancel_run
 from airflow_provider_dataflow.client.threads import module
 from airflow_provider_dataflow.compat import NO_EVENT_BEFORE
-from airflow_provider_dataflow.exceptions import InvalidArgument, RunLost
+from airflow_provider_dataflow.exceptions import RunLost
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.run import SUCCESS_STATES, is_terminal
+from airflow_provider_dataflow.models.settings import DEFAULT_CANCEL_TIMEOUT_SECONDS
 from airflow_provider_dataflow.polling import (
     DEFAULT_ERROR_BUDGET,
     DEFAULT_POLL_INTERVAL,
     HEARTBEAT,
     LAST_LOOK,
-    seconds_of,
 )
 from airflow_provider_dataflow.triggers.base import WaitTrigger
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
@@ -30,9 +30,12 @@ from airflow_provider_dataflow.triggers.live_log import LiveLog
 from airflow_provider_dataflow.xcom_keys import LIFECYCLE_STATE, RUN_ID
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow_provider_dataflow.client.poller.poller import RunPoller
     from airflow_provider_dataflow.client.poller.shared import shared_poller
     from airflow_provider_dataflow.client.sync_client import DataFlowClient
+    from airflow_provider_dataflow.models.durations import Duration
     from airflow_provider_dataflow.models.run import Run
 
 
@@ -50,13 +53,15 @@ class RunTrigger(WaitTrigger):
     :param config_file: path of the SDK's configuration file.
     :param profile: section of that file.
     :param target_states: lifecycle states to wait for. The end of the run always ends the wait.
-    :param poll_interval: seconds between two looks at the run.
-    :param deadline: seconds since the epoch at which to give up; default: never.
-    :param error_budget: seconds for which errors of the service are borne.
+    :param poll_interval: seconds (or a timedelta) between two polls of the run.
+    :param deadline: seconds since the epoch, or a datetime, at which to give up; default: never.
+    :param error_budget: seconds (or a timedelta) for which service errors are retried.
     :param cancel_on_kill: cancel the run when the task is killed while it is deferred.
-    :param cancel_timeout: seconds for which the cancel is repeated until the service confirms it.
+    :param cancel_timeout: seconds (or a timedelta) for which the cancel is repeated until the service
+        confirms it.
     :param follow_logs: copy the driver's output while the run goes on.
     :param compartment_id: OCID of the run's compartment, if it is known: it saves a question.
+    :raises InvalidArgument: an argument is refused, outside of a triggerer.
     """
 
     def __init__(
@@ -69,11 +74,11 @@ class RunTrigger(WaitTrigger):
         config_file: str | None = None,
         profile: str | None = None,
         target_states: Collection[str] = tuple(SUCCESS_STATES),
-        poll_interval: float = DEFAULT_POLL_INTERVAL,
-        deadline: float | None = None,
-        error_budget: float = DEFAULT_ERROR_BUDGET,
+        poll_interval: Duration = DEFAULT_POLL_INTERVAL,
+        deadline: float | datetime | None = None,
+        error_budget: Duration = DEFAULT_ERROR_BUDGET,
         cancel_on_kill: bool = False,
-        cancel_timeout: float = DEFAULT_CANCEL_TIMEOUT_SECONDS,
+        cancel_timeout: Duration = DEFAULT_CANCEL_TIMEOUT_SECONDS,
         follow_logs: bool = False,
         compartment_id: str | None = None,
         **_: Any,
@@ -81,21 +86,21 @@ class RunTrigger(WaitTrigger):
         # What a newer version of this class has written into the row is ignored, not refused: workers and
         # triggerers are not upgraded at the same moment.
         super().__init__()
-        self.run_id = run_id
-        self.oci_conn_id = oci_conn_id
-        self.region = region
-        self.service_endpoint = service_endpoint
-        self.auth_type = auth_type
-        self.config_file = config_file
-        self.profile = profile
-        self.target_states = sorted(target_states)
-        self.poll_interval = poll_interval
-        self.deadline = deadline
-        self.error_budget = error_budget
-        self.cancel_on_kill = cancel_on_kill
-        self.cancel_timeout = cancel_timeout
-        self.follow_logs = follow_logs
-        self.compartment_id = compartment_id
+        self.run_id: str = self.setting("run_id", run_id)
+        self.oci_conn_id = self.setting("oci_conn_id", oci_conn_id)
+        self.region = self.setting("region", region)
+        self.service_endpoint = self.setting("service_endpoint", service_endpoint)
+        self.auth_type = self.setting("auth_type", auth_type)
+        self.config_file = self.setting("config_file", config_file)
+        self.profile = self.setting("profile", profile)
+        self.target_states: list[str] = self.setting("target_states", target_states)
+        self.poll_interval: float = self.setting("poll_interval", poll_interval)
+        self.deadline: float | None = self.setting("deadline", deadline)
+        self.error_budget: float = self.setting("error_budget", error_budget)
+        self.cancel_on_kill = self.setting("cancel_on_kill", cancel_on_kill)
+        self.cancel_timeout: float = self.setting("cancel_timeout", cancel_timeout)
+        self.follow_logs: bool = self.setting("follow_logs", follow_logs)
+        self.compartment_id: str | None = self.setting("compartment_id", compartment_id)
         self._state: str | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._poller: RunPoller | None = None
@@ -136,19 +141,16 @@ class RunTrigger(WaitTrigger):
 
     async def _ask(self, poller: RunPoller) -> RunEvent:
         """The end of the run, or the deadline. A run that has ended by then has ended in time."""
-        try:
-            until = math.inf if self.deadline is None else seconds_of(self.deadline, "deadline")
-            subscription = poller.subscribe(
-                self.run_id,
-                states=self.target_states,
-                poll_interval=self.poll_interval,
-                error_budget=self.error_budget,
-                on_change=self._changed,
-                compartment_id=self.compartment_id,
-            )
-        except InvalidArgument as error:
-            return RunEvent(Outcome.LOST, self.run_id, message=str(error))
-        self._be_patient(subscription.done, max(until - time.time(), LAST_LOOK))
+        subscription = poller.subscribe(
+            self.run_id,
+            states=self.target_states,
+            poll_interval=self.poll_interval,
+            error_budget=self.error_budget,
+            on_change=self._changed,
+            compartment_id=self.compartment_id,
+        )
+        left = math.inf if self.deadline is None else max(self.deadline - time.time(), LAST_LOOK)
+        self._be_patient(subscription.done, left)
         try:
             return RunEvent(Outcome.REACHED, self.run_id, (await subscription.done).state)
         except TimeoutError:

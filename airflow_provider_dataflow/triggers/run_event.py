@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_dataflow.client.poller.reported_runs import OVERLAP, Progress, payload
 from airflow_provider_dataflow.client.threads import in_thread, module
 from airflow_provider_dataflow.compat import BaseEventTrigger, TriggerEvent, asset_state_store
-from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS, UsesHook
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
-from airflow_provider_dataflow.models.run import KNOWN_STATES, SUCCESS_STATES
+from airflow_provider_dataflow.models.run import SUCCESS_STATES
 from airflow_provider_dataflow.polling import DEFAULT_POLL_INTERVAL
+from airflow_provider_dataflow.triggers.settings import ReadsRow
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.poller.poller import RunPoller
     from airflow_provider_dataflow.client.poller.run_stream import RunStream, Scope
+    from airflow_provider_dataflow.models.durations import Duration
     from airflow_provider_dataflow.models.run import Run
 
 #: Seconds between two notes of how far the watcher is, if there is nothing to tell.
@@ -30,7 +31,7 @@ NOTE_EVERY = 600.0
 LAST_NOTE = 3.0
 
 
-class RunEventTrigger(UsesHook, BaseEventTrigger):
+class RunEventTrigger(ReadsRow, UsesHook, BaseEventTrigger):
     """Tells of every run that reaches one of the states, for an ``AssetWatcher``.
 
     Each run is told of once, in the first of the states that it reaches; a run that has succeeded has been
@@ -46,35 +47,33 @@ class RunEventTrigger(UsesHook, BaseEventTrigger):
     :param auth_type: how to sign in; default: as the connection says.
     :param config_file: path of the SDK's configuration file.
     :param profile: section of that file.
-    :param poll_interval: seconds between two looks.
-    :raises InvalidArgument: a state is unknown.
+    :param poll_interval: seconds (or a timedelta) between two polls.
+    :raises InvalidArgument: an argument is refused, outside of a triggerer.
     """
 
     def __init__(
         self,
         application_id: str | None = None,
         compartment_id: str | None = None,
-        states: Collection[str] = tuple(SUCCESS_STATES),
+        states: Collection[str] | str = tuple(SUCCESS_STATES),
         oci_conn_id: str | None = DataFlowHook.default_conn_name,
         region: str | None = None,
         service_endpoint: str | None = None,
         auth_type: str | None = None,
         config_file: str | None = None,
         profile: str | None = None,
-        poll_interval: float = DEFAULT_POLL_INTERVAL,
+        poll_interval: Duration = DEFAULT_POLL_INTERVAL,
         **_: Any,
     ) -> None:
         # As in RunTrigger, what a newer version has written is ignored.
         given = dict(locals())
         super().__init__()
-        if isinstance(states, str) or not states or not KNOWN_STATES.issuperset(states):
-            expected = f"expected some of {', '.join(sorted(KNOWN_STATES))}"
-            raise InvalidArgument("states", f"{expected}, got {states!r}")
-        self.application_id = application_id
-        self.compartment_id = compartment_id
-        self.states = sorted(str(state) for state in states)
-        self.keep_hook_arguments(given)
-        self.poll_interval = poll_interval
+        self.application_id: str | None = self.setting("application_id", application_id)
+        self.compartment_id: str | None = self.setting("compartment_id", compartment_id)
+        self.states: list[str] = sorted(self.setting("states", states))
+        self.keep_hook_arguments(self.hook_settings(given))
+        self.poll_interval: float = self.setting("poll_interval", poll_interval)
+        self.warn_of_replaced()
         self._progress: Progress | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:

@@ -26,9 +26,9 @@ class StatementTrigger(WatchTrigger):
 
     def __init__(self, run_id: str, statement_id: int, cancel_on_kill: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.run_id = run_id
-        self.statement_id = statement_id
-        self.cancel_on_kill = cancel_on_kill
+        self.run_id: str = self.setting("run_id", run_id)
+        self.statement_id: int = self.setting("statement_id", statement_id)
+        self.cancel_on_kill = self.setting("cancel_on_kill", cancel_on_kill)
         self._session_has_ended = False
 
     @property

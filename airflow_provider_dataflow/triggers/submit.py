@@ -12,19 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.client.threads import answer_within, in_thread, start
 from airflow_provider_dataflow.compat import push_xcom
-from airflow_provider_dataflow.exceptions import DataFlowError
+from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from airflow_provider_dataflow.models.settings import SETTINGS
 from airflow_provider_dataflow.models.task_identity import TaskIdentity
+from airflow_provider_dataflow.operators.settings import RendersKeys
+from airflow_provider_dataflow.operators.timeouts import tightest
 from airflow_provider_dataflow.ownership.record_store import XComRecordStore
 from airflow_provider_dataflow.ownership.task_attempt import TaskAttempt
-from airflow_provider_dataflow.polling import seconds_of
 from airflow_provider_dataflow.triggers.base import WaitTrigger
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 from airflow_provider_dataflow.triggers.run import RunTrigger
 from airflow_provider_dataflow.xcom_keys import LIFECYCLE_STATE, LOGS_BUCKET_URL, RUN_ID, RUN_PAGE_URL
 
 if TYPE_CHECKING:
+    from airflow_provider_dataflow.compat import Context
     from airflow_provider_dataflow.models.run import Run
     from airflow_provider_dataflow.ownership.acquire import RunAcquirer
 
@@ -35,7 +38,7 @@ FIND_RUN_TIMEOUT_SECONDS = 60.0
 CONFLICT_PAUSE_SECONDS = 60.0
 
 
-class SubmitRunTrigger(WaitTrigger):
+class SubmitRunTrigger(RendersKeys, WaitTrigger):
     """Submits the run of a task that starts in the triggerer, and waits for it.
 
     Created by :class:`~airflow_provider_dataflow.operators.run.InvokeRunOperator` with
@@ -52,8 +55,8 @@ class SubmitRunTrigger(WaitTrigger):
     :param run_id: OCID of an existing run to wait for instead of submitting one.
     :param settings: ``submit``: fields of
         :class:`~airflow_provider_dataflow.ownership.acquire.AcquireSettings`; ``wait``: arguments of
-        :class:`~airflow_provider_dataflow.triggers.run.RunTrigger`; ``timeout``: seconds from the submit to
-        the end of the run.
+        :class:`~airflow_provider_dataflow.triggers.run.RunTrigger`; ``timeout`` and
+        ``completion_timeout``: seconds from the submit to the end of the run; the shorter one counts.
     :param arguments: the operator's arguments of the run, by the names of its attributes.
     """
 
@@ -72,6 +75,9 @@ class SubmitRunTrigger(WaitTrigger):
         **arguments: Any,
     ) -> None:
         super().__init__()
+        if not isinstance(settings, Mapping):
+            # The one error for which Airflow fails the trigger and not the triggerer.
+            raise TypeError(f"settings: expected a dict, got {settings!r}")
         self.oci_conn_id = oci_conn_id
         self.region = region
         self.service_endpoint = service_endpoint
@@ -80,7 +86,7 @@ class SubmitRunTrigger(WaitTrigger):
         self.profile = profile
         self.json = json
         self.run_id = run_id
-        self.settings = dict(settings)
+        self.settings: dict[str, Any] = dict(settings)
         self._names = tuple(arguments)
         # Airflow renders the attributes that have the names of the operator's template fields.
         for name, value in arguments.items():
@@ -96,6 +102,11 @@ class SubmitRunTrigger(WaitTrigger):
         return f"{type(self).__module__}.{type(self).__qualname__}", {
             name: getattr(self, name) for name in names
         }
+
+    def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
+        """Called by Airflow before ``run``. Render ``settings`` too, which is no template field."""
+        super().render_template_fields(context, jinja_env)
+        self.settings = self.render_template(self.settings, context, jinja_env)
 
     @property
     def cancel_on_kill(self) -> bool:  # type: ignore[override]
@@ -157,8 +168,9 @@ class SubmitRunTrigger(WaitTrigger):
     # --- In a thread ----------------------------------------------------------------------------------------
 
     def _acquire(self, started: float) -> Run:
-        hook, timeout = self.hook, self._timeout
-        run = hook.get_run(self.run_id) if self.run_id else self._submit_or_reuse(hook, started, timeout)
+        self._read_settings()
+        hook = self.hook
+        run = hook.get_run(self.run_id) if self.run_id else self._submit_or_reuse(hook, started)
         # Before anything else can fail, so that a kill finds the run.
         self._run = run
         url = hook.run_page_url(run.id)
@@ -174,7 +186,55 @@ class SubmitRunTrigger(WaitTrigger):
         self.log.info("Run %s (%s) is %s: %s", run.id, run.display_name, run.state, url)
         return run
 
-    def _submit_or_reuse(self, hook: DataFlowHook, started: float, timeout: float | None) -> Run:
+    def _read_settings(self) -> None:
+        """Check the rendered settings before the submit. Once there is a run, replace unusable ones instead.
+
+        :raises InvalidArgument: an argument is refused, and nothing has been submitted.
+        """
+        try:
+            self._read_each(None)
+        except InvalidArgument as error:
+            # A row of another version, or a template that renders to something else after a restart.
+            record = XComRecordStore(self._identity).load()
+            epoch = TaskAttempt.in_trigger(self.task_instance, 0).clear_epoch
+            if record is None or record.clear_epoch != epoch:
+                raise
+            self._read_each(error)
+
+    def _read_each(self, refused: InvalidArgument | None) -> None:
+        def read(name: str, value: Any) -> Any:
+            setting = SETTINGS.get(name)
+            if setting is None:
+                return value
+            try:
+                return setting.read(value, name)
+            except InvalidArgument as error:
+                if refused is None:
+                    raise
+                self.log.warning("%s; using %r instead", error, setting.fallback)
+                return setting.fallback
+
+        hook_arguments = {name: read(name, getattr(self, name)) for name in HOOK_ARGUMENTS}
+        run_id = read("run_id", self.run_id)
+        settings = {
+            part: {name: read(name, value) for name, value in self.settings[part].items()}
+            for part in ("submit", "wait")
+        }
+        wait = settings["wait"]
+        if "target_states" in wait and "outlives_task" in settings["submit"]:
+            from airflow_provider_dataflow.ownership.acquire import outlives_task
+
+            settings["submit"]["outlives_task"] = outlives_task(
+                True, wait["target_states"], wait["cancel_on_kill"]
+            )
+        completion_timeout = read("completion_timeout", self.settings.get("completion_timeout"))
+        timeout = tightest(completion_timeout, read("timeout", self.settings.get("timeout")))
+        for name, value in hook_arguments.items():
+            setattr(self, name, value)
+        self.run_id = run_id
+        self.settings = {**self.settings, **settings, "timeout": timeout}
+
+    def _submit_or_reuse(self, hook: DataFlowHook, started: float) -> Run:
         from airflow_provider_dataflow.operators.masking import mask_secrets
         from airflow_provider_dataflow.operators.run import ATTRIBUTES
         from airflow_provider_dataflow.ownership.acquire import AcquireSettings, RunAcquirer
@@ -187,7 +247,7 @@ class SubmitRunTrigger(WaitTrigger):
             hook=hook,
             attempt=TaskAttempt.in_trigger(self.task_instance, started),
             records=XComRecordStore(self._identity),
-            request=build_request(hook, arguments, self.json, timeout=timeout),
+            request=build_request(hook, arguments, self.json, timeout=self.settings.get("timeout")),
             # Rows of earlier versions have cancel_on_kill only among the arguments of the wait.
             settings=replace(settings, cancel_on_kill=self.cancel_on_kill),
             log=self.log,
@@ -197,20 +257,11 @@ class SubmitRunTrigger(WaitTrigger):
 
     def _trigger_with_deadline(self, run: Run) -> RunTrigger:
         deadline = None
-        if (timeout := self._timeout) is not None:
+        if (timeout := self.settings.get("timeout")) is not None:
             # From the recorded submit, so that a restart of the triggerer does not extend the deadline.
             record = XComRecordStore(self._identity).load()
             deadline = (record.time if record else time.time()) + timeout
         return self._trigger(run, deadline)
-
-    @property
-    def _timeout(self) -> float | None:
-        """Seconds from the submit to the end of the run. Read before the submit, so that it can be refused.
-
-        :raises InvalidArgument: it is no duration.
-        """
-        timeout = self.settings.get("timeout")
-        return None if timeout is None else seconds_of(timeout, "execution_timeout")
 
     def _trigger(self, run: Run, deadline: float | None = None) -> RunTrigger:
         trigger = RunTrigger(

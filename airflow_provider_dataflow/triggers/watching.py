@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_dataflow.client.threads import module
 from airflow_provider_dataflow.compat import NO_EVENT_BEFORE
-from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
@@ -16,8 +15,11 @@ from airflow_provider_dataflow.triggers.base import WaitTrigger
 from airflow_provider_dataflow.triggers.events import Event, Outcome
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient
     from airflow_provider_dataflow.client.wait_for_resource import Watch
+    from airflow_provider_dataflow.models.durations import Duration
     from airflow_provider_dataflow.models.resource import Resource
 
 
@@ -30,9 +32,9 @@ class WatchTrigger(WaitTrigger):
     :param auth_type: how to sign in; default: as the connection says.
     :param config_file: path of the SDK's configuration file.
     :param profile: section of that file.
-    :param poll_interval: seconds between two looks.
-    :param deadline: seconds since the epoch at which to give up; default: never.
-    :param error_budget: seconds for which errors of the service are borne.
+    :param poll_interval: seconds (or a timedelta) between two polls.
+    :param deadline: seconds since the epoch, or a datetime, at which to give up; default: never.
+    :param error_budget: seconds (or a timedelta) for which service errors are retried.
     """
 
     #: Beside those of this class: what the row holds.
@@ -46,18 +48,18 @@ class WatchTrigger(WaitTrigger):
         auth_type: str | None = None,
         config_file: str | None = None,
         profile: str | None = None,
-        poll_interval: float = DEFAULT_POLL_INTERVAL,
-        deadline: float | None = None,
-        error_budget: float = DEFAULT_ERROR_BUDGET,
+        poll_interval: Duration = DEFAULT_POLL_INTERVAL,
+        deadline: float | datetime | None = None,
+        error_budget: Duration = DEFAULT_ERROR_BUDGET,
         **_: Any,
     ) -> None:
         # What a newer version of this class has written into the row is ignored, not refused.
         given = dict(locals())
         super().__init__()
-        self.keep_hook_arguments(given)
-        self.poll_interval = poll_interval
-        self.deadline = deadline
-        self.error_budget = error_budget
+        self.keep_hook_arguments(self.hook_settings(given))
+        self.poll_interval: float = self.setting("poll_interval", poll_interval)
+        self.deadline: float | None = self.setting("deadline", deadline)
+        self.error_budget: float = self.setting("error_budget", error_budget)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         common = (
@@ -74,17 +76,14 @@ class WatchTrigger(WaitTrigger):
         from airflow_provider_dataflow.client.wait_for_resource import OutOfSight, OutOfTime, Watch
 
         await asyncio.sleep(NO_EVENT_BEFORE)
-        try:
-            watch = Watch(
-                about=self.about,
-                is_over=self.is_over,
-                poll_interval=self.poll_interval,
-                log=self.log,
-                until=self.deadline,
-                error_budget=self.error_budget,
-            )
-        except InvalidArgument as error:
-            return self.event(Outcome.LOST, None, str(error))
+        watch = Watch(
+            about=self.about,
+            is_over=self.is_over,
+            poll_interval=self.poll_interval,
+            log=self.log,
+            until=self.deadline,
+            error_budget=self.error_budget,
+        )
         poller_module = await module("airflow_provider_dataflow.client.poller.shared")
         hook = self.hook
         async with poller_module.shared_poller(hook.key, hook.async_client) as poller:

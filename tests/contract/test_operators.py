@@ -255,7 +255,7 @@ def test_a_cancel_out_of_sight(local, target, deferrable):
         return operator
 
     with pytest.raises(RunLost):
-        run_task(lambda: outage(cancel(run_id, error_budget=0, deferrable=deferrable)))
+        run_task(lambda: outage(cancel(run_id, error_budget=0.001, deferrable=deferrable)))
 
 
 # --- Applications --------------------------------------------------------------------------------------
@@ -483,7 +483,7 @@ def test_a_pool_out_of_sight(local, deferrable):
 
     def outage() -> Any:
         local.add_fault("status", status=404, operation="GetPool", after=1)
-        return on_pool(StopPoolOperator, pool_id, error_budget=0, deferrable=deferrable)
+        return on_pool(StopPoolOperator, pool_id, error_budget=0.001, deferrable=deferrable)
 
     with pytest.raises(PoolLost, match="404"):
         run_task(outage)

@@ -66,7 +66,7 @@ class Task:
         self.fields: dict[str, Any] = {}
 
     def operator(self, **kwargs: Any) -> InvokeRunOperator:
-        arguments = {"application_id": self.application_id, "poll_interval": 0.05, "error_budget": 0.0}
+        arguments = {"application_id": self.application_id, "poll_interval": 0.05, "error_budget": 0.001}
         return InvokeRunOperator(task_id="task", **arguments | kwargs)
 
     def run(self, operator: InvokeRunOperator | None = None, **kwargs: Any) -> str:

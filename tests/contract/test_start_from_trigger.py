@@ -7,8 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import uuid
 from collections.abc import Iterator
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -290,3 +295,94 @@ async def test_a_run_that_exists_is_only_waited_for(local, airflow):
 def test_it_waits_for_the_end(airflow):
     with pytest.raises(InvalidArgument, match="start_from_trigger"):
         airflow.operator(wait_for_completion=False)
+
+
+def rendered(trigger: SubmitRunTrigger, **context: Any) -> SubmitRunTrigger:
+    """As Airflow does it in the triggerer, before it runs the trigger."""
+    trigger.template_fields = tuple(
+        name for name in InvokeRunOperator.template_fields if name in trigger.serialize()[1]
+    )
+    trigger.render_template_fields(context)
+    return trigger
+
+
+TEMPLATES: dict[str, Any] = {
+    "poll_interval": "{{ x }}",
+    "completion_timeout": "{{ hours }}",
+    "target_states": "{{ states }}",
+    "cancel_on_kill": "{{ switch }}",
+    "error_budget": "{{ budget }}",
+    "freeform_tags": {"{{ team }}": "{{ x }}"},
+}
+VALUES = {"x": 0.1, "hours": "1:00:00", "states": ["SUCCEEDED"], "switch": False, "team": "a", "budget": 60}
+
+
+async def test_settings_and_keys_are_rendered_in_the_triggerer(local, airflow):
+    trigger = rendered(airflow.trigger(**TEMPLATES), **VALUES)
+    event = await event_of(trigger)
+    assert event.state == "SUCCEEDED"
+    (run,) = local.runs
+    assert run["freeformTags"]["a"] == "0.1"
+    assert run["freeformTags"]["airflow_outlives_task"] == "true"
+    waiting = trigger._waiting
+    assert (waiting.poll_interval, waiting.error_budget, waiting.cancel_on_kill) == (0.1, 60, False)
+    assert waiting.target_states == ["SUCCEEDED"]
+    assert waiting.deadline == pytest.approx(time.time() + 3600, abs=60)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("x", 0), ("hours", "soon"), ("states", "DONE"), ("switch", "yes"), ("budget", "None")],
+)
+async def test_template_that_renders_to_nothing_usable_is_refused_before_the_submit(
+    local, airflow, name, value
+):
+    event = await event_of(rendered(airflow.trigger(**TEMPLATES), **VALUES | {name: value}))
+    argument = next(key for key, template in TEMPLATES.items() if name in template)
+    assert event.outcome is Outcome.NOT_SUBMITTED
+    assert (event.message or "").startswith(f"{argument}: expected")
+    assert local.runs_created == []
+
+
+async def test_row_of_an_older_version_with_odd_values_does_not_lose_its_run(local, airflow):
+    local.keeps_running()
+    task = await submitted(airflow.trigger())
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    again = airflow.trigger()
+    again.settings["wait"] |= {"poll_interval": 0, "error_budget": timedelta(minutes=30)}
+    again.settings["submit"] |= {"submit_timeout": None}
+    local.succeeds()
+    task = await submitted(again)
+    waiting = again._waiting
+    assert (waiting.poll_interval, waiting.error_budget) == (30.0, 1800.0)
+    assert [waiting.run_id] == local.runs_created
+    task.cancel()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("poll_interval", object()),
+        ("display_name", object()),
+        ("arguments", ["--day", object()]),
+        ("json", {"a": object()}),
+    ],
+)
+def test_what_only_a_worker_can_resolve_is_refused_by_name_when_the_dag_is_parsed(airflow, name, value):
+    with pytest.raises(InvalidArgument, match=rf"^{name}\S*: (start_from_trigger|expected)"):
+        airflow.operator(**{name: value})
+
+
+def test_the_row_is_plain_json_whatever_the_arguments_are(local, airflow):
+    trigger = airflow.trigger(
+        arguments=(Decimal("1.5"), Path("/data"), uuid.UUID(int=1), True),
+        configuration=MappingProxyType({"spark.day": date(2026, 1, 2)}),
+        poll_interval=timedelta(milliseconds=100),
+        max_duration_in_minutes=timedelta(hours=1),
+    )
+    assert asyncio.run(event_of(trigger)).state == "SUCCEEDED"
+    (run,) = local.runs
+    assert run["arguments"] == ["1.5", "/data", str(uuid.UUID(int=1)), "true"]
+    assert run["configuration"]["spark.day"] == "2026-01-02"
+    assert run["maxDurationInMinutes"] == 60

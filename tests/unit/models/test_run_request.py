@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import json as json_module
+from datetime import timedelta
+from types import MappingProxyType, SimpleNamespace
 
 import pytest
 
 from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.models.run_request import RunRequest, check_at_parse
+from airflow_provider_dataflow.ownership.request import build_request
 
 APPLICATION = "ocid1.dataflowapplication.oc1.iad.aaaa"
 COMPARTMENT = "ocid1.compartment.oc1..bbbb"
+OTHER_COMPARTMENT = "ocid1.compartment.oc1..cccc"
 LOG_GROUP = "ocid1.loggroup.oc1.iad.cccc"
 LOG = "ocid1.log.oc1.iad.dddd"
 
@@ -184,6 +188,54 @@ def test_the_body_may_be_text_and_its_known_fields_are_converted(json):
 def test_a_null_in_json_says_nothing_about_a_field_that_is_known():
     assert build({"numExecutors": None}).body() == {}
     assert build({"numExecutors": None}, num_executors=1).body() == {"numExecutors": 1}
+
+
+@pytest.mark.parametrize(
+    ("json", "compartment"),
+    [
+        ('{"displayName": "see compartmentId"}', "the connection's"),
+        ('{"arguments": ["compartmentId"], "freeformTags": {"compartmentId": "x"}}', "the connection's"),
+        ({"displayName": "see compartmentId"}, "the connection's"),
+        ({"compartmentId": None}, "the connection's"),
+        ('{"compartmentId": null}', "the connection's"),
+        ("{'compartmentId': None}", "the connection's"),
+        ("", "the connection's"),
+        (None, "the connection's"),
+        ("None", "the connection's"),
+        ({"compartmentId": OTHER_COMPARTMENT}, "its own"),
+        (f'{{"compartmentId": "{OTHER_COMPARTMENT}"}}', "its own"),
+        (f"{{'compartmentId': '{OTHER_COMPARTMENT}'}}", "its own"),
+        (MappingProxyType({"compartmentId": OTHER_COMPARTMENT}), "its own"),
+    ],
+)
+@pytest.mark.parametrize("given", [None, "None", ""])
+def test_compartment_of_json_is_told_by_its_key(json, compartment, given):
+    hook = SimpleNamespace(compartment_id=COMPARTMENT)
+    arguments = {"application_id": APPLICATION, "compartment_id": given}
+    body = build_request(hook, arguments, json, timeout=None).body()
+    expected = {"the connection's": COMPARTMENT, "its own": OTHER_COMPARTMENT}
+    assert body["compartmentId"] == expected[compartment]
+
+
+def test_null_is_not_given_also_where_the_field_is_unknown():
+    assert RunRequest.build({}, '{"further": null, "numExecutors": null}').body() == {}
+    assert RunRequest.given({"num_executors": "None"}, {"numExecutors": None}) == []
+    assert RunRequest.given({"num_executors": 0}, '{"a": 1}') == ["num_executors", "json"]
+
+
+@pytest.mark.parametrize("json", ["compartmentId", "[1]", 5, [["a"]], "{", "{1", {("a",): 1}])
+def test_a_body_that_is_none_is_refused_by_name(json):
+    with pytest.raises(InvalidArgument, match=r"^json: "):
+        RunRequest.build({}, json)
+
+
+def test_minutes_may_be_a_timedelta():
+    request = RunRequest.build(
+        {"max_duration_in_minutes": timedelta(hours=1), "idle_timeout_in_minutes": "0:10:00"}
+    )
+    assert (request.max_duration_in_minutes, request.idle_timeout_in_minutes) == (60, 10)
+    with pytest.raises(InvalidArgument, match=r"^max_duration_in_minutes: expected a whole number"):
+        RunRequest.build({"max_duration_in_minutes": timedelta(seconds=90)})
 
 
 def test_one_argument_by_itself():

@@ -161,7 +161,7 @@ def test_out_of_sight(statements, ti):
     statements.states = [ServiceError(operation="GetStatement", message="no", status=404)]
     statements.cancel_error = ServiceError(operation="DeleteStatement", message="no", status=404)
     with pytest.raises(StatementLost, match="could not be cancelled and may still be running"):
-        operator(error_budget=0).execute({"ti": ti})
+        operator(error_budget=0.001).execute({"ti": ti})
 
 
 def deferred(ti) -> TaskDeferred:

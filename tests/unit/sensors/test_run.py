@@ -23,7 +23,7 @@ def context():
 
 
 def sensor(**kwargs) -> RunSensor:
-    return RunSensor(task_id="wait", **{"run_id": RUN_ID, "poke_interval": 0} | kwargs)
+    return RunSensor(task_id="wait", **{"run_id": RUN_ID, "poke_interval": 0.001} | kwargs)
 
 
 def test_it_waits_for_the_success(client, context):
@@ -63,7 +63,7 @@ def test_an_outage_is_borne_and_then_said(client, context):
     assert sensor().execute(context) == "SUCCEEDED"
     client.states = [down]
     with pytest.raises(RunLost, match="down"):
-        sensor(error_budget=0).execute(context)
+        sensor(error_budget=0.001).execute(context)
 
 
 def test_it_defers_with_its_timeout_and_never_cancels(client, context):
@@ -102,3 +102,12 @@ def test_what_the_trigger_has_seen_holds_although_the_run_went_on(client, contex
 def test_target_states_may_come_from_a_template(client, context):
     client.states = ["FAILED"]
     assert sensor(target_states="SUCCEEDED, FAILED").execute(context) == "FAILED"
+
+
+@pytest.mark.parametrize("timeout", ["{{ none }}", "soon"])
+def test_timeout_that_renders_to_none_is_airflows_default_also_after_a_deferral(client, context, timeout):
+    task = sensor(deferrable=True, timeout="{{ x }}", fetch_logs="never")
+    task.timeout = None if "none" in timeout else timeout
+    event = RunEvent(Outcome.TIMEOUT, RUN_ID).payload()
+    with pytest.raises(AirflowSensorTimeout, match="604800"):
+        task.resume_execution("execute_complete", {"event": event}, context)

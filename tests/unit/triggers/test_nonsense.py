@@ -118,13 +118,13 @@ async def test_odd_fields_of_some_runs_lose_at_most_these(service, seed):
     assert outcomes == {Outcome.LOST, Outcome.REACHED}
 
 
-async def test_odd_arguments_of_one_task_disturb_no_other(service):
-    """As of a row that an older release or a careless DAG has written."""
+async def test_odd_arguments_of_a_row_fall_back_and_affect_no_other_task(service):
+    """An older release may have written the row, which checked less."""
     course = Course()
 
     def respond(method: str, path: str) -> bytes:
         name = path.rpartition("/")[2]
-        return course.of(name) if name in HEALTHY else response("{}", "503 Down")
+        return course.of(name) if name in HEALTHY else response(run_body("SUCCEEDED", id=name))
 
     service.respond = respond
     odd: list[dict[str, Any]] = [
@@ -146,9 +146,7 @@ async def test_odd_arguments_of_one_task_disturb_no_other(service):
     ]
     bad = {f"bad{number}": trigger_for(f"bad{number}", **arguments) for number, arguments in enumerate(odd)}
     events = await play(bad, {name: trigger_for(name, error_budget=1800) for name in HEALTHY})
-    assert {events[name].outcome for name in HEALTHY} == {Outcome.REACHED}
-    for name in bad:
-        assert events[name].outcome is Outcome.LOST, name
+    assert {event.outcome for event in events.values()} == {Outcome.REACHED}
 
 
 async def test_pools_and_statements_are_lost_by_nonsense_too(service):

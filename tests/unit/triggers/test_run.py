@@ -110,7 +110,7 @@ async def test_a_run_that_ended_before_anybody_looked_has_ended_in_time(service)
 
 async def test_out_of_sight(service):
     service(ServiceError(operation="GetRun", message="down", status=503))
-    (event,) = await events(trigger(error_budget=0))
+    (event,) = await events(trigger(error_budget=0.001))
     assert event.outcome is Outcome.LOST
     assert "down" in (event.message or "")
 

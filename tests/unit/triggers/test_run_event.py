@@ -108,7 +108,7 @@ def test_the_row_survives_the_way_through_the_database_and_other_versions():
     assert RunEventTrigger(**kwargs, added_tomorrow=1).serialize() == (path, kwargs)
 
 
-@pytest.mark.parametrize("states", [[], "SUCCEEDED", ["DONE"]])
+@pytest.mark.parametrize("states", [[], "DONE", ["DONE"], None, 5])
 def test_states_are_checked_where_the_dag_is_written(states):
     with pytest.raises(InvalidArgument, match="states"):
         RunEventTrigger(states=states)

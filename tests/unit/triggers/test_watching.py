@@ -94,7 +94,7 @@ async def test_a_pool(service):
 async def test_a_pool_that_is_not_known(service, missing_is_deleted, outcome):
     service(pool=ServiceError(operation="GetPool", message="no", status=404))
     trigger = PoolTrigger(
-        POOL_ID, target_states=["DELETED"], missing_is_deleted=missing_is_deleted, error_budget=0
+        POOL_ID, target_states=["DELETED"], missing_is_deleted=missing_is_deleted, error_budget=0.001
     )
     event = PoolEvent.parse(await event_of(trigger))
     assert event.outcome is outcome

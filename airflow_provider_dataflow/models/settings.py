@@ -1,0 +1,160 @@
+"""How the arguments are read that say how a task works, as opposed to what it asks for.
+
+A name means the same in all operators, sensors and triggers, so there is one table. What a run, an
+application or a pool is asked to be is in ``RunRequest`` and ``Details``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from airflow_provider_dataflow.exceptions import InvalidArgument
+from airflow_provider_dataflow.models.durations import minutes, moment, seconds
+from airflow_provider_dataflow.models.fields import (
+    Coercion,
+    boolean,
+    choice,
+    ocid,
+    optional,
+    parsed,
+    shown,
+    some_of,
+    text,
+    unwrapped,
+    whole_number,
+)
+from airflow_provider_dataflow.models.run import KNOWN_STATES, SUCCESS_STATES
+from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
+
+#: Six hours: a backfill may have to wait until other runs of the night have ended.
+DEFAULT_SUBMIT_TIMEOUT_SECONDS = 6 * 3600.0
+#: Airflow kills a worker 5 seconds after telling it to end, and a trigger after 30.
+DEFAULT_CANCEL_TIMEOUT_SECONDS = 25.0
+#: Seconds; as Airflow's sensors have it.
+DEFAULT_POKE_INTERVAL = 60.0
+
+FETCH_LOGS = ("always", "on_failure", "never")
+
+compartment = ocid("compartment", "tenancy")
+
+
+class Setting(NamedTuple):
+    """How an argument is read.
+
+    :param read: returns the value in the type that the code works with.
+    :param fallback: what is used in the place of an unusable value where it is too late to refuse it, since a
+        run is under way.
+    """
+
+    read: Coercion
+    fallback: Any
+
+
+def compartments(value: Any, path: str) -> list[str]:
+    """Read OCIDs of compartments: a list in any form, or text with commas or spaces between."""
+    raw = parsed(value)
+    if isinstance(raw, str):
+        raw = raw.replace(",", " ").split()
+    if isinstance(raw, (bytes, Mapping)) or not isinstance(raw, Iterable):
+        raise InvalidArgument(path, f"expected OCIDs of compartments, got {shown(value)}")
+    return [compartment(item, f"{path}[{index}]") for index, item in enumerate(raw)]
+
+
+def guard(value: Any, path: str) -> bool | list[str]:
+    """Read ``private_endpoint_guard``: True or False, or OCIDs of compartments."""
+    raw = unwrapped(value)
+    if isinstance(raw, bool) or (isinstance(raw, str) and raw.strip().lower() in ("true", "false")):
+        return boolean(raw, path)
+    try:
+        return compartments(value, path)
+    except InvalidArgument as error:
+        if error.path != path:
+            raise
+        raise InvalidArgument(
+            path, f"expected True, False or OCIDs of compartments, got {shown(value)}"
+        ) from None
+
+
+def state_names(value: Any, path: str) -> list[str]:
+    """Read states of a trigger's row, sorted: also those that only a newer version knows."""
+    raw = parsed(value)
+    if isinstance(raw, str):
+        raw = raw.replace(",", " ").split()
+    if isinstance(raw, (bytes, Mapping)) or not isinstance(raw, Iterable):
+        raise InvalidArgument(path, f"expected names of states, got {shown(value)}")
+    return sorted({text(item, path).upper() for item in raw})
+
+
+def optional_id(read: Coercion) -> Coercion:
+    """Make None a value of its own, and text that a template rendered to nothing, too."""
+    read_if_given = optional(read)
+
+    def read_unless_blank(value: Any, path: str) -> Any:
+        raw = unwrapped(value)
+        return None if isinstance(raw, str) and not raw.strip() else read_if_given(value, path)
+
+    return read_unless_blank
+
+
+_OFF = Setting(boolean, False)
+_ON = Setting(boolean, True)
+_ANY_TEXT = Setting(optional(text), None)
+
+SETTINGS: dict[str, Setting] = {
+    # Durations and moments
+    "cancel_timeout": Setting(seconds, DEFAULT_CANCEL_TIMEOUT_SECONDS),
+    "completion_timeout": Setting(optional(seconds), None),
+    "deadline": Setting(optional(moment), None),
+    "error_budget": Setting(seconds, float(DEFAULT_ERROR_BUDGET)),
+    "min_age_in_minutes": Setting(minutes, 15.0),
+    "poke_interval": Setting(seconds, DEFAULT_POKE_INTERVAL),
+    "poll_interval": Setting(seconds, DEFAULT_POLL_INTERVAL),
+    "submit_timeout": Setting(seconds, DEFAULT_SUBMIT_TIMEOUT_SECONDS),
+    "timeout": Setting(optional(seconds), None),
+    # Other numbers
+    "limit": Setting(whole_number(1), 100),
+    "max_output_length": Setting(whole_number(0), 64 * 1024),
+    "statement_id": Setting(whole_number(0), 0),
+    # Switches and choices
+    "airflow_tags": _ON,
+    "cancel_on_kill": _ON,
+    "cascading": _OFF,
+    "deferrable": _OFF,
+    "fetch_logs": Setting(choice(*FETCH_LOGS), "on_failure"),
+    "follow_logs": _OFF,
+    "ignore_if_missing": _OFF,
+    "missing_is_deleted": _OFF,
+    "outlives_task": _OFF,
+    "private_endpoint_guard": Setting(guard, False),
+    "report_only": Setting(boolean, True),
+    "start_from_trigger": _OFF,
+    "states": Setting(some_of(*KNOWN_STATES), sorted(map(str, SUCCESS_STATES))),
+    "target_states": Setting(some_of(*KNOWN_STATES), sorted(map(str, SUCCESS_STATES))),
+    "wait_for_completion": _ON,
+    # Which, and with which access
+    "application_id": Setting(optional_id(ocid("dataflowapplication")), None),
+    "auth_type": _ANY_TEXT,
+    "compartment_id": Setting(optional_id(compartment), None),
+    "compartment_ids": Setting(optional_id(compartments), None),
+    "config_file": _ANY_TEXT,
+    "deployment_id": _ANY_TEXT,
+    "display_name": _ANY_TEXT,
+    "oci_conn_id": _ANY_TEXT,
+    "pool_id": Setting(optional_id(ocid("dataflowpool")), None),
+    "profile": _ANY_TEXT,
+    "region": _ANY_TEXT,
+    "run_id": Setting(optional_id(ocid("dataflowrun")), None),
+    "service_endpoint": _ANY_TEXT,
+}
+
+#: Of a trigger: ids are text that a task has checked already, and a kill cancels only if the row says so.
+OF_TRIGGERS: dict[str, Setting] = {
+    **SETTINGS,
+    "application_id": _ANY_TEXT,
+    "cancel_on_kill": _OFF,
+    "compartment_id": _ANY_TEXT,
+    "pool_id": Setting(text, ""),
+    "run_id": Setting(text, ""),
+    "target_states": Setting(state_names, SETTINGS["target_states"].fallback),
+}

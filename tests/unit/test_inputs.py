@@ -1,0 +1,190 @@
+"""Whatever comes into an argument is sent as what it says, or refused by name: the table of the page."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from enum import Enum
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_provider_dataflow.exceptions import InvalidArgument
+from airflow_provider_dataflow.operators.application import CreateOrUpdateApplicationOperator
+from airflow_provider_dataflow.operators.run import ATTRIBUTES, InvokeRunOperator
+from airflow_provider_dataflow.operators.statement import RunStatementOperator
+from tests.unit.inputs import ARGUMENTS, INPUTS, Kind, Lazy, TextKind, outcome, table
+from tests.unit.support import APPLICATION_ID, RUN_ID, FakeClient, FakeTaskInstance
+
+PAGE = Path(__file__).parents[2] / "docs" / "operators" / "inputs.md"
+
+#: What Python makes of an object that has no text of its own, or of an Enum member.
+ODD = re.compile(r" at 0x|Kind\.|PurePosixPath|Decimal\(|b'|datetime\.|UUID\(")
+
+
+def rendered(*, native: bool, x: Any = None, kind: type = InvokeRunOperator, **arguments: Any) -> Any:
+    """A task as it is before its execute, with ``x`` in the context of its templates."""
+    with DAG("dag", render_template_as_native_obj=native, schedule=None):
+        task = kind(task_id="task", **arguments)
+    task.render_template_fields({"x": x, "ti": FakeTaskInstance()})
+    return task
+
+
+def invoke(name: str, value: Any, *, native: bool, x: Any = None) -> InvokeRunOperator:
+    subject = {} if name == "application_id" else {"application_id": APPLICATION_ID}
+    return rendered(native=native, x=x, **{"poll_interval": 0.001} | subject | {name: value})
+
+
+def attribute(task: Any, name: str) -> Any:
+    return getattr(task, ATTRIBUTES.get(name, name))
+
+
+def test_the_page_has_the_table():
+    assert table() in PAGE.read_text(), "python -m tests.unit.inputs prints it"
+
+
+@pytest.mark.parametrize("argument", ARGUMENTS)
+def test_native_template_is_worth_its_value(client, argument):
+    for value in INPUTS.values():
+        client.submitted.clear()
+        check_native(client, argument, value)
+
+
+def check_native(client: FakeClient, argument: str, value: Any) -> None:
+    task = invoke(argument, "{{ x }}", native=True, x=value)
+    try:
+        expected = outcome(argument, attribute(task, argument))
+    except InvalidArgument as error:
+        with pytest.raises(InvalidArgument, match=rf"^{re.escape(error.path)}: "):
+            task.execute({"ti": FakeTaskInstance()})
+        assert client.submitted == []
+        return
+    if not isinstance(value, str):
+        assert expected == outcome(argument, value)
+    if argument == "application_id" and expected is None:
+        return
+    task.execute({"ti": FakeTaskInstance()})
+    sent = json.dumps(client.submitted)
+    assert not ODD.search(sent)
+
+
+@pytest.mark.parametrize("argument", ARGUMENTS)
+def test_text_of_a_template_is_never_sent_as_an_odd_string(client, argument):
+    for value in INPUTS.values():
+        client.submitted.clear()
+        check_text(client, argument, value)
+
+
+def check_text(client: FakeClient, argument: str, value: Any) -> None:
+    task = invoke(argument, "{{ x }}", native=False, x=value)
+    refused = None
+    try:
+        task.execute({"ti": FakeTaskInstance()})
+    except InvalidArgument as error:
+        refused = re.split(r"\W", error.path)[0]
+    assert refused in (None, argument)
+    assert len(client.submitted) == (refused is None)
+    sent = json.dumps([body for body, _ in client.submitted])
+    # What Python writes for a list of plain values is JSON to us, and bytes cannot be told from text.
+    assert not re.search(r" at 0x|Kind\.", sent)
+
+
+TEMPLATED = {
+    "freeform_tags": {"{{ x }}": "v"},
+    "configuration": {"spark.{{ x }}": "{{ x }}"},
+    "parameters": {"{{ x }}": 1},
+    "defined_tags": {"{{ x }}": {"{{ x }}": "{{ x }}"}},
+    "json": {"{{ x }}": {"{{ x }}": ["{{ x }}"]}},
+}
+EXPECTED = {
+    "freeform_tags": ("freeformTags", {"team": "v"}),
+    "configuration": ("configuration", {"spark.team": "team"}),
+    "parameters": ("parameters", [{"name": "team", "value": "1"}]),
+    "defined_tags": ("definedTags", {"team": {"team": "team"}}),
+    "json": ("team", {"team": ["team"]}),
+}
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("wrap", [dict, MappingProxyType])
+@pytest.mark.parametrize("name", TEMPLATED)
+def test_template_in_a_key_is_rendered(client, name, wrap, native):
+    task = invoke(name, wrap(TEMPLATED[name]), native=native, x="team")
+    task.execute({"ti": FakeTaskInstance()})
+    wire_name, expected = EXPECTED[name]
+    sent = client.submitted[0][0][wire_name]
+    assert sent == expected or (name == "freeform_tags" and expected.items() <= sent.items())
+
+
+def test_template_in_a_key_of_the_application_operator_is_rendered():
+    task = rendered(
+        native=False, x="team", kind=CreateOrUpdateApplicationOperator, configuration={"spark.{{ x }}": "1"}
+    )
+    assert task.configuration == {"spark.team": "1"}
+
+
+@pytest.mark.parametrize("x", ["a", ["list"], None, {"a": 1}])
+def test_two_keys_that_render_alike_and_a_key_that_is_none_are_refused(x):
+    with pytest.raises(InvalidArgument, match="rendered to"):
+        rendered(
+            native=True, x=x, application_id=APPLICATION_ID, freeform_tags={"{{ x }}": "1", "{{x}}": "2"}
+        )
+
+
+@pytest.mark.parametrize(
+    "arguments", [[PurePosixPath("/d/{{ x }}")], deque(["/d/{{ x }}"]), ("/d/{{ x }}",), [TextKind.BATCH]]
+)
+def test_templates_in_less_common_containers_are_rendered(client, arguments):
+    invoke("arguments", arguments, native=False, x="team").execute({"ti": FakeTaskInstance()})
+    assert client.submitted[0][0]["arguments"] in (["/d/team"], ["BATCH"])
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("kind", [Kind.BATCH, TextKind.BATCH])
+def test_enum_within_a_template_is_its_value(client, kind, native):
+    invoke("display_name", "run-{{ x }}", native=native, x=kind).execute({"ti": FakeTaskInstance()})
+    assert client.submitted[0][0]["displayName"] == "run-BATCH"
+
+
+def test_results_of_other_tasks_are_not_rendered_again(client):
+    task = invoke("arguments", "{{ x }}", native=True, x=Lazy("{{ secret }}"))
+    task.execute({"ti": FakeTaskInstance()})
+    assert client.submitted[0][0]["arguments"] == ["{{ secret }}"]
+
+
+def test_code_is_sent_whatever_it_looks_like():
+    from airflow_provider_dataflow.models.statement import StatementDetails
+
+    for code in ("None", "x  # <object at 0x7f>", "null"):
+        assert StatementDetails.build({"code": code}).body() == {"code": code}
+    assert RunStatementOperator(task_id="t", run_id=RUN_ID, code="None").code == "None"
+
+
+class Number(Enum):
+    ONE = 1
+
+
+@pytest.mark.parametrize(
+    ("body", "sent"),
+    [
+        ({"a": {"b": Number.ONE, Number.ONE: (1, 2)}}, {"a": {"b": 1, "1": [1, 2]}}),
+        ({"a": None}, {}),
+        ('{"displayName": "see compartmentId"}', {"displayName": "see compartmentId"}),
+        ("", {}),
+        ("None", {}),
+        ("null", {}),
+        (b'{"a": 1}', {"a": 1}),
+    ],
+)
+def test_the_raw_body_is_plain_json(body, sent):
+    assert outcome("json", body) == sent
+
+
+@pytest.mark.parametrize("value", [float("nan"), object(), {1, 2}, "\ud800", {("a",): 1}, "<object at 0x7f>"])
+def test_the_raw_body_refuses_by_path_what_json_has_no_form_for(value):
+    with pytest.raises(InvalidArgument, match=r"^json\.a"):
+        outcome("json", {"a": value})

@@ -1,0 +1,393 @@
+"""Every argument of every operator, sensor and trigger is read by one table, before anything is sent."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import math
+import pkgutil
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import PurePosixPath
+from typing import Any
+
+import pendulum
+import pytest
+from airflow.sdk import DAG, BaseOperator, XComArg
+from airflow.serialization.decoders import smart_decode_trigger_kwargs
+from airflow.serialization.serialized_objects import DagSerialization
+from airflow.triggers.base import BaseTrigger
+
+import airflow_provider_dataflow
+from airflow_provider_dataflow.exceptions import InvalidArgument
+from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from airflow_provider_dataflow.models.durations import MAX_SECONDS, minutes, moment, seconds
+from airflow_provider_dataflow.models.fields import boolean, choice, some_of
+from airflow_provider_dataflow.models.settings import OF_TRIGGERS, SETTINGS
+from airflow_provider_dataflow.operators.settings import argument_names
+from tests.unit.support import APPLICATION_ID, RUN_ID, FakeTaskInstance
+
+POOL_ID = "ocid1.dataflowpool.oc1.iad.aaaa"
+#: What each class needs to be made. A new class fails the tests until it is here.
+NEEDED: dict[str, dict[str, Any]] = {
+    "CancelOrphanRunsOperator": {"deployment_id": "here"},
+    "CancelRunOperator": {"run_id": RUN_ID},
+    "CreateOrUpdateApplicationOperator": {"display_name": "app"},
+    "CreatePoolOperator": {"display_name": "warm", "configurations": []},
+    "DeleteApplicationOperator": {"application_id": APPLICATION_ID},
+    "DeletePoolOperator": {"pool_id": POOL_ID},
+    "GetRunOperator": {"run_id": RUN_ID},
+    "InvokeRunOperator": {"application_id": APPLICATION_ID},
+    "ListRunsOperator": {},
+    "PoolTrigger": {"pool_id": POOL_ID},
+    "RunEventTrigger": {},
+    "RunSensor": {"run_id": RUN_ID},
+    "RunStatementOperator": {"run_id": RUN_ID, "code": "1"},
+    "RunTrigger": {"run_id": RUN_ID},
+    "StartPoolOperator": {"pool_id": POOL_ID},
+    "StatementTrigger": {"run_id": RUN_ID, "statement_id": 1},
+    "StopPoolOperator": {"pool_id": POOL_ID},
+    "UpdateRunOperator": {"run_id": RUN_ID, "max_duration_in_minutes": 5},
+}
+#: Not read by the table: code is sent as it is, and the row of a submit is read by the trigger.
+READ_ELSEWHERE = {"code", "json"}
+#: Which cannot be filled in by a template: Airflow reads it before anything is rendered.
+NEVER_TEMPLATED = {"start_from_trigger"}
+#: Arguments that are durations, by what their names say, whatever the table says of them.
+LOOKS_LIKE_A_DURATION = re.compile(r"timeout|interval|budget|delay|pause|period|seconds|wait(?!_for)|margin")
+OPTIONAL = {"timeout", "completion_timeout"}
+
+USABLE = [
+    *(5, 5.0, "5", " 5.0 ", Decimal(5), timedelta(seconds=5), "0:00:05", "0 days, 0:00:05"),
+    pendulum.duration(seconds=5),
+]
+UNUSABLE = [
+    *(0, -5, 0.0, math.nan, math.inf, -math.inf, True, False, "", "soon", "0", "nan", "inf", "1e999", "5 s"),
+    *([5], {"seconds": 5}, {5}, b"5", object(), datetime.now(UTC), timedelta(0), timedelta(seconds=-1)),
+    *("-0:00:05", 10**400, MAX_SECONDS * 2, timedelta.max, "None!", "0:99"),
+]
+
+
+def public_classes() -> list[type]:
+    found = set()
+    for module in pkgutil.walk_packages(
+        airflow_provider_dataflow.__path__, f"{airflow_provider_dataflow.__name__}."
+    ):
+        if module.name.split(".")[1] in ("operators", "sensors", "triggers"):
+            for kind in vars(importlib.import_module(module.name)).values():
+                if inspect.isclass(kind) and issubclass(kind, (BaseOperator, BaseTrigger)):
+                    found.add(kind)
+    return sorted(
+        (
+            kind
+            for kind in found
+            if kind.__module__.startswith(airflow_provider_dataflow.__name__)
+            and not kind.__name__.startswith("_")
+            and kind.__name__ not in ("DataFlowOperator", "WaitingOperator", "PoolOperator")
+            and not inspect.isabstract(kind)
+            and kind.__name__ not in ("WaitTrigger", "WatchTrigger", "SubmitRunTrigger")
+        ),
+        key=lambda kind: kind.__name__,
+    )
+
+
+CLASSES = public_classes()
+TASKS = [kind for kind in CLASSES if issubclass(kind, BaseOperator)]
+TASKS_BY_NAME: dict[str, Any] = {kind.__name__: kind for kind in TASKS}
+TRIGGERS = [kind for kind in CLASSES if issubclass(kind, BaseTrigger)]
+
+
+def durations_of(kind: type) -> list[str]:
+    body = getattr(kind, "body_arguments", ())
+    return [name for name in argument_names(kind) if LOOKS_LIKE_A_DURATION.search(name) and name not in body]
+
+
+DURATIONS_OF_TASKS = [(kind, name) for kind in TASKS for name in durations_of(kind)]
+DURATIONS_OF_TRIGGERS = [(kind, name) for kind in TRIGGERS for name in durations_of(kind)]
+
+
+def made(kind: type, **arguments: Any) -> Any:
+    task_id = {"task_id": "task"} if issubclass(kind, BaseOperator) else {}
+    return kind(**task_id, **NEEDED[kind.__name__] | arguments)
+
+
+@pytest.fixture
+def no_calls(mocker, connection):
+    """Whoever calls the service fails."""
+    mocker.patch.object(DataFlowHook, "new_client", side_effect=AssertionError("the service was called"))
+    mocker.patch.object(DataFlowHook, "async_client", side_effect=AssertionError("the service was called"))
+
+
+def test_all_classes_are_found():
+    assert {kind.__name__ for kind in CLASSES} == set(NEEDED)
+    assert len(DURATIONS_OF_TASKS) > 20
+    assert len(DURATIONS_OF_TRIGGERS) >= 6
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_every_argument_is_read(kind):
+    """A new argument has to be in the table, or in the request."""
+    body = getattr(kind, "body_arguments", set())
+    for name in set(argument_names(kind)) - body - READ_ELSEWHERE:
+        assert name in (SETTINGS if issubclass(kind, BaseOperator) else OF_TRIGGERS), name
+    for name in durations_of(kind):
+        with pytest.raises(InvalidArgument):
+            SETTINGS[name].read(0, name)
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_whatever_a_template_may_fill_is_templated(kind):
+    attributes = {name: "execute_string" if name == "execute" else name for name in argument_names(kind)}
+    # The statement's wait is what it is for.
+    unused = {"wait_for_completion"} if kind.__name__ == "RunStatementOperator" else set()
+    templated = {attributes[name] for name in argument_names(kind)} - NEVER_TEMPLATED - unused
+    assert templated == set(kind.template_fields)
+
+
+@pytest.mark.parametrize(("kind", "name"), DURATIONS_OF_TASKS)
+def test_duration_is_seconds_or_a_timedelta(kind, name):
+    for value in USABLE:
+        assert getattr(made(kind, **{name: value}), name) == 5.0
+
+
+@pytest.mark.parametrize(("kind", "name"), DURATIONS_OF_TASKS)
+def test_unusable_duration_is_refused_by_name_before_anything_is_sent(kind, name, no_calls):
+    for value in UNUSABLE:
+        if type(value) is not object:
+            with pytest.raises(InvalidArgument, match=rf"^{name}: expected"):
+                made(kind, **{name: value})
+        task = made(kind)
+        setattr(task, name, value)  # as a template renders
+        with pytest.raises(InvalidArgument, match=rf"^{name}: expected"):
+            task.execute({"ti": FakeTaskInstance()})
+
+
+@pytest.mark.parametrize(("kind", "name"), DURATIONS_OF_TASKS)
+def test_none_is_a_duration_only_where_there_may_be_none(kind, name, no_calls):
+    if name in OPTIONAL:
+        made(kind, **{name: None})
+    else:
+        with pytest.raises(InvalidArgument, match=rf"^{name}: expected"):
+            made(kind, **{name: None})
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_templates_and_results_of_other_tasks_are_rendered_and_linked(kind):
+    """All settings at once, as a template and as an XComArg."""
+    names = [name for name in kind.setting_names() if name in kind.template_fields and name not in BODY_ONLY]
+    with DAG("dag", schedule=None, render_template_as_native_obj=True):
+        upstream = BaseOperator(task_id="upstream")
+        task = made(kind, **{name: XComArg(upstream, key=name) for name in names})
+        templated = made_as("templated", kind, **{name: f"{{{{ x.{name} }}}}" for name in names})
+    assert task.upstream_task_ids == {"upstream"}
+    values = {name: GOOD.get(name, "5") for name in names}
+    templated.render_template_fields({"x": values, "ti": FakeTaskInstance()})
+    templated.read_settings()
+    for name in names:
+        assert getattr(templated, name) == SETTINGS[name].read(values[name], name)
+
+
+#: One of these alone is allowed, as a test of its own says.
+BODY_ONLY = {"display_name", "application_id"}
+GOOD: dict[str, Any] = {
+    **{name: True for name, setting in SETTINGS.items() if setting.read is boolean},
+    "run_id": RUN_ID,
+    "pool_id": POOL_ID,
+    "compartment_id": "ocid1.compartment.oc1..a",
+    "compartment_ids": ["ocid1.compartment.oc1..a"],
+    "private_endpoint_guard": ["ocid1.compartment.oc1..a"],
+    "target_states": ["FAILED"],
+    "fetch_logs": "never",
+}
+
+
+def made_as(task_id: str, kind: type, **arguments: Any) -> Any:
+    return kind(task_id=task_id, **NEEDED[kind.__name__] | arguments)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (kind, name)
+        for kind in TASKS
+        for name in kind.setting_names()
+        if SETTINGS[name].read is boolean and name not in NEVER_TEMPLATED
+    ],
+)
+def test_switch_is_true_or_false(kind, name, no_calls):
+    for value, read in ((True, True), ("False", False), ("true", True)):
+        assert getattr(made(kind, **{name: value}), name) is read
+    for value in (None, 1, "yes", "", [], 0.0, timedelta(1)):
+        with pytest.raises(InvalidArgument, match=rf"^{name}: expected True or False"):
+            made(kind, **{name: value})
+        task = made(kind)
+        setattr(task, name, value)
+        with pytest.raises(InvalidArgument, match=rf"^{name}: expected True or False"):
+            task.execute({"ti": FakeTaskInstance()})
+
+
+@pytest.mark.parametrize("value", [None, 5, [["FAILED"]], {"FAILED": 1}, "DONE", [], "", object(), [None]])
+def test_odd_states_are_refused_by_name(value):
+    for kind in TASKS:
+        if "target_states" in argument_names(kind) and not (value is None and kind.__name__ == "RunSensor"):
+            task = made(kind)
+            task.target_states = value
+            with pytest.raises(InvalidArgument, match=r"^target_states: expected some of"):
+                task.read_settings()
+
+
+def test_states_in_any_form():
+    read = some_of("FAILED", "SUCCEEDED")
+    for value in (
+        "failed, SUCCEEDED",
+        '["FAILED", "SUCCEEDED"]',
+        ("FAILED", "SUCCEEDED"),
+        "['FAILED', 'SUCCEEDED']",
+    ):
+        assert read(value, "target_states") == ["FAILED", "SUCCEEDED"]
+    assert choice("always", "never")("NEVER", "fetch_logs") == "never"
+
+
+# --- Triggers ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "name"), DURATIONS_OF_TRIGGERS)
+def test_trigger_refuses_an_authors_unusable_duration_by_name(kind, name):
+    for value in UNUSABLE:
+        with pytest.raises(InvalidArgument, match=rf"^{name}: expected"):
+            made(kind, **{name: value})
+
+
+@pytest.mark.parametrize(("kind", "name"), DURATIONS_OF_TRIGGERS)
+async def test_row_with_an_unusable_duration_falls_back_and_says_so(kind, name):
+    for value in UNUSABLE:
+        trigger = made(kind, **{name: value})
+        assert getattr(trigger, name) == OF_TRIGGERS[name].fallback > 0
+        (sentence,) = trigger.replaced
+        assert re.match(rf"{name}: expected .*; using {OF_TRIGGERS[name].fallback} instead$", sentence)
+
+
+@pytest.mark.parametrize("kind", TRIGGERS)
+async def test_no_row_ends_the_triggerer(kind):
+    """Airflow expects a TypeError of a constructor at most; whatever else ends the triggerer."""
+    for value in (*UNUSABLE, None, "None", Decimal("1.5"), pendulum.now(), ["x"], {"a": object()}):
+        for name in set(argument_names(kind)) - {"_"}:
+            trigger = made(kind, **{name: value})
+            path, row = trigger.serialize()
+            assert json.loads(json.dumps(row)) == row, name
+            assert kind(**row).serialize() == (path, row)
+
+
+@pytest.mark.parametrize("kind", TRIGGERS)
+@pytest.mark.parametrize("value", USABLE, ids=repr)
+def test_row_of_a_trigger_is_plain_json(kind, value):
+    trigger = made(kind, **dict.fromkeys(durations_of(kind), value))
+    row = trigger.serialize()[1]
+    assert json.loads(json.dumps(row)) == row
+    assert {row[name] for name in durations_of(kind)} == {5.0}
+    assert kind(**row).serialize()[1] == row
+
+
+@pytest.mark.parametrize(
+    "value", [5, "5.0", Decimal(5), datetime.fromtimestamp(5, UTC), "1970-01-01T00:00:05Z"]
+)
+def test_moment_is_seconds_since_the_epoch_or_a_datetime(value):
+    assert moment(value, "deadline") == 5.0
+
+
+@pytest.mark.parametrize("value", [datetime(2026, 1, 1), "later", True, math.nan, timedelta(1), []])
+def test_other_moments_are_refused(value):
+    with pytest.raises(InvalidArgument, match=r"^deadline: expected"):
+        moment(value, "deadline")
+
+
+def test_age_in_minutes_may_be_zero():
+    assert minutes(0, "a") == 0
+    assert minutes(timedelta(hours=1), "a") == minutes("60", "a") == minutes("1:00:00", "a") == 60
+    for value in (-1, math.nan, None, True, "young"):
+        with pytest.raises(InvalidArgument, match=r"^a: expected minutes"):
+            minutes(value, "a")
+
+
+def test_there_is_one_definition():
+    """Whatever looks like a duration is read by it."""
+    for name, setting in SETTINGS.items():
+        if LOOKS_LIKE_A_DURATION.search(name):
+            assert setting.read is seconds or setting.read(timedelta(seconds=5), name) == 5.0
+
+
+# --- After a deferral ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in TASKS if hasattr(kind, "execute_complete")], ids=lambda kind: kind.__name__
+)
+def test_after_a_deferral_an_unusable_value_falls_back(kind, connection, mocker):
+    """A run is under way: it must not be lost over a template that renders to something else now."""
+    task = made(kind)
+    for name in durations_of(kind):
+        setattr(task, name, "soon")
+    seen = mocker.patch.object(type(task), "execute_complete", return_value="done", autospec=True)
+    ti = FakeTaskInstance()
+    assert task.resume_execution("execute_complete", {"event": {}}, {"ti": ti}) == "done"
+    assert seen.called
+    for name in durations_of(kind):
+        assert getattr(task, name) == SETTINGS[name].fallback
+
+
+# --- In Airflow ------------------------------------------------------------------------------------------
+
+
+def test_a_dag_with_templates_in_all_settings_can_be_serialized():
+    with DAG("dag", schedule=None) as dag:
+        for kind in TASKS:
+            names = [name for name in kind.setting_names() if name in kind.template_fields]
+            templates = {name: f"{{{{ x.{name} }}}}" for name in names if name not in BODY_ONLY}
+            made_as(kind.__name__, kind, **templates)
+        made_as(
+            "row",
+            TASKS_BY_NAME["InvokeRunOperator"],
+            start_from_trigger=True,
+            poll_interval="{{ x }}",
+            error_budget=timedelta(minutes=1),
+            max_duration_in_minutes=timedelta(hours=1),
+        )
+    data = json.loads(json.dumps(DagSerialization.to_dict(dag)))
+    row = DagSerialization.from_dict(data).get_task("row").start_trigger_args
+    settings = smart_decode_trigger_kwargs(row.trigger_kwargs)["settings"]
+    assert settings["wait"]["poll_interval"] == "{{ x }}"
+    assert settings["submit"]["error_budget"] == 60.0
+
+
+def test_mapped_task_reads_settings_and_renders_keys():
+    operator = TASKS_BY_NAME["InvokeRunOperator"]
+    with DAG("dag", schedule=None) as dag:
+        operator.partial(
+            task_id="mapped",
+            application_id=APPLICATION_ID,
+            poll_interval=timedelta(seconds=5),
+            error_budget="{{ x }}",
+            freeform_tags={"{{ y }}": "1"},
+        ).expand(arguments=[["a"], ["b"]])
+    mapped: Any = dag.get_task("mapped")
+    of_another_task = ["{{ y }}"]
+    task = mapped.unmap({"arguments": of_another_task})
+    context, environment = {"x": 60, "y": "team"}, dag.get_template_env()
+    task._do_render_template_fields(task, mapped.template_fields, context, environment, {id(of_another_task)})
+    task.read_settings()
+    assert (task.poll_interval, task.error_budget) == (5.0, 60.0)
+    assert (task.freeform_tags, task.arguments) == ({"team": "1"}, ["{{ y }}"])
+    with pytest.raises(InvalidArgument, match=r"^poll_interval: expected"):
+        operator.partial(task_id="odd", poll_interval=0).expand(arguments=[]).unmap({"arguments": []})
+
+
+@pytest.mark.parametrize("name", ["region", "profile", "oci_conn_id", "auth_type", "config_file"])
+def test_the_hook_takes_text_only(name):
+    for value in (5, "5", PurePosixPath("5")):
+        assert getattr(DataFlowHook(**{name: value}), name) == "5"
+    assert getattr(DataFlowHook(**{name: None}), name) is None
+    for value in ({"a": 1}, object(), ["a"], timedelta(1)):
+        with pytest.raises(InvalidArgument, match=rf"^{name}: expected a string"):
+            DataFlowHook(**{name: value})
