@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from airflow.sdk import Connection, Context
+    from airflow.sdk.definitions.mappedoperator import MappedOperator
     from airflow.sdk.types import TaskInstanceKey
     from airflow.triggers.base import BaseEventTrigger, BaseTrigger, StartTriggerArgs, TriggerEvent
 
@@ -59,6 +60,7 @@ __all__ = [
     "delay_trigger",
     "deployment_id",
     "mask_secret",
+    "min_length_of_masked",
     "pull_xcom",
     "push_xcom",
     "sensitive_names",
@@ -66,6 +68,7 @@ __all__ = [
     "task_states",
     "trigger_was_killed",
     "triggers_have_on_kill",
+    "unmapped_for_checks",
     "xcom_value",
 ]
 
@@ -166,6 +169,34 @@ def sensitive_names() -> set[str]:
     """Parts of names whose values are not to be shown: the usual ones, and what the administrator adds."""
     added: str = conf.get("core", "sensitive_var_conf_names", fallback="") or ""
     return {*SENSITIVE_NAMES, *(name.strip().lower() for name in added.split(",") if name.strip())}
+
+
+def unmapped_for_checks(task: MappedOperator, values: Mapping[str, Any]) -> None:
+    """Call the constructor of a mapped task's operator, so that it checks its arguments, and drop the result.
+
+    The operator is none of the DAG's tasks, and is kept out of ``with setup_task:`` blocks, which would add
+    every operator that is created within them.
+
+    :param values: stand for the mapped arguments.
+    """
+    try:
+        from airflow.sdk.definitions._internal.setup_teardown import SetupTeardownContext
+    except ImportError:  # before Airflow 3.2
+        from airflow.utils.setup_teardown import (  # type: ignore[no-redef, import-not-found]
+            SetupTeardownContext,
+        )
+
+    was_active, SetupTeardownContext.active = SetupTeardownContext.active, False
+    try:
+        task.unmap(values)
+    finally:
+        SetupTeardownContext.active = was_active
+
+
+def min_length_of_masked() -> int:
+    """Characters that a secret must have for Airflow's masker to hide it."""
+    length: int = conf.getint("logging", "min_length_masked_secret", fallback=5)
+    return length
 
 
 def xcom_value(ti_key: TaskInstanceKey, key: str) -> Any:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -49,6 +53,12 @@ _SECRET_FORMS = (
 )
 # ``name=value`` and ``"name": "value"`` within a text, also within a text in that text.
 _NAME = r"""(?<![\w.-])([\w.-]+)(?:\\*["']?\s*=\s*|\\*["']\s*:\s*|:\s+)"""
+# ``--name value`` within a text; the value is a word in quotes, or goes to the next space.
+_NAME_OF_OPTION = r"""(?<![^\s"'(=\[,])--?([A-Za-z][\w.-]*)\s+(?!-)"""
+_VALUE_OF_OPTION = (
+    r"""(?P<placeholder>\$\{\w+\})|(?P<quote>["'])(?:\\.|(?!(?P=quote))[^\\])*(?:(?P=quote)|\Z)|"""
+    r"""(?:\\.|[^\s"'\\])+"""
+)
 _VALUE = (
     r"""(?P<placeholder>\$\{\w+\})|(?P<quote>["'])(?:\\.|(?!(?P=quote))[^\\])*(?:(?P=quote)|\Z)|"""
     r"""\\+(?P<escaped>["']).*?(?:(?P=escaped)|\Z)|[^\s,;&"'}]+"""
@@ -66,6 +76,15 @@ _WORD = r"""(?:\\(?:.|\Z)|[^\s"'\\]|"(?:\\.|[^"\\])*(?:"|\Z)|'[^']*(?:'|\Z))+|\s
 def _form(pattern: str) -> re.Pattern[str]:
     """Compiled as late as it is needed: not by whoever parses a DAG."""
     return re.compile(pattern, re.DOTALL)
+
+
+def structure_in(text: str) -> Any:
+    """Return the list or dict that a text writes as JSON or as Python does, or ``None``."""
+    if text.lstrip()[:1] in ("{", "["):
+        for parse in (json.loads, ast.literal_eval):
+            with suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+                return parse(text.strip())
+    return None
 
 
 class Redactor:
@@ -91,10 +110,12 @@ class Redactor:
         for form in _SECRET_FORMS:
             value = _form(form).sub(self._hide_group, value)
         shown, end = [], 0
-        for name in _form(_NAME).finditer(value):
+        names = [(name, _VALUE) for name in _form(_NAME).finditer(value)]
+        names += [(name, _VALUE_OF_OPTION) for name in _form(_NAME_OF_OPTION).finditer(value)]
+        for name, form_of_value in sorted(names, key=lambda pair: pair[0].start()):
             if name.start() < end or not self.is_secret(name[1]):
                 continue
-            found = _form(_VALUE).match(value, name.end())
+            found = _form(form_of_value).match(value, name.end())
             if found and not found["placeholder"]:
                 quote = found["quote"] or ""
                 self.hidden.add(found[0].strip("\\\"'"))
@@ -127,7 +148,7 @@ class Redactor:
                 and not _form(_OPTION).fullmatch(word)
                 and not _form(_PLACEHOLDER).fullmatch(word)
             ):
-                self.hidden.add(word.strip("\"'"))
+                self._hide_word(word)
                 result.append(HIDDEN)
             else:
                 result.append(self._word(word))
@@ -138,7 +159,7 @@ class Redactor:
         match = _form(_ASSIGNMENT).fullmatch(word)
         if match is None or not self.is_secret(match[2]) or _form(_PLACEHOLDER).fullmatch(match[3]):
             return self.text(word)
-        self.hidden.add(match[3].strip("\"'"))
+        self._hide_word(match[3])
         return f"{match[1]}{match[2]}={HIDDEN}{match[1]}"
 
     def command_line(self, line: str) -> str:
@@ -153,15 +174,25 @@ class Redactor:
             result["value"] = self.value(name, value["value"])
         return result
 
+    def _hide_word(self, word: str) -> None:
+        """Keep a secret word of a command line as it is written, and as a shell reads it."""
+        self._hide(word.strip("\"'"))
+        with suppress(ValueError):
+            self.hidden.update(shlex.split(word)[:1])
+
     def _hide(self, value: Any) -> None:
-        """Of a structure, what is in it."""
+        """Keep a secret; of a structure, also of one in a text, what is in it."""
         if isinstance(value, str):
             self.hidden.add(value)
+            self.text(value)
+            self._hide(structure_in(value))
         elif isinstance(value, Mapping):
             self._hide(list(value.values()))
         elif isinstance(value, (list, tuple)):
             for item in value:
                 self._hide(item)
+        elif value is not None and not isinstance(value, bool):
+            self.hidden.add(str(value))
 
     def _hide_group(self, match: re.Match[str]) -> str:
         self.hidden.add(match[1].strip())

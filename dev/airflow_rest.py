@@ -166,11 +166,13 @@ class AirflowRest:
         }
         self.request("POST", f"dags/{dag_id}/clearTaskInstances", json=body)
 
-    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
+    def xcom(
+        self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", *, map_index: int = -1
+    ) -> Any:
         """Return an XCom value, or ``None`` if there is none."""
         path = f"{_task_path(dag_id, run_id, task_id)}/xcomEntries/{quote(key)}"
         try:
-            return self.request("GET", path)["value"]
+            return self.request("GET", path, params={"map_index": map_index})["value"]
         except httpx.HTTPStatusError as error:
             if error.response.status_code == 404:
                 return None

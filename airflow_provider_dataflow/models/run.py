@@ -6,7 +6,7 @@ The only place that knows the eight lifecycle states of OCI Data Flow. Plain Pyt
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Self
 from airflow_provider_dataflow.models.field_names import api_field
 from airflow_provider_dataflow.models.resource import Resource
 from airflow_provider_dataflow.models.typed import values_of
-from airflow_provider_dataflow.redaction import redacted_body
+from airflow_provider_dataflow.redaction import SENSITIVE_NAMES, redacted_body
 
 log = logging.getLogger(__name__)
 
@@ -150,14 +150,18 @@ class Run(Resource):
     def succeeded(self) -> bool:
         return self.state in SUCCESS_STATES
 
-    def attributes(self, *, hide_secrets: bool = False) -> dict[str, Any]:
+    def attributes(
+        self, *, hide_secrets: bool = False, sensitive_names: Iterable[str] = SENSITIVE_NAMES
+    ) -> dict[str, Any]:
         """All attributes by name, without ``raw``.
 
         :param hide_secrets: in what a run was asked for, such as ``arguments``. For logs and XComs.
+        :param sensitive_names: parts of names whose values are hidden then.
         """
         result = Resource.attributes(self)
         if hide_secrets:
-            result |= redacted_body({name: result[name] for name in MAY_HOLD_SECRETS if result[name]})
+            shown = {name: result[name] for name in MAY_HOLD_SECRETS if result[name]}
+            result |= redacted_body(shown, sensitive_names)
         return result
 
 

@@ -14,6 +14,7 @@ from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.fields import is_given
 from airflow_provider_dataflow.models.task_identity import TaskIdentity
 from airflow_provider_dataflow.operators.settings import ReadsSettings
+from airflow_provider_dataflow.operators.templated import TemplatedTask
 from airflow_provider_dataflow.operators.timeouts import backstop, started_at, tightest
 from airflow_provider_dataflow.ownership.record import retry_token
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 WAIT_ARGUMENTS = ("wait_for_completion", "deferrable", "poll_interval", "timeout", "error_budget")
 
 
-class DataFlowOperator(ReadsSettings, UsesHook, BaseOperator):
+class DataFlowOperator(ReadsSettings, UsesHook, TemplatedTask, BaseOperator):
     """Base: a task that calls Data Flow.
 
     :param oci_conn_id: Airflow connection of type ``oci``.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_dataflow.client.cancel import cancel_run
 from airflow_provider_dataflow.client.conditional_update import bring_about
+from airflow_provider_dataflow.compat import sensitive_names
 from airflow_provider_dataflow.exceptions import InvalidArgument, RunLost, RunTimedOut
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.links.run import RunLink
@@ -70,7 +71,8 @@ class GetRunOperator(DataFlowOperator):
 
     The result is a dict of all attributes of the run, by the names of Terraform's data source
     ``oci_dataflow_invoke_run``: ``state``, ``time_created``, ``total_ocpu``, ... Times are texts in ISO 8601
-    with their offset; what the service leaves out is ``None``.
+    with their offset; what the service leaves out is ``None``. Secrets in ``arguments``, ``parameters`` and
+    the like are replaced by ``***``.
 
     :param run_id: OCID of the run (``runId``); templated.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
@@ -96,7 +98,7 @@ class GetRunOperator(DataFlowOperator):
         self._publish_link(self.run_id, context)
         run = self.hook.get_run(self.run_id)
         self.log.info("Run %s (%s) is %s", run.id, run.display_name, run.state)
-        return as_json(run.attributes())
+        return as_json(run.attributes(hide_secrets=True, sensitive_names=sensitive_names()))
 
 
 class ListRunsOperator(DataFlowOperator):

@@ -1,40 +1,140 @@
-"""Secrets among the values of an operator, told to Airflow before it shows or stores them."""
+"""Secrets among rendered values and in runs, registered with Airflow's masker before anything shows them.
+
+Airflow's masker knows the names in a dict. It does not look into a list of ``{"name": ..., "value": ...}``, a
+command line or a text, and it does not know a value again where a driver prints it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import json as json_module
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
-from airflow_provider_dataflow.compat import mask_secret, sensitive_names
-from airflow_provider_dataflow.redaction import secrets_in_body
+from airflow_provider_dataflow.compat import mask_secret, min_length_of_masked, sensitive_names
+from airflow_provider_dataflow.models.run import MAY_HOLD_SECRETS
+from airflow_provider_dataflow.redaction import HIDDEN, Redactor, structure_in
 
-#: Under the name of a secret, but none: masked, they would be gone from all of the log.
-SETTINGS = frozenset({"true", "false", "none", "null"})
+if TYPE_CHECKING:
+    from airflow_provider_dataflow.models.run import Run
+
+#: A value without letters needs this many digits to count as a secret. Shorter numbers are sizes and counts.
+MIN_DIGITS = 8
+
+#: Values under the name of a secret that say how it is used, or that every log is full of. A masked value
+#: disappears from all of the task's log, so these are never masked.
+ORDINARY_WORDS = frozenset(
+    [
+        *("true", "false", "none", "null", "empty", "default", "enabled", "disabled", "required", "optional"),
+        *("bearer", "basic", "digest", "oauth", "oauth2", "kerberos", "simple", "plain", "vault", "config"),
+        *("delegation", "api_key", "instance_principal", "resource_principal", "security_token", "session"),
+        *("token", "tokens", "secret", "secrets", "password", "passwords", "credential", "credentials"),
+        *("access", "private", "public", "internal", "external", "local", "localhost", "production"),
+        *("staging", "development", "airflow", "spark", "oracle", "python", "scala", "driver", "executor"),
+        *("application", "debug", "error", "warning", "failed", "accepted", "in_progress", "succeeded"),
+        *("canceled", "stopped"),
+    ]
+)
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ][\d:.+Z-]*)?")
+_NUMBER = re.compile(r"[-+]?[\d.,_]+")
+_OCID = re.compile(r"ocid1\.[\w.-]+")
+_PLACEHOLDER = re.compile(r"\$\{\w+\}")
+_TEMPLATE_MARKS = ("{{", "{%")
 
 
-def mask_secrets(arguments: Mapping[str, Any], json: Any) -> None:
-    """Mask what the names in a request call a secret, and what looks like one.
+def mask_secrets(arguments: Mapping[str, Any], json: Any = None) -> set[str]:
+    """Register with Airflow's masker what the names in a request call a secret, and what looks like one.
 
-    Airflow itself sees the names in a dict, but not in a list of ``{"name": ..., "value": ...}``, not within
-    a command line, and not where the value turns up elsewhere.
-
-    :param arguments: of the operator, by their names.
-    :param json: the request's raw fields.
+    :param arguments: of an operator or a run, by their names.
+    :param json: raw fields of the request.
+    :return: the secrets.
     """
-    names = sensitive_names()
-    for body in (arguments, json):
-        if not isinstance(body, Mapping):
-            continue
-        for secret in secrets_in_body(_readable(body), names):
-            if secret and secret.lower() not in SETTINGS and not secret.isdecimal():
-                mask_secret(secret)
+    secrets = secrets_among({**arguments, "json": json} if json is not None else arguments)
+    for secret in sorted(secrets):
+        mask_secret(secret)
+    return secrets
 
 
-def _readable(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Command lines as such; what is none where one should be, the request refuses later."""
-    readable = {name: value for name, value in body.items() if name not in ("arguments", "execute")}
-    if isinstance(words := body.get("arguments"), (list, tuple)):
-        readable["arguments"] = [str(word) for word in words]
-    if isinstance(line := body.get("execute"), str):
-        readable["execute"] = line
-    return readable
+def mask_secrets_of_run(run: Run) -> set[str]:
+    """Register the secrets that a run was asked for with. Its driver may print them.
+
+    A sensor or a trigger has no other way to know them, and an application has arguments of its own.
+
+    :return: the secrets. Hide them in output with :func:`without_secrets`: Airflow's executors may echo a
+        task's log to their own output, where the task's masker has no effect.
+    """
+    return mask_secrets({name: getattr(run, name) for name in MAY_HOLD_SECRETS})
+
+
+def secrets_among(arguments: Mapping[str, Any]) -> set[str]:
+    """Return the secrets, in all the forms in which they may be shown, that are worth masking."""
+    redactor = Redactor(sensitive_names())
+    for name, value in arguments.items():
+        _look_through(redactor, name, value)
+    shortest = min_length_of_masked()
+    return {form for secret in redactor.hidden for form in _forms(secret) if is_maskable(form, shortest)}
+
+
+def without_secrets(text: str, secrets: Iterable[str]) -> str:
+    """Return the text with the secrets replaced by ``***``."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    return text
+
+
+def is_maskable(value: str, shortest: int = 5) -> bool:
+    """Return whether masking the value everywhere hides a secret, and not ordinary text of a log.
+
+    Not masked: what is shorter than Airflow's limit, numbers of fewer than 8 digits, dates, ordinary words,
+    OCIDs, and what is only a placeholder or still a template.
+    """
+    if len(value) < shortest or value.strip().lower() in ORDINARY_WORDS:
+        return False
+    if any(pattern.fullmatch(value) for pattern in (_DATE, _OCID, _PLACEHOLDER)):
+        return False
+    if any(mark in value for mark in _TEMPLATE_MARKS):
+        return False
+    has_letters = any(character.isalpha() for character in value)
+    return (
+        has_letters or sum(character.isdigit() for character in value) >= MIN_DIGITS or not _is_number(value)
+    )
+
+
+def _is_number(value: str) -> bool:
+    try:
+        float(value.replace(",", "").replace("_", ""))
+    except ValueError:
+        return False
+    return True
+
+
+def _look_through(redactor: Redactor, name: str, value: Any) -> None:
+    """Let the redactor find the secrets in an argument, whatever type a template has made of it."""
+    if isinstance(value, str) and (structure := structure_in(value)) is not None:
+        _look_through(redactor, name, structure)
+    if name == "json" and isinstance(value, Mapping):
+        for key, item in value.items():
+            _look_through(redactor, str(key), item)
+    elif name == "arguments" and isinstance(value, (list, tuple)):
+        redactor.arguments(str(word) for word in value)
+    elif name in ("arguments", "execute") and isinstance(value, str):
+        redactor.command_line(value)
+    elif value is not None:
+        redactor.value(name, value)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Yield a secret as it is, without escapes, as JSON and Python's repr write it, and line by line."""
+    unescaped = set()
+    with suppress(ValueError):
+        unescaped.add(json_module.loads(f'"{secret}"'))
+    for text in {secret, unquote(secret), *unescaped}:
+        yield text
+        yield json_module.dumps(text)[1:-1]
+        yield json_module.dumps(text, ensure_ascii=False)[1:-1]
+        yield repr(text)[1:-1]
+        # Output is logged line by line.
+        yield from (line.strip() for line in text.splitlines() if len(line.strip()) < len(text))

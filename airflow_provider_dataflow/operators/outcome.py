@@ -5,7 +5,8 @@ The one way out for every path: waited in the worker or in the triggerer, operat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from functools import partial
 from logging import Logger
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from airflow_provider_dataflow.exceptions import (
     RunStopped,
 )
 from airflow_provider_dataflow.models.run import LifecycleState
+from airflow_provider_dataflow.operators.masking import mask_secrets_of_run, without_secrets
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 
 if TYPE_CHECKING:
@@ -49,24 +51,27 @@ def finish(
     fetch_logs: str,
     as_wished: bool,
     log_cursor: Mapping[str, int] | None = None,
+    secrets: Set[str] = frozenset(),
 ) -> None:
     """Copy the driver's output into the task's log as wanted, and raise if the run did not end as wished.
 
     :param log_cursor: how far it has been copied already.
+    :param secrets: hidden in the output, beside those that the service has of the run.
     :raises RunError: it did not.
     """
     if run.is_terminal and (fetch_logs == "always" or (fetch_logs == "on_failure" and not as_wished)):
-        copy_driver_logs(run.id, hook, log, log_cursor)
+        copy_driver_logs(run, hook, log, log_cursor, secrets)
     if not as_wished:
-        raise error_of(run, hook, log)
+        raise error_of(run, hook, log, secrets)
 
 
-def error_of(run: Run, hook: DataFlowHook, log: Logger | Any) -> RunError:
+def error_of(run: Run, hook: DataFlowHook, log: Logger | Any, secrets: Set[str] = frozenset()) -> RunError:
     """The error that a run ended with. What cannot be read of it is left out."""
     # Its many patterns are not for every DAG that is parsed.
     from airflow_provider_dataflow.error_hints import hint_for
 
-    stderr = _stderr_tail(run, hook, log)
+    secrets = secrets | mask_secrets_of_run(run)
+    stderr = [without_secrets(line, secrets) for line in _stderr_tail(run, hook, log)]
     return ERRORS.get(run.state, RunFailed)(
         run_id=run.id,
         state=run.state,
@@ -79,7 +84,11 @@ def error_of(run: Run, hook: DataFlowHook, log: Logger | Any) -> RunError:
 
 
 def copy_driver_logs(
-    run_id: str, hook: DataFlowHook, log: Logger | Any, cursor: Mapping[str, int] | None = None
+    run: Run,
+    hook: DataFlowHook,
+    log: Logger | Any,
+    cursor: Mapping[str, int] | None = None,
+    secrets: Set[str] = frozenset(),
 ) -> None:
     """The driver's output, or what is left of it. A log that cannot be read is a warning, never an error.
 
@@ -87,7 +96,9 @@ def copy_driver_logs(
     """
     from airflow_provider_dataflow.client.logs.follower import LogFollower
 
-    LogFollower(hook, run_id, log, cursor=cursor).copy_rest()
+    follower = LogFollower(hook, run.id, log, cursor=cursor)
+    follower.hide = partial(without_secrets, secrets=secrets | mask_secrets_of_run(run))
+    follower.copy_rest()
 
 
 def _stderr_tail(run: Run, hook: DataFlowHook, log: Logger | Any) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow_provider_dataflow.client.cancel import CancelResult, cancel_run
@@ -43,7 +44,7 @@ from airflow_provider_dataflow.models.settings import (
     SETTINGS,
 )
 from airflow_provider_dataflow.operators.base import DataFlowOperator
-from airflow_provider_dataflow.operators.masking import mask_secrets
+from airflow_provider_dataflow.operators.masking import mask_secrets_of_run, secrets_among, without_secrets
 from airflow_provider_dataflow.operators.outcome import (
     finish,
     log_end_of_wait,
@@ -293,10 +294,6 @@ class InvokeRunOperator(DataFlowOperator):
         # Known after the submit, and again after a deferral.
         self._owned_run_id: str | None = None
 
-    def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
-        super().render_template_fields(context, jinja_env)
-        mask_secrets(self._arguments(), self.json)
-
     def execute(self, context: Context) -> str:
         self.read_settings()
         self._attempt = TaskAttempt.in_worker(context)
@@ -307,7 +304,7 @@ class InvokeRunOperator(DataFlowOperator):
                 return run.id
             if self.deferrable and not self._is_done(run):
                 self._defer(run.id, context, run.compartment_id)
-            follower = self._log_follower(run.id)
+            follower = self._log_follower(run)
             ended = self._wait_in_worker(run.id, run.state, context, follower)
             return self._finish(ended, context, follower.cursor if follower else None)
 
@@ -530,13 +527,16 @@ class InvokeRunOperator(DataFlowOperator):
             next_method=self.execute_complete.__name__,
         )
 
-    def _log_follower(self, run_id: str) -> LogFollower | None:
-        """Return what copies the driver's output into the task's log during the wait."""
+    def _log_follower(self, run: Run) -> LogFollower | None:
+        """Return what copies the driver's output, without secrets, into the task's log during the wait."""
         if self.fetch_logs != "always":
             return None
         from airflow_provider_dataflow.client.logs.follower import LogFollower
 
-        return LogFollower(self.hook, run_id, self.log)
+        follower = LogFollower(self.hook, run.id, self.log)
+        secrets = mask_secrets_of_run(run) | secrets_among(self.templated_arguments())
+        follower.hide = partial(without_secrets, secrets=secrets)
+        return follower
 
     def _wait_in_worker(
         self, run_id: str, last_state: str | None, context: Context, follower: LogFollower | None = None
@@ -639,6 +639,7 @@ class InvokeRunOperator(DataFlowOperator):
             fetch_logs=self.fetch_logs,
             as_wished=has_reached(run.state, self.target_states),
             log_cursor=log_cursor,
+            secrets=secrets_among(self.templated_arguments()),
         )
         return run.id
 

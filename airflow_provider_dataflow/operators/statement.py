@@ -28,6 +28,7 @@ from airflow_provider_dataflow.models.statement import (
     statement_name,
 )
 from airflow_provider_dataflow.operators.base import WAIT_ARGUMENTS, WaitingOperator, require
+from airflow_provider_dataflow.operators.masking import secrets_among, without_secrets
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent, StatementEvent
 
 if TYPE_CHECKING:
@@ -280,7 +281,7 @@ class RunStatementOperator(WaitingOperator):
         if result.type not in TEXT_TYPES:
             self.log.info("The output is of type %s, which is not returned", result.type)
             return None
-        output = result.value[: self.max_output_length]
+        output = without_secrets(result.value, secrets_among({"code": self.code}))[: self.max_output_length]
         for line in output.splitlines():
             self.log.info("%s", line)
         if len(output) < len(result.value):

@@ -27,6 +27,7 @@ from airflow_provider_dataflow.models.run_request_checks import is_plain
 from airflow_provider_dataflow.models.settings import DEFAULT_POKE_INTERVAL, SETTINGS
 from airflow_provider_dataflow.operators.outcome import copy_driver_logs, finish, log_end_of_wait
 from airflow_provider_dataflow.operators.settings import ReadsSettings
+from airflow_provider_dataflow.operators.templated import TemplatedTask
 from airflow_provider_dataflow.operators.timeouts import backstop
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, ErrorBudget
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.models.run import Run
 
 
-class RunSensor(ReadsSettings, UsesHook, BaseSensorOperator):
+class RunSensor(ReadsSettings, UsesHook, TemplatedTask, BaseSensorOperator):
     """Waits until a run of OCI Data Flow has succeeded, or is in one of the given states.
 
     A run that ends in another state can no longer reach them: the sensor fails at once, with the same typed
@@ -164,7 +165,7 @@ class RunSensor(ReadsSettings, UsesHook, BaseSensorOperator):
         if end.outcome is Outcome.REACHED and end.state is not None:
             if has_reached(end.state, self.target_states):
                 if self.fetch_logs == "always" and is_terminal(end.state):
-                    copy_driver_logs(end.run_id, self.hook, self.log)
+                    copy_driver_logs(self.hook.get_run(end.run_id), self.hook, self.log)
                 return end.state
             return self._fail_as_ended(end)
         kind = RunTimedOut if end.outcome is Outcome.TIMEOUT else RunLost

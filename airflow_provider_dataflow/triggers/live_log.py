@@ -8,7 +8,7 @@ end, as all do that are followed in part.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -33,6 +33,7 @@ class LiveLog:
     :param run_id: OCID of the run.
     :param log: the trigger's logger, which writes into the task's log.
     :param task_instance: of the trigger; ``None`` where it has none, as in tests of a DAG.
+    :param hide: awaited before anything is copied, for a function that hides secrets in a line.
     """
 
     def __init__(
@@ -41,10 +42,12 @@ class LiveLog:
         run_id: str,
         log: Any,
         task_instance: Any,
+        hide: Callable[[], Awaitable[Callable[[str], str]]] | None = None,
     ) -> None:
         self._source = source
         self._run_id = run_id
         self._log = log
+        self._hide = hide
         self._task = TaskIdentity.of(task_instance) if task_instance is not None else None
         self._following: asyncio.Task[None] | None = None
         self.cursor: dict[str, int] | None = None
@@ -66,8 +69,11 @@ class LiveLog:
         from airflow_provider_dataflow.client.logs.follower import AsyncLogFollower
 
         try:
+            hide = await self._hide() if self._hide is not None else None
             cursor = await self._recorded()
             follower = AsyncLogFollower(self._source, self._run_id, self._log, cursor=cursor)
+            if hide is not None:
+                follower.hide = hide
             await follower.follow(self._progress)
         except Exception:  # noqa: BLE001 - a log never decides over a task
             self._log.exception("The output of run %s is no longer followed", self._run_id)

@@ -8,12 +8,13 @@ import random
 import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.client.cancel import cancel_run
-from airflow_provider_dataflow.client.threads import module
+from airflow_provider_dataflow.client.threads import in_thread, module
 from airflow_provider_dataflow.compat import NO_EVENT_BEFORE
-from airflow_provider_dataflow.exceptions import RunLost
+from airflow_provider_dataflow.exceptions import RunLost, ServiceError
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.run import SUCCESS_STATES, is_terminal
@@ -130,7 +131,8 @@ class RunTrigger(WaitTrigger):
             self._poller = poller
             if not self.follow_logs:
                 return await self._ask(poller)
-            async with LiveLog(poller, self.run_id, self.log, self.task_instance) as live:
+            hide = partial(self._mask_secrets, poller)
+            async with LiveLog(poller, self.run_id, self.log, self.task_instance, hide=hide) as live:
                 event = await self._ask(poller)
             return replace(event, log_cursor=live.cursor)
 
@@ -161,6 +163,24 @@ class RunTrigger(WaitTrigger):
             if self._timer:
                 self._timer.cancel()
             poller.unsubscribe(subscription)
+
+    async def _mask_secrets(self, poller: RunPoller) -> Callable[[str], str]:
+        """Register the run's secrets with Airflow's masker, since its driver may print them.
+
+        Nothing is copied before that. The trigger's row has ids only, so the service is asked.
+
+        :return: hides the secrets in a line.
+        """
+        masking = await module("airflow_provider_dataflow.operators.masking")
+        while True:
+            try:
+                run = await poller.request(lambda client: client.get_run(self.run_id))
+                break
+            except ServiceError:
+                # The wait itself reports errors of the service, and ends by its own budget.
+                await asyncio.sleep(self.poll_interval)
+        secrets = await in_thread(partial(masking.mask_secrets_of_run, run))
+        return partial(masking.without_secrets, secrets=secrets)
 
     def _changed(self, run: Run) -> None:
         self._state = run.state

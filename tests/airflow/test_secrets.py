@@ -30,9 +30,18 @@ from tests.marked_secrets import (
 )
 
 DAG_ID = "secrets"
+AT_WORK = "secrets_at_work"
+OF_ALL = "secrets_of_all"
 CONTROL = "MARKED-harmless-03bd"
 VARIABLES = {"marked": PARAMETER, "marked_setting": SETTING, "marked_argument": ARGUMENT}
-WAITING = ("deferred", "from_triggerer")
+WAITING = (
+    (DAG_ID, "deferred", -1),
+    (DAG_ID, "from_triggerer", -1),
+    (AT_WORK, "mapped_deferred", 0),
+    (AT_WORK, "mapped_from_trigger", 0),
+)
+#: What the drivers print, before their runs have ended. The number is no secret.
+PRINTED = f"{CONTROL} 4711 {PARAMETER} {SETTING} {ARGUMENT}\n"
 #: Where the rows are encrypted, and secrets are at home.
 AT_HOME = {"connection", "variable"}
 
@@ -40,9 +49,10 @@ AT_HOME = {"connection", "variable"}
 @pytest.fixture
 def local(tmp_path: Path) -> Iterator[DataFlowFixture]:
     with DataFlowFixture(tmp_path / "local", engine="scripted") as server:
-        server.succeeds(duration=0.1)
-        server.fails("No luck.", display_name="fails")
-        server.keeps_running(display_name="waits*")
+        server.succeeds(duration=0.1, stdout=PRINTED)
+        server.fails("No luck.", display_name="fails", stdout=PRINTED, stderr=PRINTED)
+        server.keeps_running(display_name="waits*", stdout=PRINTED)
+        server.keeps_running(display_name="session", stdout=PRINTED)
         yield server
 
 
@@ -75,11 +85,24 @@ def add_connection(session: Session, conn_id: str, text: str) -> None:
     session.rest.request("POST", "connections", json=body)
 
 
-def run_id_of(session: Session, task_id: str) -> str:
+def run_id_of(session: Session, dag_id: str, task_id: str, map_index: int) -> str:
     return wait_until(
-        lambda: session.rest.xcom(DAG_ID, session.dag_run, task_id, "run_id"),
-        f"a run of {task_id}",
+        lambda: session.rest.xcom(dag_id, session.dag_run, task_id, "run_id", map_index=map_index),
+        f"a run of {dag_id}.{task_id}",
         timeout=180,
+    )
+
+
+def task_states(session: Session, dag_id: str) -> dict[str, str]:
+    return {task["task_id"]: task["state"] for task in session.rest.tasks(dag_id, session.dag_run)}
+
+
+def logs_of(session: Session, dag_id: str, task_id: str) -> bytes:
+    folder = session.bench.airflow.home / "logs" / f"dag_id={dag_id}"
+    return b"\n".join(
+        path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and f"task_id={task_id}/" in str(path)
     )
 
 
@@ -94,6 +117,16 @@ def tables(session: Session) -> dict[str, bytes]:
     # Of a task that defers, Airflow keeps them as they are.
     rows["trigger"] += [(fernet.decrypt(text),) for (text,) in kwargs if not text.startswith("{")]
     return {name: b"\n".join(as_bytes(value) for row in of for value in row) for name, of in rows.items()}
+
+
+def rendered(session: Session, dag_id: str) -> set[str]:
+    """Return the tasks whose rendered fields Airflow has stored, with what is no secret in them."""
+    with sqlite3.connect(session.bench.airflow.home / "airflow.db") as database:
+        rows = database.execute(
+            "SELECT task_id, rendered_fields FROM rendered_task_instance_fields WHERE dag_id = ?", (dag_id,)
+        ).fetchall()
+    database.close()
+    return {task_id for task_id, fields in rows if CONTROL in fields and "***" in fields}
 
 
 def as_bytes(value: Any) -> bytes:
@@ -130,12 +163,25 @@ def test_a_dag_run_leaves_no_secret_behind(session: Session, local: DataFlowFixt
         add_connection(session, conn_id, text)
     for key, value in VARIABLES.items():
         session.rest.request("POST", "variables", json={"key": key, "value": value})
-    session.rest.wait_for_dags({DAG_ID})
-    session.rest.trigger(DAG_ID, session.dag_run)
+    dag_ids = (DAG_ID, AT_WORK, OF_ALL)
+    session.rest.wait_for_dags(set(dag_ids))
+    for dag_id in dag_ids:
+        session.rest.trigger(dag_id, session.dag_run)
 
-    waiting = [run_id_of(session, task_id) for task_id in WAITING]
-    for task_id in WAITING:
-        session.rest.wait_for_task(DAG_ID, session.dag_run, task_id, ["deferred"])
+    waiting = [run_id_of(session, *task) for task in WAITING]
+    for dag_id, task_id, _ in WAITING:
+        wait_until(
+            lambda of=(dag_id, task_id): task_states(session, of[0])[of[1]] == "deferred",
+            f"{dag_id}.{task_id} to be deferred",
+            timeout=120,
+        )
+    # The triggerer copies what the drivers print.
+    for dag_id, task_id, _ in WAITING:
+        wait_until(
+            lambda of=(dag_id, task_id): b"4711 *** *** ***" in logs_of(session, *of),
+            f"the output in the log of {dag_id}.{task_id}",
+            timeout=120,
+        )
     # While the triggers are there: their rows go with them.
     deferred = tables(session)
     assert waiting[0].encode() in deferred["trigger"]
@@ -144,25 +190,32 @@ def test_a_dag_run_leaves_no_secret_behind(session: Session, local: DataFlowFixt
 
     for run_id in waiting:
         local.end_run(run_id)
-    session.rest.wait_for_run(DAG_ID, session.dag_run)
-    states = {task["task_id"]: task["state"] for task in session.rest.tasks(DAG_ID, session.dag_run)}
-    assert states == {
+    for dag_id in dag_ids:
+        session.rest.wait_for_run(dag_id, session.dag_run, timeout=400)
+    assert task_states(session, DAG_ID) == {
         "deferred": "success",
         "from_triggerer": "success",
         "in_worker": "failed",
         "by_token": "success",
         "shows_what_it_can": "success",
     }
+    at_work, of_all = task_states(session, AT_WORK), task_states(session, OF_ALL)
+    assert set(at_work.values()) == {"success"}, at_work
+    assert set(of_all.values()) == {"failed"}, of_all
+    assert len(of_all) >= 28
     # The secrets did get to where they belong.
-    assert len(local.runs) == 4
-    assert all(value in json.dumps(run) for run in local.runs for value in VARIABLES.values())
+    by_name = [run for run in local.runs if run["displayName"] != "session"]
+    assert len(by_name) == 8
+    assert all(value in json.dumps(run) for run in by_name for value in VARIABLES.values())
 
     written = everything(session)
     found = {place for place, text in written.items() if CONTROL.encode() in text}
     assert {"table xcom", "table rendered_task_instance_fields", "table serialized_dag"} <= found
-    logs = [place for place in found if f"dag_id={DAG_ID}" in place]
-    for task_id in states:
-        assert any(f"task_id={task_id}/" in place for place in logs), f"{task_id}: {sorted(found)}"
-    assert any(b"***" in written[place] for place in logs)
+    for dag_id, task_ids in ((DAG_ID, task_states(session, DAG_ID)), (AT_WORK, ("sensor", "mapped_sensor"))):
+        for task_id in task_ids:
+            assert CONTROL.encode() in logs_of(session, dag_id, task_id), f"{dag_id}.{task_id}"
+    for task_id in ("mapped_in_worker", "sensor", "mapped_sensor"):
+        assert b"4711 *** *** ***" in logs_of(session, AT_WORK, task_id), task_id
+    assert rendered(session, OF_ALL) == set(of_all)
     assert {f"logs/{name}.log" for name in session.bench.airflow.processes} <= set(written)
     assert leaks(written, marks) == []

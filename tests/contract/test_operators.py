@@ -121,6 +121,19 @@ def test_a_run_is_read_as_terraforms_data_source_has_it(target):
     assert ti.xcoms["run_page_url"].endswith(run_id)
 
 
+def test_the_secrets_of_a_run_are_hidden_in_the_result(local, target):
+    run_id = run_of(
+        target,
+        arguments=["--token", "MARKED-1"],
+        parameters=[{"name": "password", "value": "MARKED-2"}, {"name": "day", "value": "1"}],
+        configuration={"spark.app.secret": "MARKED-3"},
+    )
+    found = run_task(lambda: GetRunOperator(task_id="get", run_id=run_id))
+    assert "MARKED" not in json.dumps(found)
+    assert found["arguments"] == ["--token", "***"]
+    assert {"name": "day", "value": "1"} in found["parameters"]
+
+
 def test_a_run_that_nobody_knows(local):
     with pytest.raises(ServiceError, match="404"):
         run_task(lambda: GetRunOperator(task_id="get", run_id="ocid1.dataflowrun.oc1..nope"))

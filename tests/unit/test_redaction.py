@@ -64,6 +64,12 @@ def test_the_names_are_at_least_those_of_airflows_masker():
         ),
         ("--password=${db_password}", "--password=${db_password}"),
         ("basic understanding", "basic understanding"),
+        ("a.py --password abc,d;e --day 1", "a.py --password *** --day 1"),
+        ("--token 'a b' c", "--token '***' c"),
+        ("x=--api-token abc", "x=--api-token ***"),
+        ("--password --day 1", "--password --day 1"),
+        ("--password ${pw} x", "--password ${pw} x"),
+        ("well-known token abc", "well-known token abc"),
     ],
 )
 def test_secrets_in_free_text(text, shown):

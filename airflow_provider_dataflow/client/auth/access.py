@@ -14,6 +14,7 @@ from airflow_provider_dataflow.client.auth.regions import canonical, check_name,
 from airflow_provider_dataflow.client.auth.signer import SharedSigner, shared_signer
 from airflow_provider_dataflow.client.network_settings import NetworkSettings, network_settings
 from airflow_provider_dataflow.exceptions import InvalidConnection
+from airflow_provider_dataflow.redaction import Redactor
 
 
 @dataclass(frozen=True)
@@ -122,13 +123,14 @@ def checked_endpoint(url: str, allowed_hosts: Collection[str] = ()) -> str:
     :raises InvalidConnection: it is no such endpoint.
     """
     expected = "expected a URL like https://dataflow.eu-frankfurt-1.oci.oraclecloud.com"
+    shown = Redactor().text(repr(url))
     try:
         parts = urlsplit(url.strip())
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise InvalidConnection(f"service_endpoint: {expected}, got {url!r}: {error}") from error
+        raise InvalidConnection(f"service_endpoint: {expected}, got {shown}: {error}") from error
     if parts.scheme not in ("http", "https") or not host:
-        raise InvalidConnection(f"service_endpoint: {expected}, got {url!r}")
+        raise InvalidConnection(f"service_endpoint: {expected}, got {shown}")
     if parts.username or parts.query or parts.fragment or parts.path.strip("/"):
         raise InvalidConnection("service_endpoint: expected scheme, host and port only")
     if ":" in host:

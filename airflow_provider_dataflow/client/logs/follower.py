@@ -52,6 +52,8 @@ class _Follower:
     def __init__(self, run_id: str, log: Any, cursor: Mapping[str, int] | None) -> None:
         self.run_id = run_id
         self._log = log
+        #: Applied to each line before it is logged, to hide secrets.
+        self.hide: Callable[[str], str] = str
         self._cursor = LogCursor(cursor)
         self._pace = Pace()
         self._next_look = 0.0
@@ -75,7 +77,7 @@ class _Follower:
             if self._last_written != log.name:
                 self._last_written = log.name
                 self._log.info("Driver's %s (%s):", log.type.lower(), log.name)
-            self._log.info("%s", line)
+            self._log.info("%s", self.hide(line))
 
     def _finish(self, reading: LogReading) -> list[str] | None:
         """The last lines; ``None``: the log is to be read again."""

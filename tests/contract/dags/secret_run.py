@@ -10,7 +10,10 @@ import pendulum
 from airflow.sdk import DAG, task
 
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from airflow_provider_dataflow.operators.application import CreateOrUpdateApplicationOperator
+from airflow_provider_dataflow.operators.manage_run import GetRunOperator
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
+from airflow_provider_dataflow.sensors.run import RunSensor
 from airflow_provider_dataflow.triggers.run import RunTrigger
 
 log = logging.getLogger(__name__)
@@ -45,6 +48,27 @@ with DAG("secret_run", schedule=None, start_date=pendulum.datetime(2013, 1, 1, t
         deferrable=False,
         parameters={"db_password": PARAMETER},
         **common,
+    )
+
+    mapped = InvokeRunOperator.partial(
+        task_id="mapped",
+        display_name="succeeds",
+        deferrable=True,
+        parameters=f'[{{"name": "db_password", "value": "{PARAMETER}"}}]',
+        **common,
+    ).expand(freeform_tags=[{"n": "1"}])
+    sensor = RunSensor(task_id="sensor", run_id=listed.output, deferrable=True, fetch_logs="always")
+    read = GetRunOperator(task_id="read", run_id=listed.output)
+    application = CreateOrUpdateApplicationOperator(
+        task_id="application",
+        display_name="application",
+        driver_shape="VM.Standard2.1",
+        executor_shape="VM.Standard2.1",
+        language="PYTHON",
+        num_executors=1,
+        spark_version="3.5.0",
+        execute=common["execute"],
+        parameters=[{"name": "db_password", "value": PARAMETER}],
     )
 
     @task

@@ -6,6 +6,7 @@ import pytest
 
 from airflow_provider_dataflow.exceptions import (
     LOG_TAIL_LINES,
+    InvalidArgument,
     RunCanceled,
     RunFailed,
     RunStopped,
@@ -13,6 +14,7 @@ from airflow_provider_dataflow.exceptions import (
 )
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.run import Run
+from airflow_provider_dataflow.models.settings import SETTINGS
 from airflow_provider_dataflow.operators.outcome import error_of, finish
 from tests.unit.support import RUN_ID, run_body
 
@@ -65,3 +67,20 @@ def test_what_has_been_copied_while_the_run_went_on_is_not_copied_again(client, 
     ended, cursor = run("SUCCEEDED"), {STDOUT: 4}
     finish(ended, DataFlowHook(), log, fetch_logs="always", as_wished=True, log_cursor=cursor)
     assert caplog.messages == [f"Driver's stdout ({STDOUT}):", "two"]
+
+
+def test_secrets_that_the_driver_prints_are_hidden(client, log, caplog):
+    """Also where Airflow's masker has no effect, as in what an executor echoes of the task's log."""
+    client.stdout = client.stderr = "as MARKED-1\n"
+    ended = run(arguments=["--token", "MARKED-1"])
+    with pytest.raises(RunFailed) as e:
+        finish(ended, DataFlowHook(), log, fetch_logs="always", as_wished=False)
+    assert e.value.log_tail == "as ***"
+    assert "as ***" in caplog.messages
+    assert "MARKED-1" not in caplog.text
+
+
+def test_the_error_of_a_wrong_state_shows_no_secret():
+    with pytest.raises(InvalidArgument) as e:
+        SETTINGS["target_states"].read("--password MARKED-1", "target_states")
+    assert "MARKED-1" not in str(e.value)

@@ -453,3 +453,20 @@ def test_a_kill_leaves_the_run_if_so_wished(client, ti):
     task.execute({"ti": ti})
     task.on_kill()
     assert client.cancelled == []
+
+
+def test_secrets_that_the_driver_prints_are_hidden_while_the_run_goes_on(client, capsys):
+    """Of the operator's own arguments, even if the service does not repeat them."""
+    client.states = ["IN_PROGRESS", "SUCCEEDED"]
+    client.stdout = "as MARKED-1\n"
+    task = InvokeRunOperator(
+        task_id="task",
+        execute="oci://b@n/a.py --token MARKED-1",
+        compartment_id=COMPARTMENT_ID,
+        poll_interval=0.01,
+        deferrable=False,
+    )
+    task.execute({"ti": FakeTaskInstance()})
+    shown = capsys.readouterr().out
+    assert "as ***" in shown
+    assert "as MARKED-1" not in shown

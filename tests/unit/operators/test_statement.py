@@ -67,7 +67,7 @@ def ti():
 
 
 def operator(**kwargs) -> RunStatementOperator:
-    return RunStatementOperator(task_id="task", run_id=RUN_ID, code="6 * 7", **kwargs)
+    return RunStatementOperator(task_id="task", run_id=RUN_ID, **{"code": "6 * 7"} | kwargs)
 
 
 def test_the_output_is_the_result(statements, ti):
@@ -88,6 +88,12 @@ def test_the_output_is_the_result(statements, ti):
 def test_other_outputs(statements, ti, output, result):
     statements.output = output
     assert operator().execute({"ti": ti}) == result
+
+
+def test_a_secret_of_the_code_is_hidden_in_the_result(statements, ti):
+    statements.output = {"status": "OK", "data": {"type": "TEXT_PLAIN", "value": "as MARKED-1, MARKED-2"}}
+    task = operator(code="connect(password='MARKED-1')")
+    assert task.execute({"ti": ti}) == "as ***, MARKED-2"
 
 
 def test_an_error_is_one_whatever_the_state(statements, ti):

@@ -103,3 +103,19 @@ async def test_only_some_are_followed_and_seats_become_free(caplog, monkeypatch)
         await until(lambda: "third" in caplog.messages)
     assert "other" not in caplog.messages
     assert not live_log._followed
+
+
+async def test_nothing_is_copied_before_secrets_are_known(caplog, record):
+    caplog.set_level("INFO", "task")
+    masked = asyncio.Event()
+    source = Source("one secret")
+
+    async def hide():
+        await masked.wait()
+        return lambda line: line.replace("secret", "***")
+
+    async with LiveLog(source, RUN_ID, logging.getLogger("task"), None, hide=hide):
+        await asyncio.sleep(0.05)
+        assert source.shown == 0
+        masked.set()
+        await until(lambda: "one ***" in caplog.messages)

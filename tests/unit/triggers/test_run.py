@@ -210,3 +210,24 @@ async def test_an_older_airflow_has_only_the_cancel_to_go_by(kill, service, mock
     with pytest.raises(asyncio.CancelledError):
         await task
     on_kill.assert_awaited_once()
+
+
+async def test_the_secrets_of_the_run_are_masked_before_its_output_is_copied(mocker):
+    """The row has none of them: the service is asked until it says what the run was asked for."""
+    events = []
+
+    class Poller:
+        async def request(self, call):
+            events.append("request")
+            return await call(self)
+
+        async def get_run(self, run_id):
+            if len(events) < 3:
+                raise ServiceError(operation="GetRun", message="busy", status=503)
+            return Run.from_api(run_body(arguments=["--token", "MARKED-1"]))
+
+    mask_secret = mocker.patch("airflow_provider_dataflow.operators.masking.mask_secret")
+    hide = await trigger()._mask_secrets(Poller())
+    assert hide("as MARKED-1") == "as ***"
+    mask_secret.assert_called_once_with("MARKED-1")
+    assert len(events) == 3

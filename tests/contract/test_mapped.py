@@ -1,0 +1,75 @@
+"""Mapped tasks with values of upstream tasks, run by ``dag.test()``: the values arrive in the requests."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import oci
+import pytest
+
+from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
+
+DAG_FILE = Path(__file__).parent / "dags" / "mapped.py"
+UPSTREAM = "oci://b@ns/upstream.py --day 2013-01-01"
+
+
+@pytest.mark.slow
+def test_values_of_upstream_tasks_arrive_in_the_requests(tmp_path):
+    home = tmp_path / "airflow"
+    home.mkdir()
+    with DataFlowFixture(tmp_path / "local", engine="scripted") as local:
+        local.succeeds(duration=0.1)
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
+            **local.environment,
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGS_FOLDER": str(DAG_FILE.parent),
+            "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+        }
+
+        def run(*command: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                [sys.executable, *command],
+                env=environment,
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                timeout=300,
+            )
+
+        migrated = run("-m", "airflow", "db", "migrate")
+        assert migrated.returncode == 0, migrated.stderr
+        tested = run(str(DAG_FILE))
+        line = next((line for line in tested.stderr.splitlines() if line.startswith("ended ")), None)
+        assert line is not None, tested.stderr[-3000:]
+        ended = ast.literal_eval(line.removeprefix("ended "))
+        assert {state for *_, state in ended} == {"success"}, (ended, tested.stderr[-3000:])
+
+        submitted = sorted((run["displayName"], run["execute"], run["numExecutors"]) for run in local.runs)
+        assert submitted == [
+            ("beside", UPSTREAM, 2),
+            ("expand", "oci://b@ns/first.py", 1),
+            ("expand", "oci://b@ns/second.py", 1),
+            ("items", "oci://b@ns/fourth.py", 2),
+            ("items", "oci://b@ns/third.py", 1),
+            ("literal", "oci://b@ns/fifth.py", 1),
+            ("literal", UPSTREAM, 1),
+            ("partial", UPSTREAM, 1),
+            ("partial", UPSTREAM, 1),
+            ("plain", UPSTREAM, 1),
+        ]
+        client = oci.data_flow.DataFlowClient(local.sdk_config, service_endpoint=local.endpoint)
+        # The service makes an application of each run that is submitted by execute.
+        listed = [
+            a for a in client.list_applications(local.compartment_id).data if a.display_name in ("a", "b")
+        ]
+        applications = [client.get_application(item.id).data for item in listed]
+        assert sorted((a.display_name, a.execute) for a in applications) == [
+            ("a", UPSTREAM),
+            ("b", UPSTREAM),
+        ]
