@@ -6,6 +6,7 @@ looking for it, not by comparing versions.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -59,8 +60,10 @@ __all__ = [
     "dag_run_start",
     "delay_trigger",
     "deployment_id",
+    "is_younger_than",
     "mask_secret",
     "min_length_of_masked",
+    "own_xcom",
     "pull_xcom",
     "push_xcom",
     "sensitive_names",
@@ -167,7 +170,7 @@ def dag_run_start(context: Context) -> str:
 
 def sensitive_names() -> set[str]:
     """Parts of names whose values are not to be shown: the usual ones, and what the administrator adds."""
-    added: str = conf.get("core", "sensitive_var_conf_names", fallback="") or ""
+    added: str = conf.get("core", "sensitive_var_conn_names", fallback="") or ""
     return {*SENSITIVE_NAMES, *(name.strip().lower() for name in added.split(",") if name.strip())}
 
 
@@ -203,7 +206,24 @@ def xcom_value(ti_key: TaskInstanceKey, key: str) -> Any:
     """An XCom of a task instance, or nothing."""
     from airflow.providers.common.compat.sdk import XCom
 
+    # Airflow logs an error for an XCom that is asked for by map index and missing.
+    get_all = getattr(XCom, "get_all", None)
+    if get_all is not None and not get_all(
+        key=key, dag_id=ti_key.dag_id, task_id=ti_key.task_id, run_id=ti_key.run_id
+    ):
+        return None
     return XCom.get_value(key=key, ti_key=ti_key)
+
+
+def own_xcom(ti: Any, key: str) -> Any:
+    """An XCom of the task instance that a worker runs, or nothing. For workers.
+
+    Airflow logs an error for an XCom that is asked for by map index and missing, so ask first whether the
+    task has any of that key.
+    """
+    if ti.xcom_pull(task_ids=ti.task_id, key=key) is None:
+        return None
+    return ti.xcom_pull(task_ids=ti.task_id, key=key, map_indexes=ti.map_index)
 
 
 def pull_xcom(identity: TaskIdentity, key: str) -> Any:
@@ -231,6 +251,15 @@ def push_xcom(identity: TaskIdentity, key: str, value: Any) -> None:
         run_id=identity.run_id,
         map_index=identity.map_index,
     )
+
+
+def is_younger_than(ti: Any, seconds: float) -> bool:
+    """Return whether a try was created within the last seconds, by the time in its UUID (version 7).
+
+    False if the UUID has no time.
+    """
+    made = ti.id.int >> 80 if ti.id.version == 7 else 0
+    return time.time() - made / 1000 < seconds
 
 
 def task_states(identity: TaskIdentity) -> Mapping[str, Any]:

@@ -129,3 +129,74 @@ def hint_for(lifecycle_details: str | None, stderr: str | None = None) -> str | 
             if text and (hint := cause.hint(text[-MAX_TEXT:])):
                 return hint
     return None
+
+
+#: What the network says, as the libraries and operating systems word it, and what to look at then.
+UNRESOLVED = re.compile(
+    r"name or service not known|temporary failure in name resolution|nodename nor servname|no address",
+    re.IGNORECASE,
+)
+UNTRUSTED = re.compile(r"certificate|SSL", re.IGNORECASE)
+NETWORK = (
+    (UNRESOLVED, "The host's name cannot be resolved: is the region right, and is there a DNS server?"),
+    (
+        re.compile(r"network is unreachable|no route to host|host is unreachable", re.IGNORECASE),
+        "There is no route: is there a way out of this network, such as a gateway or a proxy?",
+    ),
+    (
+        re.compile(r"connection refused|connect call failed", re.IGNORECASE),
+        "Nothing listens there: is service_endpoint right, and is the service started?",
+    ),
+    (
+        UNTRUSTED,
+        "The certificate is not one that this machine trusts: does a proxy open the connection?",
+    ),
+    (
+        re.compile(r"timed? ?out", re.IGNORECASE),
+        "A firewall may drop the packets: is there a way out of this network, or a proxy to set?",
+    ),
+)
+
+#: What an answer's status calls for, if its message names no well-known cause.
+STATUSES = {
+    400: "Correct what the message names, and clear the task.",
+    401: "Check user, fingerprint, tenancy and region of the connection, and this machine's clock.",
+    409: "Its state does not allow that now: look at it in the console, and clear the task later.",
+    412: "Somebody else has changed it at the same time: clear the task.",
+    413: "The request is too large: give fewer or shorter arguments, parameters and configuration.",
+    422: "Correct what the message names, and clear the task.",
+    429: "The service asks for fewer requests: clear the task later, or let fewer tasks run at a time.",
+}
+NOT_SEEN = (
+    "Check the OCIDs and the region, and whether a policy allows the user of the connection to do this in "
+    "the compartment."
+)
+REDIRECTED = "Redirects are not followed with a signature: is service_endpoint right?"
+IN_TROUBLE = "The service itself is busy or in trouble: clear the task when it has recovered."
+
+
+def hint_for_network(message: str) -> str | None:
+    """What to look at when there was no answer; a sentence.
+
+    :param message: what the network said.
+    """
+    return next((advice for pattern, advice in NETWORK if pattern.search(message)), None)
+
+
+def hint_for_answer(operation: str, status: int | None, code: str | None, message: str) -> str | None:
+    """What to do about an error of the service; a sentence.
+
+    :param operation: the API operation. What is said about a sign-in has its own advice.
+    :param status: HTTP status, or ``None`` if there was no answer.
+    """
+    if operation == "SignIn":
+        return None
+    if status is None:
+        return hint_for_network(str(message))
+    if status in (403, 404):
+        return NOT_SEEN
+    if status != 401 and (hint := hint_for(f"{code or ''} {message}")):
+        return hint
+    if 300 <= status < 400:
+        return REDIRECTED
+    return IN_TROUBLE if status >= 500 else STATUSES.get(status)

@@ -11,8 +11,47 @@ from typing import Any
 LOG_TAIL_LINES = 20
 
 
+#: Characters of one text in a message: what a service or a proxy sends may be a whole page.
+MAX_TEXT_LENGTH = 2000
+
+#: A text that ends with one of these needs no full stop.
+_ENDS = (".", "!", "?", "…")
+
+
+def sentences(*texts: object) -> str:
+    """Join texts on one line, so that each ends as a sentence does; empty ones are left out.
+
+    The one place that composes messages: what a service or the network says may lack its full stop, be of
+    several lines, or be empty.
+    """
+    return " ".join(filter(None, (_sentence(text) for text in texts)))
+
+
+def _sentence(text: object) -> str:
+    line = _one_line(text).rstrip(" ,;:")
+    if not line:
+        return ""
+    # What is quoted or in brackets may bring its own.
+    return line if line.rstrip("\"')]»”").endswith(_ENDS) else f"{line}."
+
+
+def _one_line(text: object) -> str:
+    return _cut(" ".join(str("" if text is None else text).split()))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_TEXT_LENGTH else f"{text[:MAX_TEXT_LENGTH]}…"
+
+
 class DataFlowError(Exception):
-    """Base of all errors of this package."""
+    """Base of all errors of this package. Its message ends with a full stop.
+
+    :param message: what happened, and what to do about it.
+    :param is_report: whether it has lines of its own; otherwise it becomes one line.
+    """
+
+    def __init__(self, message: str = "", *, is_report: bool = False) -> None:
+        super().__init__(message if is_report else sentences(message))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Keyword-only constructors do not pickle by themselves, and executors pickle exceptions.
@@ -56,6 +95,8 @@ class ServiceError(DataFlowError):
     :param date: the service's clock, from the header ``Date``.
     """
 
+    consequence = ""
+
     def __init__(
         self,
         *,
@@ -76,15 +117,27 @@ class ServiceError(DataFlowError):
         self.endpoint = endpoint
         self.retry_after = retry_after
         self.date = date
-        super().__init__(self._sentence())
+        super().__init__(sentences(self.summary, self.consequence, self.hint))
 
-    def _sentence(self) -> str:
+    @property
+    def summary(self) -> str:
+        """What was asked, and what the answer was, without what to do about it."""
         where = f" at {self.endpoint}" if self.endpoint else ""
-        if self.status is None:
-            return f"{self.operation}{where} got no answer: {self.message}"
+        message = _one_line(self.message).rstrip(" ,;:")
+        message = f": {message}" if message else ""
         request = f" (opc-request-id {self.opc_request_id})" if self.opc_request_id else ""
+        if self.status is None:
+            return f"{self.operation}{where} got no answer{message}{request}"
         code = f" {self.code}" if self.code else ""
-        return f"{self.operation}{where} was answered with {self.status}{code}: {self.message}{request}"
+        return f"{self.operation}{where} was answered with {self.status}{code}{message}{request}"
+
+    @property
+    def hint(self) -> str | None:
+        """What to do about it; ``None`` if the message says that already."""
+        # Its patterns are not for every DAG that is parsed.
+        from airflow_provider_dataflow.error_hints import hint_for_answer
+
+        return hint_for_answer(self.operation, self.status, self.code, self.message)
 
     @property
     def is_transient(self) -> bool:
@@ -116,6 +169,8 @@ class UnexpectedResponse(ServiceError):
 class SubmitRejected(ServiceError):
     """The service refused to create the run: no run exists."""
 
+    consequence = "No run was created."
+
 
 class NotSubmitted(DataFlowError):
     """The triggerer could not submit the run; its log says more."""
@@ -134,6 +189,7 @@ class RunError(DataFlowError):
     """
 
     headline = "did not end as it should"
+    advice = "Look at the run's page for what happened."
 
     def __init__(
         self,
@@ -155,54 +211,58 @@ class RunError(DataFlowError):
         self.url = url
         self.log_tail = log_tail
         self.note = note
-        super().__init__(self._report())
+        super().__init__(self._report(), is_report=True)
 
     def _report(self) -> str:
-        lines = [f"Run {self.run_id} {self.headline}."]
-        for label, value in (
-            ("state", self.state),
-            ("lifecycle_details", self.lifecycle_details),
-            ("hint", self.hint),
-            ("note", self.note),
-            ("opc_request_id", self.opc_request_id),
-            ("page", self.url),
-        ):
-            if value:
-                lines.append(f"  {label}: {value}")
-        if self.log_tail:
-            lines.append("  end of the driver's stderr:")
-            lines.extend(f"    {line}" for line in self.log_tail.splitlines()[-LOG_TAIL_LINES:])
-        return "\n".join(lines)
+        lines = {
+            "state": self.state,
+            "lifecycle_details": self.lifecycle_details,
+            "hint": self.hint or self.advice,
+            "note": self.note,
+            "opc_request_id": self.opc_request_id,
+            "page": self.url,
+        }
+        return _report(
+            f"Run {self.run_id} {self.headline}", lines, ("end of the driver's stderr", self.log_tail)
+        )
 
 
 class RunFailed(RunError):
     """The run ended FAILED."""
 
     headline = "failed"
+    advice = "The end of the driver's stderr, and the logs on the run's page, say why."
 
 
 class RunCanceled(RunError):
     """The run ended CANCELED: somebody cancelled it, or it reached its maximum duration."""
 
     headline = "was canceled"
+    advice = (
+        "OCI's audit log says who cancelled it; a run is also cancelled at its maximum duration. Clear the "
+        "task to run it again."
+    )
 
 
 class RunStopped(RunError):
     """The run ended STOPPED: the service stopped it, as it does for maintenance."""
 
     headline = "was stopped"
+    advice = "The service stops runs for maintenance. Clear the task to run it again."
 
 
 class RunTimedOut(RunError):
     """The task's time was up before the run had ended."""
 
     headline = "did not end in time"
+    advice = "Give the task more time, or look at the run's page for what takes so long."
 
 
 class RunLost(RunError):
     """The service could not be asked about the run for longer than the error budget; it may still go on."""
 
     headline = "is out of sight: the service could not be asked about it"
+    advice = "The run may still be under way: look at its page before the task is cleared."
 
 
 class AmbiguousName(DataFlowError):
@@ -220,8 +280,10 @@ class AmbiguousName(DataFlowError):
         self.compartment_id = compartment_id
         self.ids = ids
         super().__init__(
-            f"{len(ids)} {kind}s are named {display_name!r} in {compartment_id}: {', '.join(ids)}. "
-            "Rename or delete all but one."
+            sentences(
+                f"{len(ids)} {kind}s are named {display_name!r} in {compartment_id}: {', '.join(ids)}",
+                "Rename or delete all but one",
+            )
         )
 
 
@@ -250,6 +312,7 @@ class PoolError(DataFlowError):
     """
 
     headline = "did not get to the state that was wanted"
+    advice = "Look at the pool in the console for what happened."
 
     def __init__(
         self,
@@ -263,8 +326,13 @@ class PoolError(DataFlowError):
         self.state = state
         self.lifecycle_details = lifecycle_details
         self.note = note
-        lines = {"state": state, "lifecycle_details": lifecycle_details, "note": note}
-        super().__init__(_report(f"Pool {pool_id} {self.headline}.", lines))
+        lines = {
+            "state": state,
+            "lifecycle_details": lifecycle_details,
+            "hint": self.advice,
+            "note": note,
+        }
+        super().__init__(_report(f"Pool {pool_id} {self.headline}", lines), is_report=True)
 
 
 class PoolFailed(PoolError):
@@ -275,12 +343,14 @@ class PoolTimedOut(PoolError):
     """The task's time was up before the pool had got there; it may still do so."""
 
     headline = "did not get to the state that was wanted in time"
+    advice = "Give the task more time (timeout): a cold pool takes up to ten minutes to start."
 
 
 class PoolLost(PoolError):
     """The service could not be asked about the pool for longer than the error budget."""
 
     headline = "is out of sight: the service could not be asked about it"
+    advice = "Look at the pool in the console before the task is cleared."
 
 
 class StatementError(DataFlowError):
@@ -296,6 +366,7 @@ class StatementError(DataFlowError):
     """
 
     headline = "did not end as it should"
+    advice = "The log of the session's run says more."
 
     def __init__(
         self,
@@ -316,35 +387,60 @@ class StatementError(DataFlowError):
         self.traceback = traceback[-LOG_TAIL_LINES:]
         self.note = note
         raised = ": ".join(filter(None, (error_name, error_value)))
-        lines = {"state": state, "error": raised, "note": note}
-        report = _report(f"Statement {statement_id} of run {run_id} {self.headline}.", lines)
-        told = [line for text in self.traceback for line in text.splitlines()][-LOG_TAIL_LINES:]
-        super().__init__("\n".join([report, *(f"    {line}" for line in told)]))
+        lines = {"state": state, "error": raised, "hint": self.advice, "note": note}
+        headline = f"Statement {statement_id} of run {run_id} {self.headline}"
+        tail = ("traceback", "\n".join(self.traceback))
+        super().__init__(_report(headline, lines, tail), is_report=True)
 
 
 class StatementFailed(StatementError):
     """The code raised an exception."""
 
     headline = "failed"
+    advice = "Correct the code of the statement; what the statements before it have defined is still there."
 
 
 class StatementCanceled(StatementError):
     """The statement was cancelled, by somebody or with its session."""
 
     headline = "was cancelled"
+    advice = (
+        "It ends with its session, too: look at the run of the session, and clear the task to send it again."
+    )
 
 
 class StatementTimedOut(StatementError):
     """The task's time was up before the statement had ended."""
 
     headline = "did not end in time"
+    advice = "Give the task more time (timeout); statements of a session wait for each other."
 
 
 class StatementLost(StatementError):
     """The session has ended, or the service could not be asked for longer than the error budget."""
 
     headline = "is out of sight"
+    advice = "Look at the run of the session. A retry sends the code again, to a session that is IN_PROGRESS."
 
 
-def _report(headline: str, lines: dict[str, str | None]) -> str:
-    return "\n".join([headline, *(f"  {label}: {value}" for label, value in lines.items() if value)])
+def _report(headline: str, lines: dict[str, str | None], tail: tuple[str, str | None] = ("", None)) -> str:
+    """One line per thing to know, and below them the last lines of a log."""
+    told = [line for line in (tail[1] or "").splitlines() if line.strip()][-LOG_TAIL_LINES:]
+    return "\n".join(
+        [
+            sentences(headline),
+            *(f"  {label}: {text}" for label, value in lines.items() if (text := _labelled(label, value))),
+            *([f"  {tail[0]}:"] if told else ()),
+            *(f"    {_cut(line)}" for line in told),
+        ]
+    )
+
+
+#: Lines that are sentences; others are values, which are copied.
+_SPOKEN = ("hint", "note")
+
+
+def _labelled(label: str, value: str | None) -> str:
+    if label in _SPOKEN:
+        return sentences(value)
+    return _cut("\n    ".join(line for line in str(value or "").strip().splitlines() if line.strip()))

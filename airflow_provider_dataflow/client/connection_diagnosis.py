@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import time
 from email.utils import parsedate_to_datetime
 
 from airflow_provider_dataflow.client.auth.access import Access
 from airflow_provider_dataflow.client.auth.token_request import SIGN_IN
-from airflow_provider_dataflow.exceptions import ServiceError
+from airflow_provider_dataflow.error_hints import UNRESOLVED, UNTRUSTED, hint_for_network
+from airflow_provider_dataflow.exceptions import ServiceError, sentences
 
 #: Seconds that a request's date may be off before OCI refuses it.
 MAX_CLOCK_SKEW = 300
-
-NO_NAME = re.compile(
-    r"name or service not known|temporary failure in name resolution|nodename nor servname|no address",
-    re.IGNORECASE,
-)
-NO_ROUTE = re.compile(r"network is unreachable|no route to host|host is unreachable", re.IGNORECASE)
-REFUSED = re.compile(r"connection refused|connect call failed", re.IGNORECASE)
-TIMED_OUT = re.compile(r"timed? ?out", re.IGNORECASE)
-CERTIFICATE = re.compile(r"certificate|SSL", re.IGNORECASE)
 
 
 def explain(error: ServiceError, access: Access) -> str:
@@ -28,7 +19,7 @@ def explain(error: ServiceError, access: Access) -> str:
 
     :param access: through which it came.
     """
-    return f"{error} {_hint(error, access)}".rstrip()
+    return sentences(error.summary, _hint(error, access))
 
 
 def clock_skew(date: str | None, now: float | None = None) -> float | None:
@@ -65,23 +56,17 @@ def _hint(error: ServiceError, access: Access) -> str:
 def _no_answer(error: ServiceError, access: Access) -> str:
     message = error.message
     network = access.network
-    if network.proxy and not CERTIFICATE.search(message):
+    if network.proxy and not UNTRUSTED.search(message):
         return (
             f"Requests go through the proxy {network.proxy_address}, which {network.proxy_variable} names: "
             "is it right, and does it let them pass? NO_PROXY lists hosts that are reached directly."
         )
-    if NO_NAME.search(message):
-        unknown = f" The SDK does not know the region {access.region!r}." if _is_unknown(access) else ""
-        return f"The host's name cannot be resolved: is the region right, and is there a DNS server?{unknown}"
-    if NO_ROUTE.search(message):
-        return "There is no route: is there a way out of this network, such as a gateway or a proxy?"
-    if REFUSED.search(message):
-        return "Nothing listens there: is service_endpoint right, and is the service started?"
-    if CERTIFICATE.search(message):
-        return "The certificate is not one that this machine trusts: does a proxy open the connection?"
-    if TIMED_OUT.search(message):
-        return "A firewall may drop the packets: is there a way out of this network, or a proxy to set?"
-    return ""
+    unknown = (
+        f"The SDK does not know the region {access.region!r}."
+        if UNRESOLVED.search(error.message) and _is_unknown(access)
+        else ""
+    )
+    return sentences(hint_for_network(error.message), unknown)
 
 
 def _is_unknown(access: Access) -> bool:

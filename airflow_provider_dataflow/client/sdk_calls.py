@@ -67,7 +67,10 @@ class Caller:
             except DataFlowError:
                 raise
             except Exception as error:
-                raise self.translated(operation, error) from error
+                translated = self.translated(operation, error)
+                if translated is error:
+                    raise
+                raise translated from None
             with reading(operation, self.access.endpoint):
                 return read(response)
 
@@ -168,7 +171,12 @@ class Caller:
             return ServiceError(
                 operation=operation, message=plain_text(root_message(error)), endpoint=self.access.endpoint
             )
-        return unexpected(operation, self.access.endpoint, error) if exchange.is_sent else error
+        if exchange.is_sent:
+            return unexpected(operation, self.access.endpoint, error)
+        if type(error).__module__.partition(".")[0] == "oci":
+            message = f"the SDK raised {type(error).__name__}: {root_message(error)}"
+            return ServiceError(operation=operation, message=message, endpoint=self.access.endpoint)
+        return error
 
 
 def one_filter(operation: str, known: tuple[str, ...], filters: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from airflow_provider_dataflow.client.pools import Pools
 from airflow_provider_dataflow.client.responses import reading
 from airflow_provider_dataflow.client.sdk_calls import PAGE_SIZE, Caller, one_filter
 from airflow_provider_dataflow.client.statements import Statements
-from airflow_provider_dataflow.exceptions import ServiceError, SubmitRejected
+from airflow_provider_dataflow.exceptions import ServiceError, SubmitRejected, sentences
 from airflow_provider_dataflow.models.run import Run, RunLog
 from airflow_provider_dataflow.models.run_request import RunRequest
 
@@ -61,12 +61,12 @@ class DataFlowClient(Caller):
             if error.status in (400, 401, 403, 404, 413, 422):
                 raise SubmitRejected(
                     operation=error.operation,
-                    message=f"{error.message} Asked for: {request.subject}.",
+                    message=sentences(error.message, f"Asked for: {request.subject}"),
                     status=error.status,
                     code=error.code,
                     opc_request_id=error.opc_request_id,
                     endpoint=error.endpoint,
-                ) from error
+                ) from None
             raise
 
     def get_run(self, run_id: str) -> Run:
@@ -155,4 +155,7 @@ class DataFlowClient(Caller):
             try:
                 yield from gunzipped(body.iter_content(64 * 1024))
             except Exception as error:
-                raise self.translated(operation, error) from error
+                translated = self.translated(operation, error)
+                if translated is error:
+                    raise
+                raise translated from None

@@ -53,7 +53,7 @@ def wait_for_run(
             if budget.failure(error, time.monotonic()):
                 raise RunLost(
                     run_id=run_id, state=last_state, opc_request_id=error.opc_request_id, note=str(error)
-                ) from error
+                ) from None
         else:
             if budget.success():
                 log.info("Run %s is in sight again", run_id)

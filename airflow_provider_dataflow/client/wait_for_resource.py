@@ -116,7 +116,7 @@ class Watch:
     def _raise_if_lost(self) -> None:
         error = self._last_error
         if self._budget.failing and error and self._budget.left(error, time.monotonic()) <= 0:
-            raise OutOfSight(str(error)) from error
+            raise OutOfSight(str(error)) from None
 
     def _left(self) -> float | None:
         """Seconds for a look. However late it is, one is awaited so long."""

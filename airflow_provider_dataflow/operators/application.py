@@ -15,6 +15,7 @@ from airflow_provider_dataflow.operators.base import (
     require,
     token_of_try,
 )
+from airflow_provider_dataflow.operators.entry_point import entry_point
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
@@ -138,6 +139,7 @@ class CreateOrUpdateApplicationOperator(DataFlowOperator):
             setattr(self, attribute, given[name])
         ApplicationDetails.check_plain(given)
 
+    @entry_point
     def execute(self, context: Context) -> str:
         self.read_settings()
         details = self._details()
@@ -229,6 +231,7 @@ class DeleteApplicationOperator(DataFlowOperator):
         self.ignore_if_missing: Any = ignore_if_missing
         self.read_settings_at_parse()
 
+    @entry_point
     def execute(self, context: Context) -> str | None:
         self.read_settings()
         application_id = self.application_id if self.display_name is None else self._id_of_name()

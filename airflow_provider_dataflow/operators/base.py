@@ -7,12 +7,19 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dataflow.compat import BaseOperator, conf, dag_run_start
+from airflow_provider_dataflow.compat import (
+    BaseOperator,
+    TaskDeferralError,
+    TaskDeferralTimeout,
+    conf,
+    dag_run_start,
+)
 from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument
 from airflow_provider_dataflow.hooks.arguments import UsesHook
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.fields import is_given
 from airflow_provider_dataflow.models.task_identity import TaskIdentity
+from airflow_provider_dataflow.operators.entry_point import entry_point, trigger_error
 from airflow_provider_dataflow.operators.settings import ReadsSettings
 from airflow_provider_dataflow.operators.templated import TemplatedTask
 from airflow_provider_dataflow.operators.timeouts import backstop, started_at, tightest
@@ -64,6 +71,11 @@ class DataFlowOperator(ReadsSettings, UsesHook, TemplatedTask, BaseOperator):
     def hook(self) -> DataFlowHook:
         return self.new_hook()
 
+    @entry_point
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Called by Airflow instead of ``execute`` after a deferral, also if the trigger has failed."""
+        return super().resume_execution(next_method, next_kwargs, context)
+
     def on_kill(self) -> None:
         # Airflow lets the code that was interrupted go on; what it does next looks at this.
         self._killed = True
@@ -103,6 +115,20 @@ class WaitingOperator(DataFlowOperator):
         self.timeout: Any = timeout
         self.error_budget: Any = error_budget
         self.read_settings_at_parse()
+
+    @entry_point
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Called by Airflow instead of ``execute`` after a deferral, also if the trigger has failed."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except (TaskDeferralTimeout, TaskDeferralError) as error:
+            raise trigger_error(error, next_kwargs, self._about) from None
+
+    @property
+    def _about(self) -> str:
+        """What is waited for, by the argument that names it."""
+        given = {name: getattr(self, name, None) for name in ("run_id", "pool_id", "display_name")}
+        return next((f"{name} {value}" for name, value in given.items() if value), self.task_id)
 
     def _deadline(self, context: Context) -> float | None:
         """The end of the wait, in seconds since the epoch.

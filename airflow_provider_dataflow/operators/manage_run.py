@@ -25,6 +25,7 @@ from airflow_provider_dataflow.operators.base import (
     WaitingOperator,
     require,
 )
+from airflow_provider_dataflow.operators.entry_point import entry_point
 from airflow_provider_dataflow.operators.outcome import log_end_of_wait
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 
@@ -92,6 +93,7 @@ class GetRunOperator(DataFlowOperator):
         self.run_id: Any = run_id
         self.read_settings_at_parse()
 
+    @entry_point
     def execute(self, context: Context) -> dict[str, Any]:
         self.read_settings()
         require(run_id=self.run_id)
@@ -169,6 +171,7 @@ class ListRunsOperator(DataFlowOperator):
         given = {name: getattr(self, name) for name in FILTERS}
         return {name: value for name, value in given.items() if is_given(value)}
 
+    @entry_point
     def execute(self, context: Context) -> list[dict[str, Any]]:
         self.read_settings()
         filters = {name: FILTERS[name](value, name) for name, value in self._given().items()}
@@ -240,6 +243,7 @@ class UpdateRunOperator(DataFlowOperator):
         self.read_settings_at_parse()
         RunUpdate.check_plain({name: getattr(self, name) for name in RunUpdate.argument_names()})
 
+    @entry_point
     def execute(self, context: Context) -> list[str]:
         self.read_settings()
         require(run_id=self.run_id)
@@ -307,6 +311,7 @@ class CancelRunOperator(WaitingOperator):
         self.cancel_timeout: Any = cancel_timeout
         self.read_settings_at_parse()
 
+    @entry_point
     def execute(self, context: Context) -> str:
         self.read_settings()
         require(run_id=self.run_id)

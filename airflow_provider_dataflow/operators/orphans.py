@@ -12,6 +12,7 @@ from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.models.run import LifecycleState
 from airflow_provider_dataflow.operators.base import DataFlowOperator
+from airflow_provider_dataflow.operators.entry_point import entry_point
 from airflow_provider_dataflow.ownership.tags import TaskTags
 from airflow_provider_dataflow.ownership.task_state import TaskState, read_task_state
 from airflow_provider_dataflow.xcom_keys import RUN_ID
@@ -82,6 +83,7 @@ class CancelOrphanRunsOperator(DataFlowOperator):
         self.report_only: Any = report_only
         self.read_settings_at_parse()
 
+    @entry_point
     def execute(self, context: Context) -> list[str]:
         self.read_settings()
         deployment = self.deployment_id or deployment_id()

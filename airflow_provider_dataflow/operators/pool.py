@@ -9,6 +9,7 @@ from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.models.pool import GONE_STATES, Pool, PoolDetails, PoolState
 from airflow_provider_dataflow.operators.base import WAIT_ARGUMENTS, require, token_of_try
+from airflow_provider_dataflow.operators.entry_point import entry_point
 from airflow_provider_dataflow.operators.pool_steps import PoolOperator, Step, failed
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class _ExistingPoolOperator(PoolOperator):
         self.pool_id: Any = pool_id
         self.read_settings_at_parse()
 
+    @entry_point
     def execute(self, context: Context) -> str:
         self.read_settings()
         require(pool_id=self.pool_id)
@@ -105,6 +107,7 @@ class CreatePoolOperator(PoolOperator):
         self.schedules = schedules
         PoolDetails.check_plain({name: getattr(self, name) for name in PoolDetails.argument_names()})
 
+    @entry_point
     def execute(self, context: Context) -> str:
         self.read_settings()
         arguments = {name: getattr(self, name) for name in PoolDetails.argument_names()}
@@ -225,6 +228,7 @@ class DeletePoolOperator(_ExistingPoolOperator):
         self.ignore_if_missing: Any = ignore_if_missing
         self.read_settings_at_parse()
 
+    @entry_point
     def execute(self, context: Context) -> str:
         try:
             return super().execute(context)

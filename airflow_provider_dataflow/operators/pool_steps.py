@@ -118,7 +118,7 @@ class PoolOperator(WaitingOperator):
         except OutOfTime:
             raise PoolTimedOut(pool_id=pool.id, state=watch.state) from None
         except OutOfSight as error:
-            raise PoolLost(pool_id=pool.id, state=watch.state, note=str(error)) from error
+            raise PoolLost(pool_id=pool.id, state=watch.state, note=str(error)) from None
 
     def _look_again(self, pool: Pool, error: ServiceError, context: Context) -> Pool:
         """After a refusal, when the pool has had time to change."""
@@ -127,7 +127,7 @@ class PoolOperator(WaitingOperator):
         self.log.warning("Pool %s is looked at again: %s", pool.id, error)
         deadline = self._deadline(context)
         if deadline is not None and time.time() >= deadline:
-            raise PoolTimedOut(pool_id=pool.id, state=pool.state, note=str(error)) from error
+            raise PoolTimedOut(pool_id=pool.id, state=pool.state, note=str(error)) from None
         nap(self.poll_interval, self._raise_if_killed)
         return self._wait(pool, None, False, context)
 

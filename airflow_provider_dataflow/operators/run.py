@@ -19,6 +19,7 @@ from airflow_provider_dataflow.compat import (
     TaskDeferralTimeout,
     conf,
     delay_trigger,
+    own_xcom,
     sensitive_names,
     task_state_store,
     triggers_have_on_kill,
@@ -30,6 +31,7 @@ from airflow_provider_dataflow.exceptions import (
     RunError,
     RunLost,
     RunTimedOut,
+    sentences,
 )
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
@@ -44,6 +46,7 @@ from airflow_provider_dataflow.models.settings import (
     SETTINGS,
 )
 from airflow_provider_dataflow.operators.base import DataFlowOperator
+from airflow_provider_dataflow.operators.entry_point import entry_point, trigger_failure
 from airflow_provider_dataflow.operators.masking import mask_secrets_of_run, secrets_among, without_secrets
 from airflow_provider_dataflow.operators.outcome import (
     finish,
@@ -64,6 +67,7 @@ from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 from airflow_provider_dataflow.xcom_keys import (
     LIFECYCLE_STATE,
+    LOG_CURSOR,
     LOGS_BUCKET_URL,
     RUN_ID,
     RUN_PAGE_URL,
@@ -294,6 +298,7 @@ class InvokeRunOperator(DataFlowOperator):
         # Known after the submit, and again after a deferral.
         self._owned_run_id: str | None = None
 
+    @entry_point
     def execute(self, context: Context) -> str:
         self.read_settings()
         self._attempt = TaskAttempt.in_worker(context)
@@ -324,15 +329,16 @@ class InvokeRunOperator(DataFlowOperator):
         """Resume after the trigger's event."""
         end = RunEvent.parse(event)
         self._owned_run_id = end.run_id
-        log_end_of_wait(self.log, end)
         if end.outcome is Outcome.NOT_SUBMITTED:
-            raise NotSubmitted(end.message or "The triggerer could not submit the run")
+            raise NotSubmitted(end.message or "The triggerer could not submit the run; its log says why")
+        log_end_of_wait(self.log, end)
         if end.outcome is not Outcome.REACHED:
             self._give_up(RunTimedOut if end.outcome is Outcome.TIMEOUT else RunLost, end.state, end.message)
         with self._cancel_unless_retried():
             ended = self._wait_in_worker(end.run_id, end.state, context)
             return self._finish(ended, context, end.log_cursor)
 
+    @entry_point
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Called by Airflow instead of ``execute`` after a deferral.
 
@@ -341,15 +347,15 @@ class InvokeRunOperator(DataFlowOperator):
         """
         ti = context["ti"]
         self._attempt = TaskAttempt.in_worker(context)
-        self._owned_run_id = ti.xcom_pull(task_ids=ti.task_id, key=RUN_ID, map_indexes=ti.map_index)
+        self._owned_run_id = own_xcom(ti, RUN_ID)
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except (TaskDeferralTimeout, TaskDeferralError) as error:
             if next_method != TRIGGER_FAILED or self._owned_run_id is None:
                 raise
             if isinstance(error, TaskDeferralTimeout):
-                self._give_up(RunTimedOut, None, "the trigger sent no event in time")
-            return self._replace_trigger(error, context)
+                self._give_up(RunTimedOut, None, "The trigger sent no event in time: is a triggerer running?")
+            return self._replace_trigger(trigger_failure(error, next_kwargs), context)
 
     def on_kill(self) -> None:
         """Cancel the run. Called by Airflow in the worker's process when the task is killed.
@@ -440,6 +446,9 @@ class InvokeRunOperator(DataFlowOperator):
         ti.xcom_push(key=RUN_PAGE_URL, value=url)
         if bucket_url := self.hook.bucket_page_url(run.logs_bucket_uri):
             ti.xcom_push(key=LOGS_BUCKET_URL, value=bucket_url)
+        if self.deferrable and self.fetch_logs == "always":
+            # The trigger reads it, and Airflow logs an error for a missing XCom.
+            ti.xcom_push(key=LOG_CURSOR, value={})
         self.log.info("Run %s (%s) is %s: %s", run.id, run.display_name, run.state, url)
 
     # --- Wait for its end ---------------------------------------------------------------------------------
@@ -563,15 +572,13 @@ class InvokeRunOperator(DataFlowOperator):
         except (RunLost, RunTimedOut) as error:
             self._give_up(type(error), error.state, error.note)
 
-    def _replace_trigger(self, error: Exception, context: Context) -> str:
+    def _replace_trigger(self, error: str, context: Context) -> str:
         """Defer again after the trigger crashed, which says nothing about the run."""
         assert self._owned_run_id is not None  # noqa: S101 - checked by the caller
         ti = context["ti"]
-        failures = 1 + (
-            ti.xcom_pull(task_ids=ti.task_id, key=TRIGGER_FAILURES, map_indexes=ti.map_index) or 0
-        )
+        failures = 1 + (own_xcom(ti, TRIGGER_FAILURES) or 0)
         if failures > MAX_TRIGGER_FAILURES or not self.deferrable:
-            self._give_up(RunLost, None, f"the trigger has failed {failures} times: {error}")
+            self._give_up(RunLost, None, f"The trigger has failed {failures} times: {error}")
         ti.xcom_push(key=TRIGGER_FAILURES, value=failures)
         self.log.warning(
             "Run %s: its trigger failed, waiting for it with another one: %s", self._owned_run_id, error
@@ -619,7 +626,7 @@ class InvokeRunOperator(DataFlowOperator):
             run_id=self._owned_run_id,
             state=state,
             url=self.hook.run_page_url(self._owned_run_id),
-            note="; ".join(filter(None, (note, cancelled.note if cancelled else None))),
+            note=sentences(note, cancelled.note if cancelled else None),
         )
 
     def _finish(self, run: Run, context: Context, log_cursor: Mapping[str, int] | None = None) -> str:

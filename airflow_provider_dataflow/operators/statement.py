@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow_provider_dataflow.compat import TRIGGER_FAILED
+from airflow_provider_dataflow.compat import TRIGGER_FAILED, own_xcom
 from airflow_provider_dataflow.exceptions import (
     InvalidArgument,
     RunError,
@@ -16,6 +16,7 @@ from airflow_provider_dataflow.exceptions import (
     StatementFailed,
     StatementLost,
     StatementTimedOut,
+    sentences,
 )
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.links.run import RunLink
@@ -28,6 +29,7 @@ from airflow_provider_dataflow.models.statement import (
     statement_name,
 )
 from airflow_provider_dataflow.operators.base import WAIT_ARGUMENTS, WaitingOperator, require
+from airflow_provider_dataflow.operators.entry_point import entry_point
 from airflow_provider_dataflow.operators.masking import secrets_among, without_secrets
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent, StatementEvent
 
@@ -118,6 +120,7 @@ class RunStatementOperator(WaitingOperator):
         # Of the statement that is under way.
         self._statement_id: int | None = None
 
+    @entry_point
     def execute(self, context: Context) -> str | None:
         self.read_settings()
         require(run_id=self.run_id)
@@ -152,10 +155,11 @@ class RunStatementOperator(WaitingOperator):
             self._give_up(StatementLost, end.state, end.message)
         return self._finish(self._wait(Statement(end.statement_id, str(end.state)), context))
 
+    @entry_point
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Called by Airflow instead of ``execute`` after a deferral, also if the trigger has failed."""
         ti = context["ti"]
-        self._statement_id = ti.xcom_pull(task_ids=ti.task_id, key=STATEMENT_ID, map_indexes=ti.map_index)
+        self._statement_id = own_xcom(ti, STATEMENT_ID)
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except Exception:
@@ -295,7 +299,7 @@ class RunStatementOperator(WaitingOperator):
             run_id=self.run_id,
             statement_id=self._statement_id,
             state=state,
-            note="; ".join(filter(None, (note, cancelled))),
+            note=sentences(note, cancelled),
         )
 
     def _cancel(self) -> str | None:
@@ -308,6 +312,6 @@ class RunStatementOperator(WaitingOperator):
             self.hook.new_client().statements.cancel(self.run_id, self._statement_id)
         except Exception as error:  # noqa: BLE001 - a failed cancel must not hide why it was asked for
             self.log.error("%s could not be cancelled and may still be running: %s", about, error)
-            return f"it could not be cancelled and may still be running: {error}"
+            return f"It could not be cancelled and may still be running: {error}"
         self.log.info("%s: cancel requested", about)
-        return "its cancel was requested"
+        return "Its cancel was requested."

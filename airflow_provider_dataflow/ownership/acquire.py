@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from airflow_provider_dataflow.client.cancel import CancelResult, cancel_run
 from airflow_provider_dataflow.compat import deployment_id, sensitive_names
-from airflow_provider_dataflow.exceptions import DataFlowError, RunLost, ServiceError, SubmitRejected
+from airflow_provider_dataflow.exceptions import (
+    DataFlowError,
+    RunLost,
+    ServiceError,
+    SubmitRejected,
+    sentences,
+)
 from airflow_provider_dataflow.models.run import TERMINAL_STATES, LifecycleState
 from airflow_provider_dataflow.models.settings import (
     DEFAULT_CANCEL_TIMEOUT_SECONDS,
@@ -165,7 +171,7 @@ class RunAcquirer:
             )
             if seconds is None:
                 raise
-            raise SubmitLater(str(error), seconds) from error
+            raise SubmitLater(str(error), seconds) from None
 
     def find_unconfirmed_run(self) -> Run | None:
         """Return the run of the last submit, whose response may be lost, if it exists.
@@ -338,8 +344,8 @@ class RunAcquirer:
                     raise RunLost(
                         run_id=run_id,
                         opc_request_id=error.opc_request_id,
-                        note=f"{error}; an earlier try submitted it; clear the task to start over",
-                    ) from error
+                        note=sentences(error, "An earlier try submitted it", "Clear the task to start over"),
+                    ) from None
                 self._log.warning("Run %s of an earlier try: cannot read it, retrying: %s", run_id, error)
                 time.sleep(jittered(self.pauses.read))
 

@@ -39,18 +39,33 @@ class TaskStateRecordStore:
         self.task_state_store.set(RECORD_KEY, record.as_json(), retention=NEVER_EXPIRE)
 
 
-@dataclass(frozen=True)
 class XComRecordStore:
     """XCom of the task. For triggers, which have no task state store.
 
     A worker deletes the XComs of its task when it starts a try. Without a worker, they last as long as the
     DAG run.
+
+    :param identity: the task instance.
+    :param assume_empty: do not read a record before the first one is saved.
     """
 
-    identity: TaskIdentity
+    def __init__(self, identity: TaskIdentity, *, assume_empty: bool = False) -> None:
+        self._identity = identity
+        self.assume_empty = assume_empty
+        self.first_loaded_epoch: int | None = None
+        """Clear epoch of the record that an earlier trigger had saved."""
+        self._was_loaded = False
 
     def load(self) -> SubmissionRecord | None:
-        return SubmissionRecord.from_json(pull_xcom(self.identity, RECORD_KEY))
+        if self.assume_empty:
+            return None
+        record = SubmissionRecord.from_json(pull_xcom(self._identity, RECORD_KEY))
+        if not self._was_loaded:
+            self._was_loaded = True
+            self.first_loaded_epoch = record.clear_epoch if record else None
+        return record
 
     def save(self, record: SubmissionRecord) -> None:
-        push_xcom(self.identity, RECORD_KEY, record.as_json())
+        self.assume_empty = False
+        self._was_loaded = True
+        push_xcom(self._identity, RECORD_KEY, record.as_json())

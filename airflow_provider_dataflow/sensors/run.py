@@ -8,9 +8,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_dataflow.compat import (
+    TRIGGER_FAILED,
     AirflowSensorTimeout,
     AirflowSkipException,
     BaseSensorOperator,
+    TaskDeferralError,
     conf,
 )
 from airflow_provider_dataflow.exceptions import (
@@ -25,6 +27,7 @@ from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.run import SUCCESS_STATES, has_reached, is_terminal
 from airflow_provider_dataflow.models.run_request_checks import is_plain
 from airflow_provider_dataflow.models.settings import DEFAULT_POKE_INTERVAL, SETTINGS
+from airflow_provider_dataflow.operators.entry_point import entry_point, trigger_error
 from airflow_provider_dataflow.operators.outcome import copy_driver_logs, finish, log_end_of_wait
 from airflow_provider_dataflow.operators.settings import ReadsSettings
 from airflow_provider_dataflow.operators.templated import TemplatedTask
@@ -121,10 +124,15 @@ class RunSensor(ReadsSettings, UsesHook, TemplatedTask, BaseSensorOperator):
     def _budget(self) -> ErrorBudget:
         return ErrorBudget(self.error_budget)
 
+    @entry_point
     def execute(self, context: Context) -> Any:
         self._check()
         if not self.deferrable:
-            super().execute(context)
+            try:
+                super().execute(context)
+            except AirflowSensorTimeout:
+                # Airflow's own error does not say what was waited for.
+                self._fail(self._timed_out(self._last_state))
             return self._last_state
         if self.poke(context):
             return self._last_state
@@ -168,14 +176,37 @@ class RunSensor(ReadsSettings, UsesHook, TemplatedTask, BaseSensorOperator):
                     copy_driver_logs(self.hook.get_run(end.run_id), self.hook, self.log)
                 return end.state
             return self._fail_as_ended(end)
-        kind = RunTimedOut if end.outcome is Outcome.TIMEOUT else RunLost
+        if end.outcome is Outcome.TIMEOUT:
+            self._fail(self._timed_out(end.state, end.message))
         self._fail(
-            kind(
+            RunLost(
                 run_id=end.run_id,
                 state=end.state,
                 url=self.hook.run_page_url(end.run_id),
-                note=end.message or f"it was waited for for {self.timeout:g} seconds",
+                note=end.message,
             )
+        )
+
+    @entry_point
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Called by Airflow instead of ``execute`` after a deferral, also if the trigger has failed."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except TaskDeferralError as error:
+            raise trigger_error(error, next_kwargs, f"run {self.run_id}") from None
+        except AirflowSensorTimeout:
+            if next_method == TRIGGER_FAILED:
+                self._fail(
+                    self._timed_out(None, "The trigger has not answered in time: is a triggerer running?")
+                )
+            raise
+
+    def _timed_out(self, state: str | None, note: str | None = None) -> RunTimedOut:
+        return RunTimedOut(
+            run_id=self.run_id,
+            state=state,
+            url=self.hook.run_page_url(self.run_id),
+            note=note or f"The sensor has waited for {self.timeout:g} seconds (timeout).",
         )
 
     def _fail_as_ended(self, end: RunEvent) -> NoReturn:
@@ -232,8 +263,8 @@ class RunSensor(ReadsSettings, UsesHook, TemplatedTask, BaseSensorOperator):
 
     def _fail(self, error: RunError) -> NoReturn:
         if self.soft_fail:
-            raise AirflowSkipException(str(error)) from error
+            raise AirflowSkipException(str(error)) from None
         if isinstance(error, RunTimedOut):
             # As in the worker, where Airflow itself raises it: a sensor's timeout is not retried.
-            raise AirflowSensorTimeout(str(error)) from error
+            raise AirflowSensorTimeout(str(error)) from None
         raise error

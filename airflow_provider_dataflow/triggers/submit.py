@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.client.threads import answer_within, in_thread, start
-from airflow_provider_dataflow.compat import push_xcom
+from airflow_provider_dataflow.compat import is_younger_than, push_xcom
 from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
@@ -24,7 +24,13 @@ from airflow_provider_dataflow.ownership.task_attempt import TaskAttempt
 from airflow_provider_dataflow.triggers.base import WaitTrigger
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 from airflow_provider_dataflow.triggers.run import RunTrigger
-from airflow_provider_dataflow.xcom_keys import LIFECYCLE_STATE, LOGS_BUCKET_URL, RUN_ID, RUN_PAGE_URL
+from airflow_provider_dataflow.xcom_keys import (
+    LIFECYCLE_STATE,
+    LOG_CURSOR,
+    LOGS_BUCKET_URL,
+    RUN_ID,
+    RUN_PAGE_URL,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
@@ -36,6 +42,9 @@ FIND_RUN_TIMEOUT_SECONDS = 60.0
 
 #: Pause between polls of a conflicting run.
 CONFLICT_PAUSE_SECONDS = 60.0
+
+#: A first trigger starts within this time after its task instance was created.
+FIRST_START_SECONDS = 120.0
 
 
 class SubmitRunTrigger(RendersKeys, WaitTrigger):
@@ -170,18 +179,25 @@ class SubmitRunTrigger(RendersKeys, WaitTrigger):
     def _acquire(self, started: float) -> Run:
         self._read_settings()
         hook = self.hook
-        run = hook.get_run(self.run_id) if self.run_id else self._submit_or_reuse(hook, started)
+        records = XComRecordStore(self._identity, assume_empty=self._is_first_start())
+        if self.run_id:
+            run, is_new = hook.get_run(self.run_id), records.assume_empty
+        else:
+            run = self._submit_or_reuse(hook, started, records)
+            is_new = records.first_loaded_epoch != self._epoch
         # Before anything else can fail, so that a kill finds the run.
         self._run = run
         url = hook.run_page_url(run.id)
         # No worker deletes the XComs of an earlier clear epoch: that state was another run's.
         push_xcom(self._identity, LIFECYCLE_STATE, None)
         for key, value in (
+            # The wait reads it, and Airflow logs an error for a missing XCom.
+            (LOG_CURSOR, {} if is_new else None),
             (RUN_ID, run.id),
             (RUN_PAGE_URL, url),
             (LOGS_BUCKET_URL, hook.bucket_page_url(run.logs_bucket_uri)),
         ):
-            if value:
+            if value is not None:
                 push_xcom(self._identity, key, value)
         self.log.info("Run %s (%s) is %s: %s", run.id, run.display_name, run.state, url)
         return run
@@ -196,8 +212,7 @@ class SubmitRunTrigger(RendersKeys, WaitTrigger):
         except InvalidArgument as error:
             # A row of another version, or a template that renders to something else after a restart.
             record = XComRecordStore(self._identity).load()
-            epoch = TaskAttempt.in_trigger(self.task_instance, 0).clear_epoch
-            if record is None or record.clear_epoch != epoch:
+            if record is None or record.clear_epoch != self._epoch:
                 raise
             self._read_each(error)
 
@@ -234,7 +249,7 @@ class SubmitRunTrigger(RendersKeys, WaitTrigger):
         self.run_id = run_id
         self.settings = {**self.settings, **settings, "timeout": timeout}
 
-    def _submit_or_reuse(self, hook: DataFlowHook, started: float) -> Run:
+    def _submit_or_reuse(self, hook: DataFlowHook, started: float, records: XComRecordStore) -> Run:
         from airflow_provider_dataflow.operators.masking import mask_secrets
         from airflow_provider_dataflow.operators.run import ATTRIBUTES
         from airflow_provider_dataflow.ownership.acquire import AcquireSettings, RunAcquirer
@@ -246,7 +261,7 @@ class SubmitRunTrigger(RendersKeys, WaitTrigger):
         self._acquirer = RunAcquirer(
             hook=hook,
             attempt=TaskAttempt.in_trigger(self.task_instance, started),
-            records=XComRecordStore(self._identity),
+            records=records,
             request=build_request(hook, arguments, self.json, timeout=self.settings.get("timeout")),
             # Rows of earlier versions have cancel_on_kill only among the arguments of the wait.
             settings=replace(settings, cancel_on_kill=self.cancel_on_kill),
@@ -259,7 +274,7 @@ class SubmitRunTrigger(RendersKeys, WaitTrigger):
         deadline = None
         if (timeout := self.settings.get("timeout")) is not None:
             # From the recorded submit, so that a restart of the triggerer does not extend the deadline.
-            record = XComRecordStore(self._identity).load()
+            record = None if self.run_id else XComRecordStore(self._identity).load()
             deadline = (record.time if record else time.time()) + timeout
         return self._trigger(run, deadline)
 
@@ -281,3 +296,23 @@ class SubmitRunTrigger(RendersKeys, WaitTrigger):
     @property
     def _identity(self) -> TaskIdentity:
         return TaskIdentity.of(self.task_instance)
+
+    @property
+    def _epoch(self) -> int:
+        return TaskAttempt.in_trigger(self.task_instance, 0).clear_epoch
+
+    def _is_first_start(self) -> bool:
+        """Return whether no trigger can have recorded a submit of this task before, judged by its age.
+
+        Airflow logs an error for a missing XCom, so the record is not read then. If the triggerer was
+        restarted within these seconds, the run is found by its token or tags. An older task leaves the error
+        once.
+        """
+        submit, ti = self.settings["submit"], self.task_instance
+        return bool(
+            ti is not None
+            and ti.try_number == 1
+            and submit.get("airflow_tags", True)
+            and not submit.get("private_endpoint_guard")
+            and is_younger_than(ti, FIRST_START_SECONDS)
+        )

@@ -22,6 +22,7 @@ LIFECYCLE = (
     "deferrable_failure",
     "missing_main_file",
 )
+QUIET = ("quiet", "refused")
 
 
 @dataclass
@@ -71,12 +72,12 @@ class Session:
 
 def start_dag_runs(session: Session) -> None:
     """Start all that the tests look at."""
-    session.rest.wait_for_dags({*LIFECYCLE, "example_run_sensor", "example_backfill"})
+    session.rest.wait_for_dags({*LIFECYCLE, *QUIET, "example_run_sensor", "example_backfill"})
     # First, while nothing else writes: on SQLite, Airflow does not wait for a lock here.
     session.rest.backfill(
         "example_backfill", "2013-03-01T00:00:00Z", "2013-05-01T00:00:00Z", max_active_runs=3
     )
-    for dag_id in (*LIFECYCLE, "example_run_sensor"):
+    for dag_id in (*LIFECYCLE, *QUIET, "example_run_sensor"):
         session.rest.trigger(dag_id, session.dag_run)
 
 

@@ -636,7 +636,7 @@ def test_statements_on_spark_end_with_their_tasks(spark, monkeypatch):
     endless = "import time\nwhile True: time.sleep(0.01)"
     assert run_task(lambda: statement(run_id, "x = spark.range(3).count()\nx", poll_interval=0.1)) == "3"
     for deferrable in (False, True):
-        with pytest.raises(StatementTimedOut, match="its cancel was requested"):
+        with pytest.raises(StatementTimedOut, match="Its cancel was requested"):
             run_task(
                 lambda deferrable=deferrable: statement(
                     run_id, endless, timeout=2, deferrable=deferrable, poll_interval=0.1

@@ -299,7 +299,7 @@ def test_unreadable_run_of_earlier_try_is_lost_not_replaced(recorded):
     recorded.local.keeps_running()
     recorded.killed_at(WAIT)
     recorded.local.add_fault("status", status=404, operation="GetRun")
-    with pytest.raises(RunLost, match="clear the task to start over"):
+    with pytest.raises(RunLost, match="Clear the task to start over"):
         recorded.retry()
     assert len(recorded.local.runs_created) == 1
 

@@ -106,7 +106,6 @@ def checked(arguments) -> RunRequest:
     ("argument", "value"),
     [
         ("spark_version", "3.5.0"),
-        ("execute", "oci://b@n/app.py"),
         ("num_executors", 0),
         ("max_duration_in_minutes", 0),
         ("idle_timeout_in_minutes", 10_081),

@@ -85,9 +85,8 @@ def test_a_run_with_all_that_it_can_bring_along(local, target, demo_jar, tmp_pat
         f"--files oci://{BUCKET}@ns_2/settings.json,'{uri}lib/some file#renamed' "
         "--conf spark.driverEnv.WHERE=driver --conf spark.executorEnv.WHERE=executor "
         f"--archives {uri}lib/data.zip#deps --conf spark.a=a=b --conf 'spark.b=ü = 1 # no comment' "
-        f"'{uri}apps ü/every thing.py' oci://Other-B_2.x@ns_2/in.csv {uri}all/ {gate} ${{month}}",
+        f"'{uri}apps ü/every thing.py' oci://Other-B_2.x@ns_2/in.csv {uri}all/ {gate} 2026-01",
         archive_uri=f"{uri}lib/python.zip, {uri}lib/java.tar.gz",
-        parameters=[{"name": "month", "value": "2026-01"}],
         warehouse_bucket_uri=f"{uri}warehouse",
         logs_bucket_uri=f"oci://logs@{NAMESPACE}/some/folder",
         spark_version="3.2.1",

@@ -25,6 +25,7 @@ from airflow_provider_dataflow.ownership import record_store
 from airflow_provider_dataflow.ownership.acquire import AcquirePauses, RunAcquirer
 from airflow_provider_dataflow.ownership.task_state import TaskState
 from airflow_provider_dataflow.triggers import base as base_trigger
+from airflow_provider_dataflow.triggers import live_log
 from airflow_provider_dataflow.triggers import run as run_trigger
 from airflow_provider_dataflow.triggers import submit as submit_trigger
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
@@ -74,9 +75,8 @@ class Airflow:
 
     def operator(self, **kwargs: Any) -> InvokeRunOperator:
         arguments: dict[str, Any] = {"application_id": self.application_id, "poll_interval": 0.1}
-        return InvokeRunOperator(
-            task_id="task", start_from_trigger=True, fetch_logs="never", **arguments | kwargs
-        )
+        arguments["fetch_logs"] = "never"
+        return InvokeRunOperator(task_id="task", start_from_trigger=True, **arguments | kwargs)
 
     def trigger(self, **kwargs: Any) -> SubmitRunTrigger:
         """The trigger as the triggerer makes it from its row."""
@@ -88,6 +88,12 @@ class Airflow:
         assert SubmitRunTrigger(**trigger.serialize()[1]).serialize() == trigger.serialize()
         trigger.task_instance = self.ti
         return trigger
+
+
+def new_id() -> uuid.UUID:
+    """A UUID of version 7, as Airflow gives each try."""
+    bits = (int(time.time() * 1000) << 80) | (uuid.uuid4().int & (1 << 80) - 1)
+    return uuid.UUID(int=bits & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62)
 
 
 @pytest.fixture
@@ -158,6 +164,29 @@ async def test_a_restarted_triggerer_goes_on_with_the_run(local, airflow):
     assert len(local.runs_created) == 1
     assert local.cancels == []
     task.cancel()
+
+
+async def test_no_xcom_is_asked_for_that_is_missing(local, airflow, mocker):
+    """Airflow logs an error for each, in the log of the triggerer."""
+    airflow.ti.id = new_id()
+    for module in (record_store, live_log):
+        # A KeyError is an XCom that is missing.
+        mocker.patch.object(module, "pull_xcom", lambda task, key: airflow.xcoms[key])
+    mocker.patch.object(live_log, "push_xcom", lambda task, key, value: airflow._push(key, value))
+    debug = mocker.patch.object(SubmitRunTrigger, "log").debug
+    local.keeps_running()
+    task = await submitted(airflow.trigger(fetch_logs="always", completion_timeout=600))
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    airflow.xcoms["log_cursor"] = {"spark_application_stdout.log.gz": 7}
+
+    # Restarted so soon that it takes itself for the first.
+    again = await submitted(airflow.trigger(fetch_logs="always", completion_timeout=600))
+    run_ids = {entry["resource_id"] for entry in local.journal("CreateRun")}
+    assert run_ids == {airflow.xcoms["run_id"]}, "the same token leads to the same run"
+    local.end_run(airflow.xcoms["run_id"])
+    assert (await again).outcome == "reached"
+    debug.assert_not_called()
 
 
 async def test_a_submit_whose_answer_was_not_recorded_is_repeated(local, airflow):
@@ -324,7 +353,7 @@ async def test_settings_and_keys_are_rendered_in_the_triggerer(local, airflow):
     (run,) = local.runs
     assert run["freeformTags"]["a"] == "0.1"
     assert run["freeformTags"]["airflow_outlives_task"] == "true"
-    waiting = trigger._waiting
+    waiting = trigger._run_trigger
     assert (waiting.poll_interval, waiting.error_budget, waiting.cancel_on_kill) == (0.1, 60, False)
     assert waiting.target_states == ["SUCCEEDED"]
     assert waiting.deadline == pytest.approx(time.time() + 3600, abs=60)
@@ -354,7 +383,7 @@ async def test_row_of_an_older_version_with_odd_values_does_not_lose_its_run(loc
     again.settings["submit"] |= {"submit_timeout": None}
     local.succeeds()
     task = await submitted(again)
-    waiting = again._waiting
+    waiting = again._run_trigger
     assert (waiting.poll_interval, waiting.error_budget) == (30.0, 1800.0)
     assert [waiting.run_id] == local.runs_created
     task.cancel()

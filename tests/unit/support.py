@@ -94,8 +94,13 @@ class FakeTaskInstance:
     def xcom_push(self, key: str, value: Any) -> None:
         self.xcoms[key] = value
 
-    def xcom_pull(self, task_ids: str, key: str, map_indexes: int) -> Any:
-        assert (task_ids, map_indexes) == (self.task_id, self.map_index)
+    def xcom_pull(self, task_ids: str, key: str, map_indexes: int | None = None) -> Any:
+        assert task_ids == self.task_id
+        if map_indexes is None:
+            # As Airflow does it: of all map indexes, without an error for none.
+            return self.xcoms.get(key)
+        assert map_indexes == self.map_index
+        assert key in self.xcoms, f"Airflow logs an error: XCom not found ... key={key!r}"
         return self.xcoms.get(key)
 
 

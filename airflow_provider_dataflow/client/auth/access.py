@@ -128,7 +128,7 @@ def checked_endpoint(url: str, allowed_hosts: Collection[str] = ()) -> str:
         parts = urlsplit(url.strip())
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise InvalidConnection(f"service_endpoint: {expected}, got {shown}: {error}") from error
+        raise InvalidConnection(f"service_endpoint: {expected}, got {shown}: {error}") from None
     if parts.scheme not in ("http", "https") or not host:
         raise InvalidConnection(f"service_endpoint: {expected}, got {shown}")
     if parts.username or parts.query or parts.fragment or parts.path.strip("/"):

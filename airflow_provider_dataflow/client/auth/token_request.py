@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from airflow_provider_dataflow.exceptions import DataFlowError, InvalidConnection, ServiceError
+from airflow_provider_dataflow.exceptions import DataFlowError, InvalidConnection, ServiceError, sentences
 
 #: The SDK's own defaults would block for up to three minutes.
 MAX_ATTEMPTS = 4
@@ -55,7 +55,7 @@ def signing_in(kind: str, endpoint: str, hint: str) -> Iterator[None]:
     except oci.exceptions.ServiceError as error:
         raise ServiceError(
             operation=SIGN_IN,
-            message=f"auth_type {kind}: {error.message}. {hint}",
+            message=sentences(f"auth_type {kind}: {error.message}", hint),
             status=error.status if error.status and error.status > 0 else None,
             code=error.code if isinstance(error.code, str) else None,
             endpoint=endpoint,
@@ -66,7 +66,7 @@ def signing_in(kind: str, endpoint: str, hint: str) -> Iterator[None]:
         if is_network_error(error):
             raise ServiceError(
                 operation=SIGN_IN,
-                message=f"auth_type {kind}: {root_message(error)}. {hint}",
+                message=sentences(f"auth_type {kind}: {root_message(error)}", hint),
                 endpoint=endpoint,
             ) from None
         # Without the cause, whose message may quote what it could not read.

@@ -91,7 +91,7 @@ with DAG("secrets_at_work", schedule=None, start_date=START, default_args={"oci_
     common: dict[str, Any] = {
         "execute": (
             f"--conf spark.app.password={SETTING} oci://b@ns/app.py "
-            f"--api-token {ARGUMENT} --password ${{db_password}}"
+            f"--api-token {ARGUMENT} --password {PARAMETER}"
         ),
         "freeform_tags": {"control": CONTROL},
         "poll_interval": 1,

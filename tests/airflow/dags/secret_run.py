@@ -21,7 +21,7 @@ COMMON: dict[str, Any] = {
     "oci_conn_id": "oci_marked",
     "execute": (
         "--conf spark.app.password={{ var.value.marked_setting }} oci://b@ns/app.py "
-        "--api-token {{ var.value.marked_argument }} --password ${db_password}"
+        "--api-token {{ var.value.marked_argument }} --password " + PARAMETER
     ),
     "poll_interval": 1,
     "freeform_tags": {"control": CONTROL},

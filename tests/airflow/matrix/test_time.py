@@ -61,7 +61,7 @@ def test_all_triggers_crash(task: Task) -> None:
     task.start()
     task.ends("failed", runs=["CANCELED"], cancelled_by=[(1, "worker")])
     assert "RunLost" in task.log()
-    assert "the trigger has failed 4 times" in task.log()
+    assert "The trigger has failed 4 times" in task.log()
 
 
 @anywhere

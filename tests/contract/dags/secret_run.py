@@ -24,7 +24,7 @@ PARAMETER = "{{ var.value.marked }}"
 with DAG("secret_run", schedule=None, start_date=pendulum.datetime(2013, 1, 1, tz="UTC")) as dag:
     common = {
         "execute": "--conf spark.app.password={{ var.value.marked_setting }} oci://b@ns/app.py "
-        "--api-token {{ var.value.marked_argument }} --password ${db_password}",
+        "--api-token {{ var.value.marked_argument }} --password " + PARAMETER,
         "poll_interval": 1,
     }
     succeeds = InvokeRunOperator(
