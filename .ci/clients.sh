@@ -1,17 +1,17 @@
 # shellcheck shell=bash
-# Sourced by .ci/run: clients of other people and a browser, for the tests that skip without them. Whatever
-# cannot be had, or not soon, is left out and named; nothing here fails.
+# Sourced by .ci/run: installs third-party clients and a browser, for tests that are skipped without them.
+# Prints what cannot be installed in time; never fails.
 
 clients=.cache/clients
 
-client() {  # its variable for the tests, its file, its package
+install_client() {  # variable that the tests read, name of the executable, package
     timeout 150 .venv/bin/python -m uv pip install --quiet --compile-bytecode --python $clients/bin/python "$3" \
-        && export "$1=$PWD/$clients/bin/$2" || echo "No $3: its tests are skipped."
+        && export "$1=$PWD/$clients/bin/$2" || echo "$3 cannot be installed: its tests are skipped."
 }
 
 if timeout 60 .venv/bin/python -m uv venv --quiet --allow-existing --python .venv/bin/python $clients; then
-    client DATAFLOW_CLIENTS_OCI oci oci-cli==3.95.1
-    client DATAFLOW_CLIENTS_ADS python oracle-ads==2.16.1
+    install_client DATAFLOW_CLIENTS_OCI oci oci-cli==3.95.1
+    install_client DATAFLOW_CLIENTS_ADS python oracle-ads==2.16.1
 fi
 
 install_chromium() {
@@ -21,4 +21,4 @@ install_chromium() {
 }
 
 command -v chromium >/dev/null || install_chromium </dev/null >/dev/null 2>&1 \
-    || echo "No Chromium, and it cannot be installed: the tests in tests/browser are skipped."
+    || echo "Chromium cannot be installed: the tests in tests/browser are skipped."

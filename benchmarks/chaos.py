@@ -1,12 +1,12 @@
-"""Kill whatever Airflow and the service consist of, at random, and count what is left of the promises.
+"""Kill random processes of Airflow and of the service, and check that no run is lost, doubled or left active.
 
-A DAG of twenty tasks, deferrable and not, runs again and again while every few seconds one process is
+A DAG of twenty tasks, every second one deferrable, runs again and again. Every few seconds one process is
 killed with SIGKILL: a worker, the triggerer, the scheduler, or the service itself. When all DAG runs have
-ended, what the service has recorded is held against what Airflow says:
+ended, the runs of the service are compared with the tasks of Airflow:
 
 * every task succeeded;
 * every run belongs to a task of these DAG runs;
-* no task ever had two live runs at a time;
+* no task ever had two active runs at a time;
 * no run is active.
 
     python -m benchmarks.chaos --kills 200 --seed 1
@@ -44,7 +44,7 @@ DAG_ID = "chaos"
 
 SETTINGS = {
     "AIRFLOW__CORE__PARALLELISM": "16",
-    # What died is missed soon.
+    # Detect dead processes soon.
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
     "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
@@ -53,26 +53,26 @@ SETTINGS = {
     "AIRFLOW__OCI_DATA_FLOW__NO_EVENT_BEFORE": "20",
 }
 
-#: How often each is the one; workers are many, and die the most often in life, too.
+#: Relative frequency of each target. Workers are the most numerous, and in production die the most often.
 WEIGHTS = {"worker": 12, "triggerer": 3, "scheduler": 1, "service": 3}
 
 
 @dataclass
-class Findings:
-    """What is left when all is over."""
+class ChaosFindings:
+    """States of all tasks and runs at the end, and violations of the promises."""
 
     tasks: Counter[str] = field(default_factory=Counter)
     runs: Counter[str] = field(default_factory=Counter)
-    of_nobody: list[str] = field(default_factory=list)
-    doubled: list[tuple[str, str]] = field(default_factory=list)
+    without_task: list[str] = field(default_factory=list)
+    overlapping: list[tuple[str, str]] = field(default_factory=list)
     active: list[str] = field(default_factory=list)
     not_succeeded: list[str] = field(default_factory=list)
+    #: No violation, but the cost of these runs was wasted.
     cancelled: list[str] = field(default_factory=list)
-    """Runs that were worth nothing. No promise is broken by them, but they cost something."""
 
     @property
     def is_clean(self) -> bool:
-        return not (self.of_nobody or self.doubled or self.active or self.not_succeeded)
+        return not (self.without_task or self.overlapping or self.active or self.not_succeeded)
 
     def __str__(self) -> str:
         lines = [
@@ -80,19 +80,19 @@ class Findings:
             f"runs: {dict(self.runs)}",
             f"runs that were cancelled and replaced: {self.cancelled or 'none'}",
             f"tasks that did not succeed: {self.not_succeeded or 'none'}",
-            f"runs that belong to no task: {self.of_nobody or 'none'}",
-            f"pairs of runs that one task had at a time: {self.doubled or 'none'}",
+            f"runs without a task: {self.without_task or 'none'}",
+            f"overlapping runs of one task: {self.overlapping or 'none'}",
             f"runs still active: {self.active or 'none'}",
         ]
         return "\n".join(lines)
 
 
 class Chaos:
-    """One Airflow and one service, and somebody who kills their processes.
+    """Starts Airflow and the service, kills their processes, and checks the result.
 
     :param home: folder for everything they write.
-    :param seed: the same one kills in the same order, as far as there is something to kill.
-    :param report: is told what was killed.
+    :param seed: makes the order of kills repeatable, as far as the targets exist.
+    :param report: called with a line for each kill.
     """
 
     def __init__(self, home: Path, *, seed: int, report: Callable[[str], None] = print) -> None:
@@ -102,12 +102,14 @@ class Chaos:
         self.kills: Counter[str] = Counter()
         self._database: Any = None
 
-    def run(self, kills: int, *, every: float, at_a_time: int = 3, patience: float = 900.0) -> Findings:
-        """Kill so often, then let all that was begun end.
+    def run(
+        self, kills: int, *, every: float, max_dag_runs: int = 3, timeout: float = 900.0
+    ) -> ChaosFindings:
+        """Kill ``kills`` processes, then wait until all DAG runs have ended.
 
         :param every: seconds between two kills, on average.
-        :param at_a_time: DAG runs under way at a time.
-        :param patience: seconds for what is under way after the last kill.
+        :param max_dag_runs: active DAG runs at a time.
+        :param timeout: seconds for the active DAG runs to end after the last kill.
         """
         with ExitStack() as stack:
             postgres = Postgres()
@@ -121,34 +123,34 @@ class Chaos:
             )
             stack.callback(bench.stop)
             bench.start()
-            # A client keeps its address: the service comes back where it was.
+            # Clients keep the address of the service, so it restarts on the same port.
             port = bench.local.endpoint.rpartition(":")[2]
             bench.local.options = (*bench.local.options, "--port", port)
             self._database = postgres.connect()
             bench.airflow.rest.wait_for_dags({DAG_ID})
             while sum(self.kills.values()) < kills:
-                self._keep_going(at_a_time)
+                self._start_dag_run_if_due(max_dag_runs)
                 time.sleep(self.random.uniform(0.5, 1.5) * every)
                 self._kill()
-            self.report(f"{kills} kills done: {dict(self.kills)}; waiting for what is under way")
-            self._let_all_end(patience)
+            self.report(f"{kills} kills done: {dict(self.kills)}; waiting for the active DAG runs")
+            self._wait_for_dag_runs(timeout)
             return self._findings()
 
-    # --- Killing -----------------------------------------------------------------------------------------
+    # Kills ------------------------------------------------------------------------------------------
 
-    def _keep_going(self, at_a_time: int) -> None:
+    def _start_dag_run_if_due(self, max_dag_runs: int) -> None:
         ((active,),) = self._query("SELECT count(*) FROM dag_run WHERE state IN ('running', 'queued')")
-        if active < at_a_time:
+        if active < max_dag_runs:
             ((number,),) = self._query("SELECT count(*) FROM dag_run")
             with suppress(httpx.HTTPError):
                 self.bench.airflow.rest.trigger(DAG_ID, f"chaos_{number}")
 
     def _kill(self) -> None:
-        (what,) = self.random.choices(list(WEIGHTS), weights=list(WEIGHTS.values()))
-        killed = getattr(self, f"_kill_{what}")()
+        (target,) = self.random.choices(list(WEIGHTS), weights=list(WEIGHTS.values()))
+        killed = getattr(self, f"_kill_{target}")()
         if killed:
-            self.kills[what] += 1
-            self.report(f"{sum(self.kills.values()):4}  {what}: {killed}")
+            self.kills[target] += 1
+            self.report(f"{sum(self.kills.values()):4}  {target}: {killed}")
 
     def _kill_worker(self) -> str | None:
         running = self._query(
@@ -168,7 +170,7 @@ class Chaos:
         return self._kill_component("triggerer")
 
     def _kill_scheduler(self) -> str:
-        # As a machine that is lost: workers that outlive their scheduler keep its connections to the database
+        # As if the machine were lost: workers that outlive the scheduler would keep its database connections
         # open, and with them its locks.
         workers = self.bench.airflow.processes["scheduler"].children(recursive=True)
         name = self._kill_component("scheduler")
@@ -190,42 +192,42 @@ class Chaos:
         self.bench.local.start()
         return "dataflow-local"
 
-    # --- Looking -----------------------------------------------------------------------------------------
+    # Result -----------------------------------------------------------------------------------------
 
-    def _let_all_end(self, patience: float) -> None:
-        def over() -> bool:
+    def _wait_for_dag_runs(self, timeout: float) -> None:
+        def ended() -> bool:
             ((active,),) = self._query("SELECT count(*) FROM dag_run WHERE state IN ('running', 'queued')")
             return not active
 
-        wait_until(over, "all DAG runs to end", timeout=patience, interval=2.0)
+        wait_until(ended, "all DAG runs to end", timeout=timeout, interval=2.0)
 
-    def _findings(self) -> Findings:
-        findings = Findings()
+    def _findings(self) -> ChaosFindings:
+        findings = ChaosFindings()
         instances = {}
         for run_id, task_id, state in self._query("SELECT run_id, task_id, state FROM task_instance"):
             instances[run_id, task_id] = state
             findings.tasks[state] += 1
             if state != "success":
                 findings.not_succeeded.append(f"{run_id}.{task_id}: {state}")
-        answer = httpx.get(f"{self.bench.local.endpoint}/_local/runs", trust_env=False).raise_for_status()
-        of_task: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-        for run in answer.json():
+        response = httpx.get(f"{self.bench.local.endpoint}/_local/runs", trust_env=False).raise_for_status()
+        runs_by_task: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+        for run in response.json():
             findings.runs[run["lifecycleState"]] += 1
             tags = run["freeformTags"]
             owner = (tags.get("airflow_run_id", ""), tags.get("airflow_task_id", ""))
             if owner not in instances:
-                findings.of_nobody.append(run["id"])
-            of_task[owner].append(run)
+                findings.without_task.append(run["id"])
+            runs_by_task[owner].append(run)
             if by := run["cancelledBy"]:
-                (part,) = re.findall(r"\((\w+)\)$", by["userAgent"])
-                findings.cancelled.append(f"{'.'.join(owner)}, by the {part} at {by['time']}")
+                (component,) = re.findall(r"\((\w+)\)$", by["userAgent"])
+                findings.cancelled.append(f"{'.'.join(owner)}, by the {component} at {by['time']}")
             if run["lifecycleState"] not in TERMINAL_STATES:
                 findings.active.append(run["id"])
-        for runs in of_task.values():
-            lives = sorted(map(_life, runs))
-            for (_, end, first), (begin, _, second) in itertools.pairwise(lives):
+        for runs in runs_by_task.values():
+            active_times = sorted(map(_active_time, runs))
+            for (_, end, first), (begin, _, second) in itertools.pairwise(active_times):
                 if begin < end:
-                    findings.doubled.append((first, second))
+                    findings.overlapping.append((first, second))
         return findings
 
     def _query(self, statement: str) -> list[tuple[Any, ...]]:
@@ -234,8 +236,8 @@ class Chaos:
             return list(cursor.fetchall())
 
 
-def _life(run: dict[str, Any]) -> tuple[float, float, str]:
-    """From when to when a run cost something: a cancel that was asked for counts as its end."""
+def _active_time(run: dict[str, Any]) -> tuple[float, float, str]:
+    """Return creation, end and id of a run; a requested cancel counts as its end."""
     moments = {entry["state"]: datetime.fromisoformat(entry["time"]).timestamp() for entry in run["states"]}
     ends = [
         moment for state, moment in moments.items() if state in {*TERMINAL_STATES, "CANCELING", "STOPPING"}
@@ -248,7 +250,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--every", type=float, default=4.0, help="seconds between two kills, on average")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--home", type=Path, help="new folder for the logs; default: one that is removed")
+    parser.add_argument("--home", type=Path, help="new folder for the logs; default: a temporary folder")
     options = parser.parse_args()
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="chaos-") as home:

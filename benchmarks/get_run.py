@@ -1,11 +1,12 @@
-"""GetRun requests/s, with and without verified signatures, beside moto_server's comparable call.
+"""Measure GetRun requests per second of Local Data Flow, against a comparable call of moto_server.
 
 ::
 
     python -m benchmarks.get_run --moto <path of moto_server>
 
-``moto_server`` comes with ``moto[server,glue]``, best in an environment of its own. The call is GetJobRun of
-Glue: one run of a job, out of memory. All take the same load in turns, and the best of the rounds counts.
+``moto_server`` comes with ``moto[server,glue]``, best in an environment of its own. The comparable call is
+GetJobRun of Glue, which returns one job run from memory. The servers get the same load in turns, and the best
+round of each counts.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from pathlib import Path
 import oci
 
 from airflow_provider_dataflow.local import LocalDataFlow
-from benchmarks.load import Result, measure, table
+from benchmarks.load import LoadResult, measure, table
 
 
-def _create_run(local: LocalDataFlow) -> str:
-    """A run that has ended."""
+def create_ended_run(local: LocalDataFlow) -> str:
+    """Submit a run, wait for its end and return its id."""
     client = oci.data_flow.DataFlowClient(local.sdk_config, service_endpoint=local.endpoint)
     application = client.create_application(
         oci.data_flow.models.CreateApplicationDetails(
@@ -51,7 +52,7 @@ def _create_run(local: LocalDataFlow) -> str:
 
 
 def _signed_get(local: LocalDataFlow, run_id: str) -> bytes:
-    """One request, signed by the SDK: good for five minutes."""
+    """Return a GetRun request signed by the SDK, which is valid for five minutes."""
     import requests
 
     config = local.sdk_config
@@ -70,20 +71,20 @@ def _signed_get(local: LocalDataFlow, run_id: str) -> bytes:
     return f"GET {prepared.path_url} HTTP/1.1\r\n{headers}\r\n".encode()
 
 
-class Moto:
-    """moto_server, as long as a ``with`` block."""
+class MotoServer:
+    """Runs moto_server for the duration of a ``with`` block."""
 
     def __init__(self, command: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
         self._process = subprocess.Popen(
             [command, "-H", "127.0.0.1", "-p", str(self.port)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
 
-    def __enter__(self) -> Moto:
+    def __enter__(self) -> MotoServer:
         deadline = time.monotonic() + 60
         while True:
             try:
@@ -116,9 +117,9 @@ class Moto:
         head, _, content = self.request(operation, body).partition(b"\r\n\r\n")
         headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}/", content, headers)
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            found: dict[str, str] = json.loads(answer.read())
-        return found
+        with urllib.request.urlopen(request, timeout=10) as response:
+            result: dict[str, str] = json.loads(response.read())
+        return result
 
 
 def main() -> None:
@@ -129,9 +130,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    best: dict[str, Result] = {}
+    best: dict[str, LoadResult] = {}
 
-    def take(name: str, pid: int, port: int, request: bytes) -> None:
+    def measure_round(name: str, pid: int, port: int, request: bytes) -> None:
         result = measure(pid, port, request, arguments.seconds)
         if name not in best or result.per_second > best[name].per_second:
             best[name] = result
@@ -145,32 +146,32 @@ def main() -> None:
                     name,
                     local.pid,
                     int(local.endpoint.rpartition(":")[2]),
-                    _signed_get(local, _create_run(local)),
+                    _signed_get(local, create_ended_run(local)),
                 )
                 for name, local in (("Local Data Flow", signed), ("Local Data Flow, --no-verify", unsigned))
             ]
             if arguments.moto:
-                with Moto(arguments.moto) as moto:
+                with MotoServer(arguments.moto) as moto:
                     moto.call("CreateJob", {"Name": "j", "Role": "r", "Command": {"Name": "glueetl"}})
                     run = moto.call("StartJobRun", {"JobName": "j"})["JobRunId"]
                     get = moto.request("GetJobRun", {"JobName": "j", "RunId": run})
                     for _ in range(arguments.rounds):
                         for target in targets:
-                            take(*target)
-                        take("moto_server (Glue GetJobRun)", moto.pid, moto.port, get)
+                            measure_round(*target)
+                        measure_round("moto_server (Glue GetJobRun)", moto.pid, moto.port, get)
             else:
                 for _ in range(arguments.rounds):
                     for target in targets:
-                        take(*target)
-    base = best.get("moto_server (Glue GetJobRun)")
+                        measure_round(*target)
+    baseline = best.get("moto_server (Glue GetJobRun)")
     rows = [("server", "requests/s", "ratio", "CPU per request", "ratio", "connections")]
     for name, result in best.items():
-        ratio = f"{result.per_second / base.per_second:.1f}" if base else ""
-        cpu_ratio = f"{base.cpu_per_request / result.cpu_per_request:.1f}" if base else ""
+        ratio = f"{result.per_second / baseline.per_second:.1f}" if baseline else ""
+        cpu_ratio = f"{baseline.cpu_per_request / result.cpu_per_request:.1f}" if baseline else ""
         cpu = f"{result.cpu_per_request * 1e6:,.0f} µs"
         rows.append((name, f"{result.per_second:,.0f}", ratio, cpu, cpu_ratio, str(result.connections)))
     print(table(rows))
-    print(f"4 clients at a time, {os.cpu_count()} cores, load of the machine {os.getloadavg()[0]:.1f}")
+    print(f"4 clients at a time, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What a DAG's import of our operator costs over Airflow's own BaseOperator, beside comparable operators.
+"""Measure what the import of an operator costs on top of BaseOperator: ours and comparable ones.
 
-Each import runs in processes of its own, in turns, since the machine may be busy; the best of each counts.
-The other providers are installed into a virtual environment of the benchmark's own, under ``.cache/``::
+Each import runs in a process of its own. The operators take turns, because the machine may be busy, and the
+best round of each counts. The providers are installed into a virtual environment below ``.cache/``::
 
     .venv/bin/python -m benchmarks.imports
 """
@@ -48,9 +48,9 @@ print(json.dumps([
 
 
 def install(venv: Path = VENV, providers: Sequence[str] = PROVIDERS, extra: str = "") -> Path:
-    """The interpreter of the environment, made if need be: the same Airflow, with everybody's provider.
+    """Create or update an environment with the same Airflow and the providers; return its interpreter.
 
-    :param extra: of our own package, in brackets.
+    :param extra: extras of our own package, in brackets.
     """
     python = venv / "bin" / "python"
     import airflow
@@ -65,19 +65,19 @@ def install(venv: Path = VENV, providers: Sequence[str] = PROVIDERS, extra: str 
 
 
 def versions(python: Path, providers: Sequence[str] = PROVIDERS) -> str:
-    """What is compared."""
+    """Return the names and versions of the compared distributions."""
     distributions = (f"apache-airflow-providers-{name.partition('[')[0]}" for name in providers)
     names = ["apache-airflow", *distributions]
     code = f"from importlib.metadata import version\nfor name in {names!r}: print(name, version(name))"
-    answer = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True)
-    return ", ".join(answer.stdout.splitlines())
+    done = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True)
+    return ", ".join(done.stdout.splitlines())
 
 
 def measure(python: Path, operator: str) -> tuple[float, int, float]:
-    """Milliseconds of CPU, modules and MiB that an import adds."""
+    """Return the CPU milliseconds, modules and MiB that an import adds."""
     code = PROBE.format(base=BASE, operator=operator)
-    answer = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout
-    milliseconds, modules, memory = json.loads(answer.splitlines()[-1])
+    done = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True)
+    milliseconds, modules, memory = json.loads(done.stdout.splitlines()[-1])
     return milliseconds, modules, memory
 
 
@@ -87,7 +87,7 @@ def main() -> None:
     arguments = parser.parse_args()
     python = install()
     best: dict[str, tuple[float, int, float]] = {}
-    for _ in range(arguments.rounds + 1):  # the first writes the bytecode
+    for _ in range(arguments.rounds + 1):  # the first round writes the bytecode
         for name, operator in OPERATORS.items():
             best[name] = min(best.get(name, (float("inf"), 0, 0.0)), measure(python, operator))
     print(f"{date.today()}, Python {sys.version.split()[0]}, {versions(python)}\n")

@@ -1,4 +1,4 @@
-"""A load generator: one request, again and again, over connections that are kept where the server does."""
+"""Load generator: repeats one request over keep-alive connections, and formats tables."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ import psutil
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class LoadResult:
+    """:param connections: how many were opened.
+    :param cpu_seconds: of the server; unlike the rate, hardly depends on how busy the machine is.
+    """
+
     requests: int
     seconds: float
-    connections: int  # that were opened
-    cpu_seconds: float  # of the server: says what a request costs, however busy the machine is
+    connections: int
+    cpu_seconds: float
 
     @property
     def per_second(self) -> float:
@@ -38,7 +42,7 @@ async def _worker(port: int, request: bytes, end: float) -> tuple[int, int]:
         head = await reader.readuntil(b"\r\n\r\n")
         status, _, rest = head.partition(b"\r\n")
         if status.split()[1] != b"200":
-            raise RuntimeError(f"answered by {status!r}")
+            raise RuntimeError(f"the server responded with {status!r}")
         headers = rest.lower()
         length = int(headers.partition(b"content-length:")[2].partition(b"\r\n")[0])
         await reader.readexactly(length)
@@ -57,25 +61,25 @@ def _cpu_seconds(pid: int) -> float:
     return sum(t.user + t.system for t in times)
 
 
-async def _measure(pid: int, port: int, request: bytes, seconds: float, connections: int) -> Result:
+async def _measure(pid: int, port: int, request: bytes, seconds: float, connections: int) -> LoadResult:
     cpu = _cpu_seconds(pid)
     begin = time.perf_counter()
     workers = [_worker(port, request, begin + seconds) for _ in range(connections)]
     results = await asyncio.gather(*workers)
     taken = time.perf_counter() - begin
-    return Result(sum(r[0] for r in results), taken, sum(r[1] for r in results), _cpu_seconds(pid) - cpu)
+    return LoadResult(sum(r[0] for r in results), taken, sum(r[1] for r in results), _cpu_seconds(pid) - cpu)
 
 
-def measure(pid: int, port: int, request: bytes, seconds: float = 3.0, connections: int = 4) -> Result:
-    """Send the request until the time is over.
+def measure(pid: int, port: int, request: bytes, seconds: float = 3.0, connections: int = 4) -> LoadResult:
+    """Send the request for ``seconds`` over as many connections.
 
-    :param pid: of the server
+    :param pid: of the server, for its CPU time
     """
     return asyncio.run(_measure(pid, port, request, seconds, connections))
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Aligned columns; the first row is the head."""
+    """Align the columns of ``rows``, the first of which is the header."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows

@@ -1,11 +1,11 @@
-"""A trivial run, from its submission to its end, beside a bare spark-submit of the same script.
+"""Measure a trivial run from submit to end, against a bare spark-submit of the same script.
 
 ::
 
     python -m benchmarks.spark_start --rounds 5
 
-In turns, so that all see the same load of the machine. The class-data archive is made first, if need be;
-``without`` it is how runs start on a machine that has just been set up.
+The variants take turns, so that the load of the machine affects all of them equally. ``without class data``
+shows the first runs after an installation, before the archive of class data exists.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ print(SparkSession.builder.getOrCreate().range(1000).count())
 _POLL_SECONDS = 0.02
 
 
-def _bare(script: Path) -> Callable[[], None]:
+def _spark_submit(script: Path) -> Callable[[], None]:
     spark = find_spark()
     variables = {
         "JAVA_HOME": str(find_java(spark).home),
@@ -61,7 +61,7 @@ def _bare(script: Path) -> Callable[[], None]:
     return run
 
 
-def _local(local: LocalDataFlow) -> Callable[[], None]:
+def _local_run(local: LocalDataFlow) -> Callable[[], None]:
     (local.create_bucket("data") / "app.py").write_text(_SCRIPT)
     client = oci.data_flow.DataFlowClient(local.sdk_config, service_endpoint=local.endpoint)
     details = oci.data_flow.models.CreateRunDetails(
@@ -70,10 +70,10 @@ def _local(local: LocalDataFlow) -> Callable[[], None]:
 
     def run() -> None:
         created = client.create_run(details).data
-        while not is_terminal((state := client.get_run(created.id).data).lifecycle_state):
+        while not is_terminal((current := client.get_run(created.id).data).lifecycle_state):
             time.sleep(_POLL_SECONDS)
-        if state.lifecycle_state != "SUCCEEDED":
-            raise RuntimeError(state.lifecycle_details)
+        if current.lifecycle_state != "SUCCEEDED":
+            raise RuntimeError(current.lifecycle_details)
 
     return run
 
@@ -90,7 +90,7 @@ def main() -> None:
         script.write_text(_SCRIPT)
         engine = SparkEngine(folder / "warm", Buckets(folder / "buckets"), limit=1, warm=False)
         if not engine.warm_up():
-            raise SystemExit("The class-data archive could not be made.")
+            raise SystemExit("The class-data archive could not be created.")
         with_archive = stack.enter_context(LocalDataFlow(folder / "with"))
         cache = os.environ.get("XDG_CACHE_HOME")
         os.environ["XDG_CACHE_HOME"] = str(folder / "no cache")
@@ -99,16 +99,16 @@ def main() -> None:
             del os.environ["XDG_CACHE_HOME"]
         else:
             os.environ["XDG_CACHE_HOME"] = cache
-        ways = {
-            "bare spark-submit": _bare(script),
-            "Local Data Flow": _local(with_archive),
-            "Local Data Flow, without class data": _local(without_archive),
+        variants = {
+            "bare spark-submit": _spark_submit(script),
+            "Local Data Flow": _local_run(with_archive),
+            "Local Data Flow, without class data": _local_run(without_archive),
         }
-        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        seconds: dict[str, list[float]] = {name: [] for name in variants}
         for number in range(arguments.rounds + 1):
-            for name, way in ways.items():
+            for name, run_once in variants.items():
                 begin = time.perf_counter()
-                way()
+                run_once()
                 if number:  # the first round fills the page cache
                     seconds[name].append(time.perf_counter() - begin)
     bare = statistics.median(seconds["bare spark-submit"])

@@ -1,1 +1,1 @@
-"""Tools of the repository's own: a real Airflow on this machine, and the demo that runs on it."""
+"""Development tools: a real Airflow on this machine, and the demo that runs on it."""

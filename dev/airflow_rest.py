@@ -1,4 +1,4 @@
-"""A small client of Airflow's public REST API, for the demo and for the tests in a real Airflow."""
+"""Small client of Airflow's public REST API, for the demo and for the tests in a real Airflow."""
 
 from __future__ import annotations
 
@@ -16,13 +16,19 @@ FINISHED_TASK = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 
 class WaitTimeout(TimeoutError):
-    """What was waited for did not happen in time."""
+    """A condition did not become true before the timeout."""
 
 
 def wait_until(
     probe: Callable[[], T | None], what: str, *, timeout: float = 60.0, interval: float = 0.25
 ) -> T:
-    """Call ``probe`` until it returns something true, and return that."""
+    """Call ``probe`` until it returns something true, and return that.
+
+    :param what: the condition, for the message of the error
+    :param timeout: seconds
+    :param interval: seconds between two calls
+    :raises WaitTimeout: the probe has returned nothing true before the timeout
+    """
     deadline = time.monotonic() + timeout
     while not (result := probe()):
         if time.monotonic() > deadline:
@@ -32,7 +38,7 @@ def wait_until(
 
 
 class AirflowRest:
-    """Airflow's ``/api/v2`` with the credentials of the simple auth manager (everybody is an admin)."""
+    """Client of Airflow's ``/api/v2``. It expects the simple auth manager, with every user an admin."""
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url.rstrip("/")
@@ -44,27 +50,30 @@ class AirflowRest:
         self._http.close()
 
     def request(self, method: str, path: str, *, root: str = "/api/v2", **kwargs: Any) -> Any:
-        """Return the decoded answer of ``<root>/<path>``; raise with the server's own words on an error."""
+        """Send a request to ``<root>/<path>`` and return the decoded response.
+
+        :raises httpx.HTTPStatusError: with the body of the response in its message
+        """
         for attempt in range(2):
             if not self._token:
                 self._token = self._http.get("/auth/token").raise_for_status().json()["access_token"]
             headers = {"Authorization": f"Bearer {self._token}"}
-            answer = self._http.request(method, f"{root}/{path}", headers=headers, **kwargs)
-            if answer.status_code != 401 or attempt:
+            response = self._http.request(method, f"{root}/{path}", headers=headers, **kwargs)
+            if response.status_code != 401 or attempt:
                 break
             self._token = ""  # expired, or the API server was restarted
-        if answer.is_error:
+        if response.is_error:
             raise httpx.HTTPStatusError(
-                f"{method} {path}: {answer.status_code} {answer.text[:500]}",
-                request=answer.request,
-                response=answer,
+                f"{method} {path}: {response.status_code} {response.text[:500]}",
+                request=response.request,
+                response=response,
             )
-        return answer.json() if answer.content else None
+        return response.json() if response.content else None
 
-    # What is there -----------------------------------------------------------------------------------------
+    # DAGs and health ---------------------------------------------------------------------------------------
 
     def unhealthy(self) -> list[str]:
-        """Return the components that are not healthy (yet); all of them while nothing answers."""
+        """Return the components that are not healthy; all of them if the API server does not respond."""
         components = ("metadatabase", "scheduler", "triggerer", "dag_processor")
         try:
             health = self._http.get("/api/v2/monitor/health", timeout=5.0).raise_for_status().json()
@@ -73,7 +82,7 @@ class AirflowRest:
         return [name for name in components if (health.get(name) or {}).get("status") != "healthy"]
 
     def dag_ids(self) -> set[str]:
-        """Return the ids of the DAGs that have been parsed."""
+        """Return the ids of the parsed DAGs."""
         return {dag["dag_id"] for dag in self.request("GET", "dags", params={"limit": 100})["dags"]}
 
     def import_errors(self) -> list[str]:
@@ -81,7 +90,10 @@ class AirflowRest:
         return [error["stack_trace"] for error in self.request("GET", "importErrors")["import_errors"]]
 
     def wait_for_dags(self, dag_ids: Collection[str], *, timeout: float = 60.0) -> None:
-        """Wait until all of ``dag_ids`` can be run; raise at once when a file cannot be imported."""
+        """Wait until all of ``dag_ids`` have been parsed.
+
+        :raises RuntimeError: a DAG file cannot be imported
+        """
 
         def probe() -> bool:
             if errors := self.import_errors():
@@ -90,10 +102,13 @@ class AirflowRest:
 
         wait_until(probe, f"DAGs {sorted(dag_ids)} to be parsed", timeout=timeout)
 
-    # Runs --------------------------------------------------------------------------------------------------
+    # DAG runs ----------------------------------------------------------------------------------------------
 
     def trigger(self, dag_id: str, run_id: str, **fields: Any) -> str:
-        """Start a DAG run and return its id. ``fields`` go into the body, for example ``conf``."""
+        """Start a DAG run and return its id.
+
+        :param fields: further fields of the request's body, for example ``conf``
+        """
         body = {"dag_run_id": run_id, "logical_date": None, **fields}
         return str(self.request("POST", f"dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
 
@@ -102,7 +117,7 @@ class AirflowRest:
         return dict(self.request("GET", _run_path(dag_id, run_id)))
 
     def dag_runs(self, dag_id: str) -> list[dict[str, Any]]:
-        """Return all runs of a DAG, the oldest first."""
+        """Return all runs of a DAG, oldest first."""
         path = f"dags/{dag_id}/dagRuns"
         return list(self.request("GET", path, params={"limit": 100, "order_by": "run_after"})["dag_runs"])
 
@@ -116,11 +131,11 @@ class AirflowRest:
         return wait_until(probe, f"DAG run {dag_id}/{run_id} to end", timeout=timeout)
 
     def set_run_state(self, dag_id: str, run_id: str, state: str) -> None:
-        """Mark a DAG run as failed, success or queued, as a person does in the UI."""
+        """Mark a DAG run as failed, success or queued, as a user does in the UI."""
         self.request("PATCH", _run_path(dag_id, run_id), json={"state": state})
 
     def clear_run(self, dag_id: str, run_id: str) -> None:
-        """Clear a whole DAG run, so that all of its tasks run again."""
+        """Clear all tasks of a DAG run."""
         body = {"dry_run": False, "only_failed": False}
         self.request("POST", f"{_run_path(dag_id, run_id)}/clear", json=body)
 
@@ -137,7 +152,10 @@ class AirflowRest:
     def wait_for_task(
         self, dag_id: str, run_id: str, task_id: str, states: Iterable[str], *, timeout: float = 120.0
     ) -> str:
-        """Wait until a task instance is in one of ``states``; raise when it ends in another one."""
+        """Wait until a task instance is in one of ``states``, and return that.
+
+        :raises AssertionError: it has ended in another state
+        """
         wanted = tuple(states)
         what = f"task {dag_id}/{run_id}/{task_id} to be {' or '.join(wanted)}"
 
@@ -152,11 +170,11 @@ class AirflowRest:
         return wait_until(probe, what, timeout=timeout)
 
     def set_task_state(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
-        """Mark a task instance as failed, success or skipped, as a person does in the UI."""
+        """Mark a task instance as failed, success or skipped, as a user does in the UI."""
         self.request("PATCH", _task_path(dag_id, run_id, task_id), json={"new_state": state})
 
     def clear_task(self, dag_id: str, run_id: str, task_id: str) -> None:
-        """Clear one task instance, so that it runs again."""
+        """Clear one task instance."""
         body = {
             "dry_run": False,
             "dag_run_id": run_id,
@@ -184,14 +202,14 @@ class AirflowRest:
         return dict(self.request("GET", path)["extra_links"])
 
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int | None = None) -> list[Any]:
-        """Return the entries of the log of a try (default: the newest), as Airflow structures them."""
+        """Return the structured log entries of a try (default: the newest)."""
         if try_number is None:
             try_number = self.task(dag_id, run_id, task_id)["try_number"]
         path = f"{_task_path(dag_id, run_id, task_id)}/logs/{try_number}"
         return list(self.request("GET", path, params={"full_content": True})["content"])
 
     def log_text(self, dag_id: str, run_id: str, task_id: str, try_number: int | None = None) -> str:
-        """Return the log of a try (default: the newest) as plain lines, exceptions included."""
+        """Return the log of a try (default: the newest) as plain lines, with exceptions."""
         return "\n".join(_log_line(entry) for entry in self.log(dag_id, run_id, task_id, try_number))
 
     # Backfills ---------------------------------------------------------------------------------------------
@@ -211,14 +229,14 @@ class AirflowRest:
             try:
                 return int(self.request("POST", "backfills", json=body)["id"])
             except httpx.HTTPStatusError as error:
-                # On SQLite, Airflow gives up at once when another of its processes has just written.
+                # On SQLite, Airflow responds with 503 if another of its processes is writing.
                 if error.response.status_code != 503 or attempt == 19:
                     raise
                 time.sleep(0.5)
         raise AssertionError("unreachable")
 
     def cancel_backfill(self, backfill_id: int) -> None:
-        """Cancel a backfill: its queued runs fail, its running ones go on."""
+        """Cancel a backfill. Its queued DAG runs fail; the running ones continue."""
         self.request("PUT", f"backfills/{backfill_id}/cancel")
 
 
@@ -231,7 +249,7 @@ def _task_path(dag_id: str, run_id: str, task_id: str) -> str:
 
 
 def _log_line(entry: Any) -> str:
-    """Flatten one structured log entry: its time, text, further fields and the exceptions in it."""
+    """Return time, text and exceptions of a structured log entry as lines."""
     if not isinstance(entry, dict):
         return str(entry)
     lines = [f"{entry.get('timestamp') or ''} {entry.get('event', '')}".strip()]

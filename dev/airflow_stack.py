@@ -1,7 +1,7 @@
-"""A real Airflow on this machine: API server, scheduler, DAG processor and triggerer as processes.
+"""Run a real Airflow on this machine: API server, scheduler, DAG processor and triggerer as processes.
 
-It is what the demo shows and what the tests in ``tests/airflow`` run against. So it is small and fast to
-start, but nothing in it is faked: tasks run in workers of the LocalExecutor, triggers in a triggerer.
+The demo and the tests in ``tests/airflow`` use it. It is configured to start fast, but nothing is mocked:
+tasks run in workers of the LocalExecutor, triggers in a triggerer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dev.processes import StackError, Stoppable
 
 COMPONENTS: dict[str, tuple[str, ...]] = {
     "api-server": ("api-server",),
-    # Logs are files that the API server reads itself. The log servers would listen on every interface.
+    # The API server reads the log files itself. The log servers would listen on all network interfaces.
     "scheduler": ("scheduler", "--skip-serve-logs"),
     "dag-processor": ("dag-processor",),
     "triggerer": ("triggerer", "--skip-serve-logs"),
@@ -32,9 +32,9 @@ COMPONENTS: dict[str, tuple[str, ...]] = {
 
 
 def settings(home: Path, dags: Path, port: int) -> dict[str, str]:
-    """Return the configuration that makes an Airflow quick to start, quick to react and visible only here."""
+    """Return a configuration for fast start and reaction that listens on loopback only."""
     url = f"http://127.0.0.1:{port}"
-    # Waiting for a lock beats failing with "database is locked": four processes write to one file.
+    # Wait for locks instead of failing with "database is locked": four processes write to one file.
     database = f"sqlite:///{home / 'airflow.db'}?timeout=60"
     options: dict[str, dict[str, Any]] = {
         "core": {
@@ -76,10 +76,16 @@ def settings(home: Path, dags: Path, port: int) -> dict[str, str]:
 
 
 class AirflowStack(Stoppable):
-    """Start, watch, hurt and stop one Airflow. Use it as a context manager.
+    """Start, monitor, kill and stop the processes of one Airflow. Use it as a context manager.
 
-    Processes must be started from the main thread: unless ``detached``, they end with the thread that started
-    them, so that an interrupted test session leaves nothing behind.
+    Start it from the main thread: unless ``detached``, the processes end with the thread that started them.
+    So an interrupted test session leaves none behind.
+
+    :param home: folder for the database and the logs.
+    :param dags: folder of the DAGs.
+    :param env: further environment variables.
+    :param port: of the API server; default: a free one.
+    :param detached: the processes outlive this one.
     """
 
     def __init__(
@@ -111,18 +117,18 @@ class AirflowStack(Stoppable):
     # Start and stop ----------------------------------------------------------------------------------------
 
     def start(self, *, timeout: float = 120.0) -> None:
-        """Create the database, start every component and wait until all are healthy."""
+        """Create the database, start all components and wait until they are healthy."""
         self.migrate()
         self.start_components()
         self.wait_healthy(timeout=timeout)
 
     def start_components(self) -> None:
-        """Start every component, without waiting for them."""
+        """Start all components without waiting until they are healthy."""
         for component in COMPONENTS:
             self.start_component(component)
 
     def migrate(self) -> None:
-        """Create the database, in the journal mode that lets readers and a writer work at the same time."""
+        """Create the database; SQLite in WAL mode, in which readers and a writer do not block each other."""
         self.home.mkdir(parents=True, exist_ok=True)
         done = self.cli("db", "migrate", timeout=180.0)
         if done.returncode:
@@ -134,7 +140,10 @@ class AirflowStack(Stoppable):
         database.close()
 
     def start_component(self, component: str, *arguments: str, name: str | None = None) -> psutil.Popen:
-        """Start one component; a second one of a kind gets a ``name`` of its own."""
+        """Start one component.
+
+        :param name: key in :attr:`processes`, if another one of its kind is running.
+        """
         name = name or component
         process = processes.spawn(
             [sys.executable, "-m", "airflow", *COMPONENTS[component], *arguments],
@@ -147,7 +156,10 @@ class AirflowStack(Stoppable):
         return process
 
     def wait_healthy(self, *, timeout: float = 120.0) -> None:
-        """Wait until every component is healthy; raise with the log of one that has died."""
+        """Wait until all components are healthy.
+
+        :raises StackError: one has ended, or is not healthy in time; with the end of its log.
+        """
         deadline = time.monotonic() + timeout
         while missing := self.rest.unhealthy():
             self.check_alive()
@@ -158,17 +170,17 @@ class AirflowStack(Stoppable):
             time.sleep(0.25)
 
     def check_alive(self) -> None:
-        """Raise if a component has ended by itself."""
+        """Raise StackError if a component has ended."""
         for name, process in self.processes.items():
             if process.poll() is not None:
                 log = processes.tail(self.log_file(name))
                 raise StackError(f"{name} ended with code {process.returncode}:\n{log}")
 
     def stop(self) -> list[str]:
-        """Stop everything; return the processes that had to be killed because they outlived their parents."""
+        """Stop all processes; return those that had to be killed because they outlived their parents."""
         self.rest.close()
         leaders = list(self.processes.values())
-        # The API server goes last, so that the others can still report how their work ended.
+        # The API server stops last: the others report the end of their work to it.
         first = [process for name, process in self.processes.items() if not name.startswith("api-server")]
         killed = processes.stop("", first)
         killed += processes.stop(self.marker, leaders)
@@ -178,7 +190,7 @@ class AirflowStack(Stoppable):
     # Faults ------------------------------------------------------------------------------------------------
 
     def kill_component(self, name: str, number: int = signal.SIGKILL) -> None:
-        """Send a signal to one component's main process, and wait for its end unless it only stops it."""
+        """Send a signal to a component's main process, and wait for its end unless it is only suspended."""
         process = self.processes[name]
         process.send_signal(number)
         if number not in (signal.SIGSTOP, signal.SIGCONT):
@@ -190,7 +202,7 @@ class AirflowStack(Stoppable):
         processes.stop("", [self.processes.pop(name)])
         return self.start_component(name, *arguments)
 
-    # Further access ----------------------------------------------------------------------------------------
+    # Other access -----------------------------------------------------------------------------------------
 
     def cli(self, *arguments: str, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
         """Run an ``airflow`` command with the stack's configuration."""

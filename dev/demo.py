@@ -1,7 +1,7 @@
-"""The demo: a DAG in a real Airflow runs a Spark application on Local Data Flow.
+"""Demo: a DAG in a real Airflow runs a Spark application on Local Data Flow.
 
-It starts both, triggers ``example_invoke_run``, shows what happens and what came out, and stops both again.
-The exit code says whether all of that worked.
+It starts both servers, triggers ``example_invoke_run``, shows its progress and its result, and stops both
+servers. The exit code is 0 if all of that succeeded.
 """
 
 from __future__ import annotations
@@ -19,53 +19,53 @@ from dev.progress import Progress, table
 from dev.workbench import STATE, Workbench, interrupt_on_terminate
 
 DAG_ID, TASK_ID, RUN_ID, MONTH = "example_invoke_run", "monthly_weather", "demo", "2013-01"
-TIMEOUT = 240.0
+TIMEOUT_SECONDS = 240.0
 
 
 class Demo:
-    """One DAG run, watched from the trigger to the result."""
+    """One DAG run, shown from its start to its result."""
 
     def __init__(self, bench: Workbench, progress: Progress) -> None:
         self.bench = bench
         self.rest = bench.airflow.rest
         self.progress = progress
         self.run_id: str | None = None
-        self._seen: tuple[str | None, str | None] = (None, None)
+        self._shown: tuple[str | None, str | None] = (None, None)
 
     def trigger(self) -> None:
-        """Start the DAG run as soon as the DAG is known."""
+        """Start the DAG run as soon as the DAG has been parsed."""
         self.rest.wait_for_dags({DAG_ID})
         self.rest.trigger(DAG_ID, RUN_ID, conf={"month": MONTH})
         self.progress.line(f"DAG run {RUN_ID!r} of {DAG_ID} triggered")
 
     def watch(self) -> str:
-        """Show the states of the task and of the run until the DAG run ends; return its state."""
-        deadline = time.monotonic() + TIMEOUT
+        """Print changes of the task's and the run's state until the DAG run ends; return its state."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while time.monotonic() < deadline:
             self.bench.airflow.check_alive()
             state = self.rest.dag_run(DAG_ID, RUN_ID)["state"]
-            self._look()
+            self._show_changes()
             if state in ("success", "failed"):
                 self.progress.done()
                 return str(state)
             time.sleep(0.3)
-        raise StackError(f"the DAG run has not ended within {TIMEOUT:.0f} s")
+        raise StackError(f"the DAG run has not ended within {TIMEOUT_SECONDS:.0f} s")
 
-    def _look(self) -> None:
+    def _show_changes(self) -> None:
         task = self.rest.task(DAG_ID, RUN_ID, TASK_ID)["state"]
         self.run_id = self.run_id or self.rest.xcom(DAG_ID, RUN_ID, TASK_ID, "run_id")
         run = self.bench.local.run(self.run_id).lifecycle_state if self.run_id else None
-        if self._seen != (task, run):
-            self._seen = (task, run)
+        if self._shown != (task, run):
+            self._shown = (task, run)
             self.progress.done()
             self.progress.line(f"task {task or '-':<10} run {run or '-'}")
             if self.progress.live:
                 self.progress.status("Waiting")
 
-    # The end -----------------------------------------------------------------------------------------------
+    # Result ------------------------------------------------------------------------------------------------
 
     def result(self) -> list[list[str]]:
-        """Return the rows that the Spark application has written."""
+        """Return the CSV rows that the Spark application has written."""
         folder = self.bench.local.bucket() / "monthly" / f"month={MONTH}"
         rows: list[list[str]] = []
         for part in sorted(folder.glob("part-*.csv")):
@@ -74,7 +74,7 @@ class Demo:
         return rows
 
     def run_states(self) -> list[list[str]]:
-        """Return the states of the run with their times, as Local Data Flow has recorded them."""
+        """Return a table of the run's states and their times from Local Data Flow."""
         rows = [["state", "since", "after"]]
         begin: datetime | None = None
         for entry in self.bench.local.states(self.run_id or ""):
@@ -84,23 +84,23 @@ class Demo:
         return rows
 
     def driver_log(self) -> list[str]:
-        """Return the part of the task's log that holds the driver's output."""
+        """Return the driver's output from the task's log."""
         events = [str(entry.get("event", "")) for entry in self.rest.log(DAG_ID, RUN_ID, TASK_ID)]
         begin = next((n for n, event in enumerate(events) if event.startswith("Driver's std")), len(events))
         output = list(takewhile(lambda event: not event.startswith("::"), events[begin:]))
         return [line for event in output for line in event.splitlines() if line.strip()]
 
     def summary(self) -> None:
-        """Print what a person wants to know at the end."""
+        """Print run id, states, rows and driver output."""
         rows, log = self.result(), self.driver_log()
         print(f"\nRun id (from XCom)\n  {self.run_id}")
-        print(f"\nIts states\n{table(self.run_states())}")
-        print(f"\nRows that Spark has written to oci://weather@local/monthly/month={MONTH}/")
+        print(f"\nStates of the run\n{table(self.run_states())}")
+        print(f"\nRows written to oci://weather@local/monthly/month={MONTH}/")
         print(table(rows))
-        print("\nThe driver's output, as found in the task's log")
+        print("\nDriver output in the task's log")
         print("\n".join(f"  {line}" for line in log))
         if len(rows) < 2 or not any("observations" in line or "hours of" in line for line in log):
-            raise StackError("the DAG run succeeded, but rows or log lines are missing")
+            raise StackError("the DAG run succeeded, but its rows or its driver output are missing")
 
 
 def main() -> int:
@@ -108,7 +108,7 @@ def main() -> int:
     interrupt_on_terminate()
     progress = Progress()
     home = STATE / "demo"
-    # One run is over before an archive of class data would pay.
+    # An archive of class data would take longer than the only run.
     bench = Workbench(home, local_options=("--no-warm",))
     ok = False
     try:
@@ -125,7 +125,7 @@ def main() -> int:
             print(demo.rest.log_text(DAG_ID, RUN_ID, TASK_ID))
     except KeyboardInterrupt:
         progress.line("Interrupted")
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is shown, and everything is stopped
+    except Exception as error:  # noqa: BLE001 - print any error, then stop the servers
         progress.done()
         print(f"The demo failed: {error}", file=sys.stderr)
         print(f"\nLocal Data Flow's log:\n{tail(bench.local.log, 20)}", file=sys.stderr)
@@ -133,24 +133,24 @@ def main() -> int:
         progress.status("Stopping")
         killed = bench.stop()
         progress.done()
-    progress.line("Stopped; nothing is left running")
+    progress.line("Stopped; no process is left running")
     if killed:
         print(f"Had to be killed: {', '.join(killed)}")
-    _farewell(bench, home, ok=ok)
+    _print_next_steps(bench, home, ok=ok)
     return 0 if ok else 1
 
 
-def _farewell(bench: Workbench, home: Path, *, ok: bool) -> None:
+def _print_next_steps(bench: Workbench, home: Path, *, ok: bool) -> None:
     relative = home.relative_to(STATE.parent)
     if not ok:
-        print(f"\nEverything that was logged: {relative}/airflow/logs, {relative}/dataflow")
+        print(f"\nLogs: {relative}/airflow/logs, {relative}/dataflow")
         return
     shutil.rmtree(home / "airflow", ignore_errors=True)
     print(
-        f"\nThe UI was at {bench.airflow.url}. To click in it:\n"
-        "  make up        both servers stay, with the UI to log in to without a password\n"
-        "  make backfill  one Spark run per month over 2013-01-01 to 2013-03-01 (FROM=..., TO=...)\n"
-        "  make down      stops them\n"
+        f"\nThe UI was at {bench.airflow.url}. To use it:\n"
+        "  make up        start both servers and leave them running; no password is needed\n"
+        "  make backfill  submit one Spark run per month from 2013-01-01 to 2013-03-01 (FROM=..., TO=...)\n"
+        "  make down      stop both servers\n"
         f"Spark's output is in {relative}/dataflow/buckets/local/weather/monthly"
     )
 

@@ -1,4 +1,4 @@
-"""A Local Data Flow as a process, with the example application and its data in a bucket."""
+"""Run Local Data Flow as a process, with the example application and its data in a bucket."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ APPLICATION_VARIABLE = "AIRFLOW_VAR_MONTHLY_WEATHER_APPLICATION"
 
 
 class LocalService(Stoppable):
-    """Start, fill, ask and stop one Local Data Flow. Use it as a context manager."""
+    """Start, query and stop one Local Data Flow. Use it as a context manager.
+
+    :param options: further options of ``dataflow-local serve``.
+    """
 
     def __init__(self, home: Path, *, detached: bool = False, options: tuple[str, ...] = ()) -> None:
         self.home = home.absolute()
@@ -43,7 +46,7 @@ class LocalService(Stoppable):
         self.wait_ready(timeout=timeout)
 
     def launch(self) -> None:
-        """Start the server without waiting for it."""
+        """Start the server without waiting until it listens."""
         self.home.mkdir(parents=True, exist_ok=True)
         (self.home / "server.json").unlink(missing_ok=True)
         self.process = processes.spawn(
@@ -66,11 +69,11 @@ class LocalService(Stoppable):
             time.sleep(0.1)
 
     def stop(self) -> list[str]:
-        """Stop the server and with it every run; return what had to be killed because it was left behind."""
+        """Stop the server and its runs; return the processes that it left behind and that were killed."""
         process, self.process = self.process, None
         return processes.stop(self.marker, [process] if process else [])
 
-    # What a client needs -----------------------------------------------------------------------------------
+    # Access for clients ------------------------------------------------------------------------------------
 
     @property
     def endpoint(self) -> str:
@@ -79,7 +82,7 @@ class LocalService(Stoppable):
 
     @cached_property
     def connection(self) -> str:
-        """The Airflow connection, as the server's command line prints it."""
+        """The Airflow connection as JSON, as ``dataflow-local connection`` prints it."""
         done = processes.run([*self._command, "connection", "--home", str(self.home)], env=self._env)
         for line in done.splitlines():
             if line.startswith(f"{CONNECTION}="):
@@ -88,12 +91,12 @@ class LocalService(Stoppable):
 
     @cached_property
     def compartment_id(self) -> str:
-        """The compartment that the connection names."""
+        """OCID of the compartment in the connection."""
         return str(json.loads(self.connection)["extra"]["compartment_id"])
 
     @cached_property
     def client(self) -> Any:
-        """The unmodified SDK's client of this service."""
+        """Client of the unmodified OCI SDK for this service."""
         from oci.data_flow import DataFlowClient
 
         connection = json.loads(self.connection)
@@ -108,19 +111,19 @@ class LocalService(Stoppable):
     # Buckets and applications ------------------------------------------------------------------------------
 
     def bucket(self, name: str = BUCKET) -> Path:
-        """Return the folder of a bucket, ``oci://<name>@local/``, and create it if need be."""
+        """Return the folder of the bucket ``oci://<name>@local/``; create it if it does not exist."""
         folder = self.home / "buckets" / NAMESPACE / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def upload_examples(self) -> None:
-        """Put the example applications and their data where the example DAGs look for them."""
+        """Copy the example applications and their data to the bucket that the example DAGs use."""
         bucket = self.bucket()
         shutil.copytree(EXAMPLES / "spark", bucket / "apps", dirs_exist_ok=True)
         shutil.copytree(EXAMPLES / "data" / "nyc_weather", bucket / "nyc_weather", dirs_exist_ok=True)
 
     def create_application(self) -> str:
-        """Register ``monthly_weather`` and return its OCID, as one does once per application on OCI."""
+        """Create the application ``monthly_weather`` and return its OCID."""
         from oci.data_flow.models import CreateApplicationDetails
 
         details = CreateApplicationDetails(
@@ -138,24 +141,24 @@ class LocalService(Stoppable):
         return str(self.client.create_application(details).data.id)
 
     def airflow_env(self) -> dict[str, str]:
-        """Return the connection and the variables that the example DAGs need; creates the application."""
+        """Create the application, and return the connection and variables that the example DAGs need."""
         return {CONNECTION: self.connection, APPLICATION_VARIABLE: self.create_application()}
 
-    # What happened -----------------------------------------------------------------------------------------
+    # Runs and requests -------------------------------------------------------------------------------------
 
     def run(self, run_id: str) -> Any:
-        """Return a run as the service tells it."""
+        """Return a run as the SDK reads it from the service."""
         return self.client.get_run(run_id).data
 
     def states(self, run_id: str) -> list[dict[str, Any]]:
-        """Return the states that a run has been in, with the time of each."""
-        answer = httpx.get(f"{self.endpoint}/_local/runs/{run_id}", trust_env=False).raise_for_status()
-        return list(answer.json()["states"])
+        """Return the states of a run with the time of each, oldest first."""
+        response = httpx.get(f"{self.endpoint}/_local/runs/{run_id}", trust_env=False).raise_for_status()
+        return list(response.json()["states"])
 
     def journal(self) -> list[dict[str, Any]]:
-        """Return the requests that the server has answered, the oldest first."""
-        answer = httpx.get(f"{self.endpoint}/_local/journal", trust_env=False).raise_for_status()
-        return list(answer.json()["entries"])
+        """Return the requests that the server has got, oldest first."""
+        response = httpx.get(f"{self.endpoint}/_local/journal", trust_env=False).raise_for_status()
+        return list(response.json()["entries"])
 
     @property
     def _command(self) -> list[str]:

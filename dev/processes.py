@@ -1,8 +1,8 @@
-"""Start server processes, and stop exactly those again.
+"""Start server processes, and stop them with all of their descendants but no other process.
 
-What we started leads a session of its own and carries a marker in its environment. Descendants inherit both,
-and few lose both: those that rename themselves overwrite their environment, daemons change their session. So
-stopping ends nothing but our own, and also finds what has been orphaned.
+Each process that we start leads a session and has a marker in its environment. Descendants inherit both, and
+hardly any loses both: a process that renames itself overwrites its environment, a daemon changes its session.
+So orphaned descendants are found, too.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ MARKER = "DATAFLOW_DEV_STACK"
 
 
 class StackError(RuntimeError):
-    """Something of the stack did not start, work or stop as it should."""
+    """A process of the stack did not start, work or stop as expected."""
 
 
 class Stoppable(ABC):
-    """Something that runs within a ``with`` block; what a failed start has begun is stopped, too."""
+    """Base of servers that run for the duration of a ``with`` block; stops them also if the start fails."""
 
     @abstractmethod
     def start(self) -> None:
-        """Start it, and return when it can be used."""
+        """Start the server and wait until it can be used."""
 
     @abstractmethod
     def stop(self) -> list[str]:
-        """Stop it; return the processes that had to be killed."""
+        """Stop the server; return descriptions of the processes that had to be killed."""
 
     def __enter__(self) -> Self:
         try:
@@ -56,7 +56,7 @@ class Stoppable(ABC):
 
 
 def free_port(preferred: int = 0) -> int:
-    """Return a TCP port of the loopback interface that nothing listens on at the moment."""
+    """Return a TCP port of the loopback interface that is free at the moment, if possible ``preferred``."""
     with socket.socket() as probe:
         try:
             probe.bind(("127.0.0.1", preferred))
@@ -66,10 +66,10 @@ def free_port(preferred: int = 0) -> int:
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Return our environment without what would change how a child behaves, plus ``extra``.
+    """Return our environment plus ``extra``, without variables that would change how a child behaves.
 
-    The user's own Airflow settings, connections and variables must not leak into the stack, requests to
-    loopback must not go through a proxy, and without bytecode every Airflow process compiles itself anew.
+    The user's own Airflow settings, connections and variables must not leak into the stack. Requests to
+    loopback must not go through a proxy. Without bytecode, each Airflow process would compile all modules.
     """
     dropped = ("AIRFLOW", "_AIRFLOW", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "SPARK_", "PYSPARK_")
     env = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
@@ -79,7 +79,7 @@ def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
 
 
 def _die_with_parent() -> None:
-    """In the child, before exec: ask Linux for a SIGTERM when the parent is gone, however it went."""
+    """Ask Linux to send SIGTERM to this process when its parent ends. Runs in the child before exec."""
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
@@ -94,10 +94,11 @@ def spawn(
     detached: bool = False,
     **identity: Any,
 ) -> psutil.Popen:
-    """Start ``command`` in a session of its own, output appended to ``log``.
+    """Start a command in a session of its own.
 
-    ``detached`` processes outlive us; the others get a SIGTERM when we die. ``identity`` is the user, group
-    and groups that it runs as, if not ours.
+    :param log: file to which its output is appended.
+    :param detached: it outlives us; otherwise it gets a SIGTERM when we end.
+    :param identity: ``user``, ``group`` and ``extra_groups`` to run as; default: ours.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
@@ -114,36 +115,36 @@ def spawn(
         )
 
 
-def ours(marker: str, leaders: Iterable[psutil.Process]) -> Iterator[psutil.Process]:
-    """Yield the living processes that carry ``marker``, unless empty, or are in a session of ``leaders``."""
-    # A number that another process has been given since is no session of ours any more.
+def own_processes(marker: str, leaders: Iterable[psutil.Process]) -> Iterator[psutil.Process]:
+    """Yield the running processes that have a non-empty ``marker`` or are in a session of ``leaders``."""
+    # If the pid of an ended leader was reused, the session with this number is not ours.
     sessions = {leader.pid for leader in leaders if leader.is_running() or not psutil.pid_exists(leader.pid)}
     for process in psutil.process_iter():
         try:
             if process.status() == psutil.STATUS_ZOMBIE:
                 continue
-            led = os.getsid(process.pid) in sessions
-            if led or (marker and process.environ().get(MARKER) == marker):
+            in_session = os.getsid(process.pid) in sessions
+            if in_session or (marker and process.environ().get(MARKER) == marker):
                 yield process
         except (psutil.Error, OSError):
             continue
 
 
 def stop(marker: str, leaders: Sequence[psutil.Process], *, timeout: float = 15.0) -> list[str]:
-    """End ``leaders`` by one SIGTERM each, and by SIGKILL what is left of them and theirs after ``timeout``.
+    """Send SIGTERM to each leader, and after ``timeout`` seconds SIGKILL to what is left of their processes.
 
-    Return what had to be killed. One SIGTERM only: Airflow takes a second one for impatience and leaves its
-    children behind.
+    Return descriptions of the processes that had to be killed. SIGTERM is sent only once: at the second one,
+    Airflow exits without stopping its children.
     """
     for leader in leaders:
         try:
-            leader.send_signal(signal.SIGCONT)  # a stopped process would never see the SIGTERM
+            leader.send_signal(signal.SIGCONT)  # a suspended process does not handle SIGTERM
             leader.terminate()
         except psutil.NoSuchProcess:
             continue
     psutil.wait_procs(leaders, timeout=timeout)
     deadline = time.monotonic() + 2.0
-    while (left := list(ours(marker, leaders))) and time.monotonic() < deadline:
+    while (left := list(own_processes(marker, leaders))) and time.monotonic() < deadline:
         time.sleep(0.1)
     killed: list[str] = []
     for _ in range(50):
@@ -154,12 +155,12 @@ def stop(marker: str, leaders: Sequence[psutil.Process], *, timeout: float = 15.
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(left, timeout=1.0)
-        left = list(ours(marker, leaders))
-    raise StackError(f"processes would not end: {', '.join(describe(process) for process in left)}")
+        left = list(own_processes(marker, leaders))
+    raise StackError(f"processes still run after SIGKILL: {', '.join(describe(process) for process in left)}")
 
 
 def describe(process: psutil.Process) -> str:
-    """Return pid and command line, as far as they can still be read."""
+    """Return pid and command line of a process; only the pid if it has ended."""
     try:
         return f"{process.pid} {' '.join(process.cmdline())[:160]}"
     except psutil.Error:
@@ -167,7 +168,7 @@ def describe(process: psutil.Process) -> str:
 
 
 def tail(path: Path, lines: int = 30) -> str:
-    """Return the last lines of a log file, or a word about its absence."""
+    """Return the last lines of a log file, or a note that it does not exist."""
     try:
         return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
     except FileNotFoundError:
@@ -175,7 +176,10 @@ def tail(path: Path, lines: int = 30) -> str:
 
 
 def run(command: Sequence[str], *, env: Mapping[str, str]) -> str:
-    """Run a command to its end and return what it printed; raise with all of it if it failed."""
+    """Run a command and return its output.
+
+    :raises StackError: it has failed; the message has its output.
+    """
     done = subprocess.run(
         list(command), env=dict(env), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""What a person sees while something takes its time."""
+"""Progress output on a terminal or in a log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TextIO
 
 
 class Progress:
-    """Lines with the time since the start; on a terminal, the last one counts the seconds."""
+    """Print lines with the elapsed time; on a terminal, keep a status line with a running clock."""
 
     def __init__(self, stream: TextIO = sys.stdout) -> None:
         self.stream = stream
@@ -22,14 +22,14 @@ class Progress:
             threading.Thread(target=self._tick, daemon=True).start()
 
     def line(self, text: str) -> None:
-        """Print a line that stays."""
+        """Print a permanent line."""
         with self._lock:
             self._erase()
             self._write(f"{self._elapsed()}  {text}\n")
             self._draw()
 
     def status(self, text: str) -> None:
-        """Say what is going on: in place on a terminal, as a line when it changes elsewhere."""
+        """Set the status: updated in place on a terminal, elsewhere printed when it changes."""
         with self._lock:
             if self.live:
                 self._erase()
@@ -40,7 +40,7 @@ class Progress:
                 self._write(f"{self._elapsed()}  {text}\n")
 
     def done(self) -> None:
-        """Say no more that it is going on."""
+        """Remove the status line."""
         with self._lock:
             self._erase()
             self._status = ""
@@ -70,7 +70,7 @@ class Progress:
 
 
 def table(rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
-    """Align ``rows``, the first of which is the header."""
+    """Align the columns of ``rows``, the first of which is the header."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return "\n".join(
         indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

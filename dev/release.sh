@@ -1,7 +1,7 @@
 #!/bin/sh
-# Runs what touches Airflow of the unit tests on another release of it, in an environment of its own:
+# Run the unit tests that use Airflow on another release of it, in an environment of its own:
 #   sh dev/release.sh 3.0.6
-# The versions of all packages are those of dev/releases/airflow-RELEASE.txt.
+# All packages have the versions in dev/releases/airflow-RELEASE.txt.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -11,14 +11,14 @@ venv=.cache/airflow-$release
 stamp=$venv/.stamp
 unset PYTHONDONTWRITEBYTECODE PYTHONPATH || true
 
-wanted() { cat pyproject.toml "$constraints" | cksum; }
+checksum() { cat pyproject.toml "$constraints" | cksum; }
 
-if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$(wanted)" ]; then
+if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$(checksum)" ]; then
     rm -rf "$venv"
     .venv/bin/python -m venv --without-pip "$venv"
     .venv/bin/python -m uv pip install --quiet --python "$venv/bin/python" --compile-bytecode \
         -c "$constraints" -e '.[test]'
-    wanted >"$stamp"
+    checksum >"$stamp"
 fi
 echo "Airflow $("$venv/bin/python" -c 'from importlib.metadata import version; print(version("apache-airflow"))')"
 AIRFLOW_HOME=$PWD/.cache/airflow-$release-home exec "$venv/bin/python" -m pytest -q -p no:cacheprovider \

@@ -1,24 +1,24 @@
 #!/bin/sh
-# Sets up .venv with everything that the project needs, or does nothing if that has been done already.
-# Needs nothing but Python 3.11 or newer. PYTHON=... chooses which one.
+# Create or update .venv with all packages that the project needs; do nothing if it is up to date.
+# Needs only Python 3.11 or newer. PYTHON=... selects the interpreter.
 set -eu
 cd "$(dirname "$0")/.."
 
 venv=.venv
 stamp=$venv/.stamp
 incomplete=$venv/.incomplete
-# Airflow and Spark start three times as fast with bytecode: let nothing keep it from being written.
+# Airflow and Spark start three times as fast with cached bytecode, so it must be written.
 unset PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME || true
 
-wanted() { cat pyproject.toml constraints.txt dev/setup.sh | cksum; }
+checksum() { cat pyproject.toml constraints.txt dev/setup.sh | cksum; }
 
 works() { "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
 
-if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(wanted)" ] && works "$venv/bin/python"; then
+if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(checksum)" ] && works "$venv/bin/python"; then
     exit 0
 fi
 
-# 3.11 first: Data Flow's Spark 3.5 runs on it, and so does the local one there. Newer ones get Spark 4.
+# Prefer 3.11, which runs Spark 3.5 as Data Flow does. Newer versions get Spark 4.
 find_python() {
     for candidate in ${PYTHON:-python3.11 python3.12 python3.13 python3.14 python3}; do
         if works "$candidate"; then
@@ -26,7 +26,7 @@ find_python() {
             return
         fi
     done
-    echo "Needed: Python 3.11 or newer with its venv module, on the PATH or as PYTHON=/path/to/python." >&2
+    echo "Python 3.11 or newer with its venv module not found: put it on the PATH or set PYTHON=/path/to/python." >&2
     echo "(On Debian and Ubuntu: apt install python3-venv)" >&2
     return 1
 }
@@ -40,7 +40,7 @@ install() {
     rm "$incomplete"
 }
 
-# What was interrupted half-way may look whole: start over. What works is only brought up to date.
+# An interrupted installation may look complete, so remove it. A working one is only updated.
 if [ -f "$incomplete" ] || ! works "$venv/bin/python"; then
     rm -rf "$venv"
 fi
@@ -50,7 +50,7 @@ if [ ! -d "$venv" ]; then
     mkdir "$venv" && : >"$incomplete"
     "$python" -m venv "$venv"
 else
-    echo "Bringing $venv up to date ..."
+    echo "Updating $venv ..."
 fi
 install
-wanted >"$stamp"
+checksum >"$stamp"

@@ -1,4 +1,4 @@
-"""Local Data Flow and Airflow together: what the demo shows, and what the tests run against."""
+"""Run Local Data Flow and Airflow together, for the demo and for tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dev.local_service import EXAMPLES, LocalService
 from dev.processes import Stoppable
 
 REPOSITORY = Path(__file__).parent.parent
-#: Everything that the demo and ``make up`` write is below this folder, which git ignores.
+#: The demo and ``make up`` write only below this folder, which git ignores.
 STATE = REPOSITORY / ".demo"
 
 
@@ -22,12 +22,12 @@ def silent(message: str) -> None:
 
 
 class Workbench(Stoppable):
-    """Start and stop a Local Data Flow and an Airflow that knows it.
+    """Start and stop a Local Data Flow and an Airflow with a connection to it.
 
-    :param home: folder for everything they write. What an earlier one has left there is removed.
+    :param home: folder for everything they write; emptied at the start.
     :param dags: folder of the DAGs.
-    :param env: further environment of Airflow.
-    :param port: of Airflow's web server; default: a free one.
+    :param env: further environment variables of Airflow.
+    :param port: of Airflow's API server; default: a free one.
     :param detached: the processes outlive this one.
     :param local_options: further options of ``dataflow-local serve``.
     """
@@ -52,7 +52,7 @@ class Workbench(Stoppable):
         self.wait(report)
 
     def launch(self, report: Callable[[str], None] = silent) -> None:
-        """Start both, as far as possible at the same time."""
+        """Start both, in parallel as far as possible, without waiting until Airflow is healthy."""
         shutil.rmtree(self.home, ignore_errors=True)
         self.home.mkdir(parents=True)
         self.local.launch()
@@ -64,18 +64,18 @@ class Workbench(Stoppable):
         self.airflow.start_components()
 
     def wait(self, report: Callable[[str], None] = silent) -> None:
-        """Wait until Airflow can be used."""
+        """Wait until Airflow is healthy."""
         self.airflow.wait_healthy()
         report(f"Airflow is healthy at {self.airflow.url}")
 
     def stop(self) -> list[str]:
-        """Stop both; return the processes that had been left behind and were killed."""
+        """Stop both; return the processes that they left behind and that were killed."""
         killed = self.airflow.stop()
         return killed + self.local.stop()
 
 
 def interrupt_on_terminate() -> None:
-    """Let a SIGTERM end this process as Ctrl-C does, so that what was started is stopped."""
+    """Handle SIGTERM like Ctrl-C, so that the servers are stopped."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

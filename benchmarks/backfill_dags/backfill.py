@@ -1,4 +1,4 @@
-"""A year of nightly runs, each of a minute or so, waited for in each of the ways."""
+"""A year of nightly runs of about a minute, in one DAG for each mode of waiting."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from airflow.timetables.interval import CronDataIntervalTimetable
 
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
 
-WAYS: dict[str, dict[str, Any]] = {
+MODES: dict[str, dict[str, Any]] = {
     "in_worker": {"deferrable": False},
     "deferrable": {"deferrable": True},
     "start_from_trigger": {"start_from_trigger": True},
 }
 
-for way, arguments in WAYS.items():
+for mode, arguments in MODES.items():
     with DAG(
-        way,
+        mode,
         schedule=CronDataIntervalTimetable("@daily", timezone="UTC"),
         start_date=pendulum.datetime(2013, 1, 1, tz="UTC"),
         end_date=pendulum.datetime(2013, 12, 31, tz="UTC"),
         catchup=False,
         max_active_runs=365,
-        # 16 by default, of those that are in a worker or on the way to one; a deferred task is neither.
+        # Default: 16. Counts tasks that are queued or in a worker, but not deferred ones.
         max_active_tasks=365,
     ) as dag:
         InvokeRunOperator(
@@ -38,4 +38,4 @@ for way, arguments in WAYS.items():
             poll_interval=15,
             **arguments,
         )
-    globals()[way] = dag
+    globals()[mode] = dag

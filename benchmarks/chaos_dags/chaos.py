@@ -1,4 +1,4 @@
-"""Twenty tasks, each with one run of half a minute or so; every second one is deferrable."""
+"""Twenty tasks whose runs take about half a minute; every second task is deferrable."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ with DAG(
     for number in range(20):
         InvokeRunOperator(
             task_id=f"run_{number:02}",
-            # Beside execute, a configuration has no effect.
+            # With execute, the configuration argument has no effect.
             execute=(
                 "--conf spark.dataflow.emulator.startup=2 "
                 f"--conf spark.dataflow.emulator.duration={20 + 2 * number} oci://chaos@local/app.py"

@@ -1,4 +1,4 @@
-"""The same faults to InvokeRunOperator and to comparable operators, and what becomes of tasks and runs.
+"""Apply the same faults to InvokeRunOperator and to comparable operators, and compare tasks and runs.
 
 ::
 
@@ -7,21 +7,21 @@
 How it is measured:
 
 * One real Airflow, with scheduler, triggerer, LocalExecutor and PostgreSQL, in an environment of its own
-  (``.cache/faults``) that has everybody's provider. Nothing of Airflow or of an operator is replaced.
-* Each case is a DAG of one task for each operator. A worker is killed by SIGKILL to the process of the task;
+  (``.cache/faults``) with the providers of all operators. Nothing of Airflow or of an operator is mocked.
+* Each case has one single-task DAG per operator. A worker is killed by SIGKILL to the process of the task;
   marks and clears go through the REST API.
-* The services are not the real ones. Ours is Local Data Flow, whose runs are scripted; those of the others
-  are :mod:`benchmarks.faults.fakes`. Faults are the same, with the same counts and durations, and each is for
-  the requests of one task only.
-* All settings of the operators are their defaults, but for the interval of polls: 2 s for all, so that each
-  look at a run need not be waited for (and as many more looks, where they are counted). How often a failed
-  request is repeated, and when, is not touched.
-* Runs are counted at the service, 15 s after the task has ended. What is ``left active`` costs money, and no
-  task waits for it. A task that has not ended a minute after its timeout is shown as it is then.
-* A play in which something else goes wrong, as on a machine that is too busy, is played again, at most twice.
+* The services are not the real ones. Ours is Local Data Flow with its scripted engine; the competitors' are
+  :mod:`benchmarks.faults.competitor_services`. Faults have the same counts and durations for all operators,
+  and each applies to the requests of one task only.
+* All settings of the operators are their defaults, except the interval of polls: 2 s for all, to save time,
+  with the maximum number of polls raised accordingly. How often and when a failed request is retried is not
+  changed.
+* Runs are counted at the service, 15 s after the task has ended. A run that is ``left active`` costs money
+  while no task waits for it. A task that has not ended a minute after its timeout is shown in its state then.
+* A trial that fails for another reason, such as a busy machine, is repeated at most twice.
 
-What it does not say is how the real services behave: how often they fail, and how. A submit that names a
-token is answered by both fakes with the run that it has made before, as their documentation promises.
+The result does not show how often or how the real services fail. Both fakes return the existing run for a
+submit with a known token, as the documentation of the services promises.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ from contextlib import ExitStack, closing, contextmanager
 from datetime import date
 from pathlib import Path
 
-from benchmarks.faults.cases import CASES, Case
-from benchmarks.faults.fakes import FakeServices
-from benchmarks.faults.play import Airflow, Play, Result
-from benchmarks.faults.service import DataFlow, Service
+from benchmarks.faults.cases import CASES, FaultCase
+from benchmarks.faults.competitor_services import FakeCompetitorServices
+from benchmarks.faults.run_service import LocalDataFlowService, RunService
+from benchmarks.faults.trial import SharedAirflow, Trial, TrialResult
 from benchmarks.imports import ROOT, install, versions
 from dev.airflow_stack import AirflowStack
 from dev.local_service import LocalService
@@ -52,18 +52,18 @@ VENV = ROOT / ".cache" / "faults"
 PROVIDERS = ("databricks", "amazon[aiobotocore]")
 DAGS = Path(__file__).parent / "dags"
 
-#: By the first part of their DAGs' names.
+#: By the prefix of their DAG ids.
 OPERATORS = {
     "dataflow": "InvokeRunOperator",
     "databricks": "DatabricksSubmitRunOperator",
     "emr": "EmrServerlessStartJobOperator",
 }
-#: So many tasks at the same time: more only slow each other down.
-AT_ONCE = 10
+#: More would only slow each other down.
+MAX_CONCURRENT_TRIALS = 10
 
-#: Of an operator and of a case.
-Key = tuple[str, str]
-Results = dict[Key, Result]
+#: Operator and name of a case.
+TrialKey = tuple[str, str]
+Results = dict[TrialKey, TrialResult]
 
 
 def user_of(operator: str, dag_id: str) -> str:
@@ -71,7 +71,7 @@ def user_of(operator: str, dag_id: str) -> str:
 
 
 def connection(operator: str, dag_id: str, local: LocalService, port: int) -> str:
-    """The connection of a DAG, in JSON: each is another user."""
+    """Return the JSON of a DAG's connection. Each has another user, so that faults apply to one task only."""
     if operator == "dataflow":
         return json.dumps(json.loads(local.connection) | {"login": user_of(operator, dag_id)})
     if operator == "databricks":
@@ -82,68 +82,73 @@ def connection(operator: str, dag_id: str, local: LocalService, port: int) -> st
 
 
 @contextmanager
-def plays(home: Path, operators: Sequence[str], cases: Sequence[Case]) -> Iterator[dict[Key, Play]]:
-    """Everything up and running, and a play for each operator and case."""
+def running_trials(
+    home: Path, operators: Sequence[str], cases: Sequence[FaultCase]
+) -> Iterator[dict[TrialKey, Trial]]:
+    """Start Airflow and the services, and yield a trial for each operator and case."""
     dag_ids = {(operator, case.name): f"{operator}_{case.name}" for case in cases for operator in operators}
     with ExitStack() as stack:
-        fakes = stack.enter_context(FakeServices())
+        competitors = stack.enter_context(FakeCompetitorServices())
         postgres = stack.enter_context(Postgres())
-        # Not verified, as each task is another user with the same key.
+        # Signatures are not verified: each task is another user, all with the same key.
         options = ("--engine", "scripted", "--no-verify")
         local = stack.enter_context(LocalService(home / "dataflow", options=options))
         env = {
             "PYTHONPATH": str(ROOT),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": postgres.url,
             "AIRFLOW__CORE__PARALLELISM": "16",
-            # A busy machine must not cost a task its worker.
+            # On a busy machine, the default timeout would fail workers.
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "60",
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
         }
         for (operator, _), dag_id in dag_ids.items():
-            env[f"AIRFLOW_CONN_{dag_id.upper()}"] = connection(operator, dag_id, local, fakes.port)
+            env[f"AIRFLOW_CONN_{dag_id.upper()}"] = connection(operator, dag_id, local, competitors.port)
         airflow = stack.enter_context(AirflowStack(home / "airflow", DAGS, env=env))
-        dataflow = DataFlow(local.endpoint)
         airflow.rest.wait_for_dags(set(dag_ids.values()), timeout=180)
-        shared = Airflow(airflow, stack.enter_context(closing(postgres.connect())))
-        services: dict[str, Service] = dict.fromkeys(operators, fakes) | {"dataflow": dataflow}
+        shared = SharedAirflow(airflow, stack.enter_context(closing(postgres.connect())))
+        services: dict[str, RunService] = dict.fromkeys(operators, competitors)
+        services["dataflow"] = LocalDataFlowService(local.endpoint)
         yield {
-            (operator, name): Play(shared, services[operator], dag_id, user_of(operator, dag_id))
+            (operator, name): Trial(shared, services[operator], dag_id, user_of(operator, dag_id))
             for (operator, name), dag_id in dag_ids.items()
         }
 
 
-def run(home: Path, operators: Sequence[str], cases: Sequence[Case]) -> Results:
+def run(home: Path, operators: Sequence[str], cases: Sequence[FaultCase]) -> Results:
     begin = time.monotonic()
 
-    def one(case: Case, play: Play) -> Result:
-        found = play.measure(case.act)
-        print(f"{time.monotonic() - begin:5.0f} s  {play.dag_id}: {found}", file=sys.stderr, flush=True)
-        return found
+    def measure(case: FaultCase, trial: Trial) -> TrialResult:
+        result = trial.measure(case.scenario)
+        print(f"{time.monotonic() - begin:5.0f} s  {trial.dag_id}: {result}", file=sys.stderr, flush=True)
+        return result
 
-    acts = {case.name: case for case in cases}
-    with plays(home, operators, cases) as by_key, ThreadPoolExecutor(AT_ONCE) as pool:
-        futures = {key: pool.submit(one, acts[key[1]], play) for key, play in by_key.items()}
+    by_name = {case.name: case for case in cases}
+    with (
+        running_trials(home, operators, cases) as trials,
+        ThreadPoolExecutor(MAX_CONCURRENT_TRIALS) as pool,
+    ):
+        futures = {key: pool.submit(measure, by_name[key[1]], trial) for key, trial in trials.items()}
         return {key: future.result() for key, future in futures.items()}
 
 
-def as_it_should(case: Case, result: Result) -> bool:
-    return (result.outcome, result.runs, result.left) == (case.outcome, case.runs, 0)
+def is_correct(case: FaultCase, result: TrialResult) -> bool:
+    return (result.task_state, result.runs, result.active) == (case.task_state, case.runs, 0)
 
 
-def report(results: Results, operators: Sequence[str], cases: Sequence[Case]) -> str:
-    """A table in Markdown. A plus stands before what is as it should be."""
+def report(results: Results, operators: Sequence[str], cases: Sequence[FaultCase]) -> str:
+    """Return a Markdown table in which correct results are marked with a plus."""
     rows = [["", "Case", *(f"`{OPERATORS[operator]}`" for operator in operators)]]
     rows.append(["---"] * len(rows[0]))
-    good = dict.fromkeys(operators, 0)
+    correct = dict.fromkeys(operators, 0)
     for case in cases:
         cells = []
         for operator in operators:
             result = results[operator, case.name]
-            good[operator] += as_it_should(case, result)
-            cells.append(f"{'+' if as_it_should(case, result) else '-'} {result}")
+            correct[operator] += is_correct(case, result)
+            cells.append(f"{'+' if is_correct(case, result) else '-'} {result}")
         rows.append([f"({case.number})", case.title, *cells])
-    rows.append(["", "as it should be", *(f"{good[operator]} of {len(cases)}" for operator in operators)])
+    rows.append(["", "correct", *(f"{correct[operator]} of {len(cases)}" for operator in operators)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

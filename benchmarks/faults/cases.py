@@ -1,7 +1,7 @@
-"""What goes wrong, and what should come of it. The numbers are those of the matrix in docs/reliability.md.
+"""The faults and their correct results. Numbers are those of the matrix in docs/reliability.md.
 
-Each case is played to one task of each operator. Where nothing is said, the operator is deferrable, its task
-has no retries, and nothing is set but the interval of its polls.
+Each case is tried with one task of each operator. Unless the case says otherwise, the operator is deferrable,
+its task has no retries, and all other arguments but the interval of polls are the defaults.
 """
 
 from __future__ import annotations
@@ -12,189 +12,206 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.faults.play import Play
-from benchmarks.faults.service import READ, SUBMIT
+from benchmarks.faults.run_service import READ, SUBMIT
+from benchmarks.faults.trial import Trial
 
-#: Seconds, of a task with a timeout, and how long after it one looks what has become of the task.
-TIMEOUT = 30
-AFTER_TIMEOUT = 60
-#: Seconds, of a short outage.
-OUTAGE = 5
+#: Timeout of a task, and how long after it the result is taken although the task has not ended.
+TIMEOUT_SECONDS = 30
+SECONDS_AFTER_TIMEOUT = 60
+SHORT_OUTAGE_SECONDS = 5
 
 
 @dataclass(frozen=True)
-class Case:
-    """One fault.
+class FaultCase:
+    """One fault and the correct result.
 
-    :param number: of the matrix
-    :param runs: how many runs should have been made; none should be left active
-    :param outcome: how the task should end
-    :param arguments: of the task, whatever its operator; durations in seconds
+    :param number: in the matrix
+    :param scenario: starts the task and injects the fault
+    :param runs: how many runs should be created; none should be left active
+    :param task_state: in which the task should end
+    :param arguments: of the task, whichever its operator; durations in seconds
     """
 
     name: str
     number: str
     title: str
-    act: Callable[[Play], None]
+    scenario: Callable[[Trial], None]
     runs: int = 1
-    outcome: str = "success"
+    task_state: str = "success"
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
-def _answer_lost(play: Play) -> None:
-    play.fault("lost_response", operation=SUBMIT, count=1)
-    play.start()
-    play.conclude()
+def _lose_submit_response(trial: Trial) -> None:
+    trial.add_fault("lost_response", operation=SUBMIT, count=1)
+    trial.start()
+    trial.end_runs_until_task_ends()
 
 
-def _killed_before_the_record(play: Play) -> None:
-    # The service has accepted, its answer takes long, and the kill comes first.
-    play.fault("slow", operation=SUBMIT, seconds=60, count=1)
-    play.start()
-    play.until(play.runs, "a run")
-    play.kill_worker()
-    play.conclude()
+def _kill_before_response(trial: Trial) -> None:
+    # The service creates the run, but the worker dies before the late response.
+    trial.add_fault("slow", operation=SUBMIT, seconds=60, count=1)
+    trial.start()
+    trial.wait_until(trial.runs, "a run")
+    trial.kill_worker()
+    trial.end_runs_until_task_ends()
 
 
-def _killed_while_it_waits(play: Play) -> None:
-    play.start_and_wait()
-    play.kill_worker()
-    play.conclude()
+def _kill_while_waiting(trial: Trial) -> None:
+    trial.start_and_wait()
+    trial.kill_worker()
+    trial.end_runs_until_task_ends()
 
 
-def _first_read_fails(play: Play) -> None:
-    play.fault("status", status=404, operation=READ, count=1)
-    play.start()
-    play.conclude()
+def _fail_first_read(trial: Trial) -> None:
+    trial.add_fault("status", status=404, operation=READ, count=1)
+    trial.start()
+    trial.end_runs_until_task_ends()
 
 
-def _first_reads_fail(play: Play) -> None:
-    with _outage_of(play, READ, OUTAGE):
-        play.start()
-    play.conclude()
+def _fail_first_reads(trial: Trial) -> None:
+    with _outage_of(trial, READ, SHORT_OUTAGE_SECONDS):
+        trial.start()
+    trial.end_runs_until_task_ends()
 
 
-def _outage(seconds: float) -> Callable[[Play], None]:
-    """Of the whole service, while the task waits."""
+def _outage_while_waiting(seconds: float) -> Callable[[Trial], None]:
+    """Return a scenario with an outage of the whole service."""
 
-    def act(play: Play) -> None:
-        play.start_and_wait()
-        with _outage_of(play, "*", seconds):
+    def scenario(trial: Trial) -> None:
+        trial.start_and_wait()
+        with _outage_of(trial, "*", seconds):
             pass
-        play.conclude()
+        trial.end_runs_until_task_ends()
 
-    return act
+    return scenario
 
 
 @contextmanager
-def _outage_of(play: Play, operation: str, seconds: float) -> Iterator[None]:
-    """Begins with the first read that meets it, whenever that is; so it lasts as long for all."""
-    before = play.failed_reads()
-    fault = play.fault("status", status=503, operation=operation)
+def _outage_of(trial: Trial, operation: str, seconds: float) -> Iterator[None]:
+    """Fail an operation with 503 for some seconds from the first failed read, to be fair to all operators."""
+    before = trial.failed_reads()
+    fault = trial.add_fault("status", status=503, operation=operation)
     yield
-    play.until(lambda: play.failed_reads() > before, "the outage is met", interval=0.1)
+    trial.wait_until(lambda: trial.failed_reads() > before, "a read fails", interval=0.1)
     time.sleep(seconds)
-    play.heal(fault)
+    trial.remove_fault(fault)
 
 
-def _stray(count: int, kind: str, **how: Any) -> Callable[[Play], None]:
-    def act(play: Play) -> None:
-        play.start_and_wait()
-        before = play.failed_reads()
-        play.fault(kind, operation=READ, count=count, **how)
-        play.until(lambda: play.failed_reads() >= before + count, "the fault is met")
-        play.conclude()
+def _fail_reads_while_waiting(count: int, kind: str, **parameters: Any) -> Callable[[Trial], None]:
+    def scenario(trial: Trial) -> None:
+        trial.start_and_wait()
+        before = trial.failed_reads()
+        trial.add_fault(kind, operation=READ, count=count, **parameters)
+        trial.wait_until(lambda: trial.failed_reads() >= before + count, "the reads fail")
+        trial.end_runs_until_task_ends()
 
-    return act
-
-
-def _times_out(play: Play) -> None:
-    play.start()
-    end = time.monotonic() + TIMEOUT + AFTER_TIMEOUT
-    play.until(lambda: time.monotonic() > end, "its timeout")
+    return scenario
 
 
-def _marked_failed(play: Play) -> None:
-    play.start_and_wait()
-    play.mark_failed()
+def _let_time_out(trial: Trial) -> None:
+    trial.start()
+    end = time.monotonic() + TIMEOUT_SECONDS + SECONDS_AFTER_TIMEOUT
+    trial.wait_until(lambda: time.monotonic() > end, "its timeout")
 
 
-def _cleared_while_it_waits(play: Play) -> None:
-    play.start_and_wait()
-    play.clear()
-    play.conclude()
+def _mark_failed(trial: Trial) -> None:
+    trial.start_and_wait()
+    trial.mark_failed()
 
 
-def _cleared_after_success(play: Play) -> None:
-    play.start_and_wait()
-    play.conclude()
-    play.clear()
-    play.conclude()
+def _clear_while_waiting(trial: Trial) -> None:
+    trial.start_and_wait()
+    trial.clear()
+    trial.end_runs_until_task_ends()
 
 
-WORKER = {"deferrable": False}
-RETRY = {"retries": 1}
+def _clear_after_success(trial: Trial) -> None:
+    trial.start_and_wait()
+    trial.end_runs_until_task_ends()
+    trial.clear()
+    trial.end_runs_until_task_ends()
+
+
+IN_WORKER = {"deferrable": False}
+ONE_RETRY = {"retries": 1}
 
 CASES = [
-    Case("answer_lost", "1", "the submit's answer is lost", _answer_lost),
-    Case(
-        "killed_before_record",
+    FaultCase("response_lost", "1", "the response to the submit is lost", _lose_submit_response),
+    FaultCase(
+        "killed_before_response",
         "2",
         "worker killed between accept and record, one retry",
-        _killed_before_the_record,
-        arguments=RETRY,
+        _kill_before_response,
+        arguments=ONE_RETRY,
     ),
-    Case(
+    FaultCase(
         "first_read_404",
         "4",
-        "the first read after the submit is answered with 404, one retry",
-        _first_read_fails,
-        arguments=RETRY,
+        "the first read after the submit fails with 404, one retry",
+        _fail_first_read,
+        arguments=ONE_RETRY,
     ),
-    Case(
+    FaultCase(
         "first_reads_503",
         "4",
-        f"the reads of the first {OUTAGE} seconds are answered with 503, one retry",
-        _first_reads_fail,
-        arguments=RETRY,
+        f"the reads of the first {SHORT_OUTAGE_SECONDS} seconds fail with 503, one retry",
+        _fail_first_reads,
+        arguments=ONE_RETRY,
     ),
-    Case(
+    FaultCase(
         "killed_waiting",
         "7",
         "worker killed while it waits (not deferrable), one retry",
-        _killed_while_it_waits,
-        arguments=RETRY | WORKER,
+        _kill_while_waiting,
+        arguments=ONE_RETRY | IN_WORKER,
     ),
-    Case(
+    FaultCase(
         "cleared_success",
         "11",
         "cleared after its success (not deferrable)",
-        _cleared_after_success,
+        _clear_after_success,
         runs=2,
-        arguments=WORKER,
+        arguments=IN_WORKER,
     ),
-    Case("cleared_deferred", "13", "cleared while deferred", _cleared_while_it_waits, runs=2),
-    Case("marked_failed", "16", "marked failed while deferred", _marked_failed, outcome="failed"),
-    Case(
+    FaultCase("cleared_deferred", "13", "cleared while deferred", _clear_while_waiting, runs=2),
+    FaultCase("marked_failed", "16", "marked failed while deferred", _mark_failed, task_state="failed"),
+    FaultCase(
         "timeout_worker",
         "22",
         "execution_timeout in the worker (not deferrable)",
-        _times_out,
-        outcome="failed",
-        arguments=WORKER | {"execution_timeout": TIMEOUT},
+        _let_time_out,
+        task_state="failed",
+        arguments=IN_WORKER | {"execution_timeout": TIMEOUT_SECONDS},
     ),
-    Case(
+    FaultCase(
         "timeout_deferred",
         "22",
         "execution_timeout while deferred",
-        _times_out,
-        outcome="failed",
-        arguments={"execution_timeout": TIMEOUT},
+        _let_time_out,
+        task_state="failed",
+        arguments={"execution_timeout": TIMEOUT_SECONDS},
     ),
-    Case("outage_2", "27", "outage of 2 seconds while deferred", _outage(2)),
-    Case("outage_5", "27", f"outage of {OUTAGE} seconds while deferred", _outage(OUTAGE)),
-    Case("outage_60", "27", "outage of 60 seconds while deferred", _outage(60)),
-    Case("stray_404", "28", "one stray 404 while deferred", _stray(1, "status", status=404)),
-    Case("stray_429", "28", "one 429 while deferred", _stray(1, "status", status=429)),
-    Case("dropped_2", "28", "two dropped connections while deferred", _stray(2, "drop")),
+    FaultCase("outage_2", "27", "outage of 2 seconds while deferred", _outage_while_waiting(2)),
+    FaultCase(
+        "outage_5",
+        "27",
+        f"outage of {SHORT_OUTAGE_SECONDS} seconds while deferred",
+        _outage_while_waiting(SHORT_OUTAGE_SECONDS),
+    ),
+    FaultCase("outage_60", "27", "outage of 60 seconds while deferred", _outage_while_waiting(60)),
+    FaultCase(
+        "stray_404",
+        "28",
+        "one stray 404 while deferred",
+        _fail_reads_while_waiting(1, "status", status=404),
+    ),
+    FaultCase(
+        "stray_429", "28", "one 429 while deferred", _fail_reads_while_waiting(1, "status", status=429)
+    ),
+    FaultCase(
+        "dropped_2",
+        "28",
+        "two dropped connections while deferred",
+        _fail_reads_while_waiting(2, "drop"),
+    ),
 ]

@@ -1,1 +1,1 @@
-"""What waiting for runs costs, and how late it hears of their end."""
+"""Measure what waiting for runs costs, and how late the end of a run is noticed."""

@@ -1,11 +1,11 @@
-"""How late one hears of the end of a run, beside a fixed interval that sends just as many requests.
+"""Measure how late the poller notices the end of a run, against a fixed interval with as many requests.
 
 ::
 
     python -m benchmarks.polling.delay
 
-In virtual time: each application runs again and again, as a nightly job does, and is waited for through the
-poller. Then the fixed interval is sought that takes the same number of requests for the same runs.
+In virtual time, each application runs again and again, as a nightly job does, and the poller waits for its
+runs. Then the fixed interval is computed that needs the same number of requests for the same runs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,14 @@ from benchmarks.polling.simulated_service import SimulatedService
 
 @dataclass(frozen=True)
 class Workload:
-    """:param spread: of the durations of one application, as a share of their mean."""
+    """Runs of several applications; times are in seconds.
+
+    :param runs: of each application, one after the other.
+    :param shortest: least typical duration of an application.
+    :param longest: greatest typical duration of an application.
+    :param spread: of the durations of one application, as a share of the typical one.
+    :param same_compartment: all runs are in one compartment instead of one for each application.
+    """
 
     name: str
     applications: int
@@ -35,10 +42,10 @@ class Workload:
     shortest: float = 60.0
     longest: float = 3 * 3600.0
     spread: float = 0.1
-    together: bool = False
+    same_compartment: bool = False
 
     def durations(self, rng: random.Random) -> list[list[float]]:
-        """Of each application, of each of its runs."""
+        """Return a list of the durations of its runs for each application."""
         low, high = math.log(self.shortest), math.log(self.longest)
         return [
             [typical * rng.lognormvariate(0, self.spread) for _ in range(self.runs)]
@@ -46,22 +53,28 @@ class Workload:
         ]
 
 
-HALF_AN_HOUR = 1800.0
+HALF_HOUR_SECONDS = 1800.0
 WORKLOADS = (
     Workload("from a minute to three hours, durations of one application vary by 10 %", 100, 12),
     Workload("by 30 %", 100, 12, spread=0.3),
     Workload("by 60 %", 100, 12, spread=0.6),
     Workload("by 100 %", 100, 12, spread=1.0),
-    Workload("all of half an hour, by 10 %", 40, 12, shortest=HALF_AN_HOUR, longest=HALF_AN_HOUR),
-    Workload("by 30 %", 40, 12, spread=0.3, shortest=HALF_AN_HOUR, longest=HALF_AN_HOUR),
-    Workload("by 100 %", 40, 12, spread=1.0, shortest=HALF_AN_HOUR, longest=HALF_AN_HOUR),
-    Workload("100 runs at a time in a compartment", applications=100, runs=2, longest=3600.0, together=True),
+    Workload("all of half an hour, by 10 %", 40, 12, shortest=HALF_HOUR_SECONDS, longest=HALF_HOUR_SECONDS),
+    Workload("by 30 %", 40, 12, spread=0.3, shortest=HALF_HOUR_SECONDS, longest=HALF_HOUR_SECONDS),
+    Workload("by 100 %", 40, 12, spread=1.0, shortest=HALF_HOUR_SECONDS, longest=HALF_HOUR_SECONDS),
+    Workload(
+        "100 runs at a time in a compartment", applications=100, runs=2, longest=3600.0, same_compartment=True
+    ),
 )
 
 
 @dataclass(frozen=True)
-class Figures:
-    requests: float  # per run
+class DelayFigures:
+    """:param requests: per run, on average.
+    :param delays: seconds from the end of each run to its notice.
+    """
+
+    requests: float
     delays: Sequence[float]
 
     @property
@@ -73,15 +86,16 @@ class Figures:
         return sorted(self.delays)[int(len(self.delays) * 0.99)]
 
 
-def with_the_poller(workload: Workload, durations: list[list[float]], poll_interval: float) -> Figures:
+def with_poller(workload: Workload, durations: list[list[float]], poll_interval: float) -> DelayFigures:
+    """Wait for the runs through the poller."""
     service = SimulatedService(get_seconds=0.05, page_seconds=0.2)
     delays: list[float] = []
 
     async def repeat(poller: RunPoller, number: int, rng: random.Random) -> None:
         for seconds in durations[number]:
-            # Not all in step.
+            # Applications must not run in step.
             await asyncio.sleep(rng.uniform(0, poll_interval))
-            compartment = "together" if workload.together else f"compartment-{number}"
+            compartment = "shared" if workload.same_compartment else f"compartment-{number}"
             now = asyncio.get_running_loop().time()
             run = service.add(
                 seconds, created=now, application=f"application-{number}", compartment=compartment
@@ -98,23 +112,23 @@ def with_the_poller(workload: Workload, durations: list[list[float]], poll_inter
         await poller.close()
 
     virtual_time.run(main())
-    return Figures(service.requests.total() / len(delays), delays)
+    return DelayFigures(service.requests.total() / len(delays), delays)
 
 
-def with_an_interval(durations: list[list[float]], requests: float) -> tuple[float, Figures]:
-    """The fixed interval that takes so many requests per run, and how late it hears."""
+def with_fixed_interval(durations: list[list[float]], requests: float) -> tuple[float, DelayFigures]:
+    """Return the fixed interval that needs ``requests`` per run, and its figures."""
     all_runs = [seconds for each in durations for seconds in each]
     rng = random.Random(2)
     offsets = [rng.random() for _ in all_runs]
 
-    def figures(interval: float) -> Figures:
-        asked, delays = 0, []
+    def figures(interval: float) -> DelayFigures:
+        polls, delays = 0, []
         for seconds, offset in zip(all_runs, offsets, strict=True):
             first = offset * interval
             count = max(1, math.ceil((seconds - first) / interval) + 1)
-            asked += count
+            polls += count
             delays.append(first + (count - 1) * interval - seconds)
-        return Figures(asked / len(all_runs), delays)
+        return DelayFigures(polls / len(all_runs), delays)
 
     low, high = 0.01, 7200.0
     for _ in range(60):
@@ -148,8 +162,8 @@ def main() -> None:
     for poll_interval in arguments.poll_interval:
         for workload in WORKLOADS:
             durations = workload.durations(random.Random(7))
-            ours = with_the_poller(workload, durations, poll_interval)
-            interval, fixed = with_an_interval(durations, ours.requests)
+            ours = with_poller(workload, durations, poll_interval)
+            interval, fixed = with_fixed_interval(durations, ours.requests)
             rows.append(
                 (
                     workload.name,

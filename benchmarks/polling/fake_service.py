@@ -1,10 +1,10 @@
-"""A service on loopback that costs little itself: runs that never end, for Data Flow's API and Databricks'.
+"""HTTP server that needs little CPU: runs that never end, for the APIs of Data Flow and Databricks.
 
 ::
 
     python -m benchmarks.polling.fake_service --runs 1000 --latency 0.05
 
-It prints its port. ``GET /_count`` says how many requests there were, by operation.
+It prints its port. ``GET /_count`` returns the number of requests by operation.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from urllib.parse import parse_qs, urlsplit
 
 COMPARTMENT = "ocid1.compartment.oc1..aaaaaaaabenchmark"
 RUN_ID = "ocid1.dataflowrun.oc1.iad.anuwcljrbenchmark{:08}"
-_FILL = "x" * 60
+_FILLER = "x" * 60
 
 
 def _summary(number: int, created: str) -> dict[str, Any]:
     return {
         "id": RUN_ID.format(number),
         "compartmentId": COMPARTMENT,
-        "applicationId": f"ocid1.dataflowapplication.oc1.iad.{_FILL}",
+        "applicationId": f"ocid1.dataflowapplication.oc1.iad.{_FILLER}",
         "displayName": f"monthly_weather {number}",
-        "definedTags": {"Oracle-Tags": {"CreatedBy": f"user/{_FILL}", "CreatedOn": created}},
-        "freeformTags": {"airflow-dag-id": "backfill", "airflow-task-id": "run", "airflow-run-id": _FILL},
+        "definedTags": {"Oracle-Tags": {"CreatedBy": f"user/{_FILLER}", "CreatedOn": created}},
+        "freeformTags": {"airflow-dag-id": "backfill", "airflow-task-id": "run", "airflow-run-id": _FILLER},
         "dataReadInBytes": 0,
         "dataWrittenInBytes": 0,
         "language": "PYTHON",
         "lifecycleDetails": None,
         "lifecycleState": "IN_PROGRESS",
-        "opcRequestId": f"{_FILL}/{_FILL}",
-        "ownerPrincipalId": f"ocid1.user.oc1..{_FILL}",
+        "opcRequestId": f"{_FILLER}/{_FILLER}",
+        "ownerPrincipalId": f"ocid1.user.oc1..{_FILLER}",
         "ownerUserName": "someone@example.com",
         "poolId": None,
         "runDurationInMilliseconds": 60_000,
@@ -50,12 +50,12 @@ def _summary(number: int, created: str) -> dict[str, Any]:
 def _run(number: int, created: str) -> dict[str, Any]:
     return _summary(number, created) | {
         "arguments": ["--month", "2013-02"],
-        "configuration": {f"spark.sql.setting.{n}": _FILL for n in range(5)},
+        "configuration": {f"spark.sql.setting.{n}": _FILLER for n in range(5)},
         "driverShape": "VM.Standard.E4.Flex",
         "executorShape": "VM.Standard.E4.Flex",
         "driverShapeConfig": {"ocpus": 1.0, "memoryInGBs": 16.0},
         "executorShapeConfig": {"ocpus": 1.0, "memoryInGBs": 16.0},
-        "fileUri": f"oci://apps@namespace/{_FILL}.py",
+        "fileUri": f"oci://apps@namespace/{_FILLER}.py",
         "logsBucketUri": "oci://logs@namespace/",
         "numExecutors": 3,
         "sparkVersion": "3.5.0",
@@ -70,16 +70,18 @@ def _databricks(number: int) -> dict[str, Any]:
         "state": state,
         "start_time": 1_700_000_000_000,
         "tasks": [
-            {"task_key": "run", "run_id": number, "state": state, "spark_python_task": {"file": _FILL * 8}}
+            {"task_key": "run", "run_id": number, "state": state, "spark_python_task": {"file": _FILLER * 8}}
         ],
-        "cluster_spec": {"new_cluster": {f"setting{n}": _FILL for n in range(5)}},
+        "cluster_spec": {"new_cluster": {f"setting{n}": _FILLER for n in range(5)}},
         "creator_user_name": "someone@example.com",
-        "run_page_url": f"https://workspace.example.com/{_FILL}",
+        "run_page_url": f"https://workspace.example.com/{_FILLER}",
         "run_type": "SUBMIT_RUN",
     }
 
 
-class Service:
+class FakeService:
+    """:param latency: seconds before each response."""
+
     def __init__(self, runs: int, latency: float) -> None:
         self.latency = latency
         self.requests: Counter[str] = Counter()
@@ -88,7 +90,7 @@ class Service:
         self.summaries = [json.dumps(_summary(n, created)).encode() for n in range(runs)]
         self.databricks = json.dumps(_databricks(1)).encode()
 
-    def answer(self, target: str) -> tuple[bytes, dict[str, str]]:
+    def respond(self, target: str) -> tuple[bytes, dict[str, str]]:
         parts = urlsplit(target)
         if parts.path == "/_count":
             return json.dumps(self.requests).encode(), {}
@@ -114,7 +116,7 @@ class Service:
                 length = head.lower().partition("content-length:")[2].partition("\r\n")[0]
                 if length:
                     await reader.readexactly(int(length))
-                body, headers = self.answer(head.split(" ", 2)[1])
+                body, headers = self.respond(head.split(" ", 2)[1])
                 await asyncio.sleep(self.latency)
                 lines = [
                     "HTTP/1.1 200 OK",
@@ -130,7 +132,7 @@ class Service:
 
 
 async def _main(runs: int, latency: float) -> None:
-    server = await asyncio.start_server(Service(runs, latency).serve, "127.0.0.1", 0, backlog=4096)
+    server = await asyncio.start_server(FakeService(runs, latency).serve, "127.0.0.1", 0, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

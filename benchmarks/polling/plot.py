@@ -1,4 +1,4 @@
-"""Draws how the cost of a wait grows with the number of waits, from what :mod:`.cost` has kept.
+"""Draw requests and CPU by the number of waiting triggers, from the figures that :mod:`.cost` has saved.
 
 ::
 
@@ -16,31 +16,27 @@ from pathlib import Path
 
 WIDTH, HEIGHT = 640, 360
 LEFT, RIGHT, TOP, BOTTOM = 70, 150, 40, 50
-COLOURS = {"ours": "#c74634", "databricks": "#4f7d9d", "naive": "#8a8580"}
-NAMES = {"ours": "RunTrigger", "databricks": "Databricks", "naive": "SDK in threads"}
+COLOURS = {"ours": "#c74634", "databricks": "#4f7d9d", "sdk_threads": "#8a8580"}
+NAMES = {"ours": "RunTrigger", "databricks": "Databricks", "sdk_threads": "SDK in threads"}
 CHARTS = {
-    "requests": ("requests_per_hour", "Requests per hour, all waits together", 1.0),
-    "cpu": ("cpu_per_hour", "CPU seconds per hour, all waits together", 1.0),
+    "requests": ("requests_per_hour", "Requests per hour, all triggers together", 1.0),
+    "cpu": ("cpu_per_hour", "CPU seconds per hour, all triggers together", 1.0),
 }
 
 Series = dict[str, list[tuple[float, float]]]
 
 
 def svg(title: str, series: Series) -> str:
-    """Both axes logarithmic, with a line per name."""
+    """Return a chart with a line for each name; both axes are logarithmic."""
     points = [point for line in series.values() for point in line]
-    ends = [
-        (math.floor(math.log10(min(axis))), math.ceil(math.log10(max(axis))))
-        for axis in zip(*points, strict=True)
-    ]
-    (x0, x1), (y0, y1) = ends
+    (x0, x1), (y0, y1) = (_decades(axis) for axis in zip(*points, strict=True))
 
     def place(x: float, y: float) -> tuple[float, float]:
         across = (math.log10(x) - x0) / (x1 - x0)
         up = (math.log10(y) - y0) / (y1 - y0)
         return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
 
-    parts = [
+    elements = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
         ' font-family="sans-serif" font-size="12">',
         f"<title>{title}</title>",
@@ -49,21 +45,27 @@ def svg(title: str, series: Series) -> str:
     ]
     for power in range(x0, x1 + 1):
         x, _ = place(10**power, 10**y0)
-        parts.append(f'<path d="M{x:.1f} {TOP}V{HEIGHT - BOTTOM}" stroke="#e5e0da"/>')
-        parts.append(_text(x, HEIGHT - BOTTOM + 18, f"{10**power:,}", "middle"))
+        elements.append(f'<path d="M{x:.1f} {TOP}V{HEIGHT - BOTTOM}" stroke="#e5e0da"/>')
+        elements.append(_text(x, HEIGHT - BOTTOM + 18, f"{10**power:,}", "middle"))
     for power in range(y0, y1 + 1):
         _, y = place(10**x0, 10**power)
-        parts.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#e5e0da"/>')
-        parts.append(_text(LEFT - 8, y + 4, f"{10**power:,}" if power >= 0 else f"{10.0**power:g}", "end"))
-    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, "waits at a time", "middle"))
+        elements.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#e5e0da"/>')
+        elements.append(_text(LEFT - 8, y + 4, f"{10**power:,}" if power >= 0 else f"{10.0**power:g}", "end"))
+    elements.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, "waiting triggers", "middle"))
     for name, line in series.items():
         places = [place(*point) for point in line]
         path = " ".join(f"{'ML'[bool(n)]}{x:.1f} {y:.1f}" for n, (x, y) in enumerate(places))
-        parts.append(f'<path d="{path}" fill="none" stroke="{COLOURS[name]}" stroke-width="2"/>')
-        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{COLOURS[name]}"/>' for x, y in places]
+        elements.append(f'<path d="{path}" fill="none" stroke="{COLOURS[name]}" stroke-width="2"/>')
+        elements += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{COLOURS[name]}"/>' for x, y in places]
         x, y = places[-1]
-        parts.append(_text(x + 10, y + 4, NAMES[name], "start", COLOURS[name]))
-    return "\n".join([*parts, "</svg>", ""])
+        elements.append(_text(x + 10, y + 4, NAMES[name], "start", COLOURS[name]))
+    return "\n".join([*elements, "</svg>", ""])
+
+
+def _decades(values: Sequence[float]) -> tuple[int, int]:
+    """Return the powers of ten around the values, at least one decade apart."""
+    low = math.floor(math.log10(min(values)))
+    return low, max(math.ceil(math.log10(max(values))), low + 1)
 
 
 def _text(x: float, y: float, text: str, anchor: str, colour: str = "#4a4540") -> str:
@@ -80,9 +82,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     figures = json.loads(given.figures.read_text())
     for file, (key, title, scale) in CHARTS.items():
         series = {
-            way: [(float(waits), found[key] * float(waits) * scale) for waits, found in figures[way].items()]
-            for way in NAMES
-            if way in figures
+            name: [
+                (float(count), result[key] * float(count) * scale) for count, result in figures[name].items()
+            ]
+            for name in NAMES
+            if name in figures
         }
         (given.folder / f"polling_{file}.svg").write_text(svg(title, series))
 

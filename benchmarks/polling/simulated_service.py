@@ -1,4 +1,4 @@
-"""Data Flow as the poller sees it, without a network: runs whose course is known, and a count of requests."""
+"""Simulate Data Flow for the poller, without a network: runs with known end times, and counts of requests."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ from airflow_provider_dataflow.client.async_client import RunPage
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.models.run import LifecycleState, Run
 
-#: What the loop's time 0 is to the service.
+#: Default for the service's time when the loop's time is 0, in seconds since 1970.
 EPOCH = 1_767_225_600.0
 COMPARTMENT = "ocid1.compartment.oc1..simulated"
 
 
 @dataclass(frozen=True)
-class Course:
-    """:param created: on the loop's clock, like the others."""
+class SimulatedRun:
+    """Times are on the loop's clock.
+
+    :param epoch: the service's time when the loop's time is 0.
+    :param end: the state after ``ended``.
+    """
 
     id: str
     created: float
@@ -32,11 +36,16 @@ class Course:
     end: str = LifecycleState.SUCCEEDED
     application: str = "ocid1.dataflowapplication.oc1.iad.a"
     compartment: str = COMPARTMENT
+    epoch: float = EPOCH
 
     def state(self, now: float) -> str:
         if now >= self.ended:
             return self.end
         return LifecycleState.IN_PROGRESS if now >= self.started else LifecycleState.ACCEPTED
+
+    @property
+    def time_created(self) -> str:
+        return _rfc3339(self.epoch + self.created)
 
     def body(self, now: float) -> dict[str, Any]:
         changed = self.ended if now >= self.ended else self.started if now >= self.started else self.created
@@ -46,63 +55,65 @@ class Course:
             "compartmentId": self.compartment,
             "applicationId": self.application,
             "displayName": "simulated",
-            "timeCreated": _rfc3339(self.created),
-            "timeUpdated": _rfc3339(changed),
+            "timeCreated": self.time_created,
+            "timeUpdated": _rfc3339(self.epoch + changed),
         }
 
 
-def _rfc3339(moment: float) -> str:
-    return _text(EPOCH + moment)
-
-
 @lru_cache(100_000)
-def _text(moment: float) -> str:
+def _rfc3339(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
 
 
 class SimulatedService:
-    """Also the client: what :class:`~.poller.RunPoller` calls.
+    """Service and client in one: has the methods of AsyncDataFlowClient that the poller calls.
 
-    :param get_seconds: how long GetRun takes.
-    :param page_seconds: how long a page of ListRuns takes.
+    :param get_seconds: duration of GetRun.
+    :param page_seconds: duration of one page of ListRuns.
+    :param epoch: time of the service when the loop's time is 0, in seconds since 1970.
     """
 
     max_requests_per_second = 20.0
 
-    def __init__(self, get_seconds: float = 0.05, page_seconds: float = 0.2) -> None:
-        self.runs: dict[str, Course] = {}
+    def __init__(self, get_seconds: float = 0.05, page_seconds: float = 0.2, epoch: float = EPOCH) -> None:
+        self.epoch = epoch
+        self.runs: dict[str, SimulatedRun] = {}
         self.get_seconds = get_seconds
         self.page_seconds = page_seconds
         self.requests: Counter[str] = Counter()
-        self.asked: Counter[str] = Counter()
+        #: GetRun requests by run id.
+        self.polls: Counter[str] = Counter()
         self.sent_at: list[float] = []
+        #: Requests in flight, their maximum so far, and how often the client was closed.
         self.at_once = self.most_at_once = self.closed = 0
-        #: Raised instead of the next answers of an operation.
+        #: Errors to raise for the next requests of an operation.
         self.errors: dict[str, list[Exception]] = {}
-        #: Runs that no list shows.
+        #: Ids of runs that ListRuns leaves out.
         self.unlisted: set[str] = set()
         self._newest_first: list[tuple[float, str]] = []
         self._numbers = itertools.count()
 
-    def add(self, ended: float, *, created: float = 0.0, accepted: float = 5.0, **fields: Any) -> Course:
-        """A run that ends after so many seconds of its own."""
+    def add(
+        self, ended: float, *, created: float = 0.0, accepted: float = 5.0, **fields: Any
+    ) -> SimulatedRun:
+        """Add a run that ends ``ended`` seconds after its creation."""
         id = f"ocid1.dataflowrun.oc1.iad.{next(self._numbers):06}"
-        course = Course(id, created, min(created + accepted, created + ended), created + ended, **fields)
-        self.runs[id] = course
+        started = min(created + accepted, created + ended)
+        run = SimulatedRun(id, created, started, created + ended, epoch=self.epoch, **fields)
+        self.runs[id] = run
         bisect.insort(self._newest_first, (-created, id))
-        return course
+        return run
 
-    @staticmethod
-    def now() -> float:
-        """Seconds since the epoch."""
-        return EPOCH + asyncio.get_running_loop().time()
+    def now(self) -> float:
+        """Return the time of the service, in seconds since 1970."""
+        return self.epoch + asyncio.get_running_loop().time()
 
     async def make(self) -> Any:
         return self
 
     async def get_run(self, run_id: str) -> Run:
-        self.asked[run_id] += 1
-        await self._take("GetRun", self.get_seconds)
+        self.polls[run_id] += 1
+        await self._send("GetRun", self.get_seconds)
         if run_id not in self.runs:
             raise ServiceError(operation="GetRun", status=404, code="NotAuthorizedOrNotFound", message="none")
         return Run.from_api(self.runs[run_id].body(asyncio.get_running_loop().time()))
@@ -114,7 +125,7 @@ class SimulatedService:
             raise ServiceError(
                 operation="ListRuns", status=400, code="InvalidParameter", message="one filter"
             )
-        await self._take("ListRuns", self.page_seconds)
+        await self._send("ListRuns", self.page_seconds)
         now = asyncio.get_running_loop().time()
         begin = int(page or 0)
         found = []
@@ -122,7 +133,7 @@ class SimulatedService:
             run = self.runs[id]
             if run.created > now or run.compartment != compartment_id or id in self.unlisted:
                 continue
-            if _fits(run, filters, now):
+            if _matches(run, filters, now):
                 found.append(run)
                 if len(found) > begin + limit:
                     break
@@ -132,7 +143,7 @@ class SimulatedService:
     async def close(self) -> None:
         self.closed += 1
 
-    async def _take(self, operation: str, seconds: float) -> None:
+    async def _send(self, operation: str, seconds: float) -> None:
         self.requests[operation] += 1
         self.sent_at.append(asyncio.get_running_loop().time())
         self.at_once += 1
@@ -145,12 +156,12 @@ class SimulatedService:
             raise self.errors[operation].pop(0)
 
 
-def _fits(run: Course, filters: Mapping[str, str], now: float) -> bool:
+def _matches(run: SimulatedRun, filters: Mapping[str, str], now: float) -> bool:
     for name, value in filters.items():
         if name == "lifecycle_state" and run.state(now) != value:
             return False
         if name == "application_id" and run.application != value:
             return False
-        if name == "time_created_greater_than" and _rfc3339(run.created) <= value:
+        if name == "time_created_greater_than" and run.time_created <= value:
             return False
     return True

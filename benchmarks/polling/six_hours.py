@@ -1,10 +1,10 @@
-"""Ten thousand runs over six hours, by the real client, against Local Data Flow on a clock that is moved.
+"""Wait for ten thousand runs over six simulated hours, with the real client against Local Data Flow.
 
 ::
 
     python -m benchmarks.polling.six_hours
 
-How many requests that takes, how late each end is heard of, and whether none is lost or told of twice.
+Prints how many requests that takes, how late each end is noticed, and whether events are lost or duplicated.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from airflow_provider_dataflow.local import LocalDataFlow
 from airflow_provider_dataflow.models.run import SUCCESS_STATES
 from airflow_provider_dataflow.polling import DEFAULT_NO_EVENT_BEFORE
 from benchmarks.load import table
-from benchmarks.polling import moved_clock
+from benchmarks.polling import manual_clock
 
-#: Seconds. Submits come in the first five and a half hours; the last runs have ended by the sixth.
-SUBMIT_FOR = 5.5 * 3600
-SHORTEST, LONGEST = 120.0, 1800.0
+#: Submits are spread over this time, so that the last runs end within six hours.
+SUBMIT_SECONDS = 5.5 * 3600
+#: Limits of a run's duration.
+MIN_SECONDS, MAX_SECONDS = 120.0, 1800.0
 
 
 def create_application(service: LocalDataFlow) -> tuple[oci.data_flow.DataFlowClient, str]:
@@ -77,17 +78,17 @@ def main() -> None:
     arguments = parser.parse_args()
     rng = random.Random(3)
     events: list[tuple[str, str, float]] = []
-    waiting = most = 0
+    waiting = max_waiting = 0
 
     with LocalDataFlow(engine="scripted", clock="manual", max_concurrent_runs=10_000) as service:
         sdk, application_id = create_application(service)
 
-        async def wait(poller: RunPoller, begin: float, seconds: float) -> None:
-            nonlocal waiting, most
+        async def submit_and_wait(poller: RunPoller, begin: float, seconds: float) -> None:
+            nonlocal waiting, max_waiting
             await asyncio.sleep(begin)
             run_id = await asyncio.to_thread(submit, sdk, service, application_id, seconds)
             waiting += 1
-            most = max(most, waiting)
+            max_waiting = max(max_waiting, waiting)
             await asyncio.sleep(DEFAULT_NO_EVENT_BEFORE)
             run = await poller.wait_for(
                 run_id,
@@ -97,43 +98,47 @@ def main() -> None:
             )
             waiting -= 1
             assert run.time_updated is not None
-            late = started_at + asyncio.get_running_loop().time() - run.time_updated.timestamp()
-            events.append((run_id, run.state, late))
+            delay = started_at + asyncio.get_running_loop().time() - run.time_updated.timestamp()
+            events.append((run_id, run.state, delay))
 
-        async def all_waits(poller: RunPoller) -> None:
-            waits = (
-                wait(poller, rng.uniform(0, SUBMIT_FOR), rng.uniform(SHORTEST, LONGEST))
+        async def wait_for_all(poller: RunPoller) -> None:
+            waiters = (
+                submit_and_wait(poller, rng.uniform(0, SUBMIT_SECONDS), rng.uniform(MIN_SECONDS, MAX_SECONDS))
                 for _ in range(arguments.runs)
             )
-            await asyncio.gather(*waits)
+            await asyncio.gather(*waiters)
 
         started_at = service.now()
         begin, cpu = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
-        moved_clock.run(service, all_waits)
+        manual_clock.run(service, wait_for_all)
         seconds = time.perf_counter() - begin
         simulated = service.now() - started_at
-        spent = resource.getrusage(resource.RUSAGE_SELF)
+        cpu_after = resource.getrusage(resource.RUSAGE_SELF)
         requests: Counter[str] = Counter(entry["operation"] for entry in service.journal())
 
-    delays = sorted(late for _, _, late in events)
-    per_trigger = sum(
-        1 + round(rng.uniform(SHORTEST, LONGEST) / arguments.poll_interval) for _ in range(arguments.runs)
+    delays = sorted(delay for _, _, delay in events)
+    naive_polls = sum(
+        1 + round(rng.uniform(MIN_SECONDS, MAX_SECONDS) / arguments.poll_interval)
+        for _ in range(arguments.runs)
     )
-    asked = requests["GetRun"] + requests["ListRuns"]
+    polls = requests["GetRun"] + requests["ListRuns"]
     rows: list[tuple[str, Any]] = [
         ("", ""),
         ("runs", f"{arguments.runs:,}"),
         ("hours on the clock", f"{simulated / 3600:.1f}"),
-        ("most waits at a time", f"{most:,}"),
+        ("most runs awaited at a time", f"{max_waiting:,}"),
         ("events", f"{len(events):,}"),
         ("lost", arguments.runs - len({run_id for run_id, _, _ in events})),
-        ("told of twice", len(events) - len({run_id for run_id, _, _ in events})),
+        ("duplicated", len(events) - len({run_id for run_id, _, _ in events})),
         ("ListRuns", f"{requests['ListRuns']:,}"),
         ("GetRun", f"{requests['GetRun']:,}"),
-        ("of one GetRun per trigger and interval", f"{asked / per_trigger:.1%}"),
+        ("share of one GetRun per trigger and interval", f"{polls / naive_polls:.1%}"),
         ("from end to event, p50", f"{statistics.median(delays):.1f} s"),
         ("from end to event, p99", f"{delays[int(len(delays) * 0.99)]:.1f} s"),
-        ("CPU, with submitting", f"{spent.ru_utime + spent.ru_stime - cpu.ru_utime - cpu.ru_stime:.0f} s"),
+        (
+            "CPU, submits included",
+            f"{cpu_after.ru_utime + cpu_after.ru_stime - cpu.ru_utime - cpu.ru_stime:.0f} s",
+        ),
         ("took", f"{seconds:.0f} s"),
     ]
     print(table([(str(name), str(value)) for name, value in rows]))

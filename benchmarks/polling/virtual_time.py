@@ -1,6 +1,6 @@
-"""An event loop whose time stands still while there is something to do, and jumps when there is not.
+"""Event loop with virtual time: it jumps to the next timer as soon as no callback is ready.
 
-Six hours of waiting pass in seconds, and are the same each time: nothing depends on how fast the machine is.
+Six hours of waiting pass in seconds, with the same result each time, however fast the machine is.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ T = TypeVar("T")
 
 
 class _Selector(selectors.DefaultSelector):
-    """Waits for real only while real input is expected."""
+    """Blocks only while an external result is pending; otherwise advances the virtual time."""
 
     loop: VirtualTimeLoop
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if self.loop.expecting:
-            # Nothing that is only due in the future happens before the answer is there.
+        if self.loop.pending_external:
+            # No timer may fire before the pending result has arrived.
             return super().select(None if timeout is None or timeout > 0 else 0)
         events = super().select(0)
         if events or timeout == 0:
@@ -32,13 +32,13 @@ class _Selector(selectors.DefaultSelector):
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """:param jumped: told by how many seconds the time has jumped."""
+    """:param on_jump: called with the number of seconds by which the time jumps."""
 
-    def __init__(self, jumped: Callable[[float], None] | None = None) -> None:
+    def __init__(self, on_jump: Callable[[float], None] | None = None) -> None:
         self._virtual = 0.0
-        self._jumped = jumped
-        #: How many answers from outside are waited for; meanwhile the time stands still.
-        self.expecting = 0
+        self._on_jump = on_jump
+        #: Pending results from outside the loop. While there are any, the time stands still.
+        self.pending_external = 0
         selector = _Selector()
         selector.loop = self
         super().__init__(selector)
@@ -49,21 +49,21 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def run_in_executor(  # type: ignore[override]
         self, executor: Any, func: Callable[..., T], *args: Any
     ) -> asyncio.Future[T]:
-        self.expecting += 1
+        self.pending_external += 1
         future = super().run_in_executor(executor, func, *args)
-        future.add_done_callback(self._got)
+        future.add_done_callback(self._executor_finished)
         return future
 
-    def _got(self, _: asyncio.Future[Any]) -> None:
-        self.expecting -= 1
+    def _executor_finished(self, _: asyncio.Future[Any]) -> None:
+        self.pending_external -= 1
 
     def jump(self, seconds: float) -> None:
         self._virtual += seconds
-        if self._jumped:
-            self._jumped(seconds)
+        if self._on_jump:
+            self._on_jump(seconds)
 
 
-def run(main: Coroutine[Any, Any, T], jumped: Callable[[float], None] | None = None) -> T:
-    """``asyncio.run``, in virtual time."""
-    with asyncio.Runner(loop_factory=lambda: VirtualTimeLoop(jumped)) as runner:
+def run(main: Coroutine[Any, Any, T], on_jump: Callable[[float], None] | None = None) -> T:
+    """Run a coroutine as ``asyncio.run`` does, in virtual time."""
+    with asyncio.Runner(loop_factory=lambda: VirtualTimeLoop(on_jump)) as runner:
         return runner.run(main)

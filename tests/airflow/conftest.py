@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         key=lambda item: (
             HERE in item.path.parents,
             HERE / "matrix" not in item.path.parents,
-            item.get_closest_marker("alone") is not None,
+            item.get_closest_marker("serial") is not None,
         )
     )
 

@@ -8,7 +8,7 @@ import json
 import psutil
 from harness import Session
 
-from dev.processes import ours
+from dev.processes import own_processes
 
 
 def test_airflow_lists_the_provider_and_its_connection_type(session: Session) -> None:
@@ -72,7 +72,7 @@ def test_test_connection(session: Session) -> None:
 def test_nothing_listens_beyond_loopback(session: Session) -> None:
     leaders = [*session.bench.airflow.processes.values(), session.local.process]
     sockets = []
-    for process in ours("", [leader for leader in leaders if leader]):
+    for process in own_processes("", [leader for leader in leaders if leader]):
         with contextlib.suppress(psutil.NoSuchProcess):  # workers come and go
             sockets += process.net_connections("inet")
     listening = {socket.laddr for socket in sockets if socket.status == psutil.CONN_LISTEN}

@@ -14,7 +14,7 @@ from airflow_provider_dataflow.models.run import TERMINAL_STATES
 from dev.airflow_rest import FINISHED_RUN, wait_until
 from dev.local_service import EXAMPLES
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.serial
 
 DAG_ID = "watched_ingest"
 EXAMPLE = EXAMPLES / "example_run_event.py"

@@ -1,4 +1,4 @@
-"""A Chromium without a window, if this machine has one, and a service with a few runs to look at."""
+"""Headless Chromium, if it is installed, and a Local Data Flow with example runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow_provider_dataflow.local.engines.base import Outcome
 from airflow_provider_dataflow.local.http.asgi import application
 from tests.unit.local.support import Local
 
-# Without these it asks the network for updates, fonts and its maker's hosts.
+# Prevents requests to hosts of the vendor, for example for updates and fonts.
 _FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -31,10 +31,12 @@ _FLAGS = (
 
 
 class Chromium:
+    """:param folder: for a new profile of each page load."""
+
     def __init__(self, folder: Path) -> None:
         path = shutil.which("chromium")
         if path is None:
-            pytest.skip("there is no chromium")
+            pytest.skip("Chromium is not installed")
         self._command = path
         self._folder = folder
         self._number = 0
@@ -46,9 +48,9 @@ class Chromium:
         return subprocess.run(command, capture_output=True, timeout=120, check=True).stdout
 
     def dom(self, url: str, milliseconds: int = 0) -> str:
-        """The document after scripts have run for so long, of the browser's own time."""
-        waiting = [f"--virtual-time-budget={milliseconds}"] if milliseconds else []
-        return self._run(*waiting, "--dump-dom", url).decode()
+        """Return the document after scripts have run for ``milliseconds`` of the browser's virtual time."""
+        budget = [f"--virtual-time-budget={milliseconds}"] if milliseconds else []
+        return self._run(*budget, "--dump-dom", url).decode()
 
     def screenshot(self, url: str, path: Path, size: str = "1280,800", dark: bool = False) -> Path:
         theme = ["--blink-settings=preferredColorScheme=0"] if dark else []
@@ -61,8 +63,8 @@ def chromium(tmp_path) -> Chromium:
     return Chromium(tmp_path)
 
 
-class Served:
-    """A service of its own in a thread, on a clock that the test moves."""
+class ConsoleServer:
+    """Serves Local Data Flow from a thread, with a clock that the test advances."""
 
     def __init__(self, folder: Path) -> None:
         self.local = Local(folder, limit=3)
@@ -73,7 +75,7 @@ class Served:
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
-    def __enter__(self) -> Served:
+    def __enter__(self) -> ConsoleServer:
         self._thread.start()
         deadline = time.monotonic() + 30
         while not self._server.started:
@@ -97,9 +99,9 @@ class Served:
             f.write(text)
 
 
-def a_day_of_runs(served: Served) -> dict[str, str]:
-    """What the picture in the documentation shows: one run of every kind. By name, the ids."""
-    local = served.local
+def submit_example_runs(server: ConsoleServer) -> dict[str, str]:
+    """Submit at least one run in each state, as in the documentation's screenshot; return ids by name."""
+    local = server.local
     clock, runs = local.clock, {}
     application = local.application(displayName="weather", fileUri="oci://weather@local/monthly.py")
 
@@ -140,7 +142,7 @@ def a_day_of_runs(served: Served) -> dict[str, str]:
     clock.advance(10)
     submit("backfill 2011")
     clock.advance(80)
-    served.write_log(
+    server.write_log(
         runs["monthly 2013-03"],
         "reading oci://weather@local/raw/month=2013-03/\nrows: 2,213\n"
         "writing oci://weather@local/monthly/month=2013-03/\n",
@@ -149,11 +151,11 @@ def a_day_of_runs(served: Served) -> dict[str, str]:
 
 
 @pytest.fixture
-def served(tmp_path) -> Iterator[Served]:
-    with Served(tmp_path / "service") as served:
-        yield served
+def server(tmp_path) -> Iterator[ConsoleServer]:
+    with ConsoleServer(tmp_path / "service") as server:
+        yield server
 
 
 @pytest.fixture
-def runs(served) -> dict[str, str]:
-    return a_day_of_runs(served)
+def runs(server) -> dict[str, str]:
+    return submit_example_runs(server)

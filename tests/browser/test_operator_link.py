@@ -1,4 +1,4 @@
-"""Where the operator's link leads: the run's page, whatever the run is called."""
+"""The operator's link leads to the run's page in the console, whatever the name of the run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_dataflow.links.run import RUN_PAGE_URL, RunLink
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
 
 pytestmark = pytest.mark.browser
-EVIL = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+MARKUP = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 
 
 @pytest.fixture
@@ -31,11 +31,11 @@ def context():
     return {"ti": ti}
 
 
-def test_the_link_leads_to_the_run(dataflow_local, context, chromium):
+def test_operator_link_leads_to_run_page(dataflow_local, context, chromium):
     dataflow_local.fails(details="no such month: 2013-13", stdout="reading 2013-13\n")
     operator = InvokeRunOperator(
         task_id="monthly",
-        display_name=EVIL,
+        display_name=MARKUP,
         execute="oci://weather@local/monthly.py --month 2013-13",
         poll_interval=0.1,
     )

@@ -1,4 +1,7 @@
-"""The flow of a user of oracle-ads. Arguments: endpoint, configuration, compartment, file for findings."""
+"""Submit, watch, log, list and cancel with oracle-ads, and write the results as JSON.
+
+Arguments: endpoint, OCI configuration file, compartment, file for the results.
+"""
 
 import json
 import sys
@@ -7,7 +10,7 @@ from pathlib import Path
 import ads
 from ads.jobs import DataFlow, DataFlowRuntime, Job
 
-endpoint, config, compartment, target = sys.argv[1:]
+endpoint, config, compartment, results_file = sys.argv[1:]
 ads.set_auth(
     "api_key",
     oci_config_location=config,
@@ -16,7 +19,7 @@ ads.set_auth(
 )
 
 
-def job(name: str, script: str) -> Job:
+def create_job(name: str, script: str) -> Job:
     infrastructure = (
         DataFlow()
         .with_compartment_id(compartment)
@@ -32,38 +35,38 @@ def job(name: str, script: str) -> Job:
     runtime = (
         DataFlowRuntime()
         .with_script_uri(script)
-        .with_argument("of the job")
+        .with_argument("default argument")
         .with_configuration({"spark.driverEnv.GREETING": "hello from ADS"})
     )
     return Job(name=name, infrastructure=infrastructure, runtime=runtime).create()
 
 
-hello = job("by ADS", "oci://data@ns/arguments.py")
+hello = create_job("by ADS", "oci://data@ns/arguments.py")
 run = hello.run(name="first", args=["--month", "2013-01"], freeform_tags={"a": "ä"})
 run.watch(interval=1)
-run.logs.application.stdout.download(f"{target}.log")
-found = {
+run.logs.application.stdout.download(f"{results_file}.log")
+results = {
     "state": run.status,
     "stdout": str(run.logs.application.stdout),
     "last line": run.logs.application.stdout.tail(1),
-    "downloaded": Path(f"{target}.log").read_text(),
+    "downloaded": Path(f"{results_file}.log").read_text(),
     "driver": str(run.logs.driver.stderr),
     "details": json.loads(json.dumps(run.to_dict(), default=str)),
 }
 default = hello.run(name="second")
 default.wait(interval=1)
-found["arguments of the job"] = str(default.logs.application.stdout)
-found["runs"] = [(r.display_name, r.lifecycle_state) for r in hello.run_list()]
+results["stdout with default arguments"] = str(default.logs.application.stdout)
+results["runs"] = [(r.display_name, r.lifecycle_state) for r in hello.run_list()]
 
-again = Job.from_dataflow_job(hello.id)
-found["again"] = again.to_dict()["spec"]
-found["jobs"] = [j.name for j in Job.dataflow_job(compartment_id=compartment)]
+loaded = Job.from_dataflow_job(hello.id)
+results["loaded job"] = loaded.to_dict()["spec"]
+results["jobs"] = [j.name for j in Job.dataflow_job(compartment_id=compartment)]
 
-sleeper = Job.from_yaml(job("sleeper", "oci://data@ns/sleep.py").to_yaml())
+sleeper = Job.from_yaml(create_job("sleeper", "oci://data@ns/sleep.py").to_yaml())
 canceled = sleeper.run(name="cancel me").cancel()
-left = sleeper.run(name="left alone")
+active = sleeper.run(name="active at the delete")
 sleeper.delete()
-left.wait(interval=1)
-found["canceled"] = [canceled.status, left.status]
-found["deleted"] = sleeper.id
-Path(target).write_text(json.dumps(found))
+active.wait(interval=1)
+results["canceled"] = [canceled.status, active.status]
+results["deleted"] = sleeper.id
+Path(results_file).write_text(json.dumps(results))

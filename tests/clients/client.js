@@ -1,4 +1,5 @@
-// The flow of a client of npm's oci-dataflow. Arguments: endpoint, profile (JSON), application, one to cancel.
+// Submit, watch, log, list and cancel with the npm package oci-dataflow; prints the results as JSON.
+// Arguments: endpoint, profile (JSON), OCID of an application that succeeds, OCID of one to cancel.
 const common = require("oci-common");
 const dataflow = require("oci-dataflow");
 
@@ -15,7 +16,7 @@ const watch = async (runId) => {
     if (["SUCCEEDED", "FAILED", "CANCELED"].includes(run.lifecycleState)) return run.lifecycleState;
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
-  throw new Error("too long");
+  throw new Error(`run ${runId} has not ended within a minute`);
 };
 
 const text = async (value) => {

@@ -1,4 +1,4 @@
-"""A server with an application that ends well and one that runs until it is cancelled."""
+"""A Local Data Flow with an application that succeeds and one that runs until it is cancelled."""
 
 from __future__ import annotations
 
@@ -15,21 +15,25 @@ SLEEP = "import time\ntime.sleep(600)\n"
 
 
 @dataclass(frozen=True)
-class Service:
+class ServiceWithApplications:
+    """:param hello: OCID of the application that succeeds.
+    :param sleeper: OCID of the application that runs until it is cancelled.
+    """
+
     local: LocalDataFlow
     hello: str
     sleeper: str
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceWithApplications]:
     with LocalDataFlow(tmp_path_factory.mktemp("clients") / "home") as local:
         folder = local.create_bucket("data", "ns")
         (folder / "hello.py").write_text(HELLO)
         (folder / "sleep.py").write_text(SLEEP)
         client = oci.data_flow.DataFlowClient(local.sdk_config, service_endpoint=local.endpoint)
 
-        def application(main: str) -> str:
+        def create_application(main: str) -> str:
             details = oci.data_flow.models.CreateApplicationDetails(
                 compartment_id=local.compartment_id,
                 display_name=main,
@@ -42,4 +46,4 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
             )
             return str(client.create_application(details).data.id)
 
-        yield Service(local, application("hello.py"), application("sleep.py"))
+        yield ServiceWithApplications(local, create_application("hello.py"), create_application("sleep.py"))

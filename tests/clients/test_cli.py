@@ -1,4 +1,4 @@
-"""The oci command, as found on PATH or named by DATAFLOW_CLIENTS_OCI: every command takes some seconds."""
+"""The oci CLI, from PATH or DATAFLOW_CLIENTS_OCI. Each command takes some seconds."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ STDOUT = "spark_application_stdout.log.gz"
 
 @dataclass(frozen=True)
 class Cli:
+    """Calls ``oci data-flow`` commands; keyword arguments become options.
+
+    :param options: global options of each command.
+    """
+
     command: str
     local: LocalDataFlow
     config: Path
@@ -31,7 +36,7 @@ class Cli:
     def run(
         self, group: str, command: str, /, *positional: str, **options: Any
     ) -> subprocess.CompletedProcess[str]:
-        """``oci data-flow <group> <command> --an-option value``; what is no text is given as JSON."""
+        """Run ``oci data-flow <group> <command>``. Options that are not strings are passed as JSON."""
         arguments = list(positional)
         for option, value in options.items():
             text = value if isinstance(value, str) else json.dumps(value)
@@ -48,7 +53,7 @@ class Cli:
         )
 
     def __call__(self, group: str, command: str, /, *positional: str, **options: Any) -> Any:
-        """What the answer's ``data`` is, or the text that is not JSON."""
+        """Run a command; return ``data`` of its JSON output, or the output if it is not JSON."""
         done = self.run(group, command, *positional, **options)
         assert done.returncode == 0, f"{done.args}: {done.stderr}{done.stdout}"
         try:
@@ -57,39 +62,39 @@ class Cli:
             return done.stdout
 
     def error(self, group: str, command: str, /, *positional: str, **options: Any) -> tuple[int, str, str]:
-        """Status, code and message of what the service answers."""
+        """Run a command that fails; return status, code and message of the service error."""
         done = self.run(group, command, *positional, **options)
         assert done.returncode == 1, f"{done.args}: {done.stderr}{done.stdout}"
         assert "ServiceError:\n" in done.stderr, done.stderr
-        answer = json.loads(done.stderr.partition("ServiceError:\n")[2])
-        return answer["status"], answer["code"], answer["message"]
+        error = json.loads(done.stderr.partition("ServiceError:\n")[2])
+        return error["status"], error["code"], error["message"]
 
 
 @pytest.fixture(scope="session")
 def command() -> str:
     found = os.environ.get("DATAFLOW_CLIENTS_OCI") or shutil.which("oci")
     if not found:
-        pytest.skip("there is no oci command on PATH; see tests/clients/README.md")
+        pytest.skip("no oci command on PATH; see tests/clients/README.md")
     return found
 
 
-def cli_of(command: str, local: LocalDataFlow) -> Cli:
+def new_cli(command: str, local: LocalDataFlow) -> Cli:
     return Cli(command, local, write_oci_config(local.identity, local.home / "identity"))
 
 
 @pytest.fixture
 def cli(service, command) -> Cli:
-    return cli_of(command, service.local)
+    return new_cli(command, service.local)
 
 
 @pytest.fixture(scope="module")
-def quick(command, tmp_path_factory):
-    """Of a server whose runs succeed at once, for what needs no Spark."""
+def scripted_cli(command, tmp_path_factory):
+    """CLI for a server whose runs succeed at once, without Spark."""
     with LocalDataFlow(tmp_path_factory.mktemp("cli") / "home", engine="scripted") as local:
-        yield cli_of(command, local)
+        yield new_cli(command, local)
 
 
-def test_submit_watch_logs_list(service, cli, tmp_path):
+def test_submit_waits_for_success_and_reads_log(service, cli, tmp_path):
     compartment = service.local.compartment_id
     run = cli(
         *("run", "create", "--wait-for-state", "FAILED", *WAIT),
@@ -113,7 +118,7 @@ def test_submit_watch_logs_list(service, cli, tmp_path):
     assert updated["freeform-tags"] == {"c": "d"}
 
 
-def test_submit_and_cancel(service, cli):
+def test_cancel_waits_for_canceled(service, cli):
     execute = "--conf spark.a=b oci://data@ns/sleep.py one"
     run = cli("run", "submit", compartment_id=service.local.compartment_id, execute=execute)
     assert run["arguments"] == ["one"]
@@ -121,20 +126,19 @@ def test_submit_and_cancel(service, cli):
     assert cli("run", "get", run_id=run["id"])["lifecycle-state"] == "CANCELED"
 
 
-def test_lists(quick):
-    """Pages that follow one another, and one filter at a time."""
-    local = quick.local
+def test_run_list_pages_and_filters(scripted_cli):
+    local = scripted_cli.local
     local.set_rules([{"displayName": "b*", "attempts": [{"outcome": "FAILED"}]}])
-    application = an_application(quick)
+    application = create_application(scripted_cli)
     for name in ("a1", "b1", "b2"):
-        quick(
+        scripted_cli(
             "run",
             "create",
             compartment_id=local.compartment_id,
             application_id=application["id"],
             display_name=name,
         )
-    found = _lister(quick, compartment_id=local.compartment_id)
+    found = _run_lister(scripted_cli, compartment_id=local.compartment_id)
     assert found("--all", page_size=1) == ["b2", "b1", "a1"]
     assert found("--all", sort_by="displayName", sort_order="ASC") == ["a1", "b1", "b2"]
     assert found("--all", lifecycle_state="FAILED") == ["b2", "b1"]
@@ -142,24 +146,26 @@ def test_lists(quick):
     assert found(application_id=application["id"], limit=2) == ["b2", "b1"]
     assert found(time_created_greater_than="2999-01-01") == []
     two = {"lifecycle_state": "FAILED", "display_name": "b1"}
-    assert quick.error("run", "list", compartment_id=local.compartment_id, **two)[:2] == (
+    assert scripted_cli.error("run", "list", compartment_id=local.compartment_id, **two)[:2] == (
         400,
         "InvalidParameter",
     )
 
 
-def _lister(cli: Cli, **always: Any) -> Callable[..., list[str]]:
+def _run_lister(cli: Cli, **always: Any) -> Callable[..., list[str]]:
+    """Return a function that lists runs with the options ``always`` and returns their names."""
+
     def names(*positional: str, **options: Any) -> list[str]:
-        # The CLI prints nothing at all for an empty list.
+        # The CLI prints nothing for an empty list.
         return [item["display-name"] for item in cli("run", "list", *positional, **always, **options) or ()]
 
     return names
 
 
-def an_application(cli: Cli, **fields: Any) -> Any:
+def create_application(cli: Cli, **fields: Any) -> Any:
     details = {
         "compartment_id": cli.local.compartment_id,
-        "display_name": "of the CLI",
+        "display_name": "created by the CLI",
         "driver_shape": "VM.Standard.E4.Flex",
         "driver_shape_config": {"ocpus": 1, "memoryInGBs": 16},
         "executor_shape": "VM.Standard2.1",
@@ -171,145 +177,147 @@ def an_application(cli: Cli, **fields: Any) -> Any:
     return cli("application", "create", **(details | fields))
 
 
-def test_applications(quick):
-    compartment = quick.local.compartment_id
-    created = an_application(quick, wait_for_state="ACTIVE", freeform_tags={"of": "test_applications"})
+def test_application_is_created_updated_and_deleted(scripted_cli):
+    compartment = scripted_cli.local.compartment_id
+    created = create_application(
+        scripted_cli, wait_for_state="ACTIVE", freeform_tags={"test": "applications"}
+    )
     assert created["driver-shape-config"] == {"memory-in-gbs": 16.0, "ocpus": 1.0}
     one = {"application_id": created["id"]}
-    assert quick("application", "get", **one) == created
+    assert scripted_cli("application", "get", **one) == created
     assert created["id"] in [
-        a["id"] for a in quick("application", "list", "--all", compartment_id=compartment)
+        a["id"] for a in scripted_cli("application", "list", "--all", compartment_id=compartment)
     ]
-    updated = quick("application", "update", "--force", **one, num_executors=3, if_match="*")
+    updated = scripted_cli("application", "update", "--force", **one, num_executors=3, if_match="*")
     assert updated["num-executors"] == 3
-    status = quick.error("application", "update", "--force", **one, num_executors=4, if_match="other")
+    status = scripted_cli.error("application", "update", "--force", **one, num_executors=4, if_match="other")
     assert status[:2] == (412, "NoEtagMatch")
-    quick("application", "delete", "--force", *WAIT, **one, wait_for_state="DELETED")
-    assert quick("application", "get", **one)["lifecycle-state"] == "DELETED"
+    scripted_cli("application", "delete", "--force", *WAIT, **one, wait_for_state="DELETED")
+    assert scripted_cli("application", "get", **one)["lifecycle-state"] == "DELETED"
 
 
-def test_a_cascading_delete(quick):
-    quick.local.set_rules([{"displayName": "goes on", "attempts": [{"outcome": "IN_PROGRESS"}]}])
-    application = an_application(quick)["id"]
-    run = quick(
+def test_cascading_delete_cancels_runs_of_application(scripted_cli):
+    scripted_cli.local.set_rules([{"displayName": "stays active", "attempts": [{"outcome": "IN_PROGRESS"}]}])
+    application = create_application(scripted_cli)["id"]
+    run = scripted_cli(
         "run",
         "create",
-        compartment_id=quick.local.compartment_id,
+        compartment_id=scripted_cli.local.compartment_id,
         application_id=application,
-        display_name="goes on",
+        display_name="stays active",
     )
     options = {"application_id": application, "wait_for_state": "SUCCEEDED"}
-    request = quick("application", "cascading-delete", *WAIT, **options)
+    request = scripted_cli("application", "cascading-delete", *WAIT, **options)
     assert request["status"] == "SUCCEEDED"
     assert request["resources"][0]["resource-id"] == application
-    assert quick("run", "get", run_id=run["id"])["lifecycle-state"] == "CANCELED"
+    assert scripted_cli("run", "get", run_id=run["id"])["lifecycle-state"] == "CANCELED"
 
 
-def test_pools(quick):
-    compartment = quick.local.compartment_id
-    request = quick(
+def test_pool_is_created_stopped_updated_started_and_deleted(scripted_cli):
+    compartment = scripted_cli.local.compartment_id
+    request = scripted_cli(
         *("pool", "create", *WAIT),
         compartment_id=compartment,
-        display_name="of the CLI",
+        display_name="created by the CLI",
         configurations=[{"shape": "VM.Standard2.1", "min": 1, "max": 2}],
         idle_timeout_in_minutes=30,
         wait_for_state="SUCCEEDED",
     )
     pool = {"pool_id": request["resources"][0]["resource-id"]}
-    assert quick("pool", "get", **pool)["lifecycle-state"] == "ACTIVE"
-    listed = quick("pool", "list", "--all", compartment_id=compartment, lifecycle_state="ACTIVE")
+    assert scripted_cli("pool", "get", **pool)["lifecycle-state"] == "ACTIVE"
+    listed = scripted_cli("pool", "list", "--all", compartment_id=compartment, lifecycle_state="ACTIVE")
     assert [p["id"] for p in listed["items"]] == [pool["pool_id"]]
-    assert quick.error("pool", "delete", "--force", **pool)[0] == 409
+    assert scripted_cli.error("pool", "delete", "--force", **pool)[0] == 409
 
     def state() -> str:
-        return quick("pool", "get", **pool)["lifecycle-state"]
+        return scripted_cli("pool", "get", **pool)["lifecycle-state"]
 
-    quick("pool", "stop", *WAIT, **pool, wait_for_state="SUCCEEDED")
+    scripted_cli("pool", "stop", *WAIT, **pool, wait_for_state="SUCCEEDED")
     assert state() == "STOPPED"
     configurations = [{"shape": "VM.Standard2.1", "min": 1, "max": 5}]
-    quick(
+    scripted_cli(
         *("pool", "update", "--force", *WAIT),
         **pool,
         configurations=configurations,
         wait_for_state="SUCCEEDED",
     )
-    assert quick("pool", "get", **pool)["configurations"][0]["max"] == 5
-    quick("pool", "start", *WAIT, **pool, wait_for_state="SUCCEEDED")
+    assert scripted_cli("pool", "get", **pool)["configurations"][0]["max"] == 5
+    scripted_cli("pool", "start", *WAIT, **pool, wait_for_state="SUCCEEDED")
     assert state() == "ACTIVE"
-    quick("pool", "stop", *WAIT, **pool, wait_for_state="SUCCEEDED")
-    quick("pool", "delete", "--force", *WAIT, **pool, wait_for_state="DELETED")
+    scripted_cli("pool", "stop", *WAIT, **pool, wait_for_state="SUCCEEDED")
+    scripted_cli("pool", "delete", "--force", *WAIT, **pool, wait_for_state="DELETED")
     assert state() == "DELETED"
 
 
-def test_private_endpoints_and_their_work_requests(quick):
-    compartment = quick.local.compartment_id
-    request = quick(
+def test_private_endpoint_and_its_work_requests(scripted_cli):
+    compartment = scripted_cli.local.compartment_id
+    request = scripted_cli(
         *("private-endpoint", "create", *WAIT),
         compartment_id=compartment,
-        display_name="of the CLI",
+        display_name="created by the CLI",
         dns_zones=["db.example.com"],
         subnet_id="ocid1.subnet.oc1.iad.s",
         wait_for_state="SUCCEEDED",
     )
     endpoint = {"private_endpoint_id": request["resources"][0]["resource-id"]}
-    found = quick("private-endpoint", "get", **endpoint)
+    found = scripted_cli("private-endpoint", "get", **endpoint)
     assert (found["lifecycle-state"], found["dns-zones"]) == ("ACTIVE", ["db.example.com"])
-    listed = quick("private-endpoint", "list", "--all", compartment_id=compartment)
+    listed = scripted_cli("private-endpoint", "list", "--all", compartment_id=compartment)
     assert [p["id"] for p in listed["items"]] == [endpoint["private_endpoint_id"]]
-    quick(
+    scripted_cli(
         *("private-endpoint", "update", "--force", *WAIT),
         **endpoint,
         description="changed",
         wait_for_state="SUCCEEDED",
     )
-    assert quick("private-endpoint", "get", **endpoint)["description"] == "changed"
-    quick("private-endpoint", "delete", "--force", *WAIT, **endpoint, wait_for_state="SUCCEEDED")
-    assert quick("private-endpoint", "get", **endpoint)["lifecycle-state"] == "DELETED"
+    assert scripted_cli("private-endpoint", "get", **endpoint)["description"] == "changed"
+    scripted_cli("private-endpoint", "delete", "--force", *WAIT, **endpoint, wait_for_state="SUCCEEDED")
+    assert scripted_cli("private-endpoint", "get", **endpoint)["lifecycle-state"] == "DELETED"
 
     one = {"work_request_id": request["id"]}
-    assert quick("work-request", "get", **one) == request
-    listed = quick("work-request", "list", "--all", compartment_id=compartment)
+    assert scripted_cli("work-request", "get", **one) == request
+    listed = scripted_cli("work-request", "list", "--all", compartment_id=compartment)
     operations = [r["operation"] for r in listed["items"] if r["operation"].endswith("PRIVATE_ENDPOINT")]
     assert sorted(operations) == [f"{verb}_PRIVATE_ENDPOINT" for verb in ("CREATE", "DELETE", "UPDATE")]
-    logs = quick("work-request-log", "list", "--all", **one)
+    logs = scripted_cli("work-request-log", "list", "--all", **one)
     assert "CREATE_PRIVATE_ENDPOINT is SUCCEEDED." in [entry["message"] for entry in logs["items"]]
-    assert quick("work-request-error", "list", "--all", **one)["items"] == []
+    assert scripted_cli("work-request-error", "list", "--all", **one)["items"] == []
 
 
-def test_errors(quick, tmp_path):
-    compartment = quick.local.compartment_id
-    assert quick.error("run", "get", run_id="ocid1.dataflowrun.oc1.iad.none")[:2] == (
+def test_service_errors_have_status_and_code(scripted_cli, tmp_path):
+    compartment = scripted_cli.local.compartment_id
+    assert scripted_cli.error("run", "get", run_id="ocid1.dataflowrun.oc1.iad.none")[:2] == (
         404,
         "NotAuthorizedOrNotFound",
     )
     details = {"compartment_id": compartment, "execute": "--master local oci://data@ns/a.py"}
-    assert quick.error("run", "submit", **details)[:2] == (400, "InvalidParameter")
-    run = quick("run", "submit", compartment_id=compartment, execute="oci://data@ns/a.py")
-    assert quick.error("run", "get-log", run_id=run["id"], name="none.log.gz", file="-")[0] == 404
-    assert quick.error("run", "delete", "--force", run_id=run["id"])[:2] == (409, "Conflict")
+    assert scripted_cli.error("run", "submit", **details)[:2] == (400, "InvalidParameter")
+    run = scripted_cli("run", "submit", compartment_id=compartment, execute="oci://data@ns/a.py")
+    assert scripted_cli.error("run", "get-log", run_id=run["id"], name="none.log.gz", file="-")[0] == 404
+    assert scripted_cli.error("run", "delete", "--force", run_id=run["id"])[:2] == (409, "Conflict")
     other = tmp_path / "config"
-    fingerprint = quick.local.identity.fingerprint
-    other.write_text(quick.config.read_text().replace(fingerprint, fingerprint[::-1]))
+    fingerprint = scripted_cli.local.identity.fingerprint
+    other.write_text(scripted_cli.config.read_text().replace(fingerprint, fingerprint[::-1]))
     other.chmod(0o600)
-    stranger = Cli(quick.command, quick.local, other)
-    assert stranger.error("run", "list", compartment_id=compartment)[:2] == (401, "NotAuthenticated")
+    unknown_key_cli = Cli(scripted_cli.command, scripted_cli.local, other)
+    assert unknown_key_cli.error("run", "list", compartment_id=compartment)[:2] == (401, "NotAuthenticated")
 
 
-def test_a_session_token(quick, tmp_path):
-    """As ``oci session authenticate`` would have left it."""
-    token = quick.local.new_token()
+def test_session_token_is_accepted_until_revoked(scripted_cli, tmp_path):
+    """The files are those that ``oci session authenticate`` writes."""
+    token = scripted_cli.local.new_token()
     for name, text in (("token", token.token), ("key.pem", token.private_key)):
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o600)
-    identity = quick.local.identity
+    identity = scripted_cli.local.identity
     config = tmp_path / "config"
     config.write_text(
         f"[DEFAULT]\ntenancy={identity.tenancy}\nregion={identity.region}\nfingerprint={identity.fingerprint}\n"
         f"key_file={tmp_path / 'key.pem'}\nsecurity_token_file={tmp_path / 'token'}\n"
     )
     config.chmod(0o600)
-    session = Cli(quick.command, quick.local, config, ("--auth", "security_token"))
-    application = an_application(session)
+    session = Cli(scripted_cli.command, scripted_cli.local, config, ("--auth", "security_token"))
+    application = create_application(session)
     assert application["owner-principal-id"] == identity.user
-    quick.local.clear_tokens()
+    scripted_cli.local.clear_tokens()
     assert session.error("application", "get", application_id=application["id"])[0] == 401

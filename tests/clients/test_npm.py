@@ -1,4 +1,4 @@
-"""npm's oci-dataflow: another dialect of signatures. See README.md for where it is looked for."""
+"""The npm package oci-dataflow, which signs requests in another format than the Python SDK. See README.md."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ VARIABLE = "DATAFLOW_CLIENTS_NPM"
 
 @pytest.fixture(scope="module")
 def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with oci-dataflow in its node_modules."""
+    """Return a folder with oci-dataflow in its node_modules."""
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
-        pytest.skip("there is no Node.js on this machine")
+        pytest.skip("Node.js is not installed")
     if VARIABLE in os.environ:
         return Path(os.environ[VARIABLE]).resolve()
     folder = tmp_path_factory.mktemp("npm")
@@ -28,13 +28,13 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=180)
     except subprocess.TimeoutExpired:
-        pytest.skip("npm install oci-dataflow takes too long")
+        pytest.skip("npm install oci-dataflow has timed out")
     if done.returncode:
         pytest.skip(f"npm install oci-dataflow failed: {done.stderr.strip()[-300:]}")
     return folder
 
 
-def test_submit_watch_logs_list_cancel(service, modules):
+def test_npm_client_submits_watches_logs_lists_and_cancels(service, modules):
     local = service.local
     profile = local.sdk_config | {"compartment": local.compartment_id}
     script = Path(__file__).with_name("client.js")

@@ -1,4 +1,4 @@
-"""The oci SDK as it comes: its retries and circuit breaker, its composite operations, its pages."""
+"""The unmodified oci SDK: composite operations, pagination, default retries and circuit breaker."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def _details(service, application: str, **fields):
     )
 
 
-def test_submit_watch_logs(service, client, composite):
+def test_submit_waits_for_success_and_reads_log(service, client, composite):
     details = _details(service, service.hello, display_name="by the SDK", freeform_tags={"a": "ä b"})
-    answer = composite.create_run_and_wait_for_state(details, ["SUCCEEDED", "FAILED"], waiter_kwargs=FAST)
-    run = answer.data
+    response = composite.create_run_and_wait_for_state(details, ["SUCCEEDED", "FAILED"], waiter_kwargs=FAST)
+    run = response.data
     assert run.lifecycle_state == "SUCCEEDED", run.lifecycle_details
     assert run.freeform_tags == {"a": "ä b"}
     assert run.total_o_cpu == 2
@@ -40,14 +40,14 @@ def test_submit_watch_logs(service, client, composite):
     assert "hello from a client" in client.get_run_log(run.id, STDOUT).data.text
 
 
-def test_cancel_and_wait(service, client, composite):
+def test_cancel_waits_for_canceled(service, client, composite):
     run = client.create_run(_details(service, service.sleeper)).data
-    answer = composite.delete_run_and_wait_for_state(run.id, ["CANCELED"], waiter_kwargs=FAST)
-    assert answer is not None
+    response = composite.delete_run_and_wait_for_state(run.id, ["CANCELED"], waiter_kwargs=FAST)
+    assert response is not None
     assert client.get_run(run.id).data.lifecycle_state == "CANCELED"
 
 
-def test_lists(service, client):
+def test_pagination_lists_all_runs(service, client):
     runs = [
         client.create_run(_details(service, service.sleeper, display_name=f"n{i}")).data.id for i in range(5)
     ]
@@ -56,20 +56,20 @@ def test_lists(service, client):
         (oci.pagination.list_call_get_all_results, ()),
         (oci.pagination.list_call_get_up_to_limit, (3, 2)),
     ):
-        answer = call(client.list_runs, *arguments, compartment, application_id=service.sleeper)
-        assert set(runs[-3:]) <= {run.id for run in answer.data}
-    seen = [
+        response = call(client.list_runs, *arguments, compartment, application_id=service.sleeper)
+        assert set(runs[-3:]) <= {run.id for run in response.data}
+    run_ids = [
         run.id
         for run in oci.pagination.list_call_get_all_results_generator(
             client.list_runs, "record", compartment, application_id=service.sleeper, limit=2
         )
     ]
-    assert seen[:5] == runs[::-1]
+    assert run_ids[:5] == runs[::-1]
     for run in runs:
         client.delete_run(run)
 
 
-def test_applications(service, client, composite):
+def test_application_is_created_updated_and_deleted(service, client, composite):
     details = oci.data_flow.models.CreateApplicationDetails(
         compartment_id=service.local.compartment_id,
         display_name="of the SDK",

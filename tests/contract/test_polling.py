@@ -12,7 +12,7 @@ from airflow_provider_dataflow.client.poller.run_stream import RunStream, Scope
 from airflow_provider_dataflow.exceptions import RunLost
 from airflow_provider_dataflow.local import LocalDataFlow
 from airflow_provider_dataflow.models.run import SUCCESS_STATES
-from benchmarks.polling import moved_clock, six_hours
+from benchmarks.polling import manual_clock, six_hours
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_many_waits_are_a_few_lists_and_each_end_is_confirmed(service, submit):
         )
         return await asyncio.gather(*waits)
 
-    runs = moved_clock.run(service, main)
+    runs = manual_clock.run(service, main)
     assert {run.state for run in runs} == {"SUCCEEDED"}
     assert all(run.raw.get("arguments", "left out") != "left out" for run in runs), "of GetRun, not of a list"
     requests = Counter(entry["operation"] for entry in service.journal())
@@ -69,7 +69,7 @@ def test_429_slows_the_poller_down_and_loses_nobody(service, submit):
         waits = (poller.wait_for(run_id, states=SUCCESS_STATES, poll_interval=30) for run_id in ids)
         return await asyncio.gather(*waits)
 
-    assert {run.state for run in moved_clock.run(service, main)} == {"SUCCEEDED"}
+    assert {run.state for run in manual_clock.run(service, main)} == {"SUCCEEDED"}
     service.clear_faults()
 
 
@@ -86,7 +86,7 @@ def test_a_watcher_hears_of_every_change(service, submit):
                 if len([state for _, state in heard if state == "SUCCEEDED"]) == 4:
                     return new, heard
 
-    new, heard = moved_clock.run(service, main)
+    new, heard = manual_clock.run(service, main)
     assert len(set(heard)) == len(heard)
     assert [state for run_id, state in heard if run_id == new[1]][-2:] == ["IN_PROGRESS", "SUCCEEDED"]
 
@@ -112,7 +112,7 @@ def test_an_outage_for_some_runs_loses_these_and_no_other(service, submit, fault
                 return_exceptions=True,
             )
 
-    ends = moved_clock.run(service, main)
+    ends = manual_clock.run(service, main)
     service.clear_faults()
     assert [run.state for run in ends[len(bad) :]] == ["SUCCEEDED"] * len(healthy)
     assert [type(end) for end in ends[: len(bad)]] == [RunLost] * len(bad)

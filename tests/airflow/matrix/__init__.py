@@ -1,1 +1,1 @@
-"""What becomes of a run when something goes wrong: the cases of docs/reliability.md, in a real Airflow."""
+"""Failure matrix of docs/reliability.md: what happens to a run in each failure, tested in a real Airflow."""

@@ -1,130 +1,127 @@
-"""A clear: cases (11) to (13), and (15). A clear while the triggerer is down is in test_triggerer.py."""
+"""Clears: cases (11) to (13), and (15). A clear while the triggerer is down is in test_triggerer.py."""
 
 from __future__ import annotations
 
 import pytest
 
 from dev.airflow_rest import FINISHED_RUN
-from matrix.stage import Task
+from matrix.task_under_test import TaskUnderTest
 
-case = pytest.mark.case
-anywhere = pytest.mark.parametrize("where", ["deferred", "running"])
+matrix_case = pytest.mark.matrix_case
+both_modes = pytest.mark.parametrize("mode", ["deferred", "running"])
 with_and_without_retries = pytest.mark.parametrize("arguments", [{"retries": 0}, {"retries": 2}], ids=str)
 
 
-@anywhere
-@pytest.mark.parametrize("what", ["task", "dag_run"])
-@case(course={"duration": 1})
-def test_what_succeeded_is_cleared(task: Task, what: str) -> None:
-    """(11): a new run, although the old one has succeeded."""
+@both_modes
+@pytest.mark.parametrize("cleared", ["task", "dag_run"])
+@matrix_case(run_behavior={"duration": 1})
+def test_clear_after_success_submits_new_run(task: TaskUnderTest, cleared: str) -> None:
+    """(11)"""
     task.start()
-    task.ends("success", runs=["SUCCEEDED"])
-    if what == "task":
+    task.wait_for_end("success", runs=["SUCCEEDED"])
+    if cleared == "task":
         task.clear()
     else:
         task.clear_dag_run()
-    task.until(lambda: task.try_number == 2, "the second try")
-    task.ends("success", runs=["SUCCEEDED", "SUCCEEDED"])
+    task.wait_until(lambda: task.try_number == 2, "the second try")
+    task.wait_for_end("success", runs=["SUCCEEDED", "SUCCEEDED"])
     assert len({entry["retry_token"] for entry in task.requests("CreateRun")}) == 2
 
 
 @with_and_without_retries
-@case()
-def test_cleared_while_running(task: Task) -> None:
-    """(12): on_kill in the worker cancels the old run; the new try only looks after it."""
+@matrix_case()
+def test_clear_in_worker_cancels_run_and_submits_new_one(task: TaskUnderTest) -> None:
+    """(12): ``on_kill`` in the old worker cancels the old run; the new try only checks it."""
     task.start()
-    task.waits("running")
+    task.wait_until_waiting("running")
     task.clear()
-    second = task.waits("running", number=2)
-    task.until(lambda: task.cancels(), "the first run to be cancelled")
+    second = task.wait_until_waiting("running", number=2)
+    task.wait_until(lambda: task.cancels(), "the first run to be cancelled")
     task.end_run(second)
-    task.ends("success", runs=["CANCELED", "SUCCEEDED"], cancelled_by=[(1, "worker")])
+    task.wait_for_end("success", runs=["CANCELED", "SUCCEEDED"], cancelled_by=[(1, "worker")])
     assert task.try_number == 2
 
 
 @with_and_without_retries
-@case(deferrable=True)
-def test_cleared_while_deferred(task: Task) -> None:
-    """(13): the new try comes first, and cancels the old run itself, or the old trigger does."""
+@matrix_case(deferrable=True)
+def test_clear_while_deferred_cancels_only_old_run(task: TaskUnderTest) -> None:
+    """(13): the old run is cancelled by the new try, which starts first, or by the old trigger."""
     task.start()
-    first = task.waits("deferred")
+    first = task.wait_until_waiting("deferred")
     task.clear()
-    second = task.waits("deferred", number=2)
-    task.until(lambda: task.cancels(), "the first run to be cancelled")
+    second = task.wait_until_waiting("deferred", number=2)
+    task.wait_until(lambda: task.cancels(), "the first run to be cancelled")
     task.end_run(second)
-    task.until(lambda: task.dag_run_state in FINISHED_RUN, "the DAG run to end")
+    task.wait_until(lambda: task.dag_run_state in FINISHED_RUN, "the DAG run to end")
     assert task.state == "success", task.describe()
     assert [run["lifecycleState"] for run in task.runs()] == ["CANCELED", "SUCCEEDED"]
-    # Which of the two is first is Airflow's affair; that nobody cancels the second run is ours.
+    # Which of the two cancels first depends on Airflow's timing; neither may cancel the second run.
     assert [run_id for run_id, _ in task.cancels()] == [first]
     assert second not in {entry["resource_id"] for entry in task.requests("DeleteRun")}
 
 
 @pytest.mark.parametrize("behavior", ["completed", "failed"])
-@case(
+@matrix_case(
     deferrable=True,
     dag={"schedule": "@daily", "catchup": False, "end_date": "2026-01-05"},
-    courses={
+    run_behavior_by_suffix={
         "2026-01-01": [{"duration": 1}],
         "2026-01-02": [{"duration": 1, "outcome": "FAILED"}, {"duration": 1}],
     },
     display_name="{{ dag.dag_id }} {{ ds }}",
 )
-def test_a_backfill_is_run_again(task: Task, behavior: str) -> None:
-    """(15): ``completed`` submits every day again, ``failed`` only the day that failed."""
+def test_reprocessed_backfill_submits_new_runs(task: TaskUnderTest, behavior: str) -> None:
+    """(15): ``completed`` submits a new run for each day, ``failed`` only for the day that failed."""
     days = "2026-01-01", "2026-01-02"
 
-    def backfill(behavior: str) -> list[Task]:
+    def backfill(behavior: str) -> list[TaskUnderTest]:
         task.backfill(*days, reprocess_behavior=behavior)
-        return task.dag_runs()
+        return task.in_all_dag_runs()
 
     good, bad = backfill("none")
-    good.ends("success", runs=["SUCCEEDED"])
-    bad.ends("failed", runs=["FAILED"])
-    task.until(lambda: task.backfills_are_over(), "the backfill to be over")
+    good.wait_for_end("success", runs=["SUCCEEDED"])
+    bad.wait_for_end("failed", runs=["FAILED"])
+    task.wait_until(lambda: task.backfills_have_ended(), "the backfill to end")
     backfill(behavior)
-    task.until(lambda: bad.try_number == 2, "the second try of the day that failed")
-    bad.ends("success", runs=["FAILED", "SUCCEEDED"])
+    task.wait_until(lambda: bad.try_number == 2, "the second try of the day that failed")
+    bad.wait_for_end("success", runs=["FAILED", "SUCCEEDED"])
     if behavior == "completed":
-        task.until(lambda: good.try_number == 2, "the second try of the day that succeeded")
-        good.ends("success", runs=["SUCCEEDED", "SUCCEEDED"])
+        task.wait_until(lambda: good.try_number == 2, "the second try of the day that succeeded")
+        good.wait_for_end("success", runs=["SUCCEEDED", "SUCCEEDED"])
     else:
-        good.ends("success", runs=["SUCCEEDED"])
+        good.wait_for_end("success", runs=["SUCCEEDED"])
     assert len({entry["retry_token"] for entry in task.requests("CreateRun")}) == len(
         good.runs() + bad.runs()
     )
 
 
-@case(mapped=3, deferrable=True)
-def test_one_of_several_mapped_tasks_is_cleared(task: Task) -> None:
-    """Each index has a run of its own; the other indexes' runs go on."""
+@matrix_case(mapped=3, deferrable=True)
+def test_clear_of_one_mapped_task_leaves_other_runs_active(task: TaskUnderTest) -> None:
     task.trigger()
-    first, second, third = (task.of(map_index=index) for index in range(3))
-    runs = [one.waits("deferred") for one in (first, second, third)]
+    first, second, third = (task.variant(map_index=index) for index in range(3))
+    runs = [each.wait_until_waiting("deferred") for each in (first, second, third)]
     assert len(set(runs)) == 3
     second.clear()
-    again = second.waits("deferred", number=2)
-    task.until(lambda: second.cancels(), "the old run to be cancelled")
-    for run_id in (runs[0], again, runs[2]):
+    new_run = second.wait_until_waiting("deferred", number=2)
+    task.wait_until(lambda: second.cancels(), "the old run to be cancelled")
+    for run_id in (runs[0], new_run, runs[2]):
         task.end_run(run_id)
-    first.ends("success", runs=["SUCCEEDED"])
-    third.ends("success", runs=["SUCCEEDED"])
+    first.wait_for_end("success", runs=["SUCCEEDED"])
+    third.wait_for_end("success", runs=["SUCCEEDED"])
     assert [run["lifecycleState"] for run in second.runs()] == ["CANCELED", "SUCCEEDED"]
     assert second.state == "success"
 
 
-@anywhere
-@case(dag={"max_active_runs": 2})
-def test_two_dag_runs_at_the_same_time(task: Task, where: str) -> None:
-    """The same task of two DAG runs has two runs, and the kill of one is no kill of the other."""
-    one, other = task.of(dag_run="one"), task.of(dag_run="other")
-    one.start()
+@both_modes
+@matrix_case(dag={"max_active_runs": 2})
+def test_kill_in_one_dag_run_leaves_run_of_another_active(task: TaskUnderTest, mode: str) -> None:
+    killed, other = task.variant(dag_run="killed"), task.variant(dag_run="other")
+    killed.start()
     other.start()
-    one.waits(where)
-    kept = other.waits(where)
-    one.mark("failed")
-    one.ends(
-        "failed", runs=["CANCELED"], cancelled_by=[(1, "triggerer" if where == "deferred" else "worker")]
-    )
-    task.end_run(kept)
-    other.ends("success", runs=["SUCCEEDED"])
+    killed.wait_until_waiting(mode)
+    other_run = other.wait_until_waiting(mode)
+    killed.mark("failed")
+    canceller = "triggerer" if mode == "deferred" else "worker"
+    killed.wait_for_end("failed", runs=["CANCELED"], cancelled_by=[(1, canceller)])
+    task.end_run(other_run)
+    other.wait_for_end("success", runs=["SUCCEEDED"])

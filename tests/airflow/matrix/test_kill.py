@@ -1,214 +1,217 @@
-"""Kills: cases (16) to (18), (21), and a cancelled backfill. For the triggerer, see test_triggerer.py."""
+"""Kills of tasks: cases (16) to (18), (21), and a cancelled backfill."""
 
 from __future__ import annotations
 
 import pytest
 
-from matrix.stage import Task
+from matrix import log_lines
+from matrix.task_under_test import TaskUnderTest
 
-case = pytest.mark.case
-anywhere = pytest.mark.parametrize("where", ["deferred", "running"])
+matrix_case = pytest.mark.matrix_case
+both_modes = pytest.mark.parametrize("mode", ["deferred", "running"])
 
-CANCELS = {"deferred": "triggerer", "running": "worker"}
+#: The component that cancels the run of a killed task, by the state in which the task waits.
+CANCELLER = {"deferred": "triggerer", "running": "worker"}
 
 
-@anywhere
+@both_modes
 @pytest.mark.parametrize("state", ["failed", "success", "skipped"])
-@case(retries=2)
-def test_marked(task: Task, where: str, state: str) -> None:
-    """(16): the run is cancelled, the task stays as it was marked, and a failed one has had no success."""
+@matrix_case(retries=2)
+def test_marking_task_cancels_run(task: TaskUnderTest, mode: str, state: str) -> None:
+    """(16): the task keeps the marked state, and no success callback runs for a failed one."""
     task.start()
-    task.waits(where)
+    task.wait_until_waiting(mode)
     task.mark(state)
-    task.ends(state, runs=["CANCELED"], cancelled_by=[(1, CANCELS[where])])
+    task.wait_for_end(state, runs=["CANCELED"], cancelled_by=[(1, CANCELLER[mode])])
     assert task.try_number == 1
     if state == "failed":
         assert "success" not in task.callbacks()
-    if where == "running":
-        assert "The task was killed while it waited for run" in task.log()
+    if mode == "running":
+        assert log_lines.KILLED_IN_WORKER in task.log()
 
 
-@anywhere
-@case()
-def test_the_dag_run_is_marked_failed(task: Task, where: str) -> None:
+@both_modes
+@matrix_case()
+def test_marking_dag_run_failed_cancels_run(task: TaskUnderTest, mode: str) -> None:
     """(17)"""
     task.start()
-    task.waits(where)
+    task.wait_until_waiting(mode)
     task.mark_dag_run("failed")
-    task.until(lambda: task.cancels(), "its run to be cancelled")
+    task.wait_until(lambda: task.cancels(), "its run to be cancelled")
     assert task.dag_run_state == "failed"
-    task.ends(
+    task.wait_for_end(
         "skipped" if task.state == "skipped" else "failed",
         runs=["CANCELED"],
-        cancelled_by=[(1, CANCELS[where])],
+        cancelled_by=[(1, CANCELLER[mode])],
     )
 
 
-@anywhere
-@case(dag={"dagrun_timeout": 90})
-def test_the_dag_run_times_out(task: Task, where: str) -> None:
+@both_modes
+@matrix_case(dag={"dagrun_timeout": 90})
+def test_dagrun_timeout_cancels_run(task: TaskUnderTest, mode: str) -> None:
     """(17)"""
     task.start()
-    task.waits(where)
-    task.ends("skipped", runs=["CANCELED"], cancelled_by=[(1, CANCELS[where])])
+    task.wait_until_waiting(mode)
+    task.wait_for_end("skipped", runs=["CANCELED"], cancelled_by=[(1, CANCELLER[mode])])
     assert task.dag_run_state == "failed"
     assert "success" not in task.callbacks()
 
 
-@anywhere
+@both_modes
 @pytest.mark.parametrize("seconds", [5, 20])
-@case()
-def test_the_service_answers_a_cancel_late(task: Task, where: str, seconds: int) -> None:
-    """(18): later than in the second that Airflow leaves a trigger, and the five that it leaves a worker."""
+@matrix_case()
+def test_kill_cancels_run_although_response_is_late(task: TaskUnderTest, mode: str, seconds: int) -> None:
+    """(18): Airflow leaves a trigger one second for its cancel, and a worker five."""
     task.start()
-    task.waits(where)
-    task.fault("slow", operation="DeleteRun", seconds=seconds)
+    task.wait_until_waiting(mode)
+    task.add_fault("slow", operation="DeleteRun", seconds=seconds)
     task.mark("failed")
-    task.ends("failed", runs=["CANCELED"], cancelled_by=[(1, CANCELS[where])])
+    task.wait_for_end("failed", runs=["CANCELED"], cancelled_by=[(1, CANCELLER[mode])])
 
 
 @pytest.mark.parametrize("seconds", [5, 20])
-@case(deferrable=True)
-def test_the_service_needs_long_to_cancel(task: Task, seconds: int) -> None:
-    """(18): it does nothing for a client that is gone by then."""
+@matrix_case(deferrable=True)
+def test_kill_cancels_run_although_service_acts_late(task: TaskUnderTest, seconds: int) -> None:
+    """(18): the service executes the cancel late, and only if the client is still connected."""
     task.start()
-    task.waits("deferred")
-    task.fault("late", operation="DeleteRun", seconds=seconds)
+    task.wait_until_waiting("deferred")
+    task.add_fault("late", operation="DeleteRun", seconds=seconds)
     task.mark("failed")
-    task.ends("failed", runs=["CANCELED"], cancelled_by=[(1, "triggerer")])
+    task.wait_for_end("failed", runs=["CANCELED"], cancelled_by=[(1, "triggerer")])
 
 
-@case(completion_timeout=3600)
-def test_the_service_needs_longer_to_cancel_than_a_worker_lives(task: Task) -> None:
-    """(18): Airflow leaves no way. The next try cancels the run, and until then its own maximum bounds it."""
+@matrix_case(completion_timeout=3600)
+def test_next_try_cancels_run_that_a_killed_worker_could_not(task: TaskUnderTest) -> None:
+    """(18): Airflow ends the worker before the service acts; until then the maximum duration bounds it."""
     task.start()
-    task.waits("running")
-    task.fault("late", operation="DeleteRun", seconds=20)
+    task.wait_until_waiting("running")
+    task.add_fault("late", operation="DeleteRun", seconds=20)
     task.mark("failed")
-    task.until(lambda: task.state == "failed" and task.requests("DeleteRun"), "the cancel to be under way")
-    task.settles()
-    task.heal()
+    task.wait_until(lambda: task.state == "failed" and task.requests("DeleteRun"), "the cancel to be sent")
+    task.wait_for_unwanted_effects()
+    task.remove_faults()
     assert [run["lifecycleState"] for run in task.runs()] == ["IN_PROGRESS"]
     assert task.runs()[0]["maxDurationInMinutes"] == 65
     task.clear()
     second = task.wait_for_run("IN_PROGRESS", number=2)
     task.end_run(second)
-    task.ends("success", runs=["CANCELED", "SUCCEEDED"], cancelled_by=[(1, "worker")])
+    task.wait_for_end("success", runs=["CANCELED", "SUCCEEDED"], cancelled_by=[(1, "worker")])
 
 
-@anywhere
-@case()
-def test_the_cancel_fails_twice(task: Task, where: str) -> None:
+@both_modes
+@matrix_case()
+def test_cancel_is_retried_after_two_failures(task: TaskUnderTest, mode: str) -> None:
     """(18)"""
     task.start()
-    task.waits(where)
-    task.fault("status", status=503, operation="DeleteRun", count=1)
-    task.fault("drop", operation="DeleteRun", count=1)
+    task.wait_until_waiting(mode)
+    task.add_fault("status", status=503, operation="DeleteRun", count=1)
+    task.add_fault("drop", operation="DeleteRun", count=1)
     task.mark("failed")
-    task.ends("failed", runs=["CANCELED"], cancelled_by=[(1, CANCELS[where])])
+    task.wait_for_end("failed", runs=["CANCELED"], cancelled_by=[(1, CANCELLER[mode])])
     assert [entry["status"] for entry in task.requests("DeleteRun")][:3] == [503, 0, 204]
 
 
-@case(operator="SlowToDefer", deferrable=True)
-def test_killed_between_submit_and_deferral(task: Task) -> None:
+@matrix_case(operator="SlowToDefer", deferrable=True)
+def test_kill_between_submit_and_deferral_cancels_run(task: TaskUnderTest) -> None:
     """(21)"""
     task.start()
     task.wait_for_run("IN_PROGRESS")
-    task.until(lambda: "is ACCEPTED: http" in task.log(), "the run to be published")
+    task.wait_until(lambda: log_lines.RUN_PUBLISHED in task.log(), "the run id to be in XCom")
     task.mark("failed")
-    task.ends("failed", runs=["CANCELED"], cancelled_by=[(1, "worker")])
+    task.wait_for_end("failed", runs=["CANCELED"], cancelled_by=[(1, "worker")])
 
 
-@anywhere
-@case()
-def test_killed_while_the_submit_is_under_way(task: Task, where: str) -> None:
-    """(21): the service has the run, but its answer is not there yet."""
-    task.fault("slow", operation="CreateRun", seconds=12, count=1)
+@both_modes
+@matrix_case()
+def test_kill_during_submit_leaves_no_active_run(task: TaskUnderTest, mode: str) -> None:
+    """(21): the service has created the run, but its response has not arrived yet."""
+    task.add_fault("slow", operation="CreateRun", seconds=12, count=1)
     task.start()
     task.wait_for_run()
     task.mark("failed")
-    task.until(lambda: task.state == "failed", "the task to be failed")
-    task.settles()
-    # The signal interrupts no request, and Airflow leaves five seconds: it may end before it knows the run.
+    task.wait_until(lambda: task.state == "failed", "the task to be failed")
+    task.wait_for_unwanted_effects()
+    # The signal interrupts no request, and Airflow kills the worker after five seconds, maybe without an id.
     if [run["lifecycleState"] for run in task.runs()] != ["CANCELED"]:
         task.clear()
         second = task.wait_for_run("IN_PROGRESS", number=2)
-        task.until(lambda: task.cancels(), "the next try to cancel it")
+        task.wait_until(lambda: task.cancels(), "the next try to cancel the first run")
         task.end_run(second)
-        task.ends("success", runs=["CANCELED", "SUCCEEDED"], cancelled_by=[(1, "worker")])
+        task.wait_for_end("success", runs=["CANCELED", "SUCCEEDED"], cancelled_by=[(1, "worker")])
 
 
-@case(operator="SlowToResume", deferrable=True, completion_timeout=15)
-def test_killed_after_it_has_resumed(task: Task) -> None:
-    """(21): a new operator instance in a new process knows which run to cancel."""
+@matrix_case(operator="SlowToResume", deferrable=True, completion_timeout=15)
+def test_kill_after_resume_cancels_run(task: TaskUnderTest) -> None:
+    """(21): the new operator instance, in a new process, knows which run to cancel."""
     task.start()
-    task.waits("deferred")
-    task.wait("running")
-    task.until(lambda: "slow to resume" in task.log(), "the task to resume")
+    task.wait_until_waiting("deferred")
+    task.wait_for_state("running")
+    task.wait_until(
+        lambda: "Delaying the handling of the trigger's event" in task.log(), "the task to resume"
+    )
     task.mark("failed")
-    task.ends("failed", runs=["CANCELED"], cancelled_by=[(1, "worker")])
+    task.wait_for_end("failed", runs=["CANCELED"], cancelled_by=[(1, "worker")])
     assert "success" not in task.callbacks()
 
 
-@case(mapped=2, deferrable=True)
-def test_one_of_two_mapped_tasks_is_killed(task: Task) -> None:
+@matrix_case(mapped=2, deferrable=True)
+def test_kill_of_one_mapped_task_leaves_other_run_active(task: TaskUnderTest) -> None:
     """(16)"""
     task.trigger()
-    first, second = (task.of(map_index=index) for index in range(2))
-    kept = first.waits("deferred")
-    second.waits("deferred")
+    first, second = (task.variant(map_index=index) for index in range(2))
+    first_run = first.wait_until_waiting("deferred")
+    second.wait_until_waiting("deferred")
     second.mark("failed")
-    task.until(lambda: second.cancels(), "its run to be cancelled")
-    task.end_run(kept)
-    first.ends("success", runs=["SUCCEEDED"])
-    second.ends("failed", runs=["CANCELED"], cancelled_by=[(1, "triggerer")])
+    task.wait_until(lambda: second.cancels(), "its run to be cancelled")
+    task.end_run(first_run)
+    first.wait_for_end("success", runs=["SUCCEEDED"])
+    second.wait_for_end("failed", runs=["CANCELED"], cancelled_by=[(1, "triggerer")])
 
 
-@case(mapped=20, deferrable=True)
-def test_many_are_killed_at_the_same_time(task: Task) -> None:
-    """(17): none waits for another's cancel, and Airflow's own threads are left to it."""
+@matrix_case(mapped=20, deferrable=True)
+def test_simultaneous_kills_cancel_all_runs_within_30_seconds(task: TaskUnderTest) -> None:
+    """(17): no cancel waits for another one, and none occupies a thread that Airflow needs."""
     task.trigger()
-    each = [task.of(map_index=index) for index in range(20)]
-    for one in each:
-        one.waits("deferred")
-    task.fault("slow", operation="DeleteRun", seconds=4)
+    tasks = [task.variant(map_index=index) for index in range(20)]
+    for each in tasks:
+        each.wait_until_waiting("deferred")
+    task.add_fault("slow", operation="DeleteRun", seconds=4)
     task.mark_dag_run("failed")
-    for one in each:
-        one.until(lambda one=one: one.cancels(), "its run to be cancelled")
-    asked = [entry["time"] for entry in task.requests("DeleteRun")]
-    assert len(asked) == 20
-    assert max(asked) - min(asked) < 30
+    for each in tasks:
+        each.wait_until(lambda each=each: each.cancels(), "its run to be cancelled")
+    sent_at = [entry["time"] for entry in task.requests("DeleteRun")]
+    assert len(sent_at) == 20
+    assert max(sent_at) - min(sent_at) < 30
 
 
-@anywhere
-@case(cancel_on_kill=False)
-def test_a_run_that_is_to_go_on(task: Task, where: str) -> None:
-    """``cancel_on_kill=False``: the author has chosen to leave it."""
+@both_modes
+@matrix_case(cancel_on_kill=False)
+def test_cancel_on_kill_false_leaves_run_active(task: TaskUnderTest, mode: str) -> None:
     task.start()
-    run_id = task.waits(where)
+    run_id = task.wait_until_waiting(mode)
     task.mark("failed")
-    task.until(lambda: task.state == "failed", "the task to be failed")
-    task.settles()
+    task.wait_until(lambda: task.state == "failed", "the task to be failed")
+    task.wait_for_unwanted_effects()
     task.end_run(run_id)
-    task.ends("failed", runs=["SUCCEEDED"])
+    task.wait_for_end("failed", runs=["SUCCEEDED"])
     assert not task.requests("DeleteRun")
 
 
-@case(
+@matrix_case(
     deferrable=True,
     dag={"schedule": "@daily", "catchup": False, "end_date": "2026-01-05"},
-    courses={f"2026-01-0{day}": [{"outcome": "IN_PROGRESS"}] for day in (1, 2, 3)},
+    run_behavior_by_suffix={f"2026-01-0{day}": [{"outcome": "IN_PROGRESS"}] for day in (1, 2, 3)},
     display_name="{{ dag.dag_id }} {{ ds }}",
 )
-def test_a_backfill_is_cancelled(task: Task) -> None:
-    """Airflow fails what has not begun, and lets go on what has; so do the runs."""
-    number = task.backfill("2026-01-01", "2026-01-03", max_active_runs=1)
-    begun, *others = task.dag_runs()
-    run_id = begun.waits("deferred")
-    task.stage.ask(lambda rest: rest.cancel_backfill(number))
+def test_cancelled_backfill_leaves_started_run_active(task: TaskUnderTest) -> None:
+    """Airflow fails the days that have not started and lets the others finish, and so do their runs."""
+    backfill_id = task.backfill("2026-01-01", "2026-01-03", max_active_runs=1)
+    started, *others = task.in_all_dag_runs()
+    run_id = started.wait_until_waiting("deferred")
+    task.harness.call_api(lambda rest: rest.cancel_backfill(backfill_id))
     for other in others:
-        task.until(lambda other=other: other.dag_run_state == "failed", "a day that has not begun to fail")
-    begun.settles()
+        task.wait_until(lambda other=other: other.dag_run_state == "failed", "the days not started to fail")
+    started.wait_for_unwanted_effects()
     task.end_run(run_id)
-    begun.ends("success", runs=["SUCCEEDED"])
+    started.wait_for_end("success", runs=["SUCCEEDED"])
     assert [other.run_ids() for other in others] == [[], []]

@@ -1,4 +1,4 @@
-"""An automatic retry: cases (7) to (10)."""
+"""Automatic retries: cases (7) to (10)."""
 
 from __future__ import annotations
 
@@ -8,111 +8,102 @@ import time
 import pytest
 
 from airflow_provider_dataflow.ownership.record_store import RECORD_KEY
-from matrix.stage import Task
+from matrix import log_lines
+from matrix.task_under_test import TaskUnderTest
 
-case = pytest.mark.case
-anywhere = pytest.mark.parametrize("where", ["deferred", "running"])
+matrix_case = pytest.mark.matrix_case
+both_modes = pytest.mark.parametrize("mode", ["deferred", "running"])
 
-STILL = "of an earlier try is still IN_PROGRESS: the task goes on with it"
-DAY = 24 * 3600
+DAY_SECONDS = 24 * 3600
 FAILED, CANCELED, STOPPED = {"outcome": "FAILED"}, {"outcome": "CANCELED"}, {"outcome": "STOPPED"}
-#: A deferrable task has no worker any more while it waits, so it loses the one that it has before.
-LOSES_ITS_WORKER = {"deferred": "KilledBeforeDefer", "running": "KilledWhileWaiting"}
+#: Operators whose worker dies by itself. A deferred task has no worker, so it dies just before the deferral.
+WORKER_DIES = {"deferred": "KilledBeforeDefer", "running": "KilledWhileWaiting"}
 
 
-@case(retries=1)
-def test_a_run_under_way_is_gone_on_with(task: Task) -> None:
-    """(7): ``kill -9`` while the task waits in a worker. For deferrable tasks, see (3)."""
-    task.start()
-    run_id = task.waits("running")
-    task.kill_worker()
-    task.until(lambda: task.try_number == 2 and STILL in task.log(2), "the next try to find its run")
+def expect_reattached_retry(task: TaskUnderTest, run_id: str) -> None:
+    """Check that the second try waits for the run of the first one, and that no other run is submitted."""
+    task.wait_for_retry(log_lines.REATTACHED)
     task.end_run(run_id)
-    task.ends("success", runs=["SUCCEEDED"])
+    task.wait_for_end("success", runs=["SUCCEEDED"])
     assert len(task.requests("CreateRun")) == 1
+
+
+@matrix_case(retries=1)
+def test_retry_reattaches_to_active_run(task: TaskUnderTest) -> None:
+    """(7): ``kill -9`` while the task waits in a worker. For deferrable tasks, see case (3)."""
+    task.start()
+    run_id = task.wait_until_waiting("running")
+    task.kill_worker()
+    expect_reattached_retry(task, run_id)
     assert task.callbacks()[-1] == "success"
 
 
-@case(retries=1)
-def test_a_worker_that_is_told_to_stop(task: Task) -> None:
-    """As by an evicted pod: ``on_kill`` is called, but nobody has ended the task."""
+@matrix_case(retries=1)
+def test_retry_reattaches_after_sigterm_to_worker(task: TaskUnderTest) -> None:
+    """As with an evicted pod: Airflow calls ``on_kill``, although no user has ended the task."""
     task.start()
-    run_id = task.waits("running")
+    run_id = task.wait_until_waiting("running")
     task.kill_worker(signal.SIGTERM)
-    task.until(lambda: task.try_number == 2 and STILL in task.log(2), "the next try to find its run")
-    assert f"the next try goes on with run {run_id}" in task.log(1)
-    task.end_run(run_id)
-    task.ends("success", runs=["SUCCEEDED"])
-    assert len(task.requests("CreateRun")) == 1
+    expect_reattached_retry(task, run_id)
+    assert log_lines.LEFT_FOR_NEXT_TRY.format(run_id=run_id) in task.log(1)
 
 
-@case(retries=1)
-def test_a_machine_that_is_lost(task: Task) -> None:
-    """(7): nobody is left to tell the scheduler, which misses the task's heartbeats."""
+@matrix_case(retries=1)
+def test_retry_reattaches_after_machine_is_lost(task: TaskUnderTest) -> None:
+    """(7): nothing reports the end of the task; the scheduler notices that its heartbeats stop."""
     task.start()
-    run_id = task.waits("running")
+    run_id = task.wait_until_waiting("running")
     task.kill_worker(machine=True)
-    task.until(lambda: task.try_number == 2 and STILL in task.log(2), "the next try to find its run")
-    task.end_run(run_id)
-    task.ends("success", runs=["SUCCEEDED"])
-    assert len(task.requests("CreateRun")) == 1
+    expect_reattached_retry(task, run_id)
 
 
-@anywhere
-@case(course={"duration": 1}, retries=1, retry_delay=5, operator=LOSES_ITS_WORKER)
-def test_a_run_that_succeeded_meanwhile_is_adopted(task: Task) -> None:
+@both_modes
+@matrix_case(run_behavior={"duration": 1}, retries=1, retry_delay=5, operator=WORKER_DIES)
+def test_retry_adopts_run_that_has_succeeded(task: TaskUnderTest) -> None:
     """(8)"""
     task.start()
-    task.ends("success", runs=["SUCCEEDED"])
+    task.wait_for_end("success", runs=["SUCCEEDED"])
     assert task.try_number == 2
     assert len(task.requests("CreateRun")) == 1
-    assert "of an earlier try has SUCCEEDED: nothing is submitted" in task.log()
+    assert log_lines.ADOPTED in task.log()
 
 
-@anywhere
-@case(course=[FAILED, CANCELED, STOPPED, {}], retries=3)
-def test_a_run_that_ended_badly_is_replaced(task: Task) -> None:
-    """(9), (30): each try says how its run ended, and the next one submits another."""
+@both_modes
+@matrix_case(run_behavior=[FAILED, CANCELED, STOPPED, {}], retries=3)
+def test_retry_replaces_unsuccessful_run(task: TaskUnderTest) -> None:
+    """(9), (30): each try fails with the error of its run's state, and the next one submits a new run."""
     task.start()
-    task.ends("success", runs=["FAILED", "CANCELED", "STOPPED", "SUCCEEDED"])
+    task.wait_for_end("success", runs=["FAILED", "CANCELED", "STOPPED", "SUCCEEDED"])
     assert task.try_number == 4
     for try_number, error in enumerate(("RunFailed", "RunCanceled", "RunStopped"), start=1):
         assert f"{error}: Run {task.run_ids()[try_number - 1]}" in task.log(try_number)
     assert len({entry["retry_token"] for entry in task.requests("CreateRun")}) == 4
     assert task.callbacks() == ["retry", "retry", "retry", "success"]
-    assert task.exceptions() == ["RunFailed", "RunCanceled", "RunStopped"]
+    assert task.callback_exceptions() == ["RunFailed", "RunCanceled", "RunStopped"]
 
 
 @pytest.mark.parametrize("outcome", ["FAILED", "CANCELED", "STOPPED"])
-@case(course={}, retries=1, retry_delay=5, operator="KilledAfterRecord", deferrable=True)
-def test_a_run_that_ended_badly_while_nobody_looked_is_replaced(task: Task, outcome: str) -> None:
+@matrix_case(run_behavior={}, retries=1, retry_delay=5, operator="KilledAfterRecord", deferrable=True)
+def test_retry_replaces_run_that_ended_between_tries(task: TaskUnderTest, outcome: str) -> None:
     """(9)"""
-    task.stage.local(
-        "POST",
-        "rules",
-        {
-            "displayName": task.dag_id,
-            "attempts": [{"outcome": outcome}, {"outcome": "SUCCEEDED"}],
-        },
-    )
+    rule = {"displayName": task.dag_id, "attempts": [{"outcome": outcome}, {"outcome": "SUCCEEDED"}]}
+    task.harness.call_local("POST", "rules", rule)
     task.start()
-    task.ends("success", runs=[outcome, "SUCCEEDED"])
-    assert f"of an earlier try is {outcome}; a new one is asked for" in task.log(2)
+    task.wait_for_end("success", runs=[outcome, "SUCCEEDED"])
+    assert log_lines.REPLACED.format(state=outcome) in task.log(2)
 
 
-@anywhere
-@case(retries=1, retry_delay=15)
-def test_a_token_that_the_service_has_forgotten(task: Task) -> None:
-    """(10): killed between accept and record, and retried more than 24 hours later."""
-    task.fault("slow", operation="CreateRun", seconds=60, count=1)
+@both_modes
+@matrix_case(retries=1, retry_delay=15)
+def test_retry_finds_run_by_tags_when_token_has_expired(task: TaskUnderTest) -> None:
+    """(10): killed before the run id was recorded, and retried more than 24 hours later."""
+    task.add_fault("slow", operation="CreateRun", seconds=60, count=1)
     task.start()
     run_id = task.wait_for_run()
     task.kill_worker()
-    task.wait("up_for_retry")
-    record = task.stored(RECORD_KEY)
+    task.wait_for_state("up_for_retry")
+    record = task.read_state_store(RECORD_KEY)
     assert "run_id" not in record
-    task.store(RECORD_KEY, record | {"time": time.time() - DAY - 60})
-    task.until(lambda: task.try_number == 2 and STILL in task.log(2), "the next try to find its run")
-    task.end_run(run_id)
-    task.ends("success", runs=["SUCCEEDED"])
-    assert len(task.requests("CreateRun")) == 1, "a token that is forgotten would start another run"
+    task.write_state_store(RECORD_KEY, record | {"time": time.time() - DAY_SECONDS - 60})
+    # A submit with the expired token would create a second run.
+    expect_reattached_retry(task, run_id)

@@ -1,7 +1,7 @@
-"""What becomes of deferred tasks when the triggerer ends, or freezes: cases (14), (19), (20), (24) to (26c).
+"""Deferred tasks when the triggerer ends or freezes: cases (14), (19), (20), (24) to (26c).
 
-These tests hurt the triggerer, so they run after all others, one after the other. Their tasks are all
-deferred before the first of them begins, and so live through what the tests before theirs have done.
+These tests disturb the triggerer, so they run one at a time after all others. All of their tasks are deferred
+before the first test begins, so each task also survives what the earlier tests do to the triggerer.
 """
 
 from __future__ import annotations
@@ -15,220 +15,222 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 import pytest
 
 from airflow_provider_dataflow.polling import DEFAULT_NO_EVENT_BEFORE
-from matrix.stage import PLAYS, Stage, Task
+from matrix import log_lines
+from matrix.matrix_harness import SCHEDULED_TESTS, MatrixHarness
+from matrix.task_under_test import TaskUnderTest
 
-case = pytest.mark.case
-pytestmark = pytest.mark.alone
+matrix_case = pytest.mark.matrix_case
+pytestmark = pytest.mark.serial
 
 
 @pytest.fixture(scope="module", autouse=True)
-def deferred(stage: Stage, request: pytest.FixtureRequest) -> Iterator[None]:
-    """All tasks of this module are deferred, and nobody else needs the triggerer any more."""
-    plays = request.session.stash[PLAYS]
-    wait([future for _, future in plays.values() if isinstance(future, Future)])
-    # What failed may have left tasks deferred, for which there is no place below.
-    for row in stage.query("SELECT dag_id, run_id FROM dag_run WHERE state NOT IN ('success', 'failed')"):
-        stage.ask(lambda rest, row=row: rest.set_run_state(row["dag_id"], row["run_id"], "failed"))
-    # There is less to do from here on.
-    stage.bench.airflow.env["AIRFLOW__OCI_DATA_FLOW__NO_EVENT_BEFORE"] = str(DEFAULT_NO_EVENT_BEFORE)
-    waiting = []
+def deferred_tasks(harness: MatrixHarness, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Wait until the concurrent tests have ended, then defer all tasks of this module."""
+    scheduled = request.session.stash[SCHEDULED_TESTS]
+    wait([each.result for each in scheduled.values() if isinstance(each.result, Future)])
+    # Failed tests may have left deferred tasks, which would occupy the triggerer of limited capacity below.
+    for row in harness.query("SELECT dag_id, run_id FROM dag_run WHERE state NOT IN ('success', 'failed')"):
+        harness.call_api(lambda rest, row=row: rest.set_run_state(row["dag_id"], row["run_id"], "failed"))
+    # The scheduler is no longer busy, so the default is long enough.
+    harness.bench.airflow.env["AIRFLOW__OCI_DATA_FLOW__NO_EVENT_BEFORE"] = str(DEFAULT_NO_EVENT_BEFORE)
+    tasks = []
     for item in request.session.items:
         if item.path == request.path:
-            task = plays[item.nodeid][0]
-            also = item.get_closest_marker("case").kwargs.get("also", {})
-            waiting += [task, *(task.beside(name) for name, case in also.items() if "operator" not in case)]
-    with ThreadPoolExecutor(max_workers=len(waiting)) as pool:
-        for done in [pool.submit(_defer, task) for task in waiting]:
+            task = scheduled[item.nodeid].task
+            extra_dags = item.get_closest_marker("matrix_case").kwargs.get("extra_dags", {})
+            deferrable = [name for name, changes in extra_dags.items() if "operator" not in changes]
+            tasks += [task, *(task.in_extra_dag(name) for name in deferrable)]
+    with ThreadPoolExecutor(max_workers=len(tasks)) as pool:
+        for done in [pool.submit(_defer, task) for task in tasks]:
             done.result()
     yield
-    assert not left_behind(waiting)
+    assert not active_runs(tasks)
 
 
-def _defer(task: Task) -> None:
+def _defer(task: TaskUnderTest) -> None:
     task.start()
-    task.waits("deferred")
+    task.wait_until_waiting("deferred")
 
 
 @pytest.fixture(autouse=True)
-def triggerer(stage: Stage) -> Iterator[None]:
-    """There is one, whatever the test before has left."""
+def triggerer(harness: MatrixHarness) -> Iterator[None]:
+    """Leave exactly one running triggerer after each test."""
     yield
-    for name in list(stage.bench.airflow.processes):
+    for name in list(harness.bench.airflow.processes):
         if name.startswith("triggerer-"):
-            stage.bench.airflow.kill_component(name)
-    if "triggerer" not in stage.bench.airflow.processes:
-        start_triggerer(stage)
+            harness.bench.airflow.kill_component(name)
+    if "triggerer" not in harness.bench.airflow.processes:
+        start_triggerer(harness)
 
 
-def left_behind(tasks: list[Task]) -> list[str]:
+def active_runs(tasks: list[TaskUnderTest]) -> list[str]:
     return [run["id"] for task in tasks for run in task.runs() if run["lifecycleState"] == "IN_PROGRESS"]
 
 
-def triggerer_of(task: Task) -> int | None:
-    """The triggerer that has the task's trigger, as Airflow's database says."""
-    rows = task.stage.query("SELECT triggerer_id FROM trigger WHERE id = %s", task.trigger_id)
+def triggerer_of(task: TaskUnderTest) -> int | None:
+    """Return the id of the triggerer that the task's trigger is assigned to."""
+    rows = task.harness.query("SELECT triggerer_id FROM trigger WHERE id = %s", task.trigger_id)
     return rows[0]["triggerer_id"] if rows else None
 
 
-def newest_triggerer(stage: Stage) -> int:
-    rows = stage.query("SELECT max(id) AS id FROM job WHERE job_type = 'TriggererJob'")
+def newest_triggerer(harness: MatrixHarness) -> int:
+    rows = harness.query("SELECT max(id) AS id FROM job WHERE job_type = 'TriggererJob'")
     return int(rows[0]["id"])
 
 
-def stop_triggerer(stage: Stage, number: int = signal.SIGTERM) -> None:
-    """End the triggerer's processes by a signal."""
-    process = stage.bench.airflow.processes["triggerer"]
-    family = [*process.children(recursive=True), process] if number == signal.SIGKILL else [process]
-    for member in family[:-1]:
-        member.send_signal(number)
-    stage.bench.airflow.kill_component("triggerer", number)
+def stop_triggerer(harness: MatrixHarness, number: int = signal.SIGTERM) -> None:
+    """Send a signal to the triggerer, SIGKILL also to its child processes, and wait for its end."""
+    process = harness.bench.airflow.processes["triggerer"]
+    if number == signal.SIGKILL:
+        for child in process.children(recursive=True):
+            child.send_signal(number)
+    harness.bench.airflow.kill_component("triggerer", number)
 
 
-def start_triggerer(stage: Stage, *arguments: str) -> None:
-    stage.bench.airflow.start_component("triggerer", *arguments)
+def start_triggerer(harness: MatrixHarness, *arguments: str) -> None:
+    harness.bench.airflow.start_component("triggerer", *arguments)
 
 
-def looked_at_again(task: Task) -> None:
-    """Wait until the task's trigger asks the service again."""
-    looked = len(task.requests("GetRun"))
-    task.until(lambda: len(task.requests("GetRun")) > looked, "its trigger to run again")
-
-
-@case(
+@matrix_case(
     deferrable=True,
-    also={
+    extra_dags={
         "killed": {},
         "cleared": {},
-        "of_an_older_version": {},
+        "old_row": {},
         "timed": {"completion_timeout": 120},
     },
 )
-def test_the_triggerer_is_restarted(stage: Stage, task: Task) -> None:
-    killed, cleared, older, timed = (
-        task.beside(name) for name in ("killed", "cleared", "of_an_older_version", "timed")
+def test_triggerer_restart_cancels_and_loses_nothing(harness: MatrixHarness, task: TaskUnderTest) -> None:
+    killed, cleared, old_row, timed = (
+        task.in_extra_dag(name) for name in ("killed", "cleared", "old_row", "timed")
     )
-    stop_triggerer(stage)
+    stop_triggerer(harness)
     # (20)
     killed.mark("failed")
-    # (14): nothing of the old try runs ever again, so the new one has to end its run.
+    # (14): no code of the old try runs again, so the new one must cancel its run.
     cleared.clear()
     second = cleared.wait_for_run("IN_PROGRESS", number=2)
-    cleared.until(lambda: cleared.cancels(), "the next try to cancel the run of the last")
+    cleared.wait_until(lambda: cleared.cancels(), "the next try to cancel the old run")
     # (26c)
-    row = stage.query("SELECT kwargs FROM trigger WHERE id = %s", older.trigger_id)[0]
+    row = harness.query("SELECT kwargs FROM trigger WHERE id = %s", old_row.trigger_id)[0]
     kwargs = json.loads(row["kwargs"])
     assert "cancel_timeout" in kwargs
     kwargs = {name: kwargs[name] for name in ("run_id", "oci_conn_id", "poll_interval")}
-    stage.query("UPDATE trigger SET kwargs = %s WHERE id = %s", json.dumps(kwargs), older.trigger_id)
+    harness.query("UPDATE trigger SET kwargs = %s WHERE id = %s", json.dumps(kwargs), old_row.trigger_id)
 
-    start_triggerer(stage)
+    start_triggerer(harness)
     # (25)
-    looked_at_again(task)
+    task.wait_for_next_poll()
     task.end_run(task.run_ids()[0])
-    task.ends("success", runs=["SUCCEEDED"])
-    older.end_run(older.run_ids()[0])
-    older.ends("success", runs=["SUCCEEDED"])
+    task.wait_for_end("success", runs=["SUCCEEDED"])
+    old_row.end_run(old_row.run_ids()[0])
+    old_row.wait_for_end("success", runs=["SUCCEEDED"])
     cleared.end_run(second)
-    cleared.ends("success", runs=["CANCELED", "SUCCEEDED"], cancelled_by=[(1, "worker")])
-    killed.ends("failed", runs=["CANCELED"], cancelled_by=[(1, "triggerer")])
+    cleared.wait_for_end("success", runs=["CANCELED", "SUCCEEDED"], cancelled_by=[(1, "worker")])
+    killed.wait_for_end("failed", runs=["CANCELED"], cancelled_by=[(1, "triggerer")])
     # (24)
-    timed.ends("failed", runs=["CANCELED"], cancelled_by=[(1, "worker")])
+    timed.wait_for_end("failed", runs=["CANCELED"], cancelled_by=[(1, "worker")])
     assert "RunTimedOut" in timed.log()
 
 
-@case(deferrable=True)
-def test_the_triggerer_is_killed(stage: Stage, task: Task) -> None:
-    """(25): ``kill -9``."""
-    stop_triggerer(stage, signal.SIGKILL)
-    start_triggerer(stage)
-    looked_at_again(task)
+@matrix_case(deferrable=True)
+def test_task_survives_sigkill_of_triggerer(harness: MatrixHarness, task: TaskUnderTest) -> None:
+    """(25)"""
+    stop_triggerer(harness, signal.SIGKILL)
+    start_triggerer(harness)
+    task.wait_for_next_poll()
     task.end_run(task.run_ids()[0])
-    task.ends("success", runs=["SUCCEEDED"])
+    task.wait_for_end("success", runs=["SUCCEEDED"])
     assert task.try_number == 1
 
 
-@case(deferrable=True)
-def test_the_triggerer_ends_while_it_cancels(stage: Stage, task: Task) -> None:
-    """(19): it sees the cancel through before it ends."""
-    task.fault("status", status=503, operation="DeleteRun", count=3)
+@matrix_case(deferrable=True)
+def test_stopping_triggerer_finishes_its_cancel(harness: MatrixHarness, task: TaskUnderTest) -> None:
+    """(19)"""
+    task.add_fault("status", status=503, operation="DeleteRun", count=3)
     task.mark("failed")
-    task.until(lambda: task.requests("DeleteRun"), "the cancel to be under way")
-    told = time.time()
-    stop_triggerer(stage)
+    task.wait_until(lambda: task.requests("DeleteRun"), "the cancel to be sent")
+    stopped_at = time.time()
+    stop_triggerer(harness)
     accepted = [entry["time"] for entry in task.requests("DeleteRun") if entry["status"] < 300]
-    assert min(accepted) > told
-    start_triggerer(stage)
-    task.ends("failed", runs=["CANCELED"], cancelled_by=[(1, "triggerer")])
+    assert min(accepted) > stopped_at
+    start_triggerer(harness)
+    task.wait_for_end("failed", runs=["CANCELED"], cancelled_by=[(1, "triggerer")])
 
 
-@case(deferrable=True, also={"kept": {}})
-def test_a_triggerer_freezes(stage: Stage, task: Task) -> None:
-    """(26): another one takes its triggers; when it wakes, Airflow tells it that they were killed."""
-    kept = task.beside("kept")
-    looked_at_again(task)
+@matrix_case(deferrable=True, extra_dags={"undisturbed": {}})
+def test_frozen_triggerer_cancels_nothing_when_it_wakes(harness: MatrixHarness, task: TaskUnderTest) -> None:
+    """(26): another triggerer has its triggers by then, and Airflow reports them to it as killed."""
+    undisturbed = task.in_extra_dag("undisturbed")
+    task.wait_for_next_poll()
     first = triggerer_of(task)
-    stage.bench.airflow.start_component("triggerer", name="triggerer-2")
-    frozen = stage.bench.airflow.processes["triggerer"]
-    family = [frozen, *frozen.children(recursive=True)]
+    harness.bench.airflow.start_component("triggerer", name="triggerer-2")
+    frozen = harness.bench.airflow.processes["triggerer"]
+    processes = [frozen, *frozen.children(recursive=True)]
     try:
-        task.until(lambda: task.triggerers() >= 2, "the second triggerer to live")
-        for member in family:
-            member.suspend()
-        for one in (task, kept):
-            one.until(lambda one=one: triggerer_of(one) not in (first, None), "its trigger to be taken over")
-            looked_at_again(one)
+        task.wait_until(lambda: task.running_triggerers() >= 2, "the second triggerer to run")
+        for process in processes:
+            process.suspend()
+        for each in (task, undisturbed):
+            each.wait_until(
+                lambda each=each: triggerer_of(each) not in (first, None),
+                "its trigger to move to the second triggerer",
+            )
+            each.wait_for_next_poll()
     finally:
-        for member in family:
-            member.resume()
-    task.settles()
-    kept.end_run(kept.run_ids()[0])
-    kept.ends("success", runs=["SUCCEEDED"])
-    assert "the task still waits for it elsewhere" in task.log()
-    # The one that has it now still cancels.
+        for process in processes:
+            process.resume()
+    task.wait_for_unwanted_effects()
+    undisturbed.end_run(undisturbed.run_ids()[0])
+    undisturbed.wait_for_end("success", runs=["SUCCEEDED"])
+    assert log_lines.STILL_AWAITED in task.log()
+    # The triggerer that has the trigger now still cancels the run on a kill.
     task.mark("failed")
-    task.ends("failed", runs=["CANCELED"], cancelled_by=[(1, "triggerer")])
-    stage.bench.airflow.kill_component("triggerer-2", signal.SIGTERM)
+    task.wait_for_end("failed", runs=["CANCELED"], cancelled_by=[(1, "triggerer")])
+    harness.bench.airflow.kill_component("triggerer-2", signal.SIGTERM)
 
 
-@case(
+@matrix_case(
     deferrable=True,
     completion_timeout=3600,
-    also={
+    extra_dags={
         "second": {},
         "third": {},
         "cleaner": {"operator": "CancelOrphanRunsOperator", "min_age_in_minutes": 0},
     },
 )
-def test_killed_before_its_trigger_has_a_place(stage: Stage, task: Task) -> None:
-    """(20): Airflow tells nobody. The next try cancels the run, or the maintenance DAG, or the service."""
-    stop_triggerer(stage)
-    last = newest_triggerer(stage)
-    start_triggerer(stage, "--capacity", "1")
-    three = [task, task.beside("second"), task.beside("third")]
-    (started,) = task.until(
-        lambda: [one for one in three if (triggerer_of(one) or 0) > last], "one of the triggers to start"
+def test_run_of_trigger_killed_before_start_is_cancelled_later(
+    harness: MatrixHarness, task: TaskUnderTest
+) -> None:
+    """(20): Airflow calls nothing, so the next try, the maintenance DAG or the service ends the run."""
+    stop_triggerer(harness)
+    last = newest_triggerer(harness)
+    start_triggerer(harness, "--capacity", "1")
+    tasks = [task, task.in_extra_dag("second"), task.in_extra_dag("third")]
+    (started,) = task.wait_until(
+        lambda: [each for each in tasks if (triggerer_of(each) or 0) > last], "one of the triggers to start"
     )
-    cleared, cleaned = (one for one in three if one is not started)
-    for one in (cleared, cleaned):
-        one.mark("failed")
-    cleared.settles()
-    for one in (cleared, cleaned):
-        assert [run["lifecycleState"] for run in one.runs()] == ["IN_PROGRESS"]
-        assert one.runs()[0]["maxDurationInMinutes"] == 65
+    cleared, cleaned = (each for each in tasks if each is not started)
+    for each in (cleared, cleaned):
+        each.mark("failed")
+    cleared.wait_for_unwanted_effects()
+    for each in (cleared, cleaned):
+        assert [run["lifecycleState"] for run in each.runs()] == ["IN_PROGRESS"]
+        assert each.runs()[0]["maxDurationInMinutes"] == 65
 
     cleared.clear()
     second = cleared.wait_for_run("IN_PROGRESS", number=2)
-    cleared.until(lambda: cleared.cancels(), "the next try to cancel the run of the last")
+    cleared.wait_until(lambda: cleared.cancels(), "the next try to cancel the old run")
 
-    cleaner = task.beside("cleaner")
+    cleaner = task.in_extra_dag("cleaner")
     cleaner.start()
-    cleaner.ends("success", runs=[])
-    cleaned.ends("failed", runs=["CANCELED"], cancelled_by=[(1, "worker")])
-    assert "1 orphans, 1 of them cancelled" in cleaner.log()
+    cleaner.wait_for_end("success", runs=[])
+    cleaned.wait_for_end("failed", runs=["CANCELED"], cancelled_by=[(1, "worker")])
+    assert log_lines.ONE_ORPHAN_CANCELLED in cleaner.log()
 
-    stop_triggerer(stage)
-    start_triggerer(stage)
+    stop_triggerer(harness)
+    start_triggerer(harness)
     cleared.end_run(second)
-    cleared.ends("success", runs=["CANCELED", "SUCCEEDED"], cancelled_by=[(1, "worker")])
+    cleared.wait_for_end("success", runs=["CANCELED", "SUCCEEDED"], cancelled_by=[(1, "worker")])
     started.end_run(started.run_ids()[0])
-    started.ends("success", runs=["SUCCEEDED"])
+    started.wait_for_end("success", runs=["SUCCEEDED"])

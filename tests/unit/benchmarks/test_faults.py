@@ -1,4 +1,4 @@
-"""The benchmark of faults: the services of the others, over HTTP as they are asked, and what is counted."""
+"""The fault benchmark: fakes of the competitors' services, counting of runs, and the report."""
 
 from __future__ import annotations
 
@@ -9,122 +9,122 @@ from typing import Any
 import httpx
 import pytest
 
-from benchmarks.faults import play
 from benchmarks.faults.__main__ import report
 from benchmarks.faults.cases import CASES
-from benchmarks.faults.fakes import FakeServices
-from benchmarks.faults.play import Play, Result
-from benchmarks.faults.service import READ, SUBMIT
+from benchmarks.faults.competitor_services import FakeCompetitorServices
+from benchmarks.faults.run_service import READ, SUBMIT
+from benchmarks.faults.trial import Trial, TrialResult
 from dev.airflow_rest import WaitTimeout
 
 
-class Databricks:
+class DatabricksClient:
     cancelled = "CANCELED"
 
     def __init__(self, http: httpx.Client) -> None:
         self.http = http
 
-    def ask(self, method: str, operation: str, user: str, **body: Any) -> httpx.Response:
+    def request(self, method: str, operation: str, user: str, **body: Any) -> httpx.Response:
         sent: dict[str, Any] = {"params": body} if method == "GET" else {"json": body}
         headers = {"authorization": f"Bearer {user}"}
         return self.http.request(method, f"/api/2.2/jobs/runs/{operation}", headers=headers, **sent)
 
     def submit(self, user: str, token: str | None = None) -> str:
         body = {"idempotency_token": token} if token else {}
-        return str(self.ask("POST", "submit", user, **body).raise_for_status().json()["run_id"])
+        return str(self.request("POST", "submit", user, **body).raise_for_status().json()["run_id"])
 
     def read(self, user: str, run_id: str) -> httpx.Response:
-        return self.ask("GET", "get", user, run_id=run_id)
+        return self.request("GET", "get", user, run_id=run_id)
 
     def state(self, user: str, run_id: str) -> str:
         state = self.read(user, run_id).json()["state"]
         return str(state.get("result_state", state["life_cycle_state"]))
 
     def cancel(self, user: str, run_id: str) -> None:
-        self.ask("POST", "cancel", user, run_id=int(run_id)).raise_for_status()
+        self.request("POST", "cancel", user, run_id=int(run_id)).raise_for_status()
 
 
-class Emr:
+class EmrClient:
     cancelled = "CANCELLED"
 
     def __init__(self, http: httpx.Client) -> None:
         self.http = http
 
-    def ask(self, method: str, path: str, user: str, **body: Any) -> httpx.Response:
+    def request(self, method: str, path: str, user: str, **body: Any) -> httpx.Response:
         headers = {"authorization": f"AWS4-HMAC-SHA256 Credential={user}/20260101/us-east-1, Signature=0"}
         path = f"/applications/benchmark/jobruns{path}"
         return self.http.request(method, path, headers=headers, json=body or None)
 
     def submit(self, user: str, token: str | None = None) -> str:
-        return str(self.ask("POST", "", user, clientToken=token).raise_for_status().json()["jobRunId"])
+        return str(self.request("POST", "", user, clientToken=token).raise_for_status().json()["jobRunId"])
 
     def read(self, user: str, run_id: str) -> httpx.Response:
-        return self.ask("GET", f"/{run_id}", user)
+        return self.request("GET", f"/{run_id}", user)
 
     def state(self, user: str, run_id: str) -> str:
         return str(self.read(user, run_id).json()["jobRun"]["state"])
 
     def cancel(self, user: str, run_id: str) -> None:
-        self.ask("DELETE", f"/{run_id}", user).raise_for_status()
+        self.request("DELETE", f"/{run_id}", user).raise_for_status()
 
 
 @pytest.fixture
-def fakes() -> Iterator[FakeServices]:
-    with FakeServices() as fakes:
-        yield fakes
+def services() -> Iterator[FakeCompetitorServices]:
+    with FakeCompetitorServices() as services:
+        yield services
 
 
-@pytest.fixture(params=["databricks", "emr"])
-def client(request: pytest.FixtureRequest, fakes: FakeServices) -> Iterator[Any]:
-    with httpx.Client(base_url=f"http://127.0.0.1:{fakes.port}", trust_env=False) as http:
-        yield {"databricks": Databricks, "emr": Emr}[request.param](http)
+@pytest.fixture(params=[DatabricksClient, EmrClient], ids=["databricks", "emr"])
+def client(request: pytest.FixtureRequest, services: FakeCompetitorServices) -> Iterator[Any]:
+    with httpx.Client(base_url=f"http://127.0.0.1:{services.port}", trust_env=False) as http:
+        yield request.param(http)
 
 
-def test_runs_go_on_until_they_are_ended_or_cancelled(fakes: FakeServices, client: Any) -> None:
+def test_runs_stay_active_until_ended_or_cancelled(services: FakeCompetitorServices, client: Any) -> None:
     first, second = client.submit("a"), client.submit("a")
     assert [client.state("a", run_id) for run_id in (first, second)] == ["RUNNING", "RUNNING"]
-    fakes.end(first)
+    services.end(first)
     client.cancel("a", second)
     client.cancel("a", first)
     assert (client.state("a", first), client.state("a", second)) == ("SUCCESS", client.cancelled)
-    assert [(run.is_active, run.is_cancelled) for run in fakes.runs("a")] == [(False, False), (False, True)]
+    runs = services.runs("a")
+    assert [(run.is_active, run.is_cancelled) for run in runs] == [(False, False), (False, True)]
     assert client.read("a", "77").status_code == 404
 
 
-def test_a_token_is_answered_with_its_run(fakes: FakeServices, client: Any) -> None:
+def test_known_token_returns_existing_run(services: FakeCompetitorServices, client: Any) -> None:
     assert client.submit("a", "x") == client.submit("a", "x")
     assert client.submit("a", "y") != client.submit("b", "y")
-    assert (len(fakes.runs("a")), len(fakes.runs("b"))) == (2, 1)
+    assert (len(services.runs("a")), len(services.runs("b"))) == (2, 1)
 
 
-def test_a_lost_answer_has_made_a_run(fakes: FakeServices, client: Any) -> None:
-    fakes.fault("a", "lost_response", operation=SUBMIT, count=1)
+def test_lost_response_has_created_a_run(services: FakeCompetitorServices, client: Any) -> None:
+    services.add_fault("a", "lost_response", operation=SUBMIT, count=1)
     client.submit("b")
     with pytest.raises(httpx.RemoteProtocolError):
         client.submit("a")
     client.submit("a")
-    assert (len(fakes.runs("a")), len(fakes.runs("b"))) == (2, 1)
+    assert (len(services.runs("a")), len(services.runs("b"))) == (2, 1)
 
 
-def test_faults_of_reads_are_counted(fakes: FakeServices, client: Any) -> None:
+def test_reads_record_status_of_each_response(services: FakeCompetitorServices, client: Any) -> None:
     run_id = client.submit("a")
-    fakes.fault("a", "status", operation=READ, status=404, count=1)
-    outage = fakes.fault("a", "status", status=503)
+    services.add_fault("a", "status", operation=READ, status=404, count=1)
+    outage = services.add_fault("a", "status", status=503)
     assert [client.read("a", run_id).status_code for _ in range(3)] == [404, 503, 503]
-    fakes.heal(outage)
-    fakes.fault("a", "drop", operation=READ, count=1)
+    services.remove_fault(outage)
+    services.add_fault("a", "drop", operation=READ, count=1)
     with pytest.raises(httpx.RemoteProtocolError):
         client.read("a", run_id)
     assert client.read("a", run_id).status_code == 200
-    assert fakes.reads("a") == [404, 503, 503, 0, 200]
-    assert fakes.reads("b") == []
+    assert services.reads("a") == [404, 503, 503, 0, 200]
+    assert services.reads("b") == []
 
 
-class Airflow:
-    """In which every task has succeeded."""
+class SucceedingAirflow:
+    """Stands in for SharedAirflow; every task has succeeded."""
 
     def __init__(self) -> None:
-        self.writing = threading.Lock()
+        self.api_lock = threading.Lock()
         self.rest = self
         self.marked: list[tuple[str, str, str]] = []
 
@@ -135,37 +135,37 @@ class Airflow:
         self.marked.append((dag_id, dag_run, state))
 
 
-def test_what_could_not_be_played_is_played_again(
-    fakes: FakeServices, client: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(play, "SETTLED", 0)
-    airflow = Airflow()
+def new_trial(airflow: SucceedingAirflow, services: FakeCompetitorServices) -> Trial:
+    return Trial(airflow, services, "dag", "a", settle_seconds=0)  # type: ignore[arg-type]
 
-    def act(played: Play) -> None:
-        if played.attempt == 1:
+
+def test_disturbed_trial_is_repeated(services: FakeCompetitorServices, client: Any) -> None:
+    airflow = SucceedingAirflow()
+
+    def scenario(trial: Trial) -> None:
+        if trial.attempt == 1:
             client.submit("a")
-            played.fault("status", status=503)
+            trial.add_fault("status", status=503)
             raise WaitTimeout("the machine is busy")
-        if played.attempt == 3:
+        if trial.attempt == 3:
             client.submit("a")
 
-    result = Play(airflow, fakes, "dag", "a").measure(act)  # type: ignore[arg-type]
-    assert result == Result(runs=1, cancelled=0, left=1, outcome="success")
+    result = new_trial(airflow, services).measure(scenario)
+    assert result == TrialResult(runs=1, cancelled=0, active=1, task_state="success")
     assert airflow.marked == [("dag", "faults_1", "failed"), ("dag", "faults_2", "failed")]
 
 
-def test_what_cannot_be_played_has_no_result(fakes: FakeServices, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(play, "SETTLED", 0)
-    with pytest.raises(WaitTimeout, match="dag has asked for no run"):
-        Play(Airflow(), fakes, "dag", "a").measure(lambda _: None)  # type: ignore[arg-type]
+def test_trial_without_a_run_raises(services: FakeCompetitorServices) -> None:
+    with pytest.raises(WaitTimeout, match="dag has submitted no run in 3 attempts"):
+        new_trial(SucceedingAirflow(), services).measure(lambda _: None)
 
 
-def test_the_table_tells_what_is_as_it_should_be() -> None:
+def test_report_marks_correct_results() -> None:
     (case,) = [case for case in CASES if case.name == "cleared_deferred"]
     found = {
-        "dataflow": Result(runs=2, cancelled=1, left=0, outcome="success"),
-        "databricks": Result(runs=2, cancelled=0, left=1, outcome="success"),
-        "emr": Result(runs=1, cancelled=0, left=1, outcome="deferred"),
+        "dataflow": TrialResult(runs=2, cancelled=1, active=0, task_state="success"),
+        "databricks": TrialResult(runs=2, cancelled=0, active=1, task_state="success"),
+        "emr": TrialResult(runs=1, cancelled=0, active=1, task_state="deferred"),
     }
     results = {(operator, case.name): result for operator, result in found.items()}
     row, totals = report(results, list(found), [case]).splitlines()[2:]

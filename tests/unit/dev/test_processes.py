@@ -1,4 +1,4 @@
-"""The demo and the tests must leave nothing behind, and must not end what is not theirs."""
+"""Stopping ends all processes that were started, including orphans, and no others."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ def read_pids(path: Path, count: int) -> list[int]:
     raise AssertionError("the processes did not start")
 
 
-def test_a_clean_stop_kills_nothing(tmp_path: Path) -> None:
+def test_clean_stop_kills_nothing(tmp_path: Path) -> None:
     leader = start(tmp_path, "clean")
     assert processes.stop("clean", [leader]) == []
     assert not leader.is_running()
 
 
 @pytest.mark.parametrize("marker", ["daemons", ""], ids=["by marker", "by session"])
-def test_what_a_leader_leaves_behind_is_killed(tmp_path: Path, marker: str) -> None:
-    # With the marker, the child has left the session; without it, it is found by the session.
+def test_stop_kills_orphaned_children(tmp_path: Path, marker: str) -> None:
+    # The child with a marker starts a session of its own; the other one is only found by its session.
     code = (
         "import os, subprocess, sys\n"
         f"child = [sys.executable, '-c', {WAIT!r}]\n"
-        f"left = subprocess.Popen(child, start_new_session={bool(marker)})\n"
-        f"open('pids', 'w').write(f'{{os.getpid()}} {{left.pid}}')\n" + WAIT
+        f"orphan = subprocess.Popen(child, start_new_session={bool(marker)})\n"
+        f"open('pids', 'w').write(f'{{os.getpid()}} {{orphan.pid}}')\n" + WAIT
     )
     leader = start(tmp_path, marker or "unknown to stop", code)
     _, child = read_pids(tmp_path / "pids", 2)
@@ -52,23 +52,23 @@ def test_what_a_leader_leaves_behind_is_killed(tmp_path: Path, marker: str) -> N
     assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
 
 
-def test_others_are_left_alone(tmp_path: Path) -> None:
-    ours, other = start(tmp_path, "mine"), start(tmp_path, "somebody else's")
+def test_stop_leaves_other_processes_running(tmp_path: Path) -> None:
+    own, other = start(tmp_path, "own"), start(tmp_path, "other")
     try:
-        processes.stop("mine", [ours])
+        processes.stop("own", [own])
         assert other.is_running()
         assert other.status() != psutil.STATUS_ZOMBIE
     finally:
         processes.stop("", [other])
 
 
-def test_a_stopped_process_can_be_ended(tmp_path: Path) -> None:
+def test_stop_ends_suspended_process(tmp_path: Path) -> None:
     leader = start(tmp_path, "frozen")
     leader.suspend()
     assert processes.stop("frozen", [leader], timeout=10) == []
 
 
-def test_a_child_sees_none_of_the_users_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_child_environment_excludes_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", "/somewhere")
     monkeypatch.setenv("AIRFLOW_CONN_OCI_DEFAULT", "{}")
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")

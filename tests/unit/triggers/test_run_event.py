@@ -21,7 +21,7 @@ from airflow_provider_dataflow.client.poller.reported_runs import SETTLE
 from airflow_provider_dataflow.exceptions import InvalidArgument, ServiceError
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.triggers.run_event import RunEventTrigger
-from benchmarks.polling import simulated_service, virtual_time
+from benchmarks.polling import virtual_time
 from benchmarks.polling.simulated_service import COMPARTMENT, SimulatedService
 
 APPLICATION = "ocid1.dataflowapplication.oc1.iad.nightly"
@@ -45,8 +45,7 @@ class Store:
 @pytest.fixture
 def service(mocker, connection, monkeypatch):
     # The trigger's clock is the machine's; the runs' times are counted from here, and so are the poller's.
-    monkeypatch.setattr(simulated_service, "EPOCH", time.time())
-    service = SimulatedService()
+    service = SimulatedService(epoch=time.time())
     monkeypatch.setattr(runs, "time", SimpleNamespace(time=service.now))
 
     async def make(hook):

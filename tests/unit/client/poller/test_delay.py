@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from benchmarks.polling.delay import Workload, with_an_interval, with_the_poller
+from benchmarks.polling.delay import Workload, with_fixed_interval, with_poller
 
 
 @pytest.fixture(autouse=True)
@@ -21,16 +21,16 @@ def test_short_and_long_jobs(spread, gain):
     poll_interval = 30
     workload = Workload("nightly", applications=30, runs=12, spread=spread)
     durations = workload.durations(random.Random(5))
-    ours = with_the_poller(workload, durations, poll_interval)
-    _, fixed = with_an_interval(durations, ours.requests)
+    ours = with_poller(workload, durations, poll_interval)
+    _, fixed = with_fixed_interval(durations, ours.requests)
     assert len(ours.delays) == 360
     assert ours.median <= fixed.median / gain
     assert ours.p99 <= 8 * poll_interval * 1.1 + 1
 
 
 def test_many_at_a_time():
-    workload = Workload("backfill", applications=60, runs=1, longest=600, spread=0.5, together=True)
+    workload = Workload("backfill", applications=60, runs=1, longest=600, spread=0.5, same_compartment=True)
     durations = workload.durations(random.Random(5))
-    ours = with_the_poller(workload, durations, 30)
-    _, fixed = with_an_interval(durations, ours.requests)
+    ours = with_poller(workload, durations, 30)
+    _, fixed = with_fixed_interval(durations, ours.requests)
     assert ours.median <= fixed.median / 2

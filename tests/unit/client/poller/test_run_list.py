@@ -70,7 +70,7 @@ def test_many_runs_are_asked_for_together_and_each_end_is_confirmed():
     waits.run()
     assert {state for state, _ in waits.told.values()} == {"SUCCEEDED"}
     # A run can slip from one page to another between two requests.
-    assert service.asked.total() <= 1.02 * len(service.runs)
+    assert service.polls.total() <= 1.02 * len(service.runs)
     # Of each round at most one page of ACCEPTED and two of IN_PROGRESS.
     assert service.requests["ListRuns"] <= 3 * 1600 / 30
     delays = waits.delays()
@@ -145,7 +145,7 @@ def test_a_straggler_costs_no_pages():
     mine = [service.add(20_000, created=2.0).id for _ in range(100)]
     Waits(service).run([old.id, *mine], until=3600)
     assert service.requests["ListRuns"] < 3600 / 30 * 1.5
-    assert service.asked[old.id] > 30
+    assert service.polls[old.id] > 30
 
 
 def test_others_runs_make_lists_dear():

@@ -1,6 +1,7 @@
-"""Waits for N runs in one way, as a triggerer would, and says what that cost. Run by :mod:`.cost`.
+"""Run N triggers of one implementation, as a triggerer would, and print what they cost. Used by :mod:`.cost`.
 
-It stands alone, since one of the ways needs an environment in which this package is not installed.
+It imports nothing of this repository at module level, because Databricks' trigger runs in an environment in
+which this package is not installed.
 """
 
 from __future__ import annotations
@@ -12,92 +13,95 @@ import logging
 import os
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 RUN_ID = "ocid1.dataflowrun.oc1.iad.anuwcljrbenchmark{:08}"
 COMPARTMENT = "ocid1.compartment.oc1..aaaaaaaabenchmark"
 
+#: Runs the trigger with the given number until it is cancelled.
+TriggerRunner = Callable[[int], Coroutine[Any, Any, None]]
 
-def _ours(interval: float) -> Callable[[int], Any]:
+
+def _ours(interval: float) -> TriggerRunner:
     from airflow_provider_dataflow.triggers.run import RunTrigger
 
-    async def wait(number: int) -> None:
+    async def run(number: int) -> None:
         trigger = RunTrigger(RUN_ID.format(number), compartment_id=COMPARTMENT, poll_interval=interval)
         async for _ in trigger.run():
             pass
 
-    return wait
+    return run
 
 
-def _databricks(interval: float) -> Callable[[int], Any]:
+def _databricks(interval: float) -> TriggerRunner:
     from airflow.providers.databricks.triggers.databricks import (  # type: ignore[import-not-found]
         DatabricksExecutionTrigger,
     )
 
-    async def wait(number: int) -> None:
+    async def run(number: int) -> None:
         trigger = DatabricksExecutionTrigger(
             number + 1, "databricks_default", polling_period_seconds=int(interval)
         )
         async for _ in trigger.run():
             pass
 
-    return wait
+    return run
 
 
-def _naive(interval: float) -> Callable[[int], Any]:
+def _sdk_threads(interval: float) -> TriggerRunner:
+    """Return a naive trigger, which calls GetRun of the OCI SDK in a thread."""
     import oci
 
     config = json.loads(os.environ["BENCHMARK_SDK_CONFIG"])
     client = oci.data_flow.DataFlowClient(config, service_endpoint=os.environ["BENCHMARK_ENDPOINT"])
 
-    async def wait(number: int) -> None:
+    async def run(number: int) -> None:
         while (await asyncio.to_thread(client.get_run, RUN_ID.format(number))).data.lifecycle_state:  # noqa: ASYNC110
             await asyncio.sleep(interval)
 
-    return wait
+    return run
 
 
-def _idle(interval: float) -> Callable[[int], Any]:
+def _idle(interval: float) -> TriggerRunner:
+    """Return a trigger that only sleeps, to measure the memory of Airflow's base class."""
     from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-    class Idle(BaseTrigger):
-        """What Airflow's own part weighs."""
-
+    class IdleTrigger(BaseTrigger):
         def serialize(self) -> tuple[str, dict[str, Any]]:
             return "", {}
 
         async def run(self) -> Any:
-            # Its logger belongs to it.
+            # Creates the logger, which is part of each trigger's memory.
             self.log.warning("waiting")
             await asyncio.sleep(1e6)
             yield TriggerEvent(None)
 
-    async def wait(_: int) -> None:
-        async for _ in Idle().run():
+    async def run(_: int) -> None:
+        async for _ in IdleTrigger().run():
             pass
 
-    return wait
+    return run
 
 
-WAYS = {"ours": _ours, "databricks": _databricks, "naive": _naive, "idle": _idle}
+IMPLEMENTATIONS = {"ours": _ours, "databricks": _databricks, "sdk_threads": _sdk_threads, "idle": _idle}
 
 
-class Watchdog:
-    """The longest time for which the loop's thread computed without a turn for others."""
+class BlockingMonitor:
+    """Measures the longest time for which one callback blocked the event loop."""
 
     def __init__(self) -> None:
-        self.longest = 0.0
+        self.longest_seconds = 0.0
 
     async def watch(self) -> None:
-        # CPU, not wall time: what other processes take of a busy machine is nobody's fault here.
+        # CPU time: on a busy machine, wall time would include the time of other processes.
         while True:
             before = time.thread_time()
             await asyncio.sleep(0.001)
-            self.longest = max(self.longest, time.thread_time() - before)
+            self.longest_seconds = max(self.longest_seconds, time.thread_time() - before)
 
 
-async def _requests(port: int) -> int:
+async def _count_requests(port: int) -> int:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET /_count HTTP/1.1\r\n\r\n")
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -107,38 +111,38 @@ async def _requests(port: int) -> int:
     return sum(counts.values())
 
 
-def _memory() -> int:
+def _memory_bytes() -> int:
     with open("/proc/self/statm") as statm:
         return int(statm.read().split()[1]) * resource.getpagesize()
 
 
 async def _main(arguments: argparse.Namespace) -> dict[str, float]:
-    wait = WAYS[arguments.way](arguments.interval)
-    before = _memory()
-    starting = Watchdog()
+    run_trigger = IMPLEMENTATIONS[arguments.implementation](arguments.interval)
+    memory_before = _memory_bytes()
+    starting = BlockingMonitor()
     watch = asyncio.create_task(starting.watch())
     await asyncio.sleep(0.1)
     tasks = []
-    for number in range(arguments.waits):
-        tasks.append(asyncio.create_task(wait(number)))
-        if arguments.in_turn:
+    for number in range(arguments.triggers):
+        tasks.append(asyncio.create_task(run_trigger(number)))
+        if arguments.staggered:
             await asyncio.sleep(0)
     await asyncio.sleep(arguments.warm)
     watch.cancel()
-    memory = _memory() - before
+    memory = _memory_bytes() - memory_before
 
-    cpu, requests, begin = time.process_time(), await _requests(arguments.port), time.perf_counter()
+    cpu, requests, begin = time.process_time(), await _count_requests(arguments.port), time.perf_counter()
     await asyncio.sleep(arguments.window)
     cpu, seconds = time.process_time() - cpu, time.perf_counter() - begin
-    requests = await _requests(arguments.port) - requests
+    requests = await _count_requests(arguments.port) - requests
 
-    steady = Watchdog()
+    steady = BlockingMonitor()
     watch = asyncio.create_task(steady.watch())
     await asyncio.sleep(arguments.window / 2)
     watch.cancel()
     ended = [task for task in tasks if task.done()]
     if ended:
-        raise RuntimeError(f"{len(ended)} waits have ended: {ended[0]}")
+        raise RuntimeError(f"{len(ended)} triggers have ended: {ended[0]}")
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -147,19 +151,21 @@ async def _main(arguments: argparse.Namespace) -> dict[str, float]:
         "requests": requests,
         "seconds": seconds,
         "memory": memory,
-        "starting": starting.longest,
-        "steady": steady.longest,
+        "starting": starting.longest_seconds,
+        "steady": steady.longest_seconds,
     }
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("way", choices=WAYS)
-    for name in ("port", "waits"):
+    parser.add_argument("implementation", choices=IMPLEMENTATIONS)
+    for name in ("port", "triggers"):
         parser.add_argument(f"--{name}", type=int, required=True)
     for name in ("interval", "warm", "window"):
         parser.add_argument(f"--{name}", type=float, required=True)
-    parser.add_argument("--in-turn", action="store_true", help="start one in each turn of the loop")
+    parser.add_argument(
+        "--staggered", action="store_true", help="start one trigger per iteration of the event loop"
+    )
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     logging.disable(logging.INFO)

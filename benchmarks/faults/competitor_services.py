@@ -1,9 +1,11 @@
-"""What the others talk to: the Jobs API of Databricks (2.2) and that of EMR Serverless, as far as they ask.
+"""Fakes of the competitors' services: the Jobs API of Databricks (2.2) and EMR Serverless.
 
-Runs never end by themselves. Faults are those of Local Data Flow, by its own rules, so that the same happens
-to all. Who asks is told by the token, or by the access key.
+They implement what the operators call. Runs stay active until the benchmark ends or cancels them. Faults are
+those of Local Data Flow, from its own code, so that all services fail in the same way. The user of a request
+is its bearer token or its access key.
 
-Both services know a run again by the token that its submit carries (``idempotency_token``, ``clientToken``).
+Both services return the existing run for a submit whose token they know (``idempotency_token``,
+``clientToken``).
 """
 
 from __future__ import annotations
@@ -19,19 +21,19 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from airflow_provider_dataflow.local.http.faults import Call, Fault, Faults, Kind
-from benchmarks.faults.service import READ, SUBMIT, Run
+from benchmarks.faults.run_service import READ, SUBMIT, ServiceRun
 
 CANCEL = "cancel"
 OTHER = "other"
 
-#: How EMR Serverless names its errors, beside the status.
+#: Error types of EMR Serverless by status.
 EMR_ERRORS = {404: "ResourceNotFoundException", 429: "ThrottlingException"}
-EMR = re.compile(r"/applications/[^/]+(?P<runs>/jobruns(?:/(?P<run_id>[^/?]+))?)?")
+EMR_PATH = re.compile(r"/applications/[^/]+(?P<runs>/jobruns(?:/(?P<run_id>[^/?]+))?)?")
 
 
 @dataclass
-class _Request:
-    """What is asked for, whichever API it came by."""
+class _ParsedRequest:
+    """A request of either API."""
 
     operation: str
     user: str
@@ -39,22 +41,26 @@ class _Request:
     token: str | None = None
 
 
-@dataclass
-class FakeServices:
-    """The server, in threads of this process. Use it as a context manager.
+#: Builds the body of a response from its status and the run.
+_BodyWriter = Callable[[int, ServiceRun | None], dict[str, Any]]
 
-    :param clock: seconds, for the duration of faults.
+
+@dataclass
+class FakeCompetitorServices:
+    """HTTP server for both APIs, in threads of this process. Use it as a context manager.
+
+    :param clock: returns seconds; measures the duration of faults.
     """
 
     clock: Callable[[], float] = time.monotonic
-    _runs: dict[str, Run] = field(default_factory=dict)
-    _tokens: dict[tuple[str, str], str] = field(default_factory=dict)
+    _runs: dict[str, ServiceRun] = field(default_factory=dict)
+    _run_ids_by_token: dict[tuple[str, str], str] = field(default_factory=dict)
     _reads: list[tuple[str, int]] = field(default_factory=list)
     _faults: Faults = field(default_factory=Faults)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __enter__(self) -> FakeServices:
-        handler = type("Handler", (_Handler,), {"fake": self})
+    def __enter__(self) -> FakeCompetitorServices:
+        handler = type("Handler", (_Handler,), {"services": self})
         self._server = _Server(("127.0.0.1", 0), handler)
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -64,14 +70,14 @@ class FakeServices:
         self._server.shutdown()
         self._server.server_close()
 
-    # What the benchmark does and sees ----------------------------------------------------------------------
+    # For the benchmark -------------------------------------------------------------------------------------
 
-    def runs(self, user: str) -> list[Run]:
+    def runs(self, user: str) -> list[ServiceRun]:
         with self._lock:
             return [run for run in self._runs.values() if run.user == user]
 
     def reads(self, user: str) -> list[int]:
-        """The statuses of all answers about runs, 0 for none."""
+        """Return the status of each response to a read of a run, 0 where the connection was dropped."""
         with self._lock:
             return [status for reader, status in self._reads if reader == user]
 
@@ -79,26 +85,26 @@ class FakeServices:
         with self._lock:
             self._runs[run_id].is_active = False
 
-    def fault(self, user: str, kind: str, *, operation: str = "*", **how: Any) -> str:
+    def add_fault(self, user: str, kind: str, *, operation: str = "*", **parameters: Any) -> str:
         with self._lock:
-            fault = Fault.of(kind, operation=operation, user=user, **how)
+            fault = Fault.of(kind, operation=operation, user=user, **parameters)
             return self._faults.add(fault, self.clock()).id
 
-    def heal(self, fault_id: str) -> None:
+    def remove_fault(self, fault_id: str) -> None:
         with self._lock:
             self._faults.remove(fault_id)
 
-    # What it answers ---------------------------------------------------------------------------------------
+    # For the operators -------------------------------------------------------------------------------------
 
-    def answer(self, request: _Request) -> tuple[int | None, Run | None, float]:
-        """The status (none: the connection is closed), the run, and after how many seconds."""
+    def respond(self, request: _ParsedRequest) -> tuple[int | None, ServiceRun | None, float]:
+        """Return status (none: drop the connection), run, and seconds by which to delay the response."""
         with self._lock:
             call = Call(request.operation, request.run_id, request.user, self.clock())
             active = self._faults.pick(call)
             fault = active.fault if active else None
             status, run = 200, None
             if fault is None or fault.is_carried_out:
-                status, run = self._carry_out(request)
+                status, run = self._execute(request)
             elif fault.kind == Kind.STATUS:
                 status = fault.error().status
             delivery = fault.delivery() if fault else None
@@ -107,20 +113,24 @@ class FakeServices:
                 self._reads.append((request.user, 0 if is_dropped else status))
             return None if is_dropped else status, run, delivery.delay if delivery else 0.0
 
-    def _carry_out(self, request: _Request) -> tuple[int, Run | None]:
+    def _execute(self, request: _ParsedRequest) -> tuple[int, ServiceRun | None]:
         if request.operation == SUBMIT:
-            known = self._tokens.get((request.user, request.token)) if request.token else None
-            run = self._runs[known] if known else Run(str(len(self._runs) + 1), request.user)
-            self._runs[run.id] = run
-            if request.token:
-                self._tokens[request.user, request.token] = run.id
-            return 200, run
+            return 200, self._submit(request)
         if request.run_id is None:
             return 200, None
-        found = self._runs.get(request.run_id)
-        if found is not None and request.operation == CANCEL and found.is_active:
-            found.is_active, found.is_cancelled = False, True
-        return (200, found) if found else (404, None)
+        run = self._runs.get(request.run_id)
+        if run is not None and request.operation == CANCEL and run.is_active:
+            run.is_active, run.is_cancelled = False, True
+        return (200, run) if run else (404, None)
+
+    def _submit(self, request: _ParsedRequest) -> ServiceRun:
+        if request.token and (known := self._run_ids_by_token.get((request.user, request.token))):
+            return self._runs[known]
+        run = ServiceRun(str(len(self._runs) + 1), request.user)
+        self._runs[run.id] = run
+        if request.token:
+            self._run_ids_by_token[request.user, request.token] = run.id
+        return run
 
 
 class _Server(ThreadingHTTPServer):
@@ -129,15 +139,15 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Reads a request of either API, and writes the answer as that API does."""
+    """Parses a request of either API and writes the response in that API's format."""
 
-    fake: FakeServices
+    services: FakeCompetitorServices
     protocol_version = "HTTP/1.1"
-    # Else a small answer waits for the acknowledgement of its head.
+    # Send head and body in one packet: otherwise the body waits for the client's acknowledgement of the head.
     wbufsize = -1
 
     def log_message(self, *_: Any) -> None:
-        """Nothing is logged."""
+        """Log nothing."""
 
     def do_GET(self) -> None:
         content = self.rfile.read(int(self.headers.get("content-length") or 0))
@@ -145,19 +155,19 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         if parts.path.startswith("/api/"):
             query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-            self._answer(*_databricks(parts.path, query | body, self.headers["authorization"]))
+            self._respond(*_databricks(parts.path, query | body, self.headers["authorization"]))
         else:
-            self._answer(*_emr(self.command, parts.path, body, self.headers["authorization"]))
+            self._respond(*_emr(self.command, parts.path, body, self.headers["authorization"]))
 
     do_POST = do_DELETE = do_GET
 
-    def _answer(self, request: _Request, write: Callable[[int, Run | None], dict[str, Any]]) -> None:
-        status, run, seconds = self.fake.answer(request)
-        time.sleep(seconds)
+    def _respond(self, request: _ParsedRequest, write_body: _BodyWriter) -> None:
+        status, run, delay_seconds = self.services.respond(request)
+        time.sleep(delay_seconds)
         if status is None:
             self.close_connection = True
             return
-        content = json.dumps(write(status, run)).encode()
+        content = json.dumps(write_body(status, run)).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(content)))
@@ -167,16 +177,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
 
-def _databricks(path: str, body: dict[str, Any], authorization: str) -> tuple[_Request, Any]:
+def _databricks(path: str, body: dict[str, Any], authorization: str) -> tuple[_ParsedRequest, _BodyWriter]:
     operation = path.rpartition("/jobs/runs/")[2]
-    request = _Request(
+    request = _ParsedRequest(
         {"submit": SUBMIT, "get": READ, "get-output": READ, "cancel": CANCEL}.get(operation, OTHER),
         user=authorization.removeprefix("Bearer "),
         run_id=str(body["run_id"]) if "run_id" in body else None,
         token=body.get("idempotency_token"),
     )
 
-    def write(status: int, run: Run | None) -> dict[str, Any]:
+    def write_body(status: int, run: ServiceRun | None) -> dict[str, Any]:
         if status >= 400:
             return {"error_code": str(status), "message": "A fault of the benchmark."}
         if run is None or request.operation == CANCEL:
@@ -193,19 +203,21 @@ def _databricks(path: str, body: dict[str, Any], authorization: str) -> tuple[_R
             "tasks": [],
         }
 
-    return request, write
+    return request, write_body
 
 
-def _emr(method: str, path: str, body: dict[str, Any], authorization: str) -> tuple[_Request, Any]:
-    match = EMR.fullmatch(path)
+def _emr(
+    method: str, path: str, body: dict[str, Any], authorization: str
+) -> tuple[_ParsedRequest, _BodyWriter]:
+    match = EMR_PATH.fullmatch(path)
     run_id = match["run_id"] if match else None
     operation = OTHER
     if match and match["runs"]:
         operation = {"POST": SUBMIT, "GET": READ, "DELETE": CANCEL}[method]
     user = authorization.partition("Credential=")[2].partition("/")[0]
-    request = _Request(operation, user, run_id, body.get("clientToken"))
+    request = _ParsedRequest(operation, user, run_id, body.get("clientToken"))
 
-    def write(status: int, run: Run | None) -> dict[str, Any]:
+    def write_body(status: int, run: ServiceRun | None) -> dict[str, Any]:
         if status >= 400:
             return {"message": "A fault of the benchmark."}
         if run is None:
@@ -214,4 +226,4 @@ def _emr(method: str, path: str, body: dict[str, Any], authorization: str) -> tu
         job = {"applicationId": "benchmark", "jobRunId": run.id, "arn": "arn", "state": state}
         return job if request.operation != READ else {"jobRun": job | {"stateDetails": ""}}
 
-    return request, write
+    return request, write_body

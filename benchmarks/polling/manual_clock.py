@@ -1,4 +1,4 @@
-"""The real client against Local Data Flow, whose clock is moved along with a loop's virtual time."""
+"""Run the real client and poller in virtual time against a Local Data Flow with a manual clock."""
 
 from __future__ import annotations
 
@@ -18,20 +18,23 @@ T = TypeVar("T")
 
 
 class _Client(AsyncDataFlowClient):
-    """The time stands still while it is answered."""
+    """Stops the virtual time while a request is in flight."""
 
     async def _fetch(self, operation: str, method: str, path: str) -> tuple[bytes, Mapping[str, str]]:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualTimeLoop)
-        loop.expecting += 1
+        loop.pending_external += 1
         try:
             return await super()._fetch(operation, method, path)
         finally:
-            loop.expecting -= 1
+            loop.pending_external -= 1
 
 
 def run(service: LocalDataFlow, main: Callable[[RunPoller], Awaitable[T]]) -> T:
-    """Run ``main(poller)``. Requests take no time on the clock, which must be a manual one."""
+    """Run ``main(poller)``, and advance the service's clock with the virtual time.
+
+    Requests take no virtual time. The service must have been started with ``clock="manual"``.
+    """
     identity = service.identity
     key = ApiKey(identity.user, identity.tenancy, identity.fingerprint, identity.private_key)
     access = Access(key, identity.region, service.endpoint)
@@ -40,14 +43,14 @@ def run(service: LocalDataFlow, main: Callable[[RunPoller], Awaitable[T]]) -> T:
     def now() -> float:
         return started_at + asyncio.get_running_loop().time()
 
-    async def wrapped() -> T:
+    async def run_with_poller() -> T:
         poller = RunPoller(lambda: _Client.create(lambda: access), now=now)
         try:
             return await main(poller)
         finally:
             await poller.close()
 
-    def jumped(seconds: float) -> None:
+    def advance_service(seconds: float) -> None:
         service.advance(seconds)
 
-    return virtual_time.run(wrapped(), jumped)
+    return virtual_time.run(run_with_poller(), advance_service)

@@ -1,0 +1,40 @@
+"""One single-task DAG for each test of the matrix, generated from the file that ``MATRIX_DAGS`` names."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import faulty_operators
+import pendulum
+from airflow.sdk import DAG, get_parsing_context
+
+#: Arguments that the JSON file gives in seconds.
+DURATIONS = ("execution_timeout", "retry_delay", "dagrun_timeout")
+
+
+def from_json(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Convert durations and dates to the types that Airflow expects."""
+    converted = {name: timedelta(seconds=value) for name, value in arguments.items() if name in DURATIONS}
+    converted |= {name: pendulum.parse(value) for name, value in arguments.items() if name == "end_date"}
+    return arguments | converted
+
+
+# A worker parses this file for one DAG only.
+wanted = get_parsing_context().dag_id
+for dag_id, definition in json.loads(Path(os.environ["MATRIX_DAGS"]).read_text()).items():
+    if wanted not in (None, dag_id):
+        continue
+    operator = getattr(faulty_operators, definition["operator"])
+    arguments = faulty_operators.CALLBACKS | from_json(definition["arguments"])
+    start_date = pendulum.datetime(2026, 1, 1, tz="UTC")
+    with DAG(dag_id, start_date=start_date, **from_json(definition["dag"])) as dag:
+        if definition["mapped"]:
+            indexes = [[str(index)] for index in range(definition["mapped"])]
+            operator.partial(task_id="run", **arguments).expand(arguments=indexes)
+        else:
+            operator(task_id="run", **arguments)
+    globals()[dag_id] = dag
