@@ -1,6 +1,6 @@
-"""Local Data Flow: OCI Data Flow's REST API on loopback, running runs on real Spark.
+"""Local Data Flow: OCI Data Flow's REST API on loopback, with real Spark.
 
-``dataflow-local serve`` on the command line, :class:`LocalDataFlow` in a program.
+Start it with ``dataflow-local serve``, or with :class:`LocalDataFlow` in a Python program.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["LocalDataFlow"]
 
 
 def __getattr__(name: str) -> Any:
-    """Late, so that a module of this package does not load the web server."""
+    """Import ``LocalDataFlow`` late: other modules of this package do not need its imports."""
     if name == "LocalDataFlow":
         from airflow_provider_dataflow.local.testing.embedded import LocalDataFlow
 

@@ -1,4 +1,4 @@
-"""``python -m airflow_provider_dataflow.local``: the same as ``dataflow-local``."""
+"""Run ``dataflow-local`` as ``python -m airflow_provider_dataflow.local``."""
 
 import sys
 

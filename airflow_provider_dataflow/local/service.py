@@ -1,4 +1,4 @@
-"""The service: takes a request, finds out who sent it, lets an operation answer it, and keeps the journal."""
+"""Service: authenticates requests, calls the handlers of operations, applies faults and keeps the journal."""
 
 from __future__ import annotations
 
@@ -26,19 +26,24 @@ from airflow_provider_dataflow.local.api.work_requests import WorkRequestsApi
 from airflow_provider_dataflow.local.console import Console
 from airflow_provider_dataflow.local.engines.base import Engine
 from airflow_provider_dataflow.local.engines.scripted import ScriptedEngine
-from airflow_provider_dataflow.local.http.faults import Call, Faults, Kind
+from airflow_provider_dataflow.local.http.active_faults import ActiveFaults, RequestFacts
+from airflow_provider_dataflow.local.http.faults import FaultKind
 from airflow_provider_dataflow.local.http.journal import Journal
 from airflow_provider_dataflow.local.http.keys import KeyRing
 from airflow_provider_dataflow.local.http.messages import (
     ApiError,
-    Delivery,
     Request,
     Response,
+    ResponseFault,
     Route,
     Router,
     split_path,
 )
-from airflow_provider_dataflow.local.http.signatures import NoVerifier, SignatureVerifier, is_too_far_off
+from airflow_provider_dataflow.local.http.signatures import (
+    SignatureVerifier,
+    TrustAllVerifier,
+    exceeds_clock_skew,
+)
 from airflow_provider_dataflow.local.state.clock import Clock, from_rfc3339
 from airflow_provider_dataflow.local.state.options import Options
 from airflow_provider_dataflow.local.state.run_lifecycle import RunLifecycle
@@ -50,15 +55,22 @@ log = logging.getLogger(__name__)
 
 API_VERSION = "20200129"
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
-_MAX_REQUEST_ID = 255
-# The status, in the journal, of a request whose connection was closed before anything was done.
-NO_ANSWER = 0
-# What a reset waits for the processes of runs to end.
-_RESET_SECONDS = 30.0
+_MAX_REQUEST_ID_LENGTH = 255
+# Status in the journal of a request that was not carried out and got no response.
+NO_RESPONSE_STATUS = 0
+# How long a reset waits for the processes of runs to end.
+_RESET_TIMEOUT_SECONDS = 30.0
 
 
 class Service:
-    """``handle`` may be called from any thread; requests are answered one after the other."""
+    """Data Flow service without a network.
+
+    ``handle`` may be called from any thread; requests are handled one at a time.
+
+    :param runs_folder: holds a folder with the logs of each run
+    :param limit: most runs at the same time; ``None``: no limit
+    :param spark_version: version of the installed Spark; ``None``: runs do not execute
+    """
 
     def __init__(
         self,
@@ -74,7 +86,7 @@ class Service:
     ) -> None:
         self.options = options or Options()
         self.journal = Journal()
-        self.faults = Faults()
+        self.faults = ActiveFaults()
         self.lifecycle = RunLifecycle(store, engine, limit=limit, clock=clock, options=self.options)
         self._hosts = _LOOPBACK_HOSTS | {host.lower() for host in self.options.allowed_hosts}
         self._store = store
@@ -84,7 +96,7 @@ class Service:
         if self._scripted is not None:
             self._scripted.use_time(self.lifecycle.timeline)
             self.lifecycle.on_submit = self._scripted.admit
-        self._verifier = SignatureVerifier(keys) if self.options.verify_signatures else NoVerifier()
+        self._verifier = SignatureVerifier(keys) if self.options.verify_signatures else TrustAllVerifier()
         context = Context(
             store=store,
             lifecycle=self.lifecycle,
@@ -118,7 +130,7 @@ class Service:
         return LogFolder(self._runs_folder / run_id / "logs")
 
     def start(self) -> None:
-        """Account for the past; runs may start from here on."""
+        """Recover the runs of an earlier server, then let runs start."""
         self.lifecycle.recover()
 
     def close(self) -> None:
@@ -127,19 +139,22 @@ class Service:
             self._store.close()
 
     def reset(self) -> Iterator[bytes]:
-        """Forget everything, under the lock; what comes back waits, without the lock, for what still ends."""
+        """Delete all resources, faults, rules, tokens and journal entries; the caller holds the lock.
+
+        :return: body of the response; reading it, without the lock, waits until the processes of runs end
+        """
         folders = list(self._runs_folder.iterdir()) if self._runs_folder.is_dir() else []
         if self._scripted is not None:
             self._scripted.reset()
         self.lifecycle.reset()
         if self._scripted is not None:
-            self.lifecycle.forgotten.clear()  # nothing is left that could end
+            self.lifecycle.forgotten.clear()  # scripted runs have no processes to wait for
         self.journal.clear()
         self.faults.clear()
         self._keys.clear_tokens()
 
         def finish() -> Iterator[bytes]:
-            deadline = time.monotonic() + _RESET_SECONDS
+            deadline = time.monotonic() + _RESET_TIMEOUT_SECONDS
             while self.lifecycle.forgotten and time.monotonic() < deadline:
                 time.sleep(0.02)
             for folder in folders:
@@ -150,9 +165,9 @@ class Service:
 
     def handle(self, request: Request) -> Response:
         request.notes["requestId"] = _request_id(request.headers.get("opc-request-id"))
-        return self._answer(request, lambda: self._handle(request))
+        return self._respond(request, lambda: self._dispatch(request))
 
-    def _answer(self, request: Request, handle: Callable[[], Response]) -> Response:
+    def _respond(self, request: Request, handle: Callable[[], Response]) -> Response:
         request_id = request.notes["requestId"]
         with self.lifecycle.lock:
             try:
@@ -164,17 +179,17 @@ class Service:
                 log.exception("%s %s", request.method, request.target)
                 request.notes["code"] = "InternalServerError"
                 response = ApiError(500, "InternalServerError", "Internal error.").response()
-            if response.delivery is None or response.delivery.late is None:
-                self._write_down(request, response)
+            if response.fault is None or response.fault.handle_late is None:
+                self._add_to_journal(request, response)
         response.headers["opc-request-id"] = request_id
         return response
 
-    def _handle(self, request: Request) -> Response:
+    def _dispatch(self, request: Request) -> Response:
         self._check_host(request)
         segments = split_path(request.path)
         if segments and segments[0] == API_VERSION:
             request.notes["api"] = True
-            # Before the signature is checked, so that the journal tells also what was rejected.
+            # Before the signature is checked: the journal also names the operation of rejected requests.
             try:
                 route, values = self._api.find(request.method, segments[1:])
             except ApiError:
@@ -185,40 +200,41 @@ class Service:
             request.principal = self._verifier.verify(request)
             self.lifecycle.settle()
             if self.faults:
-                return self._with_faults(route, values, request)
+                return self._handle_with_faults(route, values, request)
             return route.handler(request, **values)
         route, values = self._local.find(request.method, segments)
         _check_same_origin(request)
         self.lifecycle.settle()
         return route.handler(request, **values)
 
-    def _with_faults(self, route: Route, values: dict[str, str], request: Request) -> Response:
-        """Answer, unless a fault applies, which then has its way."""
+    def _handle_with_faults(self, route: Route, values: dict[str, str], request: Request) -> Response:
+        """Call the handler, and apply the first fault that matches the request."""
         resource_id = next(iter(values.values()), None)
-        call = Call(
+        facts = RequestFacts(
             operation=route.operation,
             resource_id=resource_id,
             user=request.principal.user if request.principal else None,
             now=self.lifecycle.now(),
             created=lambda: self._created(resource_id),
             live_runs=self._live_runs,
-            too_far_off=lambda skew: is_too_far_off(request, time.time() + skew),
+            exceeds_clock_skew=lambda skew: exceeds_clock_skew(request, time.time() + skew),
         )
-        active = self.faults.pick(call)
+        active = self.faults.pick(facts)
         if active is None:
             response = route.handler(request, **values)
             replayed = request.notes.get("replayed")
-            active = self.faults.pick(replace(call, replayed=True)) if replayed else None
+            active = self.faults.pick(replace(facts, replayed=True)) if replayed else None
             if active is None:
-                return _without(response, self.faults.hidden(call))
+                return _without_resources(response, self.faults.hidden_resources(facts))
             request.notes["fault"] = active.note()
             raise active.fault.error()
         request.notes["fault"] = active.note()
-        if active.fault.kind == Kind.DROP:
-            return Response(NO_ANSWER, delivery=active.fault.delivery())
-        if active.fault.kind == Kind.LATE:
-            answer = partial(self._answer_late, route, values, request)
-            return Response(NO_ANSWER, delivery=Delivery(delay=active.fault.seconds or 0.0, late=answer))
+        if active.fault.kind == FaultKind.DROP:
+            return Response(NO_RESPONSE_STATUS, fault=active.fault.response_fault())
+        if active.fault.kind == FaultKind.LATE:
+            handle_late = partial(self._handle_late, route, values, request)
+            fault = ResponseFault(delay_seconds=active.fault.seconds or 0.0, handle_late=handle_late)
+            return Response(NO_RESPONSE_STATUS, fault=fault)
         if not active.fault.is_carried_out:
             raise active.fault.error()
         try:
@@ -226,21 +242,25 @@ class Service:
         except ApiError as e:
             request.notes["code"] = e.code
             response = e.response()
-        response.delivery = active.fault.delivery()
+        response.fault = active.fault.response_fault()
         return response
 
-    def _answer_late(
-        self, route: Route, values: dict[str, str], request: Request, is_wanted: bool
+    def _handle_late(
+        self, route: Route, values: dict[str, str], request: Request, is_connected: bool
     ) -> Response:
-        """:param is_wanted: whether the client is still there; otherwise nothing is done"""
+        """Handle a delayed request.
 
-        def answer() -> Response:
+        :param is_connected: if the client has disconnected, the request is not carried out
+        """
+
+        def handle() -> Response:
             self.lifecycle.settle()
             return route.handler(request, **values)
 
-        return self._answer(request, answer if is_wanted else lambda: Response(NO_ANSWER))
+        return self._respond(request, handle if is_connected else lambda: Response(NO_RESPONSE_STATUS))
 
     def _created(self, resource_id: str | None) -> float | None:
+        """Return when a resource was created; ``None``: it does not exist."""
         for kind in KINDS if resource_id is not None else ():
             record = self._store.get(kind, str(resource_id))
             if record is not None and record.body.get("timeCreated"):
@@ -252,7 +272,7 @@ class Service:
         return sum(self._store.count(RUNS, [Filter("state", "=", state)]) for state in live)
 
     def _check_host(self, request: Request) -> None:
-        """Keep out web pages that have their own name resolve to loopback.
+        """Reject requests for other hosts, to prevent DNS rebinding by a web page.
 
         :raises ApiError: 400
         """
@@ -261,7 +281,7 @@ class Service:
         if name.lower() not in self._hosts:
             raise ApiError(400, "InvalidParameter", "The Host header names another host.")
 
-    def _write_down(self, request: Request, response: Response) -> None:
+    def _add_to_journal(self, request: Request, response: Response) -> None:
         notes = request.notes
         if not notes.pop("api", False):
             return
@@ -281,8 +301,8 @@ class Service:
         )
 
 
-def _without(response: Response, hidden: set[str]) -> Response:
-    """A list without these resources. A page may get shorter, as the service's pages may be, too."""
+def _without_resources(response: Response, hidden: set[str]) -> Response:
+    """Return the list without these resources. The page gets shorter, as pages of the real service may be."""
     if not hidden or not isinstance(response.body, bytes) or not response.body:
         return response
     body = json.loads(response.body)
@@ -303,16 +323,16 @@ def _routes(*apis: _Api) -> Iterable[Route]:
 
 
 def _request_id(given: str | None) -> str:
-    """The client's part first, then ours, as the service does it."""
+    """Return a request id like those of the real service: the client's part, then two random parts."""
     random = secrets.token_hex(48).upper()
     first = random[64:]
-    if given and len(given) <= _MAX_REQUEST_ID and given.isascii() and given.isprintable():
+    if given and len(given) <= _MAX_REQUEST_ID_LENGTH and given.isascii() and given.isprintable():
         first = given.partition("/")[0]
     return f"{first}/{random[:32]}/{random[32:64]}"
 
 
 def _check_same_origin(request: Request) -> None:
-    """What is not signed must not be changed by another site's page.
+    """Reject unsigned changes that a page of another site sends (CSRF).
 
     :raises ApiError: 403
     """

@@ -20,7 +20,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from airflow_provider_dataflow.local.http.faults import Call, Fault, Faults, Kind
+from airflow_provider_dataflow.local.http.active_faults import ActiveFaults, RequestFacts
+from airflow_provider_dataflow.local.http.faults import Fault, FaultKind
 from benchmarks.faults.run_service import READ, SUBMIT, ServiceRun
 
 CANCEL = "cancel"
@@ -56,7 +57,7 @@ class FakeCompetitorServices:
     _runs: dict[str, ServiceRun] = field(default_factory=dict)
     _run_ids_by_token: dict[tuple[str, str], str] = field(default_factory=dict)
     _reads: list[tuple[str, int]] = field(default_factory=list)
-    _faults: Faults = field(default_factory=Faults)
+    _faults: ActiveFaults = field(default_factory=ActiveFaults)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __enter__(self) -> FakeCompetitorServices:
@@ -99,19 +100,23 @@ class FakeCompetitorServices:
     def respond(self, request: _ParsedRequest) -> tuple[int | None, ServiceRun | None, float]:
         """Return status (none: drop the connection), run, and seconds by which to delay the response."""
         with self._lock:
-            call = Call(request.operation, request.run_id, request.user, self.clock())
-            active = self._faults.pick(call)
+            facts = RequestFacts(request.operation, request.run_id, request.user, self.clock())
+            active = self._faults.pick(facts)
             fault = active.fault if active else None
             status, run = 200, None
             if fault is None or fault.is_carried_out:
                 status, run = self._execute(request)
-            elif fault.kind == Kind.STATUS:
+            elif fault.kind == FaultKind.STATUS:
                 status = fault.error().status
-            delivery = fault.delivery() if fault else None
-            is_dropped = delivery is not None and delivery.drop
+            response_fault = fault.response_fault() if fault else None
+            is_dropped = response_fault is not None and response_fault.drop
             if request.operation == READ:
                 self._reads.append((request.user, 0 if is_dropped else status))
-            return None if is_dropped else status, run, delivery.delay if delivery else 0.0
+            return (
+                None if is_dropped else status,
+                run,
+                response_fault.delay_seconds if response_fault else 0.0,
+            )
 
     def _execute(self, request: _ParsedRequest) -> tuple[int, ServiceRun | None]:
         if request.operation == SUBMIT:

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from airflow_provider_dataflow.local.cli.connection_text import connection_json, sdk_config
+from airflow_provider_dataflow.local.cli.client_config import connection_json, sdk_config
 from airflow_provider_dataflow.local.state.home import Home
 from benchmarks.load import table
 

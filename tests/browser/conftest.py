@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 
 from airflow_provider_dataflow.local.engines.base import Outcome
-from airflow_provider_dataflow.local.http.asgi import application
+from airflow_provider_dataflow.local.http.asgi import asgi_app
 from tests.unit.local.support import Local
 
 # Prevents requests to hosts of the vendor, for example for updates and fonts.
@@ -70,7 +70,7 @@ class ConsoleServer:
         self.local = Local(folder, limit=3)
         self.local.engine.name = "scripted"
         config = uvicorn.Config(
-            application(self.local.service), port=0, log_config=None, lifespan="off", ws="none"
+            asgi_app(self.local.service), port=0, log_config=None, lifespan="off", ws="none"
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)

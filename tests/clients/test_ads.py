@@ -10,7 +10,7 @@ from pathlib import Path
 import oci
 import pytest
 
-from airflow_provider_dataflow.local.cli.connection_text import write_oci_config
+from airflow_provider_dataflow.local.cli.client_config import write_oci_config
 
 pytestmark = [pytest.mark.spark, pytest.mark.clients]
 VARIABLE = "DATAFLOW_CLIENTS_ADS"

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_dataflow.local import LocalDataFlow
-from airflow_provider_dataflow.local.cli.connection_text import write_oci_config
+from airflow_provider_dataflow.local.cli.client_config import write_oci_config
 
 pytestmark = [pytest.mark.spark, pytest.mark.clients]
 WAIT = ("--wait-interval-seconds", "1", "--max-wait-seconds", "120")

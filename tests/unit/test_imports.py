@@ -104,7 +104,12 @@ def test_parsing_a_dag_imports_no_triggers(module):
             {"airflow", "oci"},
         ),
         (
-            ["local.http.server", "local.cli.command_line", "local.cli.commands", "local.testing.embedded"],
+            [
+                "local.http.server",
+                "local.cli.command_line",
+                "local.cli.server_commands",
+                "local.testing.embedded",
+            ],
             {"airflow", "pyspark"},
         ),
     ],

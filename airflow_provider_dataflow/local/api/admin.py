@@ -11,7 +11,9 @@ from airflow_provider_dataflow.local.api.context import Context, load
 from airflow_provider_dataflow.local.api.fields import CHANGE_COMPARTMENT
 from airflow_provider_dataflow.local.api.runs import CANCELLED_BY, CREATED_BY
 from airflow_provider_dataflow.local.engines.rules import Course, Rule, Rules, seconds, shown, to_json, whole
-from airflow_provider_dataflow.local.http.faults import Fault, Faults
+from airflow_provider_dataflow.local.http.active_faults import ActiveFaults
+from airflow_provider_dataflow.local.http.error_messages import as_sentence, did_you_mean
+from airflow_provider_dataflow.local.http.faults import Fault
 from airflow_provider_dataflow.local.http.keys import KeyRing, RegisteredKey
 from airflow_provider_dataflow.local.http.messages import (
     JSON,
@@ -25,7 +27,6 @@ from airflow_provider_dataflow.local.http.messages import (
     not_found,
 )
 from airflow_provider_dataflow.local.http.operations import OPERATIONS
-from airflow_provider_dataflow.local.http.suggestions import as_sentence, did_you_mean
 from airflow_provider_dataflow.local.http.tokens import claims_of, expiry_of, load_public_key
 from airflow_provider_dataflow.local.state.clock import ManualClock, rfc3339
 from airflow_provider_dataflow.local.state.store import RUNS, Filter, Record
@@ -62,7 +63,7 @@ class AdminApi:
         self,
         context: Context,
         journal: Journal,
-        faults: Faults,
+        faults: ActiveFaults,
         scripted: ScriptedEngine | None,
         forget: Callable[[], Iterator[bytes]],
         keys: KeyRing,

@@ -1,6 +1,6 @@
-"""``/console``: pages for people, made on the server. The operator's link leads here.
+"""Console at ``/console``: HTML pages, rendered on the server. The operator's link leads here.
 
-They work without a network and without scripts; a small script of their own lets them follow what happens.
+The pages load nothing from elsewhere and work without JavaScript; a small script updates them in place.
 """
 
 from airflow_provider_dataflow.local.console.pages import Console

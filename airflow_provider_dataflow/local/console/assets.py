@@ -1,4 +1,4 @@
-"""The style sheet and the script of all pages, sent within them: nothing is fetched from elsewhere."""
+"""Style sheet and script of all pages, embedded in each page so that nothing else is loaded."""
 
 STYLE = """
 :root{color-scheme:light dark;--bg:#f6f7f9;--card:#fff;--ink:#1a1f26;--soft:#5c6773;--line:#e2e6eb;
@@ -55,41 +55,41 @@ button{font:inherit;font-weight:600;color:#fff;background:#c2352b;border:0;borde
 padding:.42rem 1rem;cursor:pointer}button:hover{background:#a32a21}
 """
 
-# Replaces what has changed, every second and a half while somebody looks. Text that was scrolled to its end
-# stays there, what was opened stays open, and what is selected is not touched.
+# Reloads the main element every 1.5 s while the page is visible. Logs that were scrolled to the end stay
+# there, opened details stay open, and nothing is replaced while text is selected.
 SCRIPT = """
 (function () {
   var main = document.getElementById("main");
-  function toEnd(pre) { pre.scrollTop = pre.scrollHeight; }
-  document.querySelectorAll("pre[data-follow]").forEach(toEnd);
-  function keep(fresh) {
+  function scrollToEnd(pre) { pre.scrollTop = pre.scrollHeight; }
+  document.querySelectorAll("pre[data-follow]").forEach(scrollToEnd);
+  function replaceMain(fresh) {
     fresh.querySelectorAll("details[id]").forEach(function (d) {
       var old = document.getElementById(d.id);
       if (old) d.open = old.open;
     });
-    var places = {};
+    var scrollTops = {};
     main.querySelectorAll("pre[id]").forEach(function (p) {
       var atEnd = p.scrollTop + p.clientHeight >= p.scrollHeight - 8;
-      places[p.id] = atEnd ? null : p.scrollTop;
+      scrollTops[p.id] = atEnd ? null : p.scrollTop;
     });
     main.replaceWith(fresh);
     main = fresh;
     main.querySelectorAll("pre[id]").forEach(function (p) {
-      var place = places[p.id];
-      if (typeof place === "number") p.scrollTop = place;
-      else if (p.dataset.follow) toEnd(p);
+      var scrollTop = scrollTops[p.id];
+      if (typeof scrollTop === "number") p.scrollTop = scrollTop;
+      else if (p.dataset.follow) scrollToEnd(p);
     });
   }
-  function later() { if (main.dataset.live === "yes") setTimeout(look, 1500); }
-  function look() {
+  function schedule() { if (main.dataset.live === "yes") setTimeout(reload, 1500); }
+  function reload() {
     var selection = String(getSelection());
-    if (document.hidden || selection) return later();
+    if (document.hidden || selection) return schedule();
     fetch(location.href, {cache: "no-store"}).then(function (r) { return r.text(); }).then(function (t) {
       var fresh = new DOMParser().parseFromString(t, "text/html").getElementById("main");
-      if (fresh && fresh.outerHTML !== main.outerHTML) keep(document.adoptNode(fresh));
-      later();
-    }).catch(later);
+      if (fresh && fresh.outerHTML !== main.outerHTML) replaceMain(document.adoptNode(fresh));
+      schedule();
+    }).catch(schedule);
   }
-  later();
+  schedule();
 })();
 """

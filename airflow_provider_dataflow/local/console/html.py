@@ -1,4 +1,4 @@
-"""What all pages have in common: escaping by default, the frame of a page, the headers it is sent with."""
+"""HTML elements that escape their content, and the frame and headers of a page."""
 
 from __future__ import annotations
 
@@ -11,29 +11,33 @@ from datetime import UTC, datetime
 from airflow_provider_dataflow.local.console.assets import SCRIPT, STYLE
 from airflow_provider_dataflow.local.http.messages import Response
 
-_VOID = frozenset({"br", "input"})
+_VOID_ELEMENTS = frozenset({"br", "input"})
 
 
 class Markup(str):
-    """Text that is HTML already. Whatever is not of this type gets escaped."""
+    """HTML that needs no escaping. Values of all other types are escaped."""
 
     __slots__ = ()
 
 
 def text(value: object) -> Markup:
+    """Escape a value, unless it is markup; ``None`` becomes empty."""
     if isinstance(value, Markup):
         return value
     return Markup(html.escape("" if value is None else str(value)))
 
 
 def tag(element: str, /, *content: object, **attributes: object) -> Markup:
-    """An element; ``class_`` is class, ``data_x`` is data-x. An attribute that is ``None`` is left out."""
+    """Return an element.
+
+    :param attributes: ``class_`` becomes ``class``, ``data_x`` becomes ``data-x``; ``None`` is left out
+    """
     pairs = "".join(
         f' {k.rstrip("_").replace("_", "-")}="{html.escape(str(v))}"'
         for k, v in attributes.items()
         if v is not None
     )
-    if element in _VOID:
+    if element in _VOID_ELEMENTS:
         return Markup(f"<{element}{pairs}>")
     return Markup(f"<{element}{pairs}>{join(content)}</{element}>")
 
@@ -55,12 +59,22 @@ def table(head: Iterable[object], rows: Iterable[Iterable[object]], class_: str 
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> Markup:
-    """Names and values; those without a value are left out."""
+    """Return a list of names and values, without the empty values."""
     return tag("dl", *(tag("div", tag("dt", k), tag("dd", v)) for k, v in pairs if v not in (None, "", [])))
 
 
 def state_badge(state: str) -> Markup:
     return tag("span", state.replace("_", " "), class_=f"state {text(state)}")
+
+
+def details(id_: str, title: str, content: object, is_open: bool = False) -> Markup:
+    """Return a section that can be opened and closed."""
+    return tag("details", tag("summary", title), content, id=id_, open="" if is_open else None)
+
+
+def code(value: object) -> Markup | None:
+    """Return a value in a monospaced font; ``None`` if it is empty."""
+    return None if value in (None, "") else tag("code", value)
 
 
 def duration(seconds: float | None) -> str:
@@ -74,7 +88,11 @@ def duration(seconds: float | None) -> str:
 
 
 def moment(seconds: float, like: float | None = None) -> Markup:
-    """A time, in UTC; without its date if that is the same as of ``like``."""
+    """Return a time in UTC.
+
+    :param seconds: since the epoch
+    :param like: leave out the date if it is that of this time
+    """
     full = datetime.fromtimestamp(seconds, UTC)
     same_day = like is not None and full.date() == datetime.fromtimestamp(like, UTC).date()
     shown = full.strftime("%H:%M:%S" if same_day else "%Y-%m-%d %H:%M:%S")
@@ -88,7 +106,11 @@ def moment(seconds: float, like: float | None = None) -> Markup:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """:param live: whether the page is to follow what happens"""
+    """Page of the console.
+
+    :param live: keep the page up to date while it is open
+    :param tab: name of the tab that the page belongs to
+    """
 
     title: str
     body: Markup
@@ -97,6 +119,11 @@ class Page:
     status: int = 200
 
     def response(self, tabs: Iterable[tuple[str, str]], note: str) -> Response:
+        """Return the response.
+
+        :param tabs: names and links
+        :param note: text at the right end of the header
+        """
         nonce = secrets.token_urlsafe(16)
         navigation = tag(
             "nav",
@@ -111,7 +138,7 @@ class Page:
                 Markup('<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">'),
                 tag("title", f"{self.title} · Local Data Flow"),
                 tag("style", Markup(STYLE), nonce=nonce),
-                # The script does the same without losing the place.
+                # Without the script, reload the whole page.
                 Markup('<noscript><meta http-equiv="refresh" content="3"></noscript>') if self.live else "",
             ]
         )

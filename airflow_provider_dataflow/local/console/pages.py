@@ -1,4 +1,4 @@
-"""The pages, and the one thing that can be done there: to cancel a run."""
+"""Pages of the console: runs, applications, pools and requests. Runs can be cancelled there."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from airflow_provider_dataflow.local.console import timeline
 from airflow_provider_dataflow.local.console.html import (
     Markup,
     Page,
+    details,
     duration,
     facts,
     join,
@@ -24,6 +25,7 @@ from airflow_provider_dataflow.local.console.html import (
     table,
     tag,
 )
+from airflow_provider_dataflow.local.console.run_request import request_card
 from airflow_provider_dataflow.local.http.messages import ApiError, Request, Response, Route
 from airflow_provider_dataflow.local.state.clock import ManualClock, rfc3339
 from airflow_provider_dataflow.local.state.run_lifecycle import has_ended
@@ -31,45 +33,28 @@ from airflow_provider_dataflow.local.state.store import APPLICATIONS, POOLS, RUN
 from airflow_provider_dataflow.models.run import LifecycleState as State
 
 if TYPE_CHECKING:
-    from airflow_provider_dataflow.local.http.journal import Entry, Journal
+    from airflow_provider_dataflow.local.http.journal import Journal, JournalEntry
 
-_PAGE = 50
+_ROWS_PER_PAGE = 50
 _TAIL_BYTES = 32 * 1024
-_MOST_REQUESTS = 200
-_RUN_REQUESTS = 12
-# Those that a selection names together.
-_SELECTIONS = {
+_MAX_REQUESTS = 200
+_MAX_REQUESTS_OF_RUN = 12
+# Filters of the list of runs.
+_STATE_FILTERS = {
     "active": (State.ACCEPTED, State.IN_PROGRESS, State.CANCELING, State.STOPPING),
     "succeeded": (State.SUCCEEDED,),
     "failed": (State.FAILED,),
     "canceled": (State.CANCELED, State.STOPPED),
 }
-# What is told elsewhere on a run's page, or means nothing here.
-_UNASKED = frozenset(
-    {
-        "arguments", "configuration", "dataReadInBytes", "dataWrittenInBytes", "definedTags", "displayName",
-        "execute", "fileUri", "freeformTags", "id", "lifecycleDetails", "lifecycleState", "opcRequestId",
-        "ownerPrincipalId", "ownerUserName", "parameters", "runDurationInMilliseconds", "timeCreated",
-        "timeUpdated", "totalOCpu",
-    }
-)  # fmt: skip
-_NAMES = {
-    "applicationId": "Application", "archiveUri": "Archive", "className": "Class",
-    "driverShape": "Driver shape", "driverShapeConfig": "Driver shape config",
-    "executorShape": "Executor shape", "executorShapeConfig": "Executor shape config",
-    "compartmentId": "Compartment",
-    "idleTimeoutInMinutes": "Idle timeout (min)", "logsBucketUri": "Logs bucket",
-    "maxDurationInMinutes": "Maximum duration (min)", "metastoreId": "Metastore", "numExecutors": "Executors",
-    "poolId": "Pool", "privateEndpointId": "Private endpoint", "sparkVersion": "Spark",
-    "warehouseBucketUri": "Warehouse bucket",
-}  # fmt: skip
 
 
 class Console:
+    """Routes of the console."""
+
     def __init__(self, context: Context, journal: Journal | None = None) -> None:
         self.context = context
         self.journal = journal
-        # Only a page of ours knows it, so no other one can have its reader's browser cancel a run.
+        # Only the console's own pages contain this token, so that pages of other sites cannot cancel runs.
         self._form_token = secrets.token_urlsafe(24)
 
     def routes(self) -> Iterator[Route]:
@@ -84,44 +69,52 @@ class Console:
         yield Route("ConsolePools", "GET", "/console/pools", self.pools)
         yield Route("ConsolePool", "GET", "/console/pools/{id_}", self.pool)
 
-    # Runs
+    # --- Runs -----------------------------------------------------------------------------------------------
 
     def runs(self, request: Request) -> Response:
         query = request.query()
         chosen = query.get("show", "")
-        states = _SELECTIONS.get(chosen, ())
-        records, next_page = self._runs(states, query.get("page"))
-        counts = Counter({name: sum(self._count(s) for s in states) for name, states in _SELECTIONS.items()})
-        chips = [tag("a", f"All {sum(counts.values())}", href="/console/", aria_current=_current(not states))]
-        for name in _SELECTIONS:
+        states = _STATE_FILTERS.get(chosen, ())
+        records, next_page = self._load_runs(states, query.get("page"))
+        counts = Counter(
+            {name: sum(self._count(s) for s in states) for name, states in _STATE_FILTERS.items()}
+        )
+        chips = [
+            tag("a", f"All {sum(counts.values())}", href="/console/", aria_current=_aria_current(not states))
+        ]
+        for name in _STATE_FILTERS:
             label = f"{name.capitalize()} {counts[name]}"
             chips.append(
-                tag("a", label, href=f"/console/?show={name}", aria_current=_current(name == chosen))
+                tag("a", label, href=f"/console/?show={name}", aria_current=_aria_current(name == chosen))
             )
         body = [tag("div", tag("h1", "Runs"), tag("div", *chips, class_="chips"), class_="top")]
         body.append(tag("div", self._run_table(records), class_="card"))
         if next_page is not None:
             more = urlencode({**({"show": chosen} if states else {}), "page": next_page})
             body.append(tag("p", link(f"/console/?{more}", "Older runs")))
-        # Runs may come at any time; what is older does not change.
+        # New runs appear on the first page only.
         return self._page("Runs", join(body), tab="Runs", live="page" not in query)
 
-    def _runs(self, states: Iterable[State], page: str | None) -> tuple[list[Record], str | None]:
-        read = self.context.store.page
+    def _load_runs(self, states: Iterable[State], page: str | None) -> tuple[list[Record], str | None]:
+        load_page = self.context.store.page
         chosen = [state.value for state in states]
         if len(chosen) <= 1:
-            return read(RUNS, [Filter("state", "=", s) for s in chosen], "time_created", True, _PAGE, page)
+            return load_page(
+                RUNS, [Filter("state", "=", s) for s in chosen], "time_created", True, _ROWS_PER_PAGE, page
+            )
         found = [
-            r for s in chosen for r in read(RUNS, [Filter("state", "=", s)], "seq", True, _PAGE, None)[0]
+            r
+            for s in chosen
+            for r in load_page(RUNS, [Filter("state", "=", s)], "seq", True, _ROWS_PER_PAGE, None)[0]
         ]
-        return sorted(found, key=lambda r: r.seq, reverse=True)[:_PAGE], None
+        return sorted(found, key=lambda r: r.seq, reverse=True)[:_ROWS_PER_PAGE], None
 
     def _count(self, state: State) -> int:
         return self.context.store.count(RUNS, [Filter("state", "=", state.value)])
 
     def _run_table(self, records: list[Record]) -> Markup:
         if not records:
-            return tag("p", "There are none.", class_="empty")
+            return tag("p", "No runs.", class_="empty")
         now = self.context.lifecycle.now()
         rows = [timeline.spans(self.context.store.states(r.id), now) for r in records]
         scale = timeline.Scale.around(rows)
@@ -132,7 +125,7 @@ class Console:
             lines.append(
                 (
                     join([name, tag("span", why, class_="why") if why else ""]),
-                    state_badge(self._shown(record)),
+                    state_badge(self._shown_state(record)),
                     moment(row[0].begin, now) if row else "",
                     tag("span", self._duration(record)),
                     timeline.bar(row, scale),
@@ -144,38 +137,43 @@ class Console:
             shown.insert(0, State.ACCEPTED)
         return join([table(head, lines, "runs"), timeline.legend(shown)])
 
-    def _shown(self, record: Record) -> str:
+    def _shown_state(self, record: Record) -> str:
         return self.context.lifecycle.shown(record, record.body["lifecycleState"])
 
     def run(self, request: Request, run_id: str) -> Response:
         record = self.context.store.get(RUNS, run_id)
         if record is None:
-            return self._missing("run")
+            return self._not_found("run")
         run = record.body
         name = run["displayName"] or run_id
-        top = [tag("h1", name), state_badge(self._shown(record))]
+        top = [tag("h1", name), state_badge(self._shown_state(record))]
         if run["lifecycleState"] in (State.ACCEPTED, State.IN_PROGRESS):
             token = tag("input", type="hidden", name="token", value=self._form_token)
             action = f"/console/runs/{quote(run_id)}/cancel"
             top.append(tag("form", token, tag("button", "Cancel this run"), method="post", action=action))
         body = [tag("div", *top, class_="top")]
         if run["lifecycleDetails"]:
-            look = "card note" if run["lifecycleState"] == State.FAILED else "card"
-            body.append(tag("section", run["lifecycleDetails"], class_=look))
-        body += [self._states(record), self._logs(run_id), self._request(record), self._calls(run_id)]
-        whole = json.dumps(run, indent=2, ensure_ascii=False)
-        body.append(_details("whole", "The run as the API shows it", tag("pre", whole)))
+            card_class = "card note" if run["lifecycleState"] == State.FAILED else "card"
+            body.append(tag("section", run["lifecycleDetails"], class_=card_class))
+        body += [
+            self._states(record),
+            self._logs(run_id),
+            request_card(record.body),
+            self._requests_of_run(run_id),
+        ]
+        as_json = json.dumps(run, indent=2, ensure_ascii=False)
+        body.append(details("json", "Run as returned by the API", tag("pre", as_json)))
         return self._page(name, join(body), tab="Runs", live=not has_ended(record))
 
     def cancel(self, request: Request, run_id: str) -> Response:
-        """For a browser's form: the run's page is the answer."""
+        """Cancel a run from the form on its page, and redirect to that page."""
         form = dict(parse_qsl(request.body.decode("utf-8", "replace")))
         if not hmac.compare_digest(form.get("token", "").encode(), self._form_token.encode()):
-            raise ApiError(403, "NotAllowed", "This form is of an earlier server. Load the page again.")
+            raise ApiError(403, "NotAllowed", "This page is from an earlier server. Reload it and try again.")
         record = self.context.store.get(RUNS, run_id)
         if record is None:
-            return self._missing("run")
-        # It may have ended since the page was shown; that is no reason to complain.
+            return self._not_found("run")
+        # A run that has ended since the page was shown is not an error.
         self.context.lifecycle.cancel(record)
         return Response(303, {"location": f"/console/runs/{quote(run_id)}"})
 
@@ -203,9 +201,9 @@ class Console:
             ]
         )
         bars = tag("div", timeline.bar(row, scale), timeline.axis(scale), class_="tall")
-        head = ("State", "Since (UTC)", "For", "Details")
+        head = ("State", "Since (UTC)", "Duration", "Details")
         return tag(
-            "section", tag("h2", "Course"), bars, table(head, lines), tag("br"), numbers, class_="card"
+            "section", tag("h2", "Timeline"), bars, table(head, lines), tag("br"), numbers, class_="card"
         )
 
     def _logs(self, run_id: str) -> Markup:
@@ -215,60 +213,27 @@ class Console:
             plain = log.name.removesuffix(".gz")
             href = f"/_local/runs/{quote(run_id)}/logs/{quote(log.name)}"
             tail = folder.tail(plain, _TAIL_BYTES)
-            whole = tag("p", link(href, "All of it"), f" ({log.size:,} bytes stored)", class_="soft")
+            full_log = tag("p", link(href, "Full log"), f" ({log.size:,} bytes stored)", class_="soft")
             text_ = tag("pre", tail, id=f"text-{plain}", data_follow="yes")
             is_open = log.source == "APPLICATION"
-            parts.append(_details(f"log-{plain}", plain, join([text_, whole]), is_open))
-        none = tag("p", "Nothing has been written yet.", class_="empty")
+            parts.append(details(f"log-{plain}", plain, join([text_, full_log]), is_open))
+        none = tag("p", "No output yet.", class_="empty")
         return tag("section", tag("h2", "Logs"), *(parts or [none]), class_="card")
 
-    def _request(self, record: Record) -> Markup:
-        run = record.body
-        pairs: list[tuple[str, Any]] = [
-            ("Run", _code(run["id"])),
-            ("Main file", _code(run["fileUri"])),
-            ("Execute", _code(run["execute"])),
-        ]
-        for field in sorted(set(run) - _UNASKED, key=lambda f: _NAMES.get(f, f.capitalize())):
-            value = run[field]
-            if value in (None, "", [], {}):
-                continue
-            shown: object = value if not isinstance(value, (dict, list)) else _code(json.dumps(value))
-            if field == "applicationId":
-                shown = link(f"/console/applications/{quote(value)}", value)
-            elif field == "poolId":
-                shown = link(f"/console/pools/{quote(value)}", value)
-            pairs.append((_NAMES.get(field, field[0].upper() + field[1:]), shown))
-        parts = [tag("h2", "Request"), facts(pairs)]
-        if run["arguments"]:
-            parts.append(_details("arguments", "Arguments", tag("pre", "\n".join(run["arguments"])), True))
-        for key, title in (
-            ("parameters", "Parameters"),
-            ("configuration", "Configuration"),
-            ("freeformTags", "Tags"),
-        ):
-            if run[key]:
-                values = run[key]
-                rows = (
-                    ((p.get("name"), p.get("value")) for p in values)
-                    if isinstance(values, list)
-                    else sorted(values.items())
-                )
-                parts.append(
-                    _details(key, title, table(("Name", "Value"), ((_code(k), _code(v)) for k, v in rows)))
-                )
-        return tag("section", *parts, class_="card")
-
-    def _calls(self, run_id: str) -> Markup:
-        """Which requests the run got, as far as they are remembered."""
+    def _requests_of_run(self, run_id: str) -> Markup:
+        """Return the newest requests for this run; empty if there are none."""
         entries = [] if self.journal is None else list(self.journal.select(resource_id=run_id))
         if not entries:
             return Markup("")
         counts = Counter(e.operation for e in entries)
         summary = "Requests: " + ", ".join(f"{n} {name}" for name, n in counts.items())
-        return tag("section", _details("calls", summary, _entries(entries[-_RUN_REQUESTS:])), class_="card")
+        return tag(
+            "section",
+            details("calls", summary, _request_table(entries[-_MAX_REQUESTS_OF_RUN:])),
+            class_="card",
+        )
 
-    # Applications, pools, requests
+    # --- Applications, pools and requests -------------------------------------------------------------------
 
     def applications(self, request: Request) -> Response:
         return self._resources(request, APPLICATIONS, "applications", "application_id")
@@ -278,7 +243,7 @@ class Console:
 
     def _resources(self, request: Request, kind: Kind, plural: str, column: str) -> Response:
         records, next_page = self.context.store.page(
-            kind, [], "time_created", True, _PAGE, request.query().get("page")
+            kind, [], "time_created", True, _ROWS_PER_PAGE, request.query().get("page")
         )
         rows = [
             (
@@ -290,9 +255,9 @@ class Console:
             )
             for r in records
         ]
-        what = "Language" if kind is APPLICATIONS else "Shapes"
-        listing = table(("Name", "State", "Created (UTC)", what, "Runs"), rows)
-        empty = tag("p", "There are none.", class_="empty")
+        column_name = "Language" if kind is APPLICATIONS else "Shapes"
+        listing = table(("Name", "State", "Created (UTC)", column_name, "Runs"), rows)
+        empty = tag("p", f"No {plural}.", class_="empty")
         title = plural.capitalize()
         body = [
             tag("div", tag("h1", title), class_="top"),
@@ -310,36 +275,36 @@ class Console:
     def pool(self, request: Request, id_: str) -> Response:
         return self._resource(POOLS, id_, "pool", "pool_id")
 
-    def _resource(self, kind: Kind, id_: str, what: str, column: str) -> Response:
+    def _resource(self, kind: Kind, id_: str, name_of_kind: str, column: str) -> Response:
         record = self.context.store.get(kind, id_)
         if record is None:
-            return self._missing(what)
+            return self._not_found(name_of_kind)
         name = record.body.get("displayName") or id_
         records, _ = self.context.store.page(
-            RUNS, [Filter(column, "=", id_)], "time_created", True, _PAGE, None
+            RUNS, [Filter(column, "=", id_)], "time_created", True, _ROWS_PER_PAGE, None
         )
         shown = {k: v for k, v in record.body.items() if v not in (None, "", [], {})}
         body = [
             tag("div", tag("h1", name), state_badge(record.body["lifecycleState"]), class_="top"),
             tag("section", tag("h2", "Runs"), self._run_table(records), class_="card"),
-            tag("section", tag("h2", what.capitalize()),
+            tag("section", tag("h2", name_of_kind.capitalize()),
                 tag("pre", json.dumps(shown, indent=2, ensure_ascii=False), id="body"), class_="card"),
         ]  # fmt: skip
-        return self._page(name, join(body), tab=f"{what.capitalize()}s", live=True)
+        return self._page(name, join(body), tab=f"{name_of_kind.capitalize()}s", live=True)
 
     def requests(self, request: Request) -> Response:
         entries = [] if self.journal is None else list(self.journal.select())
         counts = Counter(f"{e.operation}" for e in entries)
         numbers = facts(sorted(counts.items()))
-        newest = _entries(entries[-_MOST_REQUESTS:])
-        empty = tag("p", "None has come yet.", class_="empty")
+        newest = _request_table(entries[-_MAX_REQUESTS:])
+        empty = tag("p", "No requests yet.", class_="empty")
         body = [tag("div", tag("h1", "Requests"), class_="top")]
         if entries:
             body.append(tag("section", numbers, class_="card"))
         body.append(tag("section", newest if entries else empty, class_="card"))
         return self._page("Requests", join(body), tab="Requests", live=True)
 
-    # All pages
+    # --- All pages ------------------------------------------------------------------------------------------
 
     def _page(self, title: str, body: Markup, *, tab: str, live: bool = False, status: int = 200) -> Response:
         tabs = [("Runs", "/console/")]
@@ -348,11 +313,11 @@ class Console:
         version = self.context.spark_version
         note = f"{lifecycle.engine.name} engine" + (f", Spark {version}" if version else "")
         if isinstance(lifecycle.clock, ManualClock):
-            note += f", clock stands at {rfc3339(lifecycle.now())[:19].replace('T', ' ')} UTC"
+            note += f", clock at {rfc3339(lifecycle.now())[:19].replace('T', ' ')} UTC"
         return Page(title, body, live, tab, status).response(tabs, note)
 
-    def _missing(self, what: str) -> Response:
-        title = f"No such {what}"
+    def _not_found(self, kind: str) -> Response:
+        title = f"No such {kind}"
         body = join([tag("h1", title), tag("p", "It may belong to another server, or to another home.")])
         return self._page(title, body, tab="", status=404)
 
@@ -361,8 +326,8 @@ class Console:
         return duration(None if milliseconds is None else milliseconds / 1000)
 
 
-def _entries(entries: list[Entry]) -> Markup:
-    """Newest first."""
+def _request_table(entries: list[JournalEntry]) -> Markup:
+    """Return a table of requests, newest first."""
     rows = [
         (
             moment(e.time),
@@ -378,18 +343,10 @@ def _entries(entries: list[Entry]) -> Markup:
     return table(("Time (UTC)", "Operation", "Status", "Resource", "Client"), rows)
 
 
-def _details(id_: str, title: str, content: object, is_open: bool = False) -> Markup:
-    return tag("details", tag("summary", title), content, id=id_, open="" if is_open else None)
-
-
-def _code(value: object) -> Markup | None:
-    return None if value in (None, "") else tag("code", value)
-
-
 def _shapes(body: dict[str, Any]) -> str:
     shapes = [c.get("shape") for c in body.get("configurations") or []]
     return ", ".join(str(s) for s in shapes if s)
 
 
-def _current(is_current: bool) -> str | None:
+def _aria_current(is_current: bool) -> str | None:
     return "true" if is_current else None

@@ -1,4 +1,4 @@
-"""Runs as bars over time, in SVG: widths are attributes there, so that no inline style is needed."""
+"""Runs as SVG bars over time. In SVG, widths are attributes, so that no inline style is needed."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from datetime import UTC, datetime
 from airflow_provider_dataflow.local.console.html import Markup, duration, join, tag
 from airflow_provider_dataflow.models.run import is_terminal
 
-# What shows of a state that was over at once.
-_LEAST_PERCENT = 0.4
-# Between two marks of the axis.
-_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
-_MOST_MARKS = 6
+# Makes very short states visible.
+_MIN_WIDTH_PERCENT = 0.4
+# Distance between two marks of the axis.
+_STEPS_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
+_MAX_INTERVALS = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A run was in a state from then until then."""
+    """Period that a run spent in a state; times in seconds since the epoch."""
 
     state: str
     begin: float
@@ -31,7 +31,11 @@ class Span:
 
 
 def spans(states: Sequence[tuple[str, float, str | None]], now: float) -> list[Span]:
-    """The last one goes on until now, unless it is an end; ends have no length."""
+    """Return the periods of a run.
+
+    :param states: state, time and details of each transition
+    :param now: end of the last period; terminal states have no length
+    """
     found = []
     ends = [moment for _, moment, _ in states[1:]] + [now]
     for (state, begin, _), end in zip(states, ends, strict=True):
@@ -41,7 +45,7 @@ def spans(states: Sequence[tuple[str, float, str | None]], now: float) -> list[S
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Maps a time to a percentage of the width."""
+    """Mapping from times to percentages of the width."""
 
     begin: float
     end: float
@@ -57,15 +61,16 @@ class Scale:
         return 100 * (moment - self.begin) / (self.end - self.begin)
 
     def marks(self) -> list[float]:
+        """Return the times of the marks on the axis, at round intervals."""
         length = self.end - self.begin
-        days = 86400.0 * -(-length // (86400 * _MOST_MARKS))
-        step = next((float(s) for s in _STEPS if length / s <= _MOST_MARKS), days)
+        days = 86400.0 * -(-length // (86400 * _MAX_INTERVALS))
+        step = next((float(s) for s in _STEPS_SECONDS if length / s <= _MAX_INTERVALS), days)
         first = -(-self.begin // step) * step
         return [first + i * step for i in range(int((self.end - first) // step) + 1)]
 
 
 def bar(row: Sequence[Span], scale: Scale) -> Markup:
-    """One run. What it ended as colours all of its time in progress."""
+    """Return the bar of one run. The time in progress has the colour of the state in which the run ended."""
     outcome = row[-1].state if row else ""
     parts: list[Markup] = []
     for mark in scale.marks():
@@ -73,42 +78,42 @@ def bar(row: Sequence[Span], scale: Scale) -> Markup:
         parts.append(tag("line", x1=x, x2=x, y1="0", y2="100%", class_="mark"))
     for span in row:
         left = scale.percent(span.begin)
-        width = max(_LEAST_PERCENT, scale.percent(span.end) - left)
+        width = max(_MIN_WIDTH_PERCENT, scale.percent(span.end) - left)
         if is_terminal(span.state) and len(row) > 1:
             continue
-        look = outcome if span.state == "IN_PROGRESS" and is_terminal(outcome) else span.state
+        colour = outcome if span.state == "IN_PROGRESS" and is_terminal(outcome) else span.state
         label = f"{span.state} {duration(span.seconds)}"
         parts.append(
             tag(
                 "rect",
                 tag("title", label),
-                x=f"{min(left, 100 - _LEAST_PERCENT):.3f}%",
+                x=f"{min(left, 100 - _MIN_WIDTH_PERCENT):.3f}%",
                 y="25%",
                 width=f"{width:.3f}%",
                 height="50%",
                 rx="2",
-                class_=f"bar {look}",
+                class_=f"bar {colour}",
             )
         )
-    return tag("svg", *parts, class_="bars", role="img", aria_label=_described(row))
+    return tag("svg", *parts, class_="bars", role="img", aria_label=_accessible_text(row))
 
 
 def axis(scale: Scale) -> Markup:
-    """The times below which the bars stand."""
+    """Return the axis with the times of the marks."""
     marks = scale.marks()
-    seconds = len(marks) < 2 or marks[1] - marks[0] < 60
-    days = scale.end - scale.begin > 86400
-    form = "%m-%d %H:%M" if days else "%H:%M:%S" if seconds else "%H:%M"
+    has_seconds = len(marks) < 2 or marks[1] - marks[0] < 60
+    has_days = scale.end - scale.begin > 86400
+    time_format = "%m-%d %H:%M" if has_days else "%H:%M:%S" if has_seconds else "%H:%M"
     labels = []
     for mark in marks:
-        at = scale.percent(mark)
-        anchor = "start" if at < 6 else "end" if at > 94 else "middle"
-        shown = datetime.fromtimestamp(mark, UTC).strftime(form)
-        labels.append(tag("text", shown, x=f"{at:.3f}%", y="70%", text_anchor=anchor))
+        percent = scale.percent(mark)
+        anchor = "start" if percent < 6 else "end" if percent > 94 else "middle"
+        shown = datetime.fromtimestamp(mark, UTC).strftime(time_format)
+        labels.append(tag("text", shown, x=f"{percent:.3f}%", y="70%", text_anchor=anchor))
     return tag("svg", *labels, class_="axis", aria_hidden="true")
 
 
-def _described(row: Sequence[Span]) -> str:
+def _accessible_text(row: Sequence[Span]) -> str:
     return ", ".join(f"{s.state} {duration(s.seconds)}" for s in row)
 
 

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any, Self
 
-from airflow_provider_dataflow.local.http.suggestions import did_you_mean
+from airflow_provider_dataflow.local.http.error_messages import did_you_mean
 from airflow_provider_dataflow.models.run import LifecycleState as State
 
 PREFIX = "spark.dataflow.emulator."

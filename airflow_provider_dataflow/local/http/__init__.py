@@ -1,1 +1,1 @@
-"""HTTP: requests and responses, signatures, faults, and the server process."""
+"""HTTP layer of Local Data Flow: requests and responses, signatures, faults, and the server process."""

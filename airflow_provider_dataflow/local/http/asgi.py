@@ -1,4 +1,4 @@
-"""ASGI around the service: reads a request, lets the service answer, sends the answer."""
+"""ASGI application around the service: reads a request, calls the service, sends the response."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any, Protocol
 
-from airflow_provider_dataflow.local.http.messages import ApiError, Delivery, Request, Response
+from airflow_provider_dataflow.local.http.messages import ApiError, Request, Response, ResponseFault
 
-# The largest thing that a client sends is a run with its arguments and configuration.
+# The largest legitimate request is a run with its arguments and configuration.
 MAX_BODY_BYTES = 4 * 1024 * 1024
-# What is read of a larger one all the same: a client that is still sending does not see the answer.
+# A larger body is read up to this size before it is rejected, because a client that is still sending does not
+# read the response.
 _MAX_DRAINED_BYTES = 64 * 1024 * 1024
 
-# The extension in a scope by which the application closes the connection; see ``wire``.
-CLOSE = "dataflow.close"
-_PIECES = 20
+# ASGI scope extension that closes the connection; ``uvicorn_protocols`` provides it.
+CLOSE_EXTENSION = "dataflow.close"
+# Number of chunks in which a slow body is sent.
+_SLOW_BODY_CHUNKS = 20
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -23,12 +25,14 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-class Service(Protocol):
+class RequestHandler(Protocol):
+    """Service that returns the response to a request."""
+
     def handle(self, request: Request) -> Response: ...
 
 
 async def _read(receive: Receive) -> bytes | None:
-    """The body; ``None`` if it is too large or the client went away."""
+    """Return the body; ``None`` if it is too large or the client disconnected."""
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -43,8 +47,11 @@ async def _read(receive: Receive) -> bytes | None:
             return b"".join(chunks) if size <= MAX_BODY_BYTES else None
 
 
-def application(service: Service) -> App:
-    """An ASGI application. ``service.handle`` takes less than a millisecond, so it runs in the event loop."""
+def asgi_app(service: RequestHandler) -> App:
+    """Return the ASGI application of a service.
+
+    ``service.handle`` runs in the event loop, as it takes less than a millisecond.
+    """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -63,61 +70,61 @@ def application(service: Service) -> App:
                 text = value.decode("latin-1")
                 headers[key] = f"{headers[key]}, {text}" if key in headers else text
             response = service.handle(Request(scope["method"], target, headers, body))
-        if response.delivery is None:
+        if response.fault is None:
             await _send(response, send)
         else:
-            await _deliver(response, response.delivery, scope, receive, send)
+            await _send_with_fault(response, response.fault, scope, receive, send)
 
     return app
 
 
-async def _deliver(
-    response: Response, delivery: Delivery, scope: Scope, receive: Receive, send: Send
+async def _send_with_fault(
+    response: Response, fault: ResponseFault, scope: Scope, receive: Receive, send: Send
 ) -> None:
-    """Send an answer late, slowly, in part or not at all."""
-    if delivery.late is not None:
-        is_wanted = await _stays(receive, delivery.delay)
-        response = delivery.late(is_wanted)
-        if is_wanted:
+    """Send a response late, slowly, in part or not at all."""
+    if fault.handle_late is not None:
+        is_connected = await _stays_connected(receive, fault.delay_seconds)
+        response = fault.handle_late(is_connected)
+        if is_connected:
             await _send(response, send)
         return
-    if delivery.delay:
-        await asyncio.sleep(delivery.delay)
-    if delivery.drop:
+    if fault.delay_seconds:
+        await asyncio.sleep(fault.delay_seconds)
+    if fault.drop:
         await _close(scope, receive)
         return
     content = response.body = await asyncio.to_thread(response.content)
-    if not delivery.body_seconds and not delivery.truncate:
+    if not fault.body_seconds and not fault.truncate:
         await _send(response, send)
         return
     end = len(content)
-    if delivery.truncate:
-        end = end // 2 if delivery.body_bytes is None else min(delivery.body_bytes, end)
+    if fault.truncate:
+        end = end // 2 if fault.body_bytes is None else min(fault.body_bytes, end)
     await send(_start(response))
-    size = max(1, -(-end // _PIECES))
-    pieces = [content[i : min(i + size, end)] for i in range(0, end, size)]
-    for piece in pieces:
-        await asyncio.sleep(delivery.body_seconds / len(pieces))
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
-    if delivery.truncate:
+    size = max(1, -(-end // _SLOW_BODY_CHUNKS))
+    chunks = [content[i : min(i + size, end)] for i in range(0, end, size)]
+    for chunk in chunks:
+        await asyncio.sleep(fault.body_seconds / len(chunks))
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    if fault.truncate:
         await _close(scope, receive)
     else:
         await send({"type": "http.response.body", "body": b""})
 
 
-async def _stays(receive: Receive, seconds: float) -> bool:
-    """Whether the client is still there after so long."""
-    gone = asyncio.ensure_future(receive())
-    await asyncio.wait({gone}, timeout=seconds)
-    return not gone.done() and gone.cancel()
+async def _stays_connected(receive: Receive, seconds: float) -> bool:
+    """Wait, and return whether the client is still connected."""
+    disconnected = asyncio.ensure_future(receive())
+    await asyncio.wait({disconnected}, timeout=seconds)
+    return not disconnected.done() and disconnected.cancel()
 
 
 async def _close(scope: Scope, receive: Receive) -> None:
-    """Close the connection; return when it is, as the server would else answer by itself.
+    """Close the connection and wait until it is closed; otherwise uvicorn would send a response of its own.
 
-    :raises ConnectionAbortedError: the server cannot do that
+    :raises ConnectionAbortedError: the server does not provide the extension
     """
-    close = scope.get("extensions", {}).get(CLOSE)
+    close = scope.get("extensions", {}).get(CLOSE_EXTENSION)
     if close is None:
         raise ConnectionAbortedError
     close()

@@ -1,15 +1,9 @@
-"""Faults as data: which requests the service shall answer wrongly, late or not at all, and how.
-
-Nothing here answers a request; it only decides, from what is known of a request, which fault applies to it.
-"""
+"""Faults as data: which requests fail, how, and how often. ``active_faults`` applies them to requests."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from typing import Any, Self
 
 from airflow_provider_dataflow.local.engines.rules import (
@@ -22,11 +16,11 @@ from airflow_provider_dataflow.local.engines.rules import (
     to_json,
     whole,
 )
-from airflow_provider_dataflow.local.http.messages import ApiError, Delivery, not_found
+from airflow_provider_dataflow.local.http.error_messages import did_you_mean
+from airflow_provider_dataflow.local.http.messages import ApiError, ResponseFault, not_found
 from airflow_provider_dataflow.local.http.operations import OPERATIONS, matches_any_operation
-from airflow_provider_dataflow.local.http.suggestions import did_you_mean
 
-# code and message of the service by status; of several codes, the one that is met most.
+# Default code and message by status: the code that the service uses most often with it.
 _ERRORS = {
     400: ("InvalidParameter", "A parameter is invalid."),
     401: ("NotAuthenticated", "The required information to complete authentication was not provided."),
@@ -41,73 +35,88 @@ _ERRORS = {
     501: ("MethodNotImplemented", "The method is not implemented."),
     502: ("BadGateway", "Bad gateway."),
     503: ("ServiceUnavailable", "The service is currently unavailable."),
-    504: ("GatewayTimeout", "The service did not answer in time."),
+    504: ("GatewayTimeout", "The service did not respond in time."),
 }
 _MAX_COUNT = 10**9
-MAX_FAULTS = 1000
 
 
-class Kind(StrEnum):
-    LOST_RESPONSE = "lost_response"  # carried out; then the connection is closed without an answer
+class FaultKind(StrEnum):
+    """Effect of a fault on a request. The comments say whether the request is still carried out."""
+
+    LOST_RESPONSE = "lost_response"  # carried out; the connection is closed without a response
     DROP = "drop"  # not carried out; the connection is closed
-    STATUS = "status"  # not carried out; ``status``, ``code``, ``message``, ``retry_after``
-    VANISH = "vanish"  # 404 to all that is asked of ``resource_id``, which is in no list any more
-    NOT_FOUND_AFTER_CREATE = "not_found_after_create"  # 404, until a resource is ``seconds`` old
-    REPLAY_CONFLICT = "replay_conflict"  # 409 instead of the resource that a retry token had created
-    LIMIT_EXCEEDED = "limit_exceeded"  # 400 to a new run while ``limit`` have not ended
-    LATE = "late"  # carried out, and answered, only after ``seconds``, if the client is still there
-    SLOW = "slow"  # carried out; answered after ``seconds``
-    SLOW_BODY = "slow_body"  # carried out; the body takes ``seconds``
+    STATUS = "status"  # not carried out; the response has ``status``, ``code``, ``message``, ``retry_after``
+    VANISH = "vanish"  # 404 to requests for ``resource_id``, which also disappears from lists
+    NOT_FOUND_AFTER_CREATE = "not_found_after_create"  # 404 until the resource is ``seconds`` old
+    REPLAY_CONFLICT = "replay_conflict"  # 409 to a retry token that was used before
+    LIMIT_EXCEEDED = "limit_exceeded"  # 400 to CreateRun while ``limit`` runs have not ended
+    LATE = "late"  # carried out after ``seconds``, if the client is still connected then
+    SLOW = "slow"  # carried out at once; the response is sent after ``seconds``
+    SLOW_BODY = "slow_body"  # carried out; sending the body takes ``seconds``
     TRUNCATED_BODY = "truncated_body"  # carried out; the connection is closed after ``bytes`` of the body
-    CLOCK_SKEW = "clock_skew"  # the service's clock, by which it judges signatures, is ``seconds`` ahead
+    CLOCK_SKEW = "clock_skew"  # the clock that checks the dates of requests is ``seconds`` ahead
 
 
-# The fields without which a kind means nothing.
-_REQUIRED = {
-    Kind.STATUS: ("status",),
-    Kind.VANISH: ("resource_id",),
-    Kind.NOT_FOUND_AFTER_CREATE: ("seconds",),
-    Kind.LIMIT_EXCEEDED: ("limit",),
-    Kind.LATE: ("seconds",),
-    Kind.SLOW: ("seconds",),
-    Kind.SLOW_BODY: ("seconds",),
-    Kind.CLOCK_SKEW: ("seconds",),
+_REQUIRED_FIELDS = {
+    FaultKind.STATUS: ("status",),
+    FaultKind.VANISH: ("resource_id",),
+    FaultKind.NOT_FOUND_AFTER_CREATE: ("seconds",),
+    FaultKind.LIMIT_EXCEEDED: ("limit",),
+    FaultKind.LATE: ("seconds",),
+    FaultKind.SLOW: ("seconds",),
+    FaultKind.SLOW_BODY: ("seconds",),
+    FaultKind.CLOCK_SKEW: ("seconds",),
 }
-# ... and those that only these have.
-_ONLY = {
-    "status": {Kind.STATUS},
-    "code": {Kind.STATUS},
-    "message": {Kind.STATUS},
-    "retry_after": {Kind.STATUS},
-    "seconds": {Kind.NOT_FOUND_AFTER_CREATE, Kind.LATE, Kind.SLOW, Kind.SLOW_BODY, Kind.CLOCK_SKEW},
-    "limit": {Kind.LIMIT_EXCEEDED},
-    "bytes": {Kind.TRUNCATED_BODY},
+# Fields that only some kinds have.
+_KINDS_OF_FIELD = {
+    "status": {FaultKind.STATUS},
+    "code": {FaultKind.STATUS},
+    "message": {FaultKind.STATUS},
+    "retry_after": {FaultKind.STATUS},
+    "seconds": {
+        FaultKind.NOT_FOUND_AFTER_CREATE,
+        FaultKind.LATE,
+        FaultKind.SLOW,
+        FaultKind.SLOW_BODY,
+        FaultKind.CLOCK_SKEW,
+    },
+    "limit": {FaultKind.LIMIT_EXCEEDED},
+    "bytes": {FaultKind.TRUNCATED_BODY},
 }
-_CARRIED_OUT = {Kind.LOST_RESPONSE, Kind.SLOW, Kind.SLOW_BODY, Kind.TRUNCATED_BODY}
-_MAX_DELAY = 3600.0
-_MAX_SKEW = 24 * 3600.0
-_LIMITS_OF_SECONDS: dict[Kind, tuple[float, ...]] = {
-    Kind.LATE: (0.0, _MAX_DELAY),
-    Kind.SLOW: (0.0, _MAX_DELAY),
-    Kind.SLOW_BODY: (0.0, _MAX_DELAY),
-    Kind.CLOCK_SKEW: (-_MAX_SKEW,),
+# Kinds whose request is carried out at once, before the response is changed.
+_CARRIED_OUT = {FaultKind.LOST_RESPONSE, FaultKind.SLOW, FaultKind.SLOW_BODY, FaultKind.TRUNCATED_BODY}
+_MAX_DELAY_SECONDS = 3600.0
+_MAX_SKEW_SECONDS = 24 * 3600.0
+_RANGES_OF_SECONDS: dict[FaultKind, tuple[float, ...]] = {
+    FaultKind.LATE: (0.0, _MAX_DELAY_SECONDS),
+    FaultKind.SLOW: (0.0, _MAX_DELAY_SECONDS),
+    FaultKind.SLOW_BODY: (0.0, _MAX_DELAY_SECONDS),
+    FaultKind.CLOCK_SKEW: (-_MAX_SKEW_SECONDS,),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What goes wrong, with which requests, and how often.
+    """Fault of Local Data Flow: its kind, the requests that it applies to, and how often.
 
-    :param operation: a pattern for the name of the operation, such as ``CreateRun`` or ``*Run``
-    :param resource_id: of the resource that is asked for
-    :param user: a pattern for the OCID of who asks
-    :param count: how many requests are affected; ``None``: all
-    :param after: how many matching requests are spared first
-    :param probability: with which a matching request is affected; the same ones for the same ``seed``
-    :param in_seconds: after how long it begins, on the service's clock
-    :param for_seconds: how long it lasts, on that clock
-    :param bytes: of a truncated body, how many are sent; ``None``: half of them
-    :raises ValueError: says what is wrong
+    :param kind: one of :class:`FaultKind`
+    :param operation: shell pattern for the name of the operation, such as ``CreateRun`` or ``*Run``
+    :param resource_id: OCID of the resource that the request names
+    :param user: shell pattern for the OCID of the user that signed the request
+    :param count: number of requests that the fault applies to; ``None``: all
+    :param after: number of matching requests that are spared first
+    :param probability: share of the matching requests that the fault applies to, from 0 to 1
+    :param seed: with the same seed, the fault applies to the same requests
+    :param in_seconds: delay before the fault begins, on the service's clock
+    :param for_seconds: duration of the fault, on the service's clock; ``None``: until it is removed
+    :param status: HTTP status of the response, for ``status``
+    :param code: error code of the response, for ``status``; by default the usual one of the status
+    :param message: error message of the response, for ``status``; by default the usual one of the status
+    :param retry_after: ``Retry-After`` header in seconds, for ``status``
+    :param seconds: delay, age or skew, depending on the kind
+    :param limit: number of runs, for ``limit_exceeded``
+    :param bytes: length of the part of the body that is sent, for ``truncated_body``; ``None``: half of it
+    :raises ValueError: a field is missing, not allowed for the kind, or out of range; the message says which
     """
 
     kind: str
@@ -129,14 +138,16 @@ class Fault:
     bytes: int | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in list(Kind):
-            near = did_you_mean(str(self.kind), Kind)
-            problem = f" must be one of {', '.join(Kind)}, not {shown(self.kind)}.{near}".rstrip(".")
+        if self.kind not in list(FaultKind):
+            suggestion = did_you_mean(str(self.kind), FaultKind)
+            problem = f" must be one of {', '.join(FaultKind)}, not {shown(self.kind)}.{suggestion}".rstrip(
+                "."
+            )
             raise FieldError("kind", problem)
-        for name in _REQUIRED.get(Kind(self.kind), ()):
+        for name in _REQUIRED_FIELDS.get(FaultKind(self.kind), ()):
             if getattr(self, name) is None:
                 raise FieldError(name, "", before=f"the fault {self.kind} needs ")
-        for name, kinds in _ONLY.items():
+        for name, kinds in _KINDS_OF_FIELD.items():
             if getattr(self, name) is not None and self.kind not in kinds:
                 raise FieldError(
                     name,
@@ -156,7 +167,7 @@ class Fault:
             if (value := getattr(self, name)) is not None:
                 values[name] = seconds(name, value)
         if self.seconds is not None:
-            limits = _LIMITS_OF_SECONDS.get(Kind(self.kind), (0.0,))
+            limits = _RANGES_OF_SECONDS.get(FaultKind(self.kind), (0.0,))
             values["seconds"] = seconds("seconds", self.seconds, *limits)
         for name, minimum, maximum in (
             ("count", 1, _MAX_COUNT),
@@ -173,21 +184,31 @@ class Fault:
 
     @classmethod
     def of(cls, kind: str, **values: Any) -> Self:
+        """Return a fault with these fields.
+
+        :raises ValueError: a field is unknown or wrong
+        """
         return cls.from_json({**values, "kind": kind})
 
     @classmethod
     def from_json(cls, values: Any) -> Self:
-        """:raises ValueError: says what is wrong"""
+        """Return the fault with the JSON form ``values``.
+
+        :raises ValueError: a field is unknown or wrong
+        """
         known = from_fields(cls, "a fault", values)
         if "kind" not in known:
-            raise FieldError("kind", f" must be given; one of {', '.join(Kind)}")
+            raise FieldError("kind", f" must be given; one of {', '.join(FaultKind)}")
         return cls(**known)
 
     def check_operation(self) -> None:
-        """:raises FieldError: the pattern matches no operation of the API, so that nothing would happen"""
+        """Check that the pattern matches an operation of the API; otherwise the fault would never apply.
+
+        :raises FieldError: it does not
+        """
         if not matches_any_operation(self.operation):
-            near = did_you_mean(self.operation, OPERATIONS)
-            problem = f" matches no operation of the API: {shown(self.operation)}.{near}".rstrip(".")
+            suggestion = did_you_mean(self.operation, OPERATIONS)
+            problem = f" matches no operation of the API: {shown(self.operation)}.{suggestion}".rstrip(".")
             raise FieldError("operation", problem)
 
     def as_json(self) -> dict[str, Any]:
@@ -198,15 +219,15 @@ class Fault:
         return self.kind in _CARRIED_OUT
 
     def error(self) -> ApiError:
-        """What a request gets that is not carried out."""
+        """Return the error response to a request that is not carried out."""
         match self.kind:
-            case Kind.NOT_FOUND_AFTER_CREATE | Kind.VANISH:
+            case FaultKind.NOT_FOUND_AFTER_CREATE | FaultKind.VANISH:
                 return not_found()
-            case Kind.REPLAY_CONFLICT:
+            case FaultKind.REPLAY_CONFLICT:
                 return ApiError(409, "InvalidatedRetryToken", "The retry token was used before.")
-            case Kind.LIMIT_EXCEEDED:
+            case FaultKind.LIMIT_EXCEEDED:
                 return ApiError(400, "LimitExceeded", f"There are {self.limit} runs already, the limit.")
-            case Kind.CLOCK_SKEW:
+            case FaultKind.CLOCK_SKEW:
                 return ApiError(
                     401, "NotAuthenticated", "The date of the request is more than five minutes off."
                 )
@@ -215,151 +236,15 @@ class Fault:
         headers = None if self.retry_after is None else {"retry-after": f"{self.retry_after:g}"}
         return ApiError(status, self.code or default_code, self.message or default_message, headers)
 
-    def delivery(self) -> Delivery | None:
-        """How an answer is delivered; ``None``: as always."""
+    def response_fault(self) -> ResponseFault | None:
+        """Return the fault to apply when the response is sent; ``None``: send it as usual."""
         match self.kind:
-            case Kind.DROP | Kind.LOST_RESPONSE:
-                return Delivery(drop=True)
-            case Kind.SLOW:
-                return Delivery(delay=self.seconds or 0.0)
-            case Kind.SLOW_BODY:
-                return Delivery(body_seconds=self.seconds or 0.0)
-            case Kind.TRUNCATED_BODY:
-                return Delivery(truncate=True, body_bytes=self.bytes)
+            case FaultKind.DROP | FaultKind.LOST_RESPONSE:
+                return ResponseFault(drop=True)
+            case FaultKind.SLOW:
+                return ResponseFault(delay_seconds=self.seconds or 0.0)
+            case FaultKind.SLOW_BODY:
+                return ResponseFault(body_seconds=self.seconds or 0.0)
+            case FaultKind.TRUNCATED_BODY:
+                return ResponseFault(truncate=True, body_bytes=self.bytes)
         return None
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What decides on a fault. What costs something to find out is asked for only by the kinds that need it.
-
-    :param created: when the resource was created that is asked for; ``None``: there is none
-    :param live_runs: how many runs have not ended
-    :param too_far_off: whether the request would be too old or too new if the service's clock were this far
-        ahead
-    :param replayed: whether a retry token has been answered with what it had created; ``None``: not carried
-        out yet
-    """
-
-    operation: str
-    resource_id: str | None = None
-    user: str | None = None
-    now: float = 0.0
-    created: Callable[[], float | None] = lambda: None
-    live_runs: Callable[[], int] = lambda: 0
-    too_far_off: Callable[[float], bool] = lambda skew: abs(skew) > 300
-    replayed: bool | None = None
-
-
-@dataclass(slots=True)
-class Active:
-    """A fault that was set, and what has come of it."""
-
-    id: str
-    fault: Fault
-    since: float
-    matched: int = 0
-    applied: int = 0
-    _random: random.Random = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._random = random.Random(self.fault.seed)  # noqa: S311 - to be repeatable
-
-    def over(self, now: float) -> bool:
-        fault = self.fault
-        if fault.count is not None and self.applied >= fault.count:
-            return True
-        end = None if fault.for_seconds is None else self.since + fault.in_seconds + fault.for_seconds
-        return end is not None and now >= end
-
-    def is_on(self, now: float) -> bool:
-        return now >= self.since + self.fault.in_seconds and not self.over(now)
-
-    def applies(self, call: Call) -> bool:
-        """Whether it applies to this request; counts."""
-        if not self.is_on(call.now) or not self._concerns(call):
-            return False
-        self.matched += 1
-        if self.matched <= self.fault.after:
-            return False
-        # Never drawn where it decides nothing.
-        if self.fault.probability < 1 and self._random.random() >= self.fault.probability:
-            return False
-        self.applied += 1
-        return True
-
-    def _concerns(self, call: Call) -> bool:
-        fault = self.fault
-        if (fault.kind == Kind.REPLAY_CONFLICT) != (call.replayed is not None):
-            return False
-        if not fnmatchcase(call.operation, fault.operation):
-            return False
-        if fault.resource_id is not None and fault.resource_id != call.resource_id:
-            return False
-        if not self._is_for(call.user):
-            return False
-        match fault.kind:
-            case Kind.REPLAY_CONFLICT:
-                return bool(call.replayed)
-            case Kind.NOT_FOUND_AFTER_CREATE:
-                created = call.created()
-                return created is not None and call.now < created + (fault.seconds or 0.0)
-            case Kind.LIMIT_EXCEEDED:
-                return call.operation == "CreateRun" and call.live_runs() >= (fault.limit or 0)
-            case Kind.CLOCK_SKEW:
-                return call.too_far_off(fault.seconds or 0.0)
-        return True
-
-    def _is_for(self, user: str | None) -> bool:
-        return self.fault.user is None or fnmatchcase(user or "", self.fault.user)
-
-    def hides(self, call: Call) -> str | None:
-        """The resource that this request, for a list, shall not be shown."""
-        fault = self.fault
-        if fault.kind != Kind.VANISH or not self.is_on(call.now) or not self._is_for(call.user):
-            return None
-        return fault.resource_id if fnmatchcase(call.operation, fault.operation) else None
-
-    def note(self) -> dict[str, Any]:
-        """For the journal."""
-        return {"id": self.id, "kind": str(self.fault.kind)}
-
-    def as_json(self, now: float) -> dict[str, Any]:
-        counts = {"matched": self.matched, "applied": self.applied, "over": self.over(now)}
-        return {"id": self.id, **self.fault.as_json(), **counts}
-
-
-class Faults:
-    """The faults that are set. The first that applies to a request is the one that it gets."""
-
-    def __init__(self) -> None:
-        self._active: dict[str, Active] = {}
-        self._number = 0
-
-    def __bool__(self) -> bool:
-        return bool(self._active)
-
-    def add(self, fault: Fault, now: float) -> Active:
-        """:raises ValueError: there are too many"""
-        if len(self._active) >= MAX_FAULTS:
-            raise ValueError(f"there can be at most {MAX_FAULTS} faults")
-        self._number += 1
-        active = Active(str(self._number), fault, now)
-        self._active[active.id] = active
-        return active
-
-    def remove(self, id_: str) -> bool:
-        return self._active.pop(id_, None) is not None
-
-    def clear(self) -> None:
-        self._active.clear()
-
-    def pick(self, call: Call) -> Active | None:
-        return next((active for active in self._active.values() if active.applies(call)), None)
-
-    def hidden(self, call: Call) -> set[str]:
-        """The resources that have vanished, for this request."""
-        return {id_ for active in self._active.values() if (id_ := active.hides(call)) is not None}
-
-    def as_json(self, now: float) -> list[dict[str, Any]]:
-        return [active.as_json(now) for active in self._active.values()]

@@ -1,4 +1,4 @@
-"""The journal: which requests came, from whom, and how they were answered. For tests and for the curious."""
+"""Journal of the requests that the service received and of its responses, for tests and the console."""
 
 from __future__ import annotations
 
@@ -7,44 +7,55 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-CAPACITY = 100_000
+MAX_ENTRIES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
+    """Request and its response.
+
+    :param resource_id: resource that the request named or created
+    :param status: HTTP status of the response; 0: the connection was closed without a response
+    :param code: error code of the response
+    :param notes: further facts from the handler, such as the fault that was applied
+    """
+
     number: int
     time: float
     operation: str
     method: str
     target: str
     status: int
-    # The resource that was asked for, or that was created.
     resource_id: str | None
     user: str | None
     user_agent: str | None
     request_id: str
     retry_token: str | None
-    code: str | None  # of an error
+    code: str | None
     notes: dict[str, Any] = field(default_factory=dict)
 
 
 class Journal:
-    """The last requests, in memory."""
+    """The newest entries, in memory."""
 
     def __init__(self) -> None:
-        self._entries: deque[Entry] = deque(maxlen=CAPACITY)
+        self._entries: deque[JournalEntry] = deque(maxlen=MAX_ENTRIES)
         self._number = 0
 
     def add(self, **values: Any) -> None:
         self._number += 1
-        self._entries.append(Entry(number=self._number, **values))
+        self._entries.append(JournalEntry(number=self._number, **values))
 
     def clear(self) -> None:
         self._entries.clear()
 
     def select(
         self, *, operation: str | None = None, resource_id: str | None = None, after: int = 0
-    ) -> Iterator[Entry]:
+    ) -> Iterator[JournalEntry]:
+        """Yield the entries that match, oldest first.
+
+        :param after: only entries with a larger number
+        """
         for entry in self._entries:
             if operation is not None and entry.operation != operation:
                 continue
@@ -53,6 +64,6 @@ class Journal:
             if entry.number > after:
                 yield entry
 
-    def as_json(self, entries: Iterator[Entry]) -> dict[str, Any]:
+    def as_json(self, entries: Iterator[JournalEntry]) -> dict[str, Any]:
         found = list(entries)
         return {"entries": [asdict(e) for e in found], "counts": dict(Counter(e.operation for e in found))}

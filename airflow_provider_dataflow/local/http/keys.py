@@ -1,4 +1,4 @@
-"""Who may call: the identity that is made for a new home, and the public keys that are registered with it."""
+"""API signing keys: the identity of a home, and the registered public keys that verify requests."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, generate
 from airflow_provider_dataflow.local.http.messages import Principal
 from airflow_provider_dataflow.local.state.ocids import REGION, ocid
 
-# The oci CLI warns of key files that do not end with it.
+# The oci CLI warns about a key file that does not end with this label.
 _KEY_LABEL = "OCI_API_KEY"
-# A security token as a key id: sessions and principals sign with one instead of an API key.
+# Prefix of a key id that is a security token instead of an API key.
 TOKEN_PREFIX = "ST$"  # noqa: S105
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a client needs to be somebody here; thrown away with the home."""
+    """API signing key and OCIDs of the user that is registered in a home; deleted with the home."""
 
     tenancy: str
     user: str
@@ -38,7 +38,7 @@ class Identity:
 
 
 def fingerprint(key: RSAPublicKey) -> str:
-    """As the service forms it: MD5 of the DER, in hexadecimal pairs."""
+    """Return the fingerprint as OCI computes it: the MD5 of the DER encoding, in hexadecimal pairs."""
     der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     digest = hashlib.md5(der, usedforsecurity=False).hexdigest()
     return ":".join(digest[i : i + 2] for i in range(0, len(digest), 2))
@@ -60,7 +60,10 @@ def new_identity() -> Identity:
 
 
 def load_identity(folder: Path) -> Identity:
-    """The identity that is kept in this folder; made, if there is none yet."""
+    """Load the identity from a folder, and create it first if there is none.
+
+    :raises ValueError: the files are damaged
+    """
     profile, key = folder / "profile.json", folder / "api_key.pem"
     if not profile.exists():
         identity = new_identity()
@@ -69,13 +72,13 @@ def load_identity(folder: Path) -> Identity:
         known = {k: v for k, v in asdict(identity).items() if k != "private_key"}
         _write_private(profile, json.dumps(known, indent=2) + "\n")
     pem = key.read_text().partition(_KEY_LABEL)[0]
-    # Raises ValueError; the slow check of the key's numbers is left out.
+    # Check that the key can be read, without the slow validation of its numbers.
     serialization.load_pem_private_key(pem.encode(), None, unsafe_skip_rsa_key_validation=True)
     return Identity(**json.loads(profile.read_text()), private_key=pem)
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Readable by its owner only from its first moment on, and never half written."""
+    """Write a file atomically, with access for its owner only from the start."""
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
         f.write(text)
@@ -84,9 +87,9 @@ def _write_private(path: Path, text: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class RegisteredKey:
-    """A public key and who signs with it.
+    """Public key and the principal that signs with it.
 
-    :param expires: of a security token, in seconds since the epoch
+    :param expires: when a security token expires, in seconds since the epoch; ``None`` for an API key
     """
 
     principal: Principal
@@ -95,14 +98,14 @@ class RegisteredKey:
 
 
 class KeyRing:
-    """The registered public keys, by the key id that a signature names: API keys and security tokens."""
+    """Registered public keys of API keys and security tokens, by the key id that a signature names."""
 
     def __init__(self) -> None:
         self._keys: dict[str, RegisteredKey] = {}
         self._tokens: dict[str, RegisteredKey] = {}
 
     def register(self, principal: Principal, public_key: RSAPublicKey) -> str:
-        """Register an API key; return its key id."""
+        """Register an API key and return its key id."""
         key_id = f"{principal.tenancy}/{principal.user}/{fingerprint(public_key)}"
         self._keys[key_id] = RegisteredKey(principal, public_key)
         return key_id
@@ -116,15 +119,15 @@ class KeyRing:
     def register_token(
         self, token: str, principal: Principal, public_key: RSAPublicKey, expires: float | None
     ) -> RegisteredKey:
-        known = RegisteredKey(principal, public_key, expires)
-        self._tokens[f"{TOKEN_PREFIX}{token}"] = known
-        return known
+        registered = RegisteredKey(principal, public_key, expires)
+        self._tokens[f"{TOKEN_PREFIX}{token}"] = registered
+        return registered
 
     def tokens(self) -> list[RegisteredKey]:
         return list(self._tokens.values())
 
     def clear_tokens(self) -> None:
-        """Revoke them all."""
+        """Revoke all security tokens."""
         self._tokens.clear()
 
     def find(self, key_id: str) -> RegisteredKey | None:

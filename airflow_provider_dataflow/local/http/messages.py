@@ -1,4 +1,4 @@
-"""Requests and responses without a web framework, and the table that routes them."""
+"""Requests, responses, API errors and the router; no web framework is involved."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from urllib.parse import parse_qsl, unquote
 
 JSON = dict[str, Any]
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-# Of a request's body; what the API knows needs four.
+# Nesting of a request's body. The API's own bodies need four levels.
 MAX_DEPTH = 32
 
 
 class ApiError(Exception):
-    """An answer of the service that is not a success: ``{"code": ..., "message": ...}``."""
+    """Error response of the API: ``{"code": ..., "message": ...}``."""
 
     def __init__(
         self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
@@ -40,14 +40,14 @@ def missing(message: str) -> ApiError:
 
 
 def not_found() -> ApiError:
-    """Nothing there, or not allowed to see it: the service does not say which."""
+    """Return the 404 for a missing or a forbidden resource; the real service does not tell them apart."""
     message = "Authorization failed or requested resource not found."
     return ApiError(404, "NotAuthorizedOrNotFound", message)
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who signed a request."""
+    """Tenancy and user that signed a request."""
 
     tenancy: str
     user: str
@@ -55,14 +55,17 @@ class Principal:
 
 @dataclass(slots=True)
 class Request:
-    """``target`` is the path with its query exactly as sent, as that is what was signed."""
+    """HTTP request.
+
+    :param target: path and query exactly as sent, because these bytes were signed
+    :param notes: facts that handlers add for the journal
+    """
 
     method: str
     target: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     principal: Principal | None = None
-    # What a handler wants to have in the journal.
     notes: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -70,9 +73,9 @@ class Request:
         return self.target.partition("?")[0]
 
     def query(self) -> dict[str, str]:
-        """The query's parameters.
+        """Return the parameters of the query.
 
-        :raises ApiError: one is given twice
+        :raises ApiError: a parameter is given twice
         """
         pairs = parse_qsl(self.target.partition("?")[2], keep_blank_values=True)
         query = dict(pairs)
@@ -81,9 +84,12 @@ class Request:
         return query
 
     def json(self) -> JSON:
-        """:raises ApiError: the body is not a JSON object, or one that could not be stored and shown again"""
+        """Return the body.
+
+        :raises ApiError: it is not a JSON object, or contains values that cannot be stored and returned
+        """
         try:
-            # Not by way of json.loads: that takes other encodings, and what is no valid UTF-8.
+            # Decode first: json.loads(bytes) would also accept UTF-16 and invalid UTF-8.
             text = self.body.decode("utf-8-sig")
             body = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
         except (ValueError, RecursionError):
@@ -93,28 +99,32 @@ class Request:
         if text.count("[") + text.count("{") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
             raise _unparsable(f"The request body is nested more than {MAX_DEPTH} levels deep.")
         if "\\u" in text:
-            # Escapes can say what neither UTF-8 nor the command line of a process can carry.
+            # Escapes can hold lone surrogates and NUL, which UTF-8 or the arguments of a process cannot.
             try:
-                carried = json.dumps(body, ensure_ascii=False).encode()
+                encoded = json.dumps(body, ensure_ascii=False).encode()
             except UnicodeEncodeError:
-                carried = b"\\u0000"
-            if b"\\u0000" in carried:
+                encoded = b"\\u0000"
+            if b"\\u0000" in encoded:
                 raise _unparsable("A string holds a character that is not allowed.")
         return body
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
-    """How an answer gets to its client, where that is not at once and in full; in real seconds.
+class ResponseFault:
+    """Fault in the sending of a response. Times are real seconds, whatever clock the service has.
 
-    :param drop: not at all: the connection is closed
-    :param late: what makes the answer, after the delay; it is told whether the client is still there
-    :param truncate: the connection is closed after ``body_bytes``, or after half of the body
+    :param drop: close the connection without a response
+    :param delay_seconds: send the response this much later
+    :param handle_late: handler that is called after the delay, instead of before it; its argument says
+        whether the client is still connected
+    :param body_seconds: spread the body over this time
+    :param truncate: close the connection after ``body_bytes`` of the body
+    :param body_bytes: ``None``: half of the body
     """
 
     drop: bool = False
-    delay: float = 0.0
-    late: Callable[[bool], Response] | None = None
+    delay_seconds: float = 0.0
+    handle_late: Callable[[bool], Response] | None = None
     body_seconds: float = 0.0
     truncate: bool = False
     body_bytes: int | None = None
@@ -122,22 +132,26 @@ class Delivery:
 
 @dataclass(slots=True)
 class Response:
-    """``body`` may be an iterator, which is then drained outside of the service's lock and event loop."""
+    """HTTP response.
+
+    :param body: an iterator is read after the service's lock is released, and outside of the event loop
+    :param fault: fault to apply when the response is sent
+    """
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes | Iterator[bytes] = b""
-    delivery: Delivery | None = None
+    fault: ResponseFault | None = None
 
     @classmethod
     def of_json(cls, body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
         text = _encode(body)
-        # A lone surrogate is valid in JSON's escapes, but not in UTF-8.
+        # Lone surrogates, which UTF-8 does not have, become question marks.
         data = text.encode("utf-8", "replace")
         return cls(status, {"content-type": "application/json", **(headers or {})}, data)
 
     def content(self) -> bytes:
-        """The whole body (for callers without a network in between)."""
+        """Return the whole body; an iterator is read to its end."""
         return self.body if isinstance(self.body, bytes) else b"".join(self.body)
 
 
@@ -146,12 +160,12 @@ def _unparsable(message: str) -> ApiError:
 
 
 def _no_constant(name: str) -> None:
-    """NaN and Infinity, which Python reads, but JSON does not have."""
+    """Reject NaN and Infinity, which Python reads although JSON does not have them."""
     raise ValueError(name)
 
 
 def _finite(text: str) -> float:
-    """``1e999`` is JSON, but is read as infinity, which could not be written again."""
+    """Reject numbers such as ``1e999``, which Python reads as infinity and could not write as JSON."""
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(text)
@@ -173,7 +187,11 @@ Handler = Callable[..., Response]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """``path`` names its variable segments in braces; a handler gets them as keyword arguments."""
+    """Operation and its handler.
+
+    :param path: variable segments are in braces, as in ``/runs/{run_id}``; the handler gets them as keyword
+        arguments
+    """
 
     operation: str
     method: str
@@ -182,13 +200,15 @@ class Route:
 
 
 def split_path(path: str) -> list[str]:
-    """The unquoted segments. Repeated slashes count as one, as some clients begin with two."""
+    """Return the unquoted segments. Repeated slashes count as one, because some clients start with two."""
     return [unquote(segment) for segment in path.split("/") if segment]
 
 
 class Router:
+    """Table of routes."""
+
     def __init__(self, routes: Iterable[Route]) -> None:
-        # By the number of segments and the first one, which is never a variable.
+        # Keyed by the number of segments and the first segment, which is never variable.
         self._routes: dict[tuple[int, str], list[tuple[list[str], Route]]] = {}
         for route in routes:
             segments = split_path(route.path)
@@ -196,9 +216,9 @@ class Router:
             self._routes.setdefault(key, []).append((segments, route))
 
     def find(self, method: str, segments: list[str]) -> tuple[Route, dict[str, str]]:
-        """The route and the values of its variable segments.
+        """Return the route and the values of its variable segments.
 
-        :raises ApiError: 404 for an unknown path, 405 for a known one with another method
+        :raises ApiError: 404 for an unknown path, 405 for a known path with another method
         """
         allowed = []
         for pattern, route in self._routes.get((len(segments), segments[0] if segments else ""), ()):

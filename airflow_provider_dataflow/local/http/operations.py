@@ -1,4 +1,4 @@
-"""Names of the operations of the API, as faults and the journal use them."""
+"""Names of the API's operations, as faults and the journal use them."""
 
 from __future__ import annotations
 
@@ -54,4 +54,5 @@ OPERATIONS = (
 
 
 def matches_any_operation(pattern: str) -> bool:
+    """Return whether a shell pattern such as ``*Run`` matches the name of at least one operation."""
     return any(fnmatchcase(operation, pattern) for operation in OPERATIONS)

@@ -1,4 +1,4 @@
-"""The server process: the service, on loopback, until it is told to stop."""
+"""Server process: serves the API on loopback until it is told to stop."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import uvicorn
 
 from airflow_provider_dataflow.local.engines.machine import Machine
 from airflow_provider_dataflow.local.engines.scripted import ScriptedEngine
-from airflow_provider_dataflow.local.http import limits as wire
-from airflow_provider_dataflow.local.http.asgi import application
+from airflow_provider_dataflow.local.http.asgi import asgi_app
 from airflow_provider_dataflow.local.http.keys import KeyRing
+from airflow_provider_dataflow.local.http.server_settings import HOST, ServerSettings
+from airflow_provider_dataflow.local.http.uvicorn_protocols import KEEP_ALIVE_SECONDS, fastest_protocol
 from airflow_provider_dataflow.local.service import Service
 from airflow_provider_dataflow.local.state.clock import Clock, ManualClock, SystemClock
 from airflow_provider_dataflow.local.state.home import Home, HomeUnusable, ServerInfo
-from airflow_provider_dataflow.local.state.options import ClockName, EngineName, Options
+from airflow_provider_dataflow.local.state.options import ClockName, EngineName
 from airflow_provider_dataflow.local.state.run_lifecycle import RunLifecycle
 from airflow_provider_dataflow.local.state.store import Store
 
@@ -34,31 +34,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HOST = "127.0.0.1"
-DEFAULT_PORT = 8170
 
+class TimelineThread(threading.Thread):
+    """Thread that carries out due events when no request arrives that would do so."""
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Settings of a server."""
-
-    port: int = DEFAULT_PORT  # 0: any that is free
-    max_concurrent_runs: int | None = None  # None: what the machine can take; scripted ones: all
-    warm: bool = True  # make the class-data archive, when idle
-    options: Options = field(default_factory=Options)
-    engine: EngineName = EngineName.SPARK
-    clock: ClockName = ClockName.SYSTEM
-    # End when stdin ends, that is, with the process that started this one.
-    exit_with_stdin: bool = False
-
-
-class Ticker(threading.Thread):
-    """Thread that carries out events that are due, in case no request arrives that would do so."""
-
-    _LONGEST_SLEEP = 60.0
+    _MAX_SLEEP_SECONDS = 60.0
 
     def __init__(self, lifecycle: RunLifecycle) -> None:
-        super().__init__(name="ticker", daemon=True)
+        super().__init__(name="timeline", daemon=True)
         self._lifecycle = lifecycle
         self._wake = threading.Event()
         self._closed = False
@@ -71,10 +54,10 @@ class Ticker(threading.Thread):
                 try:
                     self._lifecycle.settle()
                 except Exception:
-                    log.exception("Something that was due failed.")
+                    log.exception("A due event failed; later events still happen.")
                 due = self._lifecycle.timeline.next_due()
-            sleep = self._LONGEST_SLEEP if due is None else max(0.0, due - self._lifecycle.clock.now())
-            self._wake.wait(min(sleep, self._LONGEST_SLEEP))
+            sleep = self._MAX_SLEEP_SECONDS if due is None else max(0.0, due - self._lifecycle.clock.now())
+            self._wake.wait(min(sleep, self._MAX_SLEEP_SECONDS))
 
     def close(self) -> None:
         self._closed = True
@@ -82,8 +65,8 @@ class Ticker(threading.Thread):
         self.join()
 
 
-class _Uvicorn(uvicorn.Server):
-    """Uvicorn server that reports when it listens."""
+class _UvicornServer(uvicorn.Server):
+    """Uvicorn server that calls ``on_started`` when it listens."""
 
     on_started: Callable[[], None]
 
@@ -94,11 +77,14 @@ class _Uvicorn(uvicorn.Server):
 
 
 class PortUnusable(Exception):
-    """The port cannot be bound; the message says why and what to do."""
+    """The port cannot be bound; the message says why, and how to choose another."""
 
 
 def _bind(port: int) -> socket.socket:
-    """:raises PortUnusable: the port is in use, or this user must not bind it"""
+    """Bind the port.
+
+    :raises PortUnusable: the port is in use, or this user may not bind it
+    """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -113,7 +99,10 @@ def _bind(port: int) -> socket.socket:
 
 
 def _store(home: Home) -> Store:
-    """:raises HomeUnusable: the state is damaged, or was written by another version"""
+    """Open the state of a home.
+
+    :raises HomeUnusable: the state is damaged, or was written by another version
+    """
     try:
         return Store(home.state)
     except (sqlite3.Error, ValueError) as e:
@@ -123,19 +112,19 @@ def _store(home: Home) -> Store:
         ) from None
 
 
-def _engine(home: Home, settings: Settings) -> tuple[SparkEngine | ScriptedEngine, int | None]:
-    """Return the engine, and how many runs it takes at once; ``None``: all."""
+def _engine(home: Home, settings: ServerSettings) -> tuple[SparkEngine | ScriptedEngine, int | None]:
+    """Return the engine and its limit of concurrent runs; ``None``: no limit."""
     if settings.engine == EngineName.SCRIPTED:
         return ScriptedEngine(home.runs), settings.max_concurrent_runs
-    # Imported late: only this engine needs Spark, which may not be installed.
+    # Imported late: only this engine needs PySpark, which may not be installed.
     from airflow_provider_dataflow.local.engines.spark.engine import SparkEngine
 
     limit = settings.max_concurrent_runs or Machine.this().concurrent_runs
     return SparkEngine(home.path, home.buckets, limit=limit, warm=settings.warm), limit
 
 
-def _clock(settings: Settings, store: Store) -> Clock:
-    """Return the clock; a manual one starts where the last server stopped, so that time never goes back."""
+def _clock(settings: ServerSettings, store: Store) -> Clock:
+    """Return the clock. A manual clock continues where the last server stopped, so time never goes back."""
     if settings.clock == ClockName.SYSTEM:
         return SystemClock()
     clock = ManualClock()
@@ -146,15 +135,15 @@ def _clock(settings: Settings, store: Store) -> Clock:
 
 def serve(
     home: Home,
-    settings: Settings,
+    settings: ServerSettings,
     announce: Callable[[ServerInfo, SparkEngine | ScriptedEngine], None],
 ) -> None:
     """Serve until SIGINT or SIGTERM.
 
     :param announce: called once the server listens
-    :raises HomeInUse: another server has the home
+    :raises HomeInUse: another server uses the home
     :raises HomeUnusable: the home cannot be read or written
-    :raises NotInstalled: there is no Spark or no Java
+    :raises NotInstalled: Spark or Java is missing
     :raises PortUnusable: the port cannot be bound
     """
     home.create()
@@ -173,14 +162,14 @@ def serve(
             clock=_clock(settings, store),
             spark_version=None if isinstance(engine, ScriptedEngine) else engine.spark_version,
         )
-        ticker = Ticker(service.lifecycle)
+        timeline = TimelineThread(service.lifecycle)
         service.start()
-        ticker.start()
+        timeline.start()
         config = uvicorn.Config(
-            application(service),
-            http=wire.protocol(),
+            asgi_app(service),
+            http=fastest_protocol(),
             ws="none",
-            timeout_keep_alive=wire.KEEP_ALIVE_SECONDS,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -188,7 +177,7 @@ def serve(
             timeout_graceful_shutdown=2,
             backlog=256,
         )
-        server = _Uvicorn(config)
+        server = _UvicornServer(config)
         port = listener.getsockname()[1]
         info = ServerInfo(os.getpid(), port, f"http://{HOST}:{port}")
 
@@ -201,7 +190,7 @@ def serve(
         def stop(number: int, frame: object) -> None:
             server.should_exit = True
 
-        # Uvicorn replaces these handlers while it serves and raises the signal again when it ends. Without
+        # Uvicorn replaces these handlers while it serves, and raises the signal again when it stops. Without
         # them, that second signal would interrupt the cleanup below.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
@@ -211,7 +200,7 @@ def serve(
             server.run(sockets=[listener])
         finally:
             home.remove_info()
-            ticker.close()
+            timeline.close()
             service.close()
 
 
@@ -224,10 +213,11 @@ def _exit_with_stdin(server: uvicorn.Server) -> None:
     threading.Thread(target=watch, name="stdin", daemon=True).start()
 
 
-def wait_for_info(home: Home, pid: int, is_alive: Callable[[], bool], timeout: float) -> ServerInfo:
-    """Wait until the server of this pid listens.
+def wait_until_serving(home: Home, pid: int, is_alive: Callable[[], bool], timeout: float) -> ServerInfo:
+    """Wait until the server with this pid listens.
 
-    :raises TimeoutError: it did not in time
+    :param timeout: seconds
+    :raises TimeoutError: it does not listen in time
     :raises ChildProcessError: it ended
     """
     deadline = time.monotonic() + timeout
@@ -236,6 +226,6 @@ def wait_for_info(home: Home, pid: int, is_alive: Callable[[], bool], timeout: f
         if info is not None and info.pid == pid:
             return info
         if not is_alive():
-            raise ChildProcessError("The server ended before it began to listen.")
+            raise ChildProcessError("The server stopped before it listened.")
         time.sleep(0.02)
     raise TimeoutError(f"The server does not listen after {timeout:g} s.")

@@ -1,7 +1,7 @@
 """Verification of request signatures (draft-cavage HTTP signatures, as OCI uses them).
 
-Two dialects: the Python SDK, the CLI and others sign ``date``; the TypeScript SDK signs ``x-date`` and names
-the signed headers in mixed case.
+There are two variants: the Python SDK, the CLI and others sign ``date``; the TypeScript SDK signs ``x-date``
+and writes the names of the signed headers in mixed case.
 """
 
 from __future__ import annotations
@@ -28,31 +28,35 @@ _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 _PARAMETER = re.compile(r'\s*([a-zA-Z]+)="([^"]*)"\s*(?:,|$)')
 
 
-def _rejected(message: str) -> ApiError:
+def _not_authenticated(message: str) -> ApiError:
     return ApiError(401, "NotAuthenticated", message)
 
 
 def parse_authorization(header: str) -> dict[str, str]:
-    """The parameters of ``Authorization: Signature a="b",...``, names in lower case.
+    """Return the parameters of ``Authorization: Signature a="b",...``, with names in lower case.
 
-    :raises ApiError: it is of another form
+    :raises ApiError: the header has another form
     """
     scheme, _, rest = header.partition(" ")
     if scheme.lower() != "signature":
-        raise _rejected("The required information to complete authentication was not provided.")
+        raise _not_authenticated("The required information to complete authentication was not provided.")
     parameters: dict[str, str] = {}
     position = 0
     while position < len(rest):
         match = _PARAMETER.match(rest, position)
         if match is None:
-            raise _rejected("The Authorization header is malformed.")
+            raise _not_authenticated("The Authorization header is malformed.")
         parameters[match[1].lower()] = match[2]
         position = match.end()
     return parameters
 
 
 def signing_string(request: Request, names: list[str]) -> str:
-    """:raises ApiError: a header that is said to be signed is not there"""
+    """Return the text that the signature is computed from.
+
+    :param names: names of the signed headers
+    :raises ApiError: a signed header is missing
+    """
     lines = []
     for name in names:
         if name == "(request-target)":
@@ -60,7 +64,7 @@ def signing_string(request: Request, names: list[str]) -> str:
         else:
             value = request.headers.get(name)
         if value is None:
-            raise _rejected(f"The signed header {name} is missing.")
+            raise _not_authenticated(f"The signed header {name} is missing.")
         lines.append(f"{name}: {value}")
     return "\n".join(lines)
 
@@ -69,30 +73,30 @@ def _require_signed(request: Request, names: list[str]) -> None:
     required = {"(request-target)", "host"}
     if request.method in _BODY_METHODS:
         required |= {"content-length", "content-type", "x-content-sha256"}
-    absent = sorted(required - set(names))
+    unsigned = sorted(required - set(names))
     if not {"date", "x-date"} & set(names):
-        absent.append("date")
-    if absent:
-        raise _rejected(f"Not signed: {', '.join(absent)}.")
+        unsigned.append("date")
+    if unsigned:
+        raise _not_authenticated(f"Not signed: {', '.join(unsigned)}.")
 
 
-# Of a second there is one text, and many requests.
+# Cached: many requests carry the same date, which has a resolution of one second.
 @lru_cache(maxsize=256)
-def _moment(date: str) -> float:
+def _timestamp(date: str) -> float:
     return parsedate_to_datetime(date).timestamp()
 
 
 def _check_date(text: str, now: float) -> None:
     try:
-        moment = _moment(text)
+        timestamp = _timestamp(text)
     except (ValueError, TypeError, OverflowError):
-        raise _rejected("The date of the request is malformed.") from None
-    if abs(now - moment) > MAX_CLOCK_SKEW_SECONDS:
-        raise _rejected("The date of the request is more than five minutes off.")
+        raise _not_authenticated("The date of the request is malformed.") from None
+    if abs(now - timestamp) > MAX_CLOCK_SKEW_SECONDS:
+        raise _not_authenticated("The date of the request is more than five minutes off.")
 
 
-def is_too_far_off(request: Request, now: float) -> bool:
-    """Whether a request would be rejected for its date by a clock that shows this; without a date: no."""
+def exceeds_clock_skew(request: Request, now: float) -> bool:
+    """Return whether the date of the request would be rejected at the time ``now``; without a date: no."""
     date = request.headers.get("x-date") or request.headers.get("date")
     try:
         if date is not None:
@@ -103,45 +107,48 @@ def is_too_far_off(request: Request, now: float) -> bool:
 
 
 class SignatureVerifier:
-    """:param now: the wall clock, and never a simulated one: clients sign with their own"""
+    """Verifier of request signatures.
+
+    :param now: returns the real time, not that of a manual clock, because clients sign with real time
+    """
 
     def __init__(self, keys: KeyRing, now: Callable[[], float] = time.time) -> None:
         self._keys = keys
         self._now = now
 
     def verify(self, request: Request) -> Principal:
-        """Who signed the request.
+        """Return the principal that signed the request.
 
-        :raises ApiError: 401, for whatever reason
+        :raises ApiError: 401
         """
         parameters = parse_authorization(request.headers.get("authorization", ""))
         if parameters.get("algorithm", "").lower() != "rsa-sha256":
-            raise _rejected("The signature's algorithm is not rsa-sha256.")
+            raise _not_authenticated("The signature's algorithm is not rsa-sha256.")
         if parameters.get("version", "1") != "1":
-            raise _rejected("The signature's version is not 1.")
+            raise _not_authenticated("The signature's version is not 1.")
         names = parameters.get("headers", "").lower().split()
         _require_signed(request, names)
         _check_date(request.headers.get("x-date" if "x-date" in names else "date", ""), self._now())
-        known = self._keys.find(parameters.get("keyid", ""))
-        if known is None:
-            raise _rejected("The key that signed the request is not registered.")
+        key = self._keys.find(parameters.get("keyid", ""))
+        if key is None:
+            raise _not_authenticated("The key that signed the request is not registered.")
         try:
             signature = base64.b64decode(parameters.get("signature", ""), validate=True)
             signed = signing_string(request, names).encode("latin-1")
-            known.public_key.verify(signature, signed, PKCS1v15(), SHA256())
-        except (ValueError, InvalidSignature):  # no base64, or characters that no header has
-            raise _rejected("Failed to verify the HTTP(S) Signature.") from None
-        if known.expires is not None and self._now() >= known.expires:
-            raise _rejected("The security token has expired.")
+            key.public_key.verify(signature, signed, PKCS1v15(), SHA256())
+        except (ValueError, InvalidSignature):  # not base64, or characters outside of latin-1
+            raise _not_authenticated("Failed to verify the HTTP(S) Signature.") from None
+        if key.expires is not None and self._now() >= key.expires:
+            raise _not_authenticated("The security token has expired.")
         if request.method in _BODY_METHODS:
             digest = base64.b64encode(hashlib.sha256(request.body).digest()).decode()
             if request.headers.get("x-content-sha256") != digest:
-                raise _rejected("The x-content-sha256 header does not match the body.")
-        return known.principal
+                raise _not_authenticated("The x-content-sha256 header does not match the body.")
+        return key.principal
 
 
-class NoVerifier:
-    """Believes what the signature says without checking it; who does not sign is anonymous."""
+class TrustAllVerifier:
+    """Verifier that accepts every request. Without a signature, the principal is anonymous."""
 
     def verify(self, request: Request) -> Principal:
         try:

@@ -1,4 +1,5 @@
-"""Security tokens, by which sessions and principals sign: ``ST$<token>`` is then the key id."""
+"""Security tokens of sessions, instances and resources. A request that is signed with one has the key id
+``ST$<token>``."""
 
 from __future__ import annotations
 
@@ -13,14 +14,16 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, generate
 
 from airflow_provider_dataflow.local.http.messages import Principal
 
-# What the service's tokens call them: of users, of instances, of resources.
-_TENANCIES = ("tenant", "opc-tenant", "res_tenant")
+# Claims that hold the tenancy in tokens of users, instances and resources.
+_TENANCY_CLAIMS = ("tenant", "opc-tenant", "res_tenant")
 
 
 @dataclass(frozen=True, slots=True)
-class SecurityToken:
-    """A token and what a client needs to sign with it.
+class SessionToken:
+    """Security token and the key pair to sign with.
 
+    :param private_key: PEM
+    :param public_key: PEM
     :param expires: seconds since the epoch
     """
 
@@ -30,12 +33,16 @@ class SecurityToken:
     expires: float
 
     def __repr__(self) -> str:
-        return f"SecurityToken(expires={self.expires!r})"
+        return f"SessionToken(expires={self.expires!r})"
 
 
-def new_token(principal: Principal, issued: float, expires: float) -> SecurityToken:
-    """A token with a key of its own, with the claims that clients read."""
-    # Late: a server that gets no token does not need it.
+def new_token(principal: Principal, issued: float, expires: float) -> SessionToken:
+    """Create a token with its own key pair and the claims that clients read.
+
+    :param issued: seconds since the epoch
+    :param expires: seconds since the epoch
+    """
+    # Imported late: a server that never gets a token does not need it.
     import jwt
     from jwt.algorithms import RSAAlgorithm
 
@@ -48,18 +55,20 @@ def new_token(principal: Principal, issued: float, expires: float) -> SecurityTo
         "exp": int(expires),
         "jwk": json.dumps(RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)),
     }
-    private = key.private_bytes(
+    private_key = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    public = key.public_key().public_bytes(
+    public_key = key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    # Nobody checks by whom a token is signed: the server knows those that are registered with it.
-    return SecurityToken(jwt.encode(claims, key, "RS256"), private.decode(), public.decode(), claims["exp"])
+    # The signature of the token does not matter: the server accepts only registered tokens.
+    return SessionToken(
+        jwt.encode(claims, key, "RS256"), private_key.decode(), public_key.decode(), claims["exp"]
+    )
 
 
 def claims_of(token: str) -> Mapping[str, Any]:
-    """What a token says of itself, unchecked; nothing, if it is not a JWT."""
+    """Return the unverified claims of a token; empty if it is not a JWT."""
     import jwt
 
     try:
@@ -70,16 +79,17 @@ def claims_of(token: str) -> Mapping[str, Any]:
 
 
 def principal_of(claims: Mapping[str, Any], default: Principal) -> Principal:
-    """Whose a token is; what it does not say is taken from the default."""
-    named = [claims[name] for name in _TENANCIES if isinstance(claims.get(name), str)]
+    """Return the principal that the claims name; missing parts come from ``default``."""
+    tenancies = [claims[name] for name in _TENANCY_CLAIMS if isinstance(claims.get(name), str)]
     user = claims.get("sub")
     return Principal(
-        named[0] if named else default.tenancy, user if isinstance(user, str) and user else default.user
+        tenancies[0] if tenancies else default.tenancy,
+        user if isinstance(user, str) and user else default.user,
     )
 
 
 def expiry_of(claims: Mapping[str, Any]) -> float | None:
-    """Until when a token says that it holds, in seconds since the epoch."""
+    """Return the expiry that the claims name, in seconds since the epoch."""
     expires = claims.get("exp")
     if isinstance(expires, bool) or not isinstance(expires, int | float | str):
         return None
@@ -91,7 +101,10 @@ def expiry_of(claims: Mapping[str, Any]) -> float | None:
 
 
 def load_public_key(pem: str) -> RSAPublicKey:
-    """:raises ValueError: it is no RSA key in PEM"""
+    """Load an RSA public key in PEM.
+
+    :raises ValueError: it is not one
+    """
     try:
         key = serialization.load_pem_public_key(pem.encode())
     except ValueError:

@@ -57,7 +57,7 @@ def _option(default: Any, help: str, flag: str | None = None, metavar: str | Non
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Each field is an option of ``dataflow-local serve``; see ``flags``."""
+    """Each field is an option of ``dataflow-local serve``; see ``server_options``."""
 
     verify_signatures: bool = _option(True, "accept requests that are not signed", "--no-verify")
     ended_run_delete: EndedRunDelete = _option(

@@ -1,4 +1,4 @@
-"""Local Data Flow within another program: a server of its own, as a child process."""
+"""Local Data Flow in a Python program: a server as a child process, and methods to control it."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from airflow_provider_dataflow.local.cli.connection_text import (
+from airflow_provider_dataflow.local.cli.client_config import (
     CONNECTION_VARIABLE,
     connection_json,
     sdk_config,
 )
-from airflow_provider_dataflow.local.cli.flags import as_flags
+from airflow_provider_dataflow.local.cli.server_options import to_arguments
 from airflow_provider_dataflow.local.engines.rules import Course, Rule
 from airflow_provider_dataflow.local.http.faults import Fault
 from airflow_provider_dataflow.local.http.keys import Identity
 from airflow_provider_dataflow.local.http.messages import Principal
-from airflow_provider_dataflow.local.http.server import wait_for_info
+from airflow_provider_dataflow.local.http.server import wait_until_serving
 from airflow_provider_dataflow.local.http.tokens import (
-    SecurityToken,
+    SessionToken,
     claims_of,
     new_token,
     principal_of,
@@ -38,15 +38,16 @@ from airflow_provider_dataflow.local.http.tokens import (
 from airflow_provider_dataflow.local.state.home import Home, ServerInfo
 from airflow_provider_dataflow.local.state.options import Options
 
-_START_TIMEOUT = 60.0
-_STOP_TIMEOUT = 20.0
-_ALL = 10**9
-# Never by way of a proxy.
+_START_TIMEOUT_SECONDS = 60.0
+_STOP_TIMEOUT_SECONDS = 20.0
+_REQUEST_TIMEOUT_SECONDS = 60.0
+_NO_LIMIT = 10**9
+# The server is on loopback, so no proxy is used.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class LocalDataFlow:
-    """A server that lives as long as a ``with`` block, and not longer than this process, whatever ends it.
+    """Server that runs during a ``with`` block. It also stops when this process ends, even by a crash.
 
     ::
 
@@ -54,14 +55,14 @@ class LocalDataFlow:
             (local.create_bucket("data") / "app.py").write_text("print('hello')")
             client = oci.data_flow.DataFlowClient(local.sdk_config, service_endpoint=local.endpoint)
 
-    :param home: the folder that holds everything; by default a temporary one, removed at the end
-    :param port: 0 takes any that is free
-    :param max_concurrent_runs: by default, what the machine can take
+    :param home: folder for the state, buckets and logs; by default a temporary folder, deleted at the end
+    :param port: 0 takes any free port
+    :param max_concurrent_runs: by default what the machine can take; no limit with the scripted engine
     :param verify: whether requests must be signed with the key of :attr:`identity`
-    :param warm: make the class-data archive in the background, if this machine has none yet
-    :param engine: ``spark``, or ``scripted``: each run's course is declared, by its configuration or by rules
-    :param clock: ``system``, or ``manual``: stands still until :meth:`advance`
-    :param options: the other choices of a server
+    :param warm: create the class-data archive in the background, if this machine has none yet
+    :param engine: ``spark``, or ``scripted``: runs are simulated, as their configuration or rules define
+    :param clock: ``system``, or ``manual``: time stops until :meth:`advance`
+    :param options: further options of the server
     """
 
     def __init__(
@@ -93,16 +94,16 @@ class LocalDataFlow:
         if max_concurrent_runs is not None:
             self._arguments += ["--max-concurrent-runs", str(max_concurrent_runs)]
         chosen = options or Options()
-        self._arguments += as_flags(chosen if verify else replace(chosen, verify_signatures=False))
+        self._arguments += to_arguments(chosen if verify else replace(chosen, verify_signatures=False))
         if not warm:
             self._arguments.append("--no-warm")
         self._process: subprocess.Popen[bytes] | None = None
         self._info: ServerInfo | None = None
 
     def start(self) -> Self:
-        """Start the server; return when it listens.
+        """Start the server and wait until it listens.
 
-        :raises RuntimeError: it did not start; says why
+        :raises RuntimeError: it did not start; the message has its output
         """
         self._home.create()
         log_path = self._home.path / "server.log"
@@ -113,13 +114,13 @@ class LocalDataFlow:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                # A Ctrl-C is for the program around; this ends with it.
+                # Ctrl-C reaches this program only; the server then stops with it.
                 start_new_session=True,
             )
         process = self._process
         try:
-            self._info = wait_for_info(
-                self._home, process.pid, lambda: process.poll() is None, _START_TIMEOUT
+            self._info = wait_until_serving(
+                self._home, process.pid, lambda: process.poll() is None, _START_TIMEOUT_SECONDS
             )
         except (ChildProcessError, TimeoutError) as e:
             self.kill()
@@ -128,15 +129,15 @@ class LocalDataFlow:
         return self
 
     def stop(self) -> None:
-        """End the server and all that runs in it. Its state stays in its home, if that is not temporary."""
+        """Stop the server and its runs. The state stays in the home, unless that is temporary."""
         if self._process is not None:
             self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(_STOP_TIMEOUT)
+                self._process.wait(_STOP_TIMEOUT_SECONDS)
         self.kill()
 
     def kill(self) -> None:
-        """End it by SIGKILL, as a crash would."""
+        """Stop the server with SIGKILL, as in a crash."""
         if self._process is None:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -171,7 +172,7 @@ class LocalDataFlow:
     @property
     def _running(self) -> ServerInfo:
         if self._info is None:
-            raise RuntimeError("the server does not run")
+            raise RuntimeError("The server is not running. Use it in a with block, or call start().")
         return self._info
 
     @property
@@ -184,103 +185,107 @@ class LocalDataFlow:
 
     @property
     def connection_json(self) -> str:
-        """The value of ``AIRFLOW_CONN_OCI_DEFAULT``."""
+        """Value of ``AIRFLOW_CONN_OCI_DEFAULT``."""
         return connection_json(self.identity, self.endpoint)
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variable by which Airflow finds the server."""
+        """Environment variable with the Airflow connection to the server."""
         return {CONNECTION_VARIABLE: self.connection_json}
 
     @property
     def sdk_config(self) -> dict[str, str]:
-        """The ``config`` of a client of the ``oci`` SDK."""
+        """``config`` of a client of the ``oci`` SDK."""
         return sdk_config(self.identity)
 
     def bucket_path(self, namespace: str, bucket: str) -> Path:
-        """The folder that is ``oci://bucket@namespace/``; it may not exist."""
+        """Return the folder of the bucket ``oci://bucket@namespace/``, which may not exist."""
         return self._home.buckets.path(namespace, bucket)
 
     def create_bucket(self, bucket: str, namespace: str = "local") -> Path:
+        """Create a bucket and return its folder."""
         return self._home.buckets.create(namespace, bucket)
 
     def local(self, path: str, method: str = "GET", body: Any = None, **query: str) -> Any:
-        """The answer of a route below ``/_local/``.
+        """Return the JSON response of a route below ``/_local/``.
 
-        :raises RuntimeError: it is an error; says which
+        :raises RuntimeError: the response is an error; the message has its status and body
         """
         url = f"{self.endpoint}/_local/{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
-        content = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(url, content, method=method)  # noqa: S310
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(url, data, method=method)  # noqa: S310
         try:
-            with _opener.open(request, timeout=60) as response:
-                answer = response.read()
+            with _opener.open(request, timeout=_REQUEST_TIMEOUT_SECONDS) as response:
+                content = response.read()
         except urllib.error.HTTPError as e:
             with e:
                 text = e.read().decode(errors="replace")
-            raise RuntimeError(f"{method} /_local/{path} was answered with {e.code}: {text}") from None
-        return json.loads(answer) if answer else None
+            raise RuntimeError(f"{method} /_local/{path} failed with status {e.code}: {text}") from None
+        return json.loads(content) if content else None
 
     def now(self) -> float:
-        """The server's time, in seconds since the epoch."""
+        """Return the server's time, in seconds since the epoch."""
         return float(self.local("clock")["epoch"])
 
     def advance(self, seconds: float) -> float:
-        """Move a manual clock; whatever falls due happens, each in its moment. Returns the new time.
+        """Move a manual clock forward, and return the new time. Events up to then happen at their times.
 
         :raises RuntimeError: the clock is not manual
         """
         return float(self.local("clock", "POST", {"advance": seconds})["epoch"])
 
     def advance_to_next(self) -> float:
-        """Move a manual clock to the moment of what happens next, if anything is due to."""
+        """Move a manual clock to the time of the next event, if there is one, and return the new time.
+
+        :raises RuntimeError: the clock is not manual
+        """
         return float(self.local("clock", "POST", {"to_next": True})["epoch"])
 
     def add_fault(self, fault: Fault | str, **fields: Any) -> str:
-        """Misbehave from now on: ``add_fault("status", status=429, operation="GetRun", count=3)``.
+        """Add a fault: ``add_fault("status", status=429, operation="GetRun", count=3)``.
 
-        :param fault: the kind, with the other fields of :class:`~.faults.Fault` by name; or one as it is
-        :return: the fault's id
-        :raises ValueError: there is no such fault, or no operation that its pattern matches
+        :param fault: a :class:`~.faults.Fault`, or its kind, with the other fields by name
+        :return: id of the fault
+        :raises ValueError: a field is wrong, or ``operation`` matches no operation of the API
         """
         made = fault if isinstance(fault, Fault) else Fault.of(fault, **fields)
         made.check_operation()
         return str(self.local("faults", "POST", made.as_json())["id"])
 
     def faults(self) -> list[dict[str, Any]]:
-        """The faults, and how often each was ``applied``."""
+        """Return the faults, with the number of requests that each was ``applied`` to."""
         found: list[dict[str, Any]] = self.local("faults")
         return found
 
     def clear_faults(self, id: str | None = None) -> None:
-        """Behave again: all faults go, or the one."""
+        """Remove all faults, or the one with this id."""
         self.local("faults", "DELETE", **({} if id is None else {"id": id}))
 
     def set_rules(self, rules: Iterable[Rule | Mapping[str, Any]] = ()) -> None:
-        """Replace all rules, which say how runs go that match them.
+        """Replace all rules, which define what happens to the runs that match them.
 
-        :raises ValueError: a rule is wrong; says what
+        :raises ValueError: a field of a rule is wrong; the message says which
         """
         made = [rule if isinstance(rule, Rule) else Rule.from_json(rule) for rule in rules]
         self.local("rules", "PUT", [rule.as_json() for rule in made])
 
     def add_rule(self, rule: Rule | Mapping[str, Any]) -> None:
-        """One more rule, before the others.
+        """Add a rule, which takes precedence over the others.
 
-        :raises ValueError: it is wrong; says what
+        :raises ValueError: a field is wrong; the message says which
         """
         made = rule if isinstance(rule, Rule) else Rule.from_json(rule)
         self.local("rules", "POST", made.as_json())
 
-    def new_token(self, lifetime: float = 3600.0) -> SecurityToken:
-        """A registered security token of :attr:`identity`, as ``oci session authenticate`` would get one::
+    def new_token(self, lifetime: float = 3600.0) -> SessionToken:
+        """Create and register a security token of :attr:`identity`, like ``oci session authenticate``::
 
             token = local.new_token()
             key = oci.signer.load_private_key(token.private_key, None)
             signer = oci.auth.signers.SecurityTokenSigner(token.token, key)
             client = oci.data_flow.DataFlowClient({}, signer=signer, service_endpoint=local.endpoint)
 
-        :param lifetime: seconds; one that is not positive makes a token that has expired
+        :param lifetime: seconds; with 0 or less, the token has already expired
         """
         now = time.time()
         token = new_token(Principal(self.identity.tenancy, self.identity.user), now, now + lifetime)
@@ -296,16 +301,17 @@ class LocalDataFlow:
         tenancy: str | None = None,
         user: str | None = None,
     ) -> None:
-        """Accept requests that are signed with this security token (of a session, an instance, a resource)
-        until it expires, or :meth:`clear_tokens` or :meth:`reset` revoke it. To register it again replaces
-        what was said before.
+        """Register a security token of a session, instance or resource.
 
-        :param token: what comes after ``ST$`` in the signature's key id
-        :param public_key: of the key that requests are signed with, in PEM
-        :param expires: seconds since the epoch, of the real clock; by default what the token says (``exp``)
-        :param tenancy: of whom it is; by default what the token says, else the tenancy of :attr:`identity`
-        :param user: who it is; by default what the token says (``sub``), else the user of :attr:`identity`
-        :raises RuntimeError: the public key is none
+        Requests signed with it are accepted until it expires, or until :meth:`clear_tokens` or :meth:`reset`
+        revoke it. Registering it again replaces the earlier registration.
+
+        :param token: part of the signature's key id after ``ST$``
+        :param public_key: public key for the private key that signs the requests, in PEM
+        :param expires: seconds since the epoch, in real time; by default the token's ``exp`` claim
+        :param tenancy: OCID; by default that in the token's claims, else the tenancy of :attr:`identity`
+        :param user: OCID; by default the token's ``sub`` claim, else the user of :attr:`identity`
+        :raises RuntimeError: the public key is not an RSA key in PEM
         """
         claims = claims_of(token)
         principal = principal_of(claims, Principal(self.identity.tenancy, self.identity.user))
@@ -323,22 +329,27 @@ class LocalDataFlow:
         self.local("tokens", "DELETE")
 
     def end_run(self, run_id: str, course: Course | None = None) -> None:
-        """End a scripted run that is in progress, by default with success.
+        """End a scripted run that is in progress, by default with SUCCEEDED.
 
-        :raises RuntimeError: it is no such run
+        :raises RuntimeError: the run does not exist, or is not a scripted run in progress
         """
         self.local(f"runs/{run_id}/end", "POST", (course or Course()).as_json())
 
     def reset(self) -> None:
-        """As if just started: no runs, no other resources, no faults, no rules, no security tokens, an empty
-        journal. What stays is the identity, the buckets and the time."""
+        """Delete all runs and other resources, faults, rules, security tokens and journal entries.
+
+        The identity, the buckets and the time are kept.
+        """
         self.local("reset", "POST")
 
     def journal(self, operation: str | None = None, resource_id: str | None = None) -> list[dict[str, Any]]:
-        """The requests that came, in their order; see ``journal.Entry``."""
+        """Return the received requests, oldest first.
+
+        See ``airflow_provider_dataflow.local.http.journal.JournalEntry`` for their fields.
+        """
         query = {"operation": operation, "resourceId": resource_id}
-        answer = self.local("journal", **{k: v for k, v in query.items() if v is not None})
-        entries: list[dict[str, Any]] = answer["entries"]
+        response = self.local("journal", **{k: v for k, v in query.items() if v is not None})
+        entries: list[dict[str, Any]] = response["entries"]
         return entries
 
     def clear_journal(self) -> None:
@@ -346,16 +357,19 @@ class LocalDataFlow:
 
     @property
     def runs(self) -> list[dict[str, Any]]:
-        """All runs as the API shows them, oldest first. Each has its ``states`` beside, and in ``createdBy``
-        and ``cancelledBy`` the ``user``, ``userAgent``, ``requestId``, ``retryToken`` and ``time`` of the
-        request that did so; ``cancelledBy`` is ``None`` if no request did."""
-        found: list[dict[str, Any]] = self.local("runs", limit=str(_ALL))
+        """All runs as the API returns them, oldest first, with further fields.
+
+        ``states`` has the states that the run went through. ``createdBy`` and ``cancelledBy`` have the
+        ``user``, ``userAgent``, ``requestId``, ``retryToken`` and ``time`` of the request that created or
+        cancelled the run; ``cancelledBy`` is ``None`` if no request did.
+        """
+        found: list[dict[str, Any]] = self.local("runs", limit=str(_NO_LIMIT))
         return found[::-1]
 
     def move_run(self, run_id: str, compartment_id: str) -> None:
-        """To another compartment, whatever its state."""
+        """Move a run to another compartment, whatever its state."""
         self.local(f"runs/{run_id}", "PUT", {"compartmentId": compartment_id})
 
     def run_states(self, run_id: str) -> list[str]:
-        """The states that a run went through."""
+        """Return the states that a run went through."""
         return [s["state"] for s in self.local(f"runs/{run_id}")["states"]]

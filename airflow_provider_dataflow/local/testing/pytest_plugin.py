@@ -1,6 +1,7 @@
-"""The ``dataflow_local`` fixture, for everybody who has this package installed and pytest.
+"""Pytest plugin with the ``dataflow_local`` fixture.
 
-As pytest loads this module at every start, it imports nothing that is not there already.
+Pytest loads this module at every start where the package is installed, so it imports only
+pytest and the standard library.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 
 _CHOICES = {"engine": ("scripted", "spark"), "clock": ("system", "manual")}
-# What a marker may say beside these.
-_OTHERS = ("max_concurrent_runs", "verify", "options")
+# Further arguments of the marker.
+_OTHER_ARGUMENTS = ("max_concurrent_runs", "verify", "options")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,12 +32,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "dataflow_local(engine, clock, max_concurrent_runs, verify, options): "
-        "which server the dataflow_local fixture gives to this test",
+        "server that the dataflow_local fixture passes to this test",
     )
 
 
 class _Servers:
-    """One per way to serve, started when first asked for."""
+    """Running servers, one for each set of options, started on first use."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -67,19 +68,21 @@ def _dataflow_local_servers() -> Iterator[_Servers]:
 
 
 def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """From the marker that is nearest, the command line, the configuration: the first that says something."""
+    """Return the options of the server: from the marker, else the command line, else the configuration."""
     marker = request.node.get_closest_marker("dataflow_local")
     marked = dict(marker.kwargs) if marker else {}
-    unknown = sorted(set(marked) - {*_CHOICES, *_OTHERS})
+    unknown = sorted(set(marked) - {*_CHOICES, *_OTHER_ARGUMENTS})
     if (marker and marker.args) or unknown:
-        known = ", ".join((*_CHOICES, *_OTHERS))
-        pytest.fail(f"the marker dataflow_local takes only these, by name: {known}", pytrace=False)
-    options = {name: marked[name] for name in _OTHERS if name in marked}
+        known = ", ".join((*_CHOICES, *_OTHER_ARGUMENTS))
+        pytest.fail(f"the marker dataflow_local takes only these keyword arguments: {known}", pytrace=False)
+    options = {name: marked[name] for name in _OTHER_ARGUMENTS if name in marked}
     for name, choices in _CHOICES.items():
-        said = request.config.getoption(f"--dataflow-local-{name}")
-        value = marked.get(name) or said or request.config.getini(f"dataflow_local_{name}")
+        given = request.config.getoption(f"--dataflow-local-{name}")
+        value = marked.get(name) or given or request.config.getini(f"dataflow_local_{name}")
         if value not in choices:
-            pytest.fail(f"dataflow_local: {name} is {' or '.join(choices)}, not {value!r}", pytrace=False)
+            pytest.fail(
+                f"dataflow_local: {name} must be {' or '.join(choices)}, not {value!r}", pytrace=False
+            )
         options[name] = value
     return options
 
@@ -90,10 +93,10 @@ def dataflow_local(
     monkeypatch: pytest.MonkeyPatch,
     _dataflow_local_servers: _Servers,
 ) -> DataFlowFixture:
-    """Local Data Flow without runs, faults and rules; ``AIRFLOW_CONN_OCI_DEFAULT`` leads to it.
+    """Local Data Flow without runs, faults and rules. ``AIRFLOW_CONN_OCI_DEFAULT`` is set to connect to it.
 
-    The server is one for the whole session. By default, runs are not executed: they succeed at once, unless
-    told otherwise, as by ``dataflow_local.fails(details=...)``.
+    All tests of a session share the server. By default, runs are simulated and succeed at once; change this
+    with ``dataflow_local.fails(details=...)``, for example.
     """
     server = _dataflow_local_servers.get(_options(request))
     server.reset()

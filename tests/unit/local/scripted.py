@@ -1,4 +1,4 @@
-"""The service with the scripted engine, without a network, on a clock that the test moves."""
+"""Service with the scripted engine for tests: no network, and a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from tests.unit.local.support import Local
 
 
 class Scripted(Local):
+    """Service with the scripted engine, and an unsigned client of it."""
+
     def __post_init__(self) -> None:
         self.scripted = ScriptedEngine(self.folder / "runs")
         self.service = Service(
@@ -26,7 +28,7 @@ class Scripted(Local):
         self.service.start()
 
     def course(self, application: str | None = None, /, **course: Any) -> str:
-        """Submit a run with this course in its configuration."""
+        """Submit a run with a course in its configuration, and return its id."""
         configuration = {PREFIX + key: str(value) for key, value in course.items()}
         return self.submit(application, configuration=configuration)
 

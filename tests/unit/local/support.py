@@ -1,4 +1,4 @@
-"""A service without Spark and without a network, on a clock that the test moves."""
+"""Service for tests: no Spark, no network, and a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ APPLICATION = {
 
 
 class FakeEngine:
-    """Runs nothing: the test says when a run ends."""
+    """Engine that runs nothing; the test ends the runs."""
 
     name = "fake"
 
@@ -58,7 +58,7 @@ class FakeEngine:
 
 @dataclass
 class Local:
-    """A client of the service; requests are not signed."""
+    """Service and an unsigned client of it."""
 
     folder: Path
     limit: int = 2
@@ -87,13 +87,13 @@ class Local:
         return self.service.handle(Request(method, target, {"host": "127.0.0.1:8170"} | named, content))
 
     def json(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        """The answer's content; it must be a success."""
+        """Return the JSON body of a response, which must be a success."""
         response = self.call(method, path, body, **headers)
         assert 200 <= response.status < 300, response.content()
         return json.loads(response.content()) if response.content() else None
 
     def error(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, str, str]:
-        """Status, code and message of an answer that is an error."""
+        """Return status, code and message of an error response."""
         response = self.call(method, path, body, **headers)
         content = json.loads(response.content())
         assert set(content) == {"code", "message"}
@@ -104,7 +104,7 @@ class Local:
         return self.json("POST", "/applications", APPLICATION | fields)["id"]
 
     def submit(self, application: str | None = None, **fields: Any) -> str:
-        """Submit a run and give it the chance to start."""
+        """Submit a run, let it start, and return its id."""
         body = {"compartmentId": COMPARTMENT, "applicationId": application or self.application()} | fields
         run_id = self.json("POST", "/runs", body)["id"]
         self.service.lifecycle.settle()

@@ -17,7 +17,7 @@ from airflow_provider_dataflow.local.api import (
     work_requests,
 )
 from airflow_provider_dataflow.local.api.sql_endpoints import SqlEndpointsApi
-from airflow_provider_dataflow.local.cli.connection_text import sdk_config
+from airflow_provider_dataflow.local.cli.client_config import sdk_config
 from airflow_provider_dataflow.local.http.keys import new_identity
 from airflow_provider_dataflow.local.http.messages import split_path
 from tests.unit.local.support import Local

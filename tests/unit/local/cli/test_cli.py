@@ -1,4 +1,4 @@
-"""The command line and the embedded server; no run is started that would need Spark."""
+"""Command line and embedded server, without runs that need Spark."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_dataflow.local import LocalDataFlow
-from airflow_provider_dataflow.local.cli.arguments import seconds
+from airflow_provider_dataflow.local.cli.argument_types import seconds
 from airflow_provider_dataflow.local.cli.command_line import main
 from airflow_provider_dataflow.local.cli.terminal import paint, printable
 
@@ -31,7 +31,7 @@ def run(capsys, *arguments: str) -> str:
     return capsys.readouterr().out
 
 
-def test_status(server, capsys):
+def test_status_shows_endpoint_and_runs(server, capsys):
     out = run(capsys, "status", "--home", str(server.home))
     assert server.endpoint in out
     assert "0 of 3 active" in out
@@ -41,7 +41,7 @@ def test_status(server, capsys):
     )
 
 
-def test_connection(server, capsys):
+def test_connection_prints_the_airflow_variable(server, capsys):
     line = run(capsys, "connection", "--home", str(server.home)).strip()
     (assignment,) = shlex.split(line)
     name, _, value = assignment.partition("=")
@@ -59,7 +59,7 @@ def test_connection(server, capsys):
     assert "127.0.0.1:1234" in run(capsys, "connection", "--home", str(server.home), "--port", "1234")
 
 
-def test_buckets(server, capsys):
+def test_bucket_creates_and_lists_buckets(server, capsys):
     path = run(capsys, "bucket", "--home", str(server.home), "x@ns").strip()
     assert path == str(server.bucket_path("ns", "x"))
     assert f"oci://x@ns/  {path}" in run(capsys, "bucket", "--home", str(server.home))
@@ -68,36 +68,36 @@ def test_buckets(server, capsys):
     assert "'../x' is not of the form NAME" in capsys.readouterr().err
 
 
-def test_runs_and_logs(server, capsys):
+def test_logs_of_an_unknown_run_fail(server, capsys):
     assert run(capsys, "runs", "--home", str(server.home)) == ""
     assert main(["logs", "--home", str(server.home), "ocid1.none"]) == 1
-    assert "no such run" in capsys.readouterr().err
+    assert "There is no run" in capsys.readouterr().err
 
 
-def test_the_key_is_private(server):
+def test_key_is_readable_by_its_owner_only(server):
     assert stat.S_IMODE(os.stat(server.home / "identity" / "api_key.pem").st_mode) == 0o600
 
 
-def test_without_a_server(tmp_path, capsys):
+def test_status_without_a_server_fails(tmp_path, capsys):
     assert main(["status", "--home", str(tmp_path)]) == 1
     assert "No server runs" in capsys.readouterr().err
     (tmp_path / "server.json").write_text('{"pid": 1, "port": 1, "endpoint": "http://127.0.0.1:1"}')
     assert main(["status", "--home", str(tmp_path)]) == 1
-    assert "No server answers at http://127.0.0.1:1" in capsys.readouterr().err
+    assert "No server responds at http://127.0.0.1:1" in capsys.readouterr().err
 
 
-def test_a_home_has_one_server(server):
+def test_home_has_only_one_server(server):
     with pytest.raises(RuntimeError, match="in use by another server"):
         LocalDataFlow(server.home).start()
 
 
-def test_a_port_that_is_taken(server, tmp_path):
+def test_port_in_use_is_refused(server, tmp_path):
     port = int(server.endpoint.rpartition(":")[2])
     with pytest.raises(RuntimeError, match=f"Cannot serve on port {port}"):
         LocalDataFlow(tmp_path / "other", port=port).start()
 
 
-def test_it_ends_with_its_parent(tmp_path):
+def test_embedded_server_ends_with_its_parent(tmp_path):
     script = (
         "import os, sys\n"
         "from airflow_provider_dataflow.local import LocalDataFlow\n"
@@ -129,7 +129,7 @@ def test_it_ends_with_its_parent(tmp_path):
     "command",
     [[], ["serve"], ["fault", "add"], ["rule", "add"], ["clock", "advance"], ["cancel"], ["connection"]],
 )
-def test_help(command, capsys):
+def test_help_shows_the_usage(command, capsys):
     with pytest.raises(SystemExit) as done:
         main([*command, "--help"])
     assert done.value.code == 0
@@ -140,17 +140,17 @@ def test_help(command, capsys):
     ("text", "expected"),
     [("90", 90), ("1.5s", 1.5), ("15m", 900), ("1h30m", 5400), ("2d", 172800), ("1d2h3m4s", 93784)],
 )
-def test_durations(text, expected):
+def test_duration_is_parsed(text, expected):
     assert seconds(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "1y", "h", "1m2h"])
-def test_what_is_no_duration(text):
+def test_wrong_duration_is_refused(text):
     with pytest.raises(ValueError, match=r".*"):
         seconds(text)
 
 
-def test_no_colours_unless_on_a_terminal(monkeypatch):
+def test_colours_only_on_a_terminal(monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
@@ -164,13 +164,13 @@ def test_no_colours_unless_on_a_terminal(monkeypatch):
     assert printable("a\x1b[31m\nb") == "a [31m b"
 
 
-def test_status_as_json(server, capsys):
+def test_status_prints_json(server, capsys):
     assert (
         json.loads(run(capsys, "status", "--json", "--home", str(server.home)))["endpoint"] == server.endpoint
     )
 
 
-def test_what_to_paste_for_the_oci_cli_works_with_the_sdk(server, capsys):
+def test_configuration_of_oci_cli_and_sdk_works(server, capsys):
     line = run(capsys, "connection", "--for", "oci", "--home", str(server.home))
     words = shlex.split(line)
     config = words[words.index("--config-file") + 1]
@@ -181,7 +181,7 @@ def test_what_to_paste_for_the_oci_cli_works_with_the_sdk(server, capsys):
     assert done.stdout == "0\n"
 
 
-def test_errors_are_one_line(server, capsys):
+def test_error_is_one_line(server, capsys):
     home = ("--home", str(server.home))
     for command in (
         ["cancel", "ocid1.none", *home],
@@ -212,7 +212,7 @@ def submit(local: LocalDataFlow, name: str) -> str:
     return client.create_run(details).data.id
 
 
-def test_rules_the_clock_and_cancel(scripted, capsys):
+def test_rules_clock_and_cancel(scripted, capsys):
     home = ("--home", str(scripted.home))
     run(capsys, "rule", "add", "--name", "long*", "--duration", "1h", "--stdout", "rows: 3", *home)
     run(capsys, "rule", "add", "--name", "bad*", "--outcome", "FAILED", "--details", "no such month", *home)
@@ -226,14 +226,14 @@ def test_rules_the_clock_and_cancel(scripted, capsys):
     states = {r["id"]: r["lifecycleState"] for r in json.loads(run(capsys, "runs", "--json", *home))}
     assert states == {bad: "FAILED", long: "SUCCEEDED", other: "CANCELED"}
     assert main(["cancel", long, *home]) == 1
-    assert "has ended already" in capsys.readouterr().err
+    assert "has already ended" in capsys.readouterr().err
     run(capsys, "rule", "clear", *home)
     assert run(capsys, "rule", "list", *home) == ""
     run(capsys, "reset", *home)
     assert run(capsys, "runs", *home) == ""
 
 
-def test_a_rule_that_is_added_leaves_the_others_as_they_were(scripted, capsys):
+def test_added_rule_keeps_counts_of_other_rules(scripted, capsys):
     home = ("--home", str(scripted.home))
     scripted.reset()
     run(capsys, "rule", "add", "--name", "a", "--outcome", "FAILED", *home)
@@ -244,7 +244,7 @@ def test_a_rule_that_is_added_leaves_the_others_as_they_were(scripted, capsys):
     assert "matched 1 runs" in old
 
 
-def test_faults(scripted, capsys):
+def test_faults_are_added_listed_and_cleared(scripted, capsys):
     home = ("--home", str(scripted.home))
     out = run(
         capsys, "fault", "add", "status", "--status", "503", "--operation", "GetRun", "--count", "2", *home

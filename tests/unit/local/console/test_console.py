@@ -1,4 +1,4 @@
-"""The console's pages, as far as they can be told without a browser."""
+"""Pages of the console, checked without a browser."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def page(local, path: str = "/console/", status: int = 200) -> str:
 
 
 class Checker(HTMLParser):
-    """Finds elements that are not closed, styles that the policy would block, and things from elsewhere."""
+    """Parser that finds unclosed elements, inline styles that the policy blocks, and external links."""
 
     def check(self, text: str) -> None:
         self.open: list[str] = []
@@ -51,14 +51,14 @@ def token_of(text: str) -> str:
     return found[1]
 
 
-def test_no_runs(local):
-    assert "There are none." in page(local)
-    assert "There are none." in page(local, "/console/applications")
-    page(local, "/console/requests")
-    assert "There are none." in page(local, "/console/pools")
+def test_empty_pages_say_so(local):
+    assert "No runs." in page(local)
+    assert "No applications." in page(local, "/console/applications")
+    assert "No requests yet." in page(local, "/console/requests")
+    assert "No pools." in page(local, "/console/pools")
 
 
-def test_runs_with_states_and_durations(local):
+def test_runs_have_states_and_durations(local):
     first, second, third = (local.submit(displayName=name) for name in ("one", "two", "three"))
     local.clock.advance(75)
     local.engine.finished(second, Outcome(False, "no such month"))
@@ -74,7 +74,7 @@ def test_runs_with_states_and_durations(local):
     assert third in active
     assert second not in active
     assert second in page(local, "/console/?show=failed")
-    assert "There are none." in page(local, "/console/?show=canceled")
+    assert "No runs." in page(local, "/console/?show=canceled")
 
 
 def test_many_runs_are_paged(local):
@@ -88,7 +88,7 @@ def test_many_runs_are_paged(local):
     assert page(local, more[1]).count('href="/console/runs/') == 1
 
 
-def test_a_run(local):
+def test_run_page_shows_request_and_log(local):
     run_id = local.submit(
         displayName="monthly",
         arguments=["--month", "${month}"],
@@ -111,7 +111,7 @@ def test_a_run(local):
     assert "<noscript>" not in text
 
 
-def test_everything_is_escaped(local):
+def test_user_input_is_escaped(local):
     application = local.application(displayName=EVIL)
     pool = a_pool(local, displayName=EVIL, description=EVIL, freeformTags={"tag": EVIL})
     run_id = local.submit(
@@ -154,7 +154,7 @@ def a_pool(local, **fields) -> str:
     return pool
 
 
-def test_an_application(local):
+def test_application_pages_show_its_runs(local):
     application = local.application(displayName="weather", arguments=["--month", "2013-01"])
     run_id = local.submit(application, displayName="monthly")
     other = local.submit(displayName="of another application")
@@ -177,7 +177,7 @@ def test_an_application(local):
     assert "DELETED" in page(local, f"/console/applications/{application}")
 
 
-def test_a_pool(local):
+def test_pool_pages_show_its_runs(local):
     pool = a_pool(local)
     run_id = local.submit(displayName="monthly", poolId=pool)
     local.submit(displayName="of no pool")
@@ -194,12 +194,12 @@ def test_a_pool(local):
     assert "STOPPING" in page(local, f"/console/pools/{pool}")
 
 
-def test_what_is_not_there_is_404(local):
+def test_unknown_resource_is_not_found(local):
     assert "No such run" in page(local, "/console/runs/ocid1.x", 404)
     assert "No such application" in page(local, "/console/applications/%3Cb%3E", 404)
 
 
-def test_the_policy_lets_only_its_own_script_run(local):
+def test_content_security_policy_allows_only_the_own_script(local):
     response = local.call("GET", "/console/")
     policy = response.headers["content-security-policy"]
     nonce = re.search(r"script-src 'nonce-([^']+)'", policy)
@@ -220,7 +220,7 @@ def cancel(local, run_id: str, token: str, **headers: str):
     )
 
 
-def test_cancel(local):
+def test_cancel_redirects_to_the_run(local):
     run_id = local.submit()
     token = token_of(page(local, f"/console/runs/{run_id}"))
     response = cancel(local, run_id, token, origin="http://127.0.0.1:8170")
@@ -229,7 +229,7 @@ def test_cancel(local):
     assert local.state(run_id) == "CANCELING"
     assert local.engine.cancelled == [run_id]
     assert "Cancel this run" not in page(local, f"/console/runs/{run_id}")
-    # Once more, as from a page that is out of date.
+    # Again, as from an outdated page.
     assert cancel(local, run_id, token).status == 303
 
 
@@ -237,7 +237,7 @@ def test_cancel(local):
     "headers",
     [{"origin": "http://evil.example"}, {"sec_fetch_site": "cross-site"}, {"origin": "null"}],
 )
-def test_another_site_cannot_cancel(local, headers):
+def test_other_site_cannot_cancel(local, headers):
     run_id = local.submit()
     token = token_of(page(local, f"/console/runs/{run_id}"))
     assert cancel(local, run_id, token, **headers).status == 403
@@ -245,18 +245,18 @@ def test_another_site_cannot_cancel(local, headers):
 
 
 @pytest.mark.parametrize("token", ["", "x", "%ff", "%C3%A9"])
-def test_without_the_token_nothing_is_cancelled(local, token):
+def test_cancel_needs_the_form_token(local, token):
     run_id = local.submit()
     assert cancel(local, run_id, token).status == 403
     assert local.state(run_id) == "IN_PROGRESS"
 
 
-def test_markup():
+def test_tag_escapes_its_content():
     assert tag("a", "<", Markup("<b>"), href='"') == '<a href="&quot;">&lt;<b></a>'
     assert [duration(s) for s in (0.04, 59.94, 61, 3725)] == ["0.0 s", "59.9 s", "1 min 01 s", "1 h 02 min"]
 
 
-def test_timeline():
+def test_timeline_scales_the_periods():
     row = spans([("ACCEPTED", 10, None), ("IN_PROGRESS", 20, None), ("SUCCEEDED", 50, None)], 99)
     assert [s.seconds for s in row] == [10, 30, 0]
     assert spans([("ACCEPTED", 10, None)], 99)[0].seconds == 89
@@ -270,7 +270,7 @@ def test_timeline():
 
 
 @pytest.mark.parametrize("length", [0, 0.5, 7, 3600, 86400 * 3, 86400 * 4000])
-def test_the_axis_has_a_few_marks_whatever_the_length(length):
+def test_axis_has_at_most_seven_marks(length):
     scale = Scale.around([[Span("IN_PROGRESS", 1_767_225_601.5, 1_767_225_601.5 + length)]])
     assert len(scale.marks()) <= 7
     assert all(0 <= scale.percent(m) <= 100 for m in scale.marks())

@@ -12,9 +12,9 @@ from jwt.algorithms import RSAAlgorithm
 
 from airflow_provider_dataflow.local.http.keys import KeyRing, fingerprint, new_identity
 from airflow_provider_dataflow.local.http.messages import ApiError, Principal, Request
-from airflow_provider_dataflow.local.http.signatures import NoVerifier, SignatureVerifier
+from airflow_provider_dataflow.local.http.signatures import SignatureVerifier, TrustAllVerifier
 from airflow_provider_dataflow.local.http.tokens import (
-    SecurityToken,
+    SessionToken,
     claims_of,
     expiry_of,
     load_public_key,
@@ -22,7 +22,7 @@ from airflow_provider_dataflow.local.http.tokens import (
     principal_of,
 )
 
-# The dialect of the TypeScript SDK, signed by openssl.
+# Request in the variant of the TypeScript SDK, signed with openssl.
 PUBLIC_KEY = b"""-----BEGIN PUBLIC KEY-----
 MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAkNOKYGnsKwaniQTDhumy
 q4SBai2N+je8R5Yp/jx8p6hpiRSfI59+9w0XdBNGgqadD+Z3jMO9LZZHW1Q3+rio
@@ -66,7 +66,7 @@ def typescript_verifier() -> SignatureVerifier:
     return SignatureVerifier(keys, now=lambda: NEW_YEAR + 299)
 
 
-def test_the_dialect_of_the_typescript_sdk(typescript_verifier):
+def test_signature_of_the_typescript_sdk_is_accepted(typescript_verifier):
     assert fingerprint(load_pem_public_key(PUBLIC_KEY)) == FINGERPRINT
     assert typescript_verifier.verify(typescript_request()) == Principal("ten", "usr")
 
@@ -80,20 +80,20 @@ def test_the_dialect_of_the_typescript_sdk(typescript_verifier):
         ("x-content-sha256", "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="),
     ],
 )
-def test_an_altered_header(typescript_verifier, name, value):
+def test_altered_header_is_rejected(typescript_verifier, name, value):
     with pytest.raises(ApiError, match="Failed to verify") as e:
         typescript_verifier.verify(typescript_request(**{name: value}))
     assert (e.value.status, e.value.code) == (401, "NotAuthenticated")
 
 
-def test_an_altered_target(typescript_verifier):
+def test_altered_target_is_rejected(typescript_verifier):
     request = typescript_request()
     request.target = "/20200129/applications"
     with pytest.raises(ApiError, match="Failed to verify"):
         typescript_verifier.verify(request)
 
 
-def test_an_altered_body(typescript_verifier):
+def test_altered_body_is_rejected(typescript_verifier):
     request = typescript_request()
     request.body = BODY.replace(b"caf", b"kaf")
     with pytest.raises(ApiError, match="does not match the body"):
@@ -118,7 +118,7 @@ def test_an_altered_body(typescript_verifier):
         ("Signature ", "Bearer ", "was not provided"),
     ],
 )
-def test_an_altered_authorization(typescript_verifier, old, new, message):
+def test_altered_authorization_is_rejected(typescript_verifier, old, new, message):
     request = typescript_request()
     altered = request.headers["authorization"].replace(old, new)
     with pytest.raises(ApiError, match=message) as e:
@@ -127,19 +127,19 @@ def test_an_altered_authorization(typescript_verifier, old, new, message):
 
 
 @pytest.mark.parametrize("seconds", [-301, 301])
-def test_a_stale_date(seconds):
+def test_stale_date_is_rejected(seconds):
     keys = KeyRing()
     keys.register(Principal("ten", "usr"), load_pem_public_key(PUBLIC_KEY))
     with pytest.raises(ApiError, match="five minutes"):
         SignatureVerifier(keys, now=lambda: NEW_YEAR + seconds).verify(typescript_request())
 
 
-def test_a_malformed_date(typescript_verifier):
+def test_malformed_date_is_rejected(typescript_verifier):
     with pytest.raises(ApiError, match="date of the request is malformed"):
         typescript_verifier.verify(typescript_request(**{"x-date": "yesterday"}))
 
 
-def test_no_authorization(typescript_verifier):
+def test_missing_authorization_is_rejected(typescript_verifier):
     with pytest.raises(ApiError, match="was not provided"):
         typescript_verifier.verify(Request("GET", "/20200129/runs", {}))
 
@@ -154,8 +154,8 @@ def test_no_authorization(typescript_verifier):
         ("DELETE", "/20200129/runs/x", None),
     ],
 )
-def test_the_dialect_of_the_python_sdk(method, target, body):
-    """Signed by the SDK's own signer."""
+def test_signature_of_the_python_sdk_is_accepted(method, target, body):
+    """Sign with the SDK's own signer."""
     identity = new_identity()
     keys = KeyRing()
     keys.register_identity(identity)
@@ -174,8 +174,8 @@ def test_the_dialect_of_the_python_sdk(method, target, body):
 PRINCIPAL = Principal("ocid1.tenancy.oc1..t", "ocid1.user.oc1..u")
 
 
-def token_request(token: SecurityToken) -> Request:
-    """Signed by the SDK's own signer of sessions."""
+def token_request(token: SessionToken) -> Request:
+    """Sign a request with the SDK's signer for sessions."""
     key = oci.signer.load_private_key(token.private_key, None)
     signer = oci.auth.signers.SecurityTokenSigner(token.token, key)
     prepared = Mock()
@@ -189,7 +189,7 @@ def token_request(token: SecurityToken) -> Request:
     return Request("GET", "/20200129/runs", {k.lower(): v for k, v in prepared.headers.items()})
 
 
-def test_a_security_token():
+def test_security_token_is_accepted_until_it_expires_or_is_revoked():
     token = new_token(PRINCIPAL, time.time(), time.time() + 60)
     keys = KeyRing()
     with pytest.raises(ApiError, match="not registered"):
@@ -204,7 +204,7 @@ def test_a_security_token():
         SignatureVerifier(keys).verify(token_request(token))
 
 
-def test_a_security_token_needs_its_own_key():
+def test_security_token_with_another_key_is_rejected():
     token, other = (new_token(PRINCIPAL, time.time(), time.time() + 60) for _ in range(2))
     keys = KeyRing()
     keys.register_token(token.token, PRINCIPAL, load_public_key(other.public_key), None)
@@ -212,7 +212,7 @@ def test_a_security_token_needs_its_own_key():
         SignatureVerifier(keys).verify(token_request(token))
 
 
-def test_what_a_security_token_says():
+def test_claims_of_a_security_token():
     token = new_token(PRINCIPAL, 1000.0, 4600.9)
     assert token.private_key not in repr(token)
     assert token.token not in repr(token)
@@ -233,21 +233,21 @@ def test_the_expiry_of_a_token(exp, expires):
 
 
 @pytest.mark.parametrize("token", ["", "a", "a.b.c", "é.é.é", "e30.e30.", "e30.W10.x", "\0" * 9])
-def test_a_token_that_says_nothing(token):
+def test_token_without_claims_has_defaults(token):
     claims = claims_of(token)
     assert principal_of(claims, PRINCIPAL) == PRINCIPAL
     assert expiry_of(claims) is None
 
 
 @pytest.mark.parametrize("signature", ["é", "ÿ=", "A" * 5000, "=", " ", "////"])
-def test_a_signature_that_is_none(typescript_verifier, signature):
+def test_invalid_signature_is_rejected(typescript_verifier, signature):
     header = typescript_request().headers["authorization"].replace(SIGNATURE, signature)
     with pytest.raises(ApiError, match="Failed to verify"):
         typescript_verifier.verify(typescript_request(authorization=header))
 
 
-def test_no_verification_believes_everything():
-    assert NoVerifier().verify(Request("GET", "/")) == Principal("anonymous", "anonymous")
-    assert NoVerifier().verify(typescript_request()) == Principal("ten", "usr")
+def test_trust_all_verifier_accepts_every_request():
+    assert TrustAllVerifier().verify(Request("GET", "/")) == Principal("anonymous", "anonymous")
+    assert TrustAllVerifier().verify(typescript_request()) == Principal("ten", "usr")
     token = new_token(PRINCIPAL, 0.0, 1.0)
-    assert NoVerifier().verify(token_request(token)) == PRINCIPAL
+    assert TrustAllVerifier().verify(token_request(token)) == PRINCIPAL

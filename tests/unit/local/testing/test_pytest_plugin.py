@@ -1,4 +1,4 @@
-"""The pytest plugin, in sessions of its own."""
+"""Pytest plugin, in pytest sessions of its own."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def run_tests(pytester: pytest.Pytester, body: str, *arguments: str, ini: str = 
     return pytester.runpytest_subprocess(*arguments)
 
 
-def test_loading_it_imports_next_to_nothing():
-    """It is loaded at the start of every pytest of everybody who has the package."""
+def test_plugin_imports_only_pytest_and_the_standard_library():
+    """Pytest loads the plugin wherever the package is installed."""
     code = (
         "import sys, pytest; before = set(sys.modules)\n"
         "import airflow_provider_dataflow.local.testing.pytest_plugin\n"
@@ -35,7 +35,7 @@ def test_loading_it_imports_next_to_nothing():
     assert set(ours) <= {"contextlib", "typing", "collections.abc", "__future__"}
 
 
-def test_one_server_reset_before_each_test(pytester):
+def test_server_is_shared_and_reset_before_each_test(pytester):
     result = run_tests(
         pytester,
         """
@@ -60,7 +60,7 @@ def test_the_variable_is_gone():
     result.assert_outcomes(passed=3)
 
 
-def test_without_the_extra_it_says_what_to_install(pytester):
+def test_missing_extra_is_named(pytester):
     result = run_tests(
         pytester,
         """
@@ -87,7 +87,7 @@ def test_others():
         (["--dataflow-local-clock=system"], "", '@pytest.mark.dataflow_local(clock="manual")', "manual"),
     ],
 )
-def test_where_options_come_from(pytester, arguments, ini, mark, clock):
+def test_marker_wins_over_command_line_over_ini(pytester, arguments, ini, mark, clock):
     advance = (
         "dataflow_local.advance(1)"
         if clock == "manual"
@@ -102,12 +102,12 @@ def test_where_options_come_from(pytester, arguments, ini, mark, clock):
 @pytest.mark.parametrize(
     ("mark", "message"),
     [
-        ('engine="x"', "*engine is scripted or spark, not 'x'*"),
-        ('"spark"', "*takes only these, by name: engine, clock*"),
-        ("speed=2", "*takes only these, by name: engine, clock*"),
+        ('engine="x"', "*engine must be scripted or spark, not 'x'*"),
+        ('"spark"', "*takes only these keyword arguments: engine, clock*"),
+        ("speed=2", "*takes only these keyword arguments: engine, clock*"),
     ],
 )
-def test_wrong_markers(pytester, mark, message):
+def test_wrong_marker_is_refused(pytester, mark, message):
     result = run_tests(
         pytester, f"\n@pytest.mark.dataflow_local({mark})\ndef test_it(dataflow_local): pass\n"
     )
@@ -115,7 +115,7 @@ def test_wrong_markers(pytester, mark, message):
     result.stdout.fnmatch_lines([message])
 
 
-def test_assert_requests_tells_what_came(dataflow_local):
+def test_assert_requests_lists_the_requests(dataflow_local):
     dataflow_local.assert_requests(CreateRun=0)
     with pytest.raises(AssertionError, match=r"CreateRun: 0 instead of 1\. The requests were: none"):
         dataflow_local.assert_requests(CreateRun=1)

@@ -1,4 +1,4 @@
-"""The fields of ``Options`` as options of the command line, and back."""
+"""Fields of ``Options`` as options of ``dataflow-local serve``, and back."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import Field, fields
 from enum import StrEnum
 from typing import Any
 
-from airflow_provider_dataflow.local.cli import arguments as types
+from airflow_provider_dataflow.local.cli import argument_types
 from airflow_provider_dataflow.local.engines.rules import FieldError
 from airflow_provider_dataflow.local.state.options import Options
 
-# How a field is read that holds several words.
-_WORDS = {"allowed_hosts": types.hosts, "forbidden_properties": types.properties}
+# Argument types of the fields that hold several words.
+_TYPES_OF_TUPLES = {"allowed_hosts": argument_types.hosts, "forbidden_properties": argument_types.properties}
 
 
-def _flag(field: Field[Any]) -> str:
+def _option(field: Field[Any]) -> str:
     if field.metadata["flag"]:
         return str(field.metadata["flag"])
     return f"--{'no-' if field.default is True else ''}{field.name.replace('_', '-')}"
 
 
-def _how(field: Field[Any]) -> dict[str, Any]:
+def _add_argument_kwargs(field: Field[Any]) -> dict[str, Any]:
     """Return the keyword arguments of ``add_argument`` for a field."""
     default, text, metavar = field.default, field.metadata["help"], field.metadata["metavar"]
     match default:
@@ -33,24 +33,34 @@ def _how(field: Field[Any]) -> dict[str, Any]:
                 "help": f"{text} (default: {default})",
             }
         case tuple():
-            many = f"{metavar or 'PATTERN'}[,...]"
-            return {"type": _WORDS[field.name], "metavar": many, "help": text}
+            words = f"{metavar or 'PATTERN'}[,...]"
+            return {"type": _TYPES_OF_TUPLES[field.name], "metavar": words, "help": text}
         case float():
-            return {"type": types.duration, "metavar": "DURATION", "help": f"{text} (default: {default:g} s)"}
+            return {
+                "type": argument_types.duration,
+                "metavar": "DURATION",
+                "help": f"{text} (default: {default:g} s)",
+            }
         case int():
-            return {"type": types.count, "metavar": "N", "help": f"{text} (default: {default})"}
+            return {"type": argument_types.count, "metavar": "N", "help": f"{text} (default: {default})"}
         case None:
-            return {"type": types.count, "metavar": "N", "help": f"{text} (default: no limit)"}
+            return {"type": argument_types.count, "metavar": "N", "help": f"{text} (default: no limit)"}
     raise NotImplementedError(field.name)
 
 
-def add_flags(parser: argparse._ArgumentGroup) -> None:
+def add_server_options(group: argparse._ArgumentGroup) -> None:
+    """Add an option for each field of ``Options``."""
     for field in fields(Options):
-        parser.add_argument(_flag(field), dest=field.name, default=argparse.SUPPRESS, **_how(field))
+        group.add_argument(
+            _option(field), dest=field.name, default=argparse.SUPPRESS, **_add_argument_kwargs(field)
+        )
 
 
 def options_from(arguments: argparse.Namespace) -> Options:
-    """:raises FieldError: two options contradict each other"""
+    """Return the options that were given on the command line.
+
+    :raises FieldError: two options contradict each other
+    """
     given = {f.name: _value(f, arguments) for f in fields(Options) if hasattr(arguments, f.name)}
     options = Options(**given)
     if {"default_page", "max_page"} <= set(given) and options.default_page > options.max_page:
@@ -66,16 +76,16 @@ def _value(field: Field[Any], arguments: argparse.Namespace) -> Any:
     return type(field.default)(value) if isinstance(field.default, StrEnum) else value
 
 
-def as_flags(options: Options) -> list[str]:
-    """Return the options of ``serve`` for the fields that do not have their default."""
+def to_arguments(options: Options) -> list[str]:
+    """Return the command line options for the fields that do not have their default."""
     words = []
     for field in fields(options):
         value = getattr(options, field.name)
         if value == field.default:
             continue
         if isinstance(value, bool):
-            words.append(_flag(field))
+            words.append(_option(field))
         else:
             text = ",".join(value) if isinstance(value, tuple) else value
-            words.append(f"{_flag(field)}={text}")
+            words.append(f"{_option(field)}={text}")
     return words

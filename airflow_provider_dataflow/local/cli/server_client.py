@@ -1,4 +1,4 @@
-"""Client of a running server for the command line: its ``/_local`` routes, and signed requests."""
+"""Client of a running server for the command line: ``/_local`` routes, and signed requests to the API."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from urllib.parse import quote, urlencode
 
 from airflow_provider_dataflow.local.http.keys import Identity
 
-# Without proxies: the server is on loopback.
+# The server is on loopback, so no proxy is used.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _TIMEOUT_SECONDS = 60.0
 
 
-class Refused(Exception):
-    """The server returned an error, or no response; the message says which.
+class RequestFailed(Exception):
+    """The server returned an error or no response; the message says which.
 
-    :param status: of the response; ``None``: there was none, or none of Local Data Flow
+    :param status: HTTP status; ``None``: no response, or one that is not from Local Data Flow
     """
 
     def __init__(self, message: str, status: int | None = None) -> None:
@@ -31,18 +31,20 @@ class Refused(Exception):
         self.status = status
 
 
-class Remote:
+class ServerClient:
+    """Client of the server at an endpoint."""
+
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
 
     def health(self) -> dict[str, Any]:
-        """Return what the server says of itself.
+        """Return the state of the server.
 
-        :raises Refused: nothing answers, or something that is not Local Data Flow
+        :raises RequestFailed: no server, or another program, listens at the endpoint
         """
         try:
             health = self.call("GET", "health")
-        except Refused as e:
+        except RequestFailed as e:
             if e.status is None:
                 raise
             raise self._other_program() from None
@@ -51,36 +53,34 @@ class Remote:
         return health
 
     def read(self, *path: str) -> bytes:
-        """:raises Refused: see there"""
+        """Return the body of the response of a ``/_local/`` route."""
         return self._send("GET", _target(path), None, {})
 
     def call(self, method: str, *path: str, body: Any = None, **query: str) -> Any:
-        """Return the response of a route below ``/_local/``.
+        """Return the JSON response of a ``/_local/`` route.
 
-        :param path: its segments
-        :raises Refused: see there
+        :param path: segments of the path below ``/_local/``
         """
         content = None if body is None else json.dumps(body).encode()
         target = _target(path) + (f"?{urlencode(query, errors='surrogateescape')}" if query else "")
-        answer = self._send(method, target, content, {"content-type": "application/json"} if content else {})
+        response = self._send(
+            method, target, content, {"content-type": "application/json"} if content else {}
+        )
         try:
-            return json.loads(answer) if answer else None
+            return json.loads(response) if response else None
         except (ValueError, RecursionError):
             raise self._other_program() from None
 
     def cancel(self, identity: Identity, run_id: str) -> None:
-        """Cancel a run by a signed request to the API, as any client does.
-
-        :raises Refused: see there
-        """
+        """Cancel a run with a signed request to the API, as any client does."""
         target = f"/20200129/runs/{_quoted(run_id)}"
         host = self.endpoint.partition("://")[2]
         headers = {"date": formatdate(usegmt=True), "host": host}
         headers["authorization"] = _signature(identity, "delete", target, headers)
         self._send("DELETE", target, None, headers)
 
-    def _other_program(self) -> Refused:
-        return Refused(f"What answers at {self.endpoint} is not Local Data Flow, but another program.")
+    def _other_program(self) -> RequestFailed:
+        return RequestFailed(f"The program that listens at {self.endpoint} is not Local Data Flow.")
 
     def _send(self, method: str, target: str, body: bytes | None, headers: dict[str, str]) -> bytes:
         request = urllib.request.Request(self.endpoint + target, body, headers, method=method)  # noqa: S310
@@ -94,13 +94,13 @@ class Remote:
                 )
         except urllib.error.HTTPError as e:
             with e:
-                raise Refused(_message(e), e.code) from None
+                raise RequestFailed(_message(e), e.code) from None
         except (http.client.HTTPException, EOFError, zlib.error, gzip.BadGzipFile):
             raise self._other_program() from None
         except OSError as e:
             cause = getattr(e, "reason", e)
             reason = getattr(cause, "strerror", None) or cause
-            raise Refused(f"No server answers at {self.endpoint}: {reason}.") from None
+            raise RequestFailed(f"No server responds at {self.endpoint}: {reason}.") from None
 
 
 def _quoted(segment: str) -> str:
@@ -115,7 +115,7 @@ def _message(error: urllib.error.HTTPError) -> str:
     try:
         return str(json.loads(error.read())["message"])
     except (http.client.HTTPException, OSError, ValueError, KeyError, TypeError, RecursionError):
-        return f"The server answered {error.code}."
+        return f"The server responded with status {error.code}."
 
 
 def _signature(identity: Identity, method: str, target: str, headers: dict[str, str]) -> str:
@@ -124,7 +124,7 @@ def _signature(identity: Identity, method: str, target: str, headers: dict[str, 
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
     key = serialization.load_pem_private_key(identity.private_key.encode(), None)
-    assert isinstance(key, RSAPrivateKey)  # noqa: S101 - it is what we have made
+    assert isinstance(key, RSAPrivateKey)  # noqa: S101 - we created it
     signed = f"date: {headers['date']}\n(request-target): {method} {target}\nhost: {headers['host']}"
     signature = base64.b64encode(key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())).decode()
     return (

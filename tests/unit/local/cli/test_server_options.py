@@ -1,20 +1,17 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 from dataclasses import fields
 
 import pytest
 
 from airflow_provider_dataflow.local import LocalDataFlow
-from airflow_provider_dataflow.local.cli import arguments as types
-from airflow_provider_dataflow.local.cli import flags as flags_module
 from airflow_provider_dataflow.local.cli.command_line import main, make_parser
-from airflow_provider_dataflow.local.cli.flags import as_flags, options_from
+from airflow_provider_dataflow.local.cli.server_options import options_from, to_arguments
 from airflow_provider_dataflow.local.state.options import EndedRunDelete, Options, Replay
 from tests.unit.local.support import COMPARTMENT, Local
 
-OTHERS = Options(
+NO_DEFAULTS = Options(
     verify_signatures=False,
     ended_run_delete=EndedRunDelete.NO_CONTENT,
     max_page=7,
@@ -32,43 +29,45 @@ OTHERS = Options(
 )
 
 
-def parsed(*flags: str) -> Options:
-    arguments: argparse.Namespace = make_parser().parse_args(["serve", *flags])
+def parsed(*words: str) -> Options:
+    arguments: argparse.Namespace = make_parser().parse_args(["serve", *words])
     return options_from(arguments)
 
 
-def test_what_is_not_said_is_as_by_default():
+def test_defaults_need_no_arguments():
     assert parsed() == Options()
-    assert as_flags(Options()) == []
+    assert to_arguments(Options()) == []
 
 
-def test_there_and_back():
+def test_options_survive_the_command_line():
     for field in fields(Options):
-        assert getattr(OTHERS, field.name) != field.default, field.name
-    flags = as_flags(OTHERS)
-    assert len(flags) == len(fields(Options))
-    assert parsed(*flags) == OTHERS
+        assert getattr(NO_DEFAULTS, field.name) != field.default, field.name
+    words = to_arguments(NO_DEFAULTS)
+    assert len(words) == len(fields(Options))
+    assert parsed(*words) == NO_DEFAULTS
 
 
-def test_each_of_its_type():
+def test_options_keep_their_types():
     for field in fields(Options):
-        assert type(getattr(parsed(*as_flags(OTHERS)), field.name)) is type(getattr(OTHERS, field.name))
+        assert type(getattr(parsed(*to_arguments(NO_DEFAULTS)), field.name)) is type(
+            getattr(NO_DEFAULTS, field.name)
+        )
 
 
 @pytest.mark.parametrize(
-    ("flags", "expected"),
+    ("words", "expected"),
     [
         (["--retry-token-seconds", "1h30m"], Options(retry_token_seconds=5400)),
         (["--forbidden-properties", ""], Options(forbidden_properties=())),
         (["--allowed-hosts", "a, b"], Options(allowed_hosts=("a", "b"))),
     ],
 )
-def test_ways_to_say_it(flags, expected):
-    assert parsed(*flags) == expected
+def test_other_notations_are_parsed(words, expected):
+    assert parsed(*words) == expected
 
 
 @pytest.mark.parametrize(
-    "flags",
+    "words",
     [
         ["--replay", "maybe"],
         ["--max-live-runs-per-compartment", "0"],
@@ -77,13 +76,13 @@ def test_ways_to_say_it(flags, expected):
         ["--default-page", "20", "--max-page", "10"],
     ],
 )
-def test_what_cannot_be(flags, capsys):
+def test_wrong_option_is_named(words, capsys):
     with pytest.raises(SystemExit):
-        main(["serve", *flags])
-    assert flags[0] in capsys.readouterr().err
+        main(["serve", *words])
+    assert words[0] in capsys.readouterr().err
 
 
-def test_they_get_to_the_server(tmp_path):
+def test_options_reach_the_server(tmp_path):
     options = Options(
         max_live_runs_per_compartment=1, forbidden_properties=("spark.x",), replay=Replay.CONFLICT
     )
@@ -96,20 +95,14 @@ def test_they_get_to_the_server(tmp_path):
         }
 
 
-def test_flags_and_arguments_do_not_import_the_commands():
-    """Also not in a function: the commands import them."""
-    for module in (flags_module, types):
-        assert "local.commands" not in inspect.getsource(module)
-
-
-def test_a_page_is_never_larger_than_the_largest(tmp_path):
+def test_default_page_is_not_larger_than_max_page(tmp_path):
     local = Local(tmp_path, options=Options(verify_signatures=False, max_page=2))
     for _ in range(3):
         local.application()
     assert len(local.json("GET", f"/applications?compartmentId={COMPARTMENT}")) == 2
 
 
-def test_an_allowed_host_may_be_written_in_capitals(tmp_path):
+def test_allowed_hosts_ignore_case(tmp_path):
     local = Local(tmp_path, options=Options(verify_signatures=False, allowed_hosts=("Spark.Example",)))
     assert local.call("GET", "/_local/health", host="spark.example:8170").status == 200
     assert local.call("GET", "/_local/health", host="other.example").status == 400

@@ -1,4 +1,4 @@
-"""Lines to paste into the configuration of clients, so that they reach a server."""
+"""Configuration by which Airflow, the ``oci`` CLI and the ``oci`` SDK connect to a server."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ CONNECTION_VARIABLE = "AIRFLOW_CONN_OCI_DEFAULT"
 
 
 def airflow_connection(identity: Identity, endpoint: str) -> dict[str, Any]:
+    """Return the fields of the Airflow connection."""
     return {
         "conn_type": "oci",
         "login": identity.user,
@@ -50,9 +51,9 @@ def sdk_config(identity: Identity) -> dict[str, str]:
 
 
 def write_oci_config(identity: Identity, folder: Path) -> Path:
-    """Write the file for ``--config-file`` of the ``oci`` CLI, readable by its owner only.
+    """Write the configuration file of the ``oci`` CLI, readable by its owner only, and return its path.
 
-    :param folder: holds ``api_key.pem``
+    :param folder: must contain ``api_key.pem``
     """
     path = folder / "config"
     values = {k: v for k, v in sdk_config(identity).items() if k != "key_content"}
@@ -66,7 +67,7 @@ def write_oci_config(identity: Identity, folder: Path) -> Path:
 
 
 def oci_cli_line(identity: Identity, endpoint: str, config: Path) -> str:
-    """Return a command of the ``oci`` CLI that works as it is."""
+    """Return a complete command of the ``oci`` CLI, as an example."""
     return (
         f"oci --config-file {shlex.quote(str(config))} --endpoint {endpoint} "
         f"data-flow run list --compartment-id {identity.compartment_id}"
