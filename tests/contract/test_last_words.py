@@ -164,10 +164,8 @@ def test_a_run_out_of_sight_or_out_of_time(local: DataFlowFixture, deferrable: b
     ti = FakeTaskInstance(task_id="other")
     run_id = run_task(lambda: invoke(local, wait_for_completion=False), ti)
     local.add_fault("status", status=500, operation="GetRun", code="InternalServerError")
-    sensor = {"task_id": "s", "run_id": run_id, "error_budget": 0.001, "poke_interval": 0.05}
-    message = last_words(lambda: RunSensor(**sensor), RunLost)
-        lambda: RunSensor(task_id="s", run_id=run_id, error_budget=0.001, poke_interval=0.05), RunLost
-    )
+    sensor: dict[str, Any] = {"run_id": run_id, "error_budget": 0.001, "poke_interval": 0.05}
+    message = last_words(lambda: RunSensor(task_id="s", **sensor), RunLost)
     assert run_id in message
     assert "GetRun" in message
     assert "opc-request-id" in message
