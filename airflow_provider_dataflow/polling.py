@@ -17,6 +17,10 @@ DEFAULT_ERROR_BUDGET = 30 * 60
 #: Seconds. 401, 403 and 404 look final, but OCI's IAM is eventually consistent: not at first sight.
 STRAY_ERROR_BUDGET = 5 * 60
 DEFAULT_POLL_INTERVAL = 30.0
+#: Six hours: a backfill may have to wait until other runs of the night have ended.
+DEFAULT_SUBMIT_TIMEOUT_SECONDS = 6 * 3600.0
+#: Airflow kills a worker 5 seconds after telling it to end, and a trigger after 30.
+DEFAULT_CANCEL_TIMEOUT_SECONDS = 25.0
 #: Airflow's timeout of a deferral is this much later than the trigger's deadline, and the service's
 #: ``max_duration_in_minutes`` at least this much later than the task's timeout.
 TIMEOUT_MARGIN_SECONDS = 300

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_dataflow.exceptions import ServiceError
-from airflow_provider_dataflow.models.settings import DEFAULT_CANCEL_TIMEOUT_SECONDS
+from airflow_provider_dataflow.polling import DEFAULT_CANCEL_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.sync_client import DataFlowClient

@@ -7,6 +7,8 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_dataflow.arguments.reading import ReadsSettings
+from airflow_provider_dataflow.arguments.timeouts import backstop, started_at, tightest
 from airflow_provider_dataflow.compat import (
     BaseOperator,
     TaskDeferralError,
@@ -20,9 +22,7 @@ from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.fields import is_given
 from airflow_provider_dataflow.models.task_identity import TaskIdentity
 from airflow_provider_dataflow.operators.entry_point import entry_point, trigger_error
-from airflow_provider_dataflow.operators.settings import ReadsSettings
 from airflow_provider_dataflow.operators.templated import TemplatedTask
-from airflow_provider_dataflow.operators.timeouts import backstop, started_at, tightest
 from airflow_provider_dataflow.ownership.record import retry_token
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
 from airflow_provider_dataflow.xcom_keys import RUN_PAGE_URL

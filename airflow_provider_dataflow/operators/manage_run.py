@@ -18,7 +18,6 @@ from airflow_provider_dataflow.models.resource import as_json, time_of
 from airflow_provider_dataflow.models.run import TERMINAL_STATES, LifecycleState, Run
 from airflow_provider_dataflow.models.run_request_checks import is_plain
 from airflow_provider_dataflow.models.run_update import RunUpdate
-from airflow_provider_dataflow.models.settings import DEFAULT_CANCEL_TIMEOUT_SECONDS
 from airflow_provider_dataflow.operators.base import (
     WAIT_ARGUMENTS,
     DataFlowOperator,
@@ -27,6 +26,7 @@ from airflow_provider_dataflow.operators.base import (
 )
 from airflow_provider_dataflow.operators.entry_point import entry_point
 from airflow_provider_dataflow.operators.outcome import log_end_of_wait
+from airflow_provider_dataflow.polling import DEFAULT_CANCEL_TIMEOUT_SECONDS
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 
 if TYPE_CHECKING:

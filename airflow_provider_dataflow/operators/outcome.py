@@ -10,6 +10,7 @@ from functools import partial
 from logging import Logger
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_dataflow.arguments.masking import mask_secrets_of_run, without_secrets
 from airflow_provider_dataflow.exceptions import (
     LOG_TAIL_LINES,
     RunCanceled,
@@ -18,7 +19,6 @@ from airflow_provider_dataflow.exceptions import (
     RunStopped,
 )
 from airflow_provider_dataflow.models.run import LifecycleState
-from airflow_provider_dataflow.operators.masking import mask_secrets_of_run, without_secrets
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 
 if TYPE_CHECKING:

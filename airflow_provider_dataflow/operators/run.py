@@ -11,6 +11,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
+from airflow_provider_dataflow.arguments.masking import mask_secrets_of_run, secrets_among, without_secrets
+from airflow_provider_dataflow.arguments.run_arguments import ATTRIBUTES
+from airflow_provider_dataflow.arguments.settings import (
+    SETTINGS,
+)
+from airflow_provider_dataflow.arguments.timeouts import backstop, started_at, tightest
 from airflow_provider_dataflow.client.cancel import CancelResult, cancel_run
 from airflow_provider_dataflow.compat import (
     TRIGGER_FAILED,
@@ -40,19 +46,12 @@ from airflow_provider_dataflow.models.fields import body, plain_json
 from airflow_provider_dataflow.models.run import SUCCESS_STATES, TERMINAL_STATES, has_reached
 from airflow_provider_dataflow.models.run_request import RunRequest, check_at_parse
 from airflow_provider_dataflow.models.run_request_checks import is_plain
-from airflow_provider_dataflow.models.settings import (
-    DEFAULT_CANCEL_TIMEOUT_SECONDS,
-    DEFAULT_SUBMIT_TIMEOUT_SECONDS,
-    SETTINGS,
-)
 from airflow_provider_dataflow.operators.base import DataFlowOperator
 from airflow_provider_dataflow.operators.entry_point import entry_point, trigger_failure
-from airflow_provider_dataflow.operators.masking import mask_secrets_of_run, secrets_among, without_secrets
 from airflow_provider_dataflow.operators.outcome import (
     finish,
     log_end_of_wait,
 )
-from airflow_provider_dataflow.operators.timeouts import backstop, started_at, tightest
 from airflow_provider_dataflow.ownership.acquire import (
     AcquireSettings,
     RunAcquirer,
@@ -63,7 +62,12 @@ from airflow_provider_dataflow.ownership.record_store import TaskStateRecordStor
 from airflow_provider_dataflow.ownership.request import build_request
 from airflow_provider_dataflow.ownership.task_attempt import TaskAttempt
 from airflow_provider_dataflow.ownership.task_state import will_continue
-from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
+from airflow_provider_dataflow.polling import (
+    DEFAULT_CANCEL_TIMEOUT_SECONDS,
+    DEFAULT_ERROR_BUDGET,
+    DEFAULT_POLL_INTERVAL,
+    DEFAULT_SUBMIT_TIMEOUT_SECONDS,
+)
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 from airflow_provider_dataflow.xcom_keys import (
     LIFECYCLE_STATE,
@@ -81,9 +85,6 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.models.durations import Duration
     from airflow_provider_dataflow.models.run import Run
     from airflow_provider_dataflow.triggers.run import RunTrigger
-
-#: The argument ``execute`` cannot be an attribute of that name: every operator has a method called so.
-ATTRIBUTES = {name: "execute_string" if name == "execute" else name for name in RunRequest.argument_names()}
 
 #: Templated beside the fields of the request.
 TEMPLATED_SETTINGS = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
+from airflow_provider_dataflow.arguments.masking import secrets_among, without_secrets
 from airflow_provider_dataflow.compat import TRIGGER_FAILED, own_xcom
 from airflow_provider_dataflow.exceptions import (
     InvalidArgument,
@@ -30,7 +31,6 @@ from airflow_provider_dataflow.models.statement import (
 )
 from airflow_provider_dataflow.operators.base import WAIT_ARGUMENTS, WaitingOperator, require
 from airflow_provider_dataflow.operators.entry_point import entry_point
-from airflow_provider_dataflow.operators.masking import secrets_among, without_secrets
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent, StatementEvent
 
 if TYPE_CHECKING:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from airflow_provider_dataflow.arguments.masking import mask_secrets
+from airflow_provider_dataflow.arguments.run_arguments import RENAMED_ATTRIBUTES
 from airflow_provider_dataflow.compat import unmapped_for_checks
 from airflow_provider_dataflow.exceptions import InvalidArgument
-from airflow_provider_dataflow.operators.masking import mask_secrets
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.mappedoperator import MappedOperator, OperatorPartial
 
-#: Template fields whose argument has another name. Every operator has a method ``execute``, so the argument
-#: of that name is kept in another attribute.
-FIELDS = {"execute": "execute_string"}
+#: Arguments whose template field has another name.
+FIELDS = RENAMED_ATTRIBUTES
 ARGUMENTS = {field: name for name, field in FIELDS.items()}
 
 #: Stands for a value that only the run of the task knows. Every templated argument accepts a template.

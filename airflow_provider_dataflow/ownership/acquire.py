@@ -19,16 +19,18 @@ from airflow_provider_dataflow.exceptions import (
     sentences,
 )
 from airflow_provider_dataflow.models.run import TERMINAL_STATES, LifecycleState
-from airflow_provider_dataflow.models.settings import (
-    DEFAULT_CANCEL_TIMEOUT_SECONDS,
-    DEFAULT_SUBMIT_TIMEOUT_SECONDS,
-)
 from airflow_provider_dataflow.ownership.capacity import seconds_until_next_submit
 from airflow_provider_dataflow.ownership.private_endpoint_guard import PrivateEndpointGuard
 from airflow_provider_dataflow.ownership.record import RunDecision, SubmissionRecord, decide, retry_token
 from airflow_provider_dataflow.ownership.request import check_placeholders
 from airflow_provider_dataflow.ownership.tags import TaskTags
-from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, ErrorBudget, jittered
+from airflow_provider_dataflow.polling import (
+    DEFAULT_CANCEL_TIMEOUT_SECONDS,
+    DEFAULT_ERROR_BUDGET,
+    DEFAULT_SUBMIT_TIMEOUT_SECONDS,
+    ErrorBudget,
+    jittered,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.hooks.data_flow import DataFlowHook

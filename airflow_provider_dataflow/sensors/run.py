@@ -7,6 +7,9 @@ from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from airflow_provider_dataflow.arguments.reading import ReadsSettings
+from airflow_provider_dataflow.arguments.settings import DEFAULT_POKE_INTERVAL, SETTINGS
+from airflow_provider_dataflow.arguments.timeouts import backstop
 from airflow_provider_dataflow.compat import (
     TRIGGER_FAILED,
     AirflowSensorTimeout,
@@ -26,12 +29,9 @@ from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS, UsesHook
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.run import SUCCESS_STATES, has_reached, is_terminal
 from airflow_provider_dataflow.models.run_request_checks import is_plain
-from airflow_provider_dataflow.models.settings import DEFAULT_POKE_INTERVAL, SETTINGS
 from airflow_provider_dataflow.operators.entry_point import entry_point, trigger_error
 from airflow_provider_dataflow.operators.outcome import copy_driver_logs, finish, log_end_of_wait
-from airflow_provider_dataflow.operators.settings import ReadsSettings
 from airflow_provider_dataflow.operators.templated import TemplatedTask
-from airflow_provider_dataflow.operators.timeouts import backstop
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, ErrorBudget
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 

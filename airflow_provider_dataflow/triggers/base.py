@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import CancelledError, Future
 from functools import partial
 
+from airflow_provider_dataflow.arguments.trigger_row import ReadsRow
 from airflow_provider_dataflow.client.threads import answer_within, start
 from airflow_provider_dataflow.compat import (
     BaseTrigger,
@@ -21,7 +22,6 @@ from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.task_identity import TaskIdentity
 from airflow_provider_dataflow.ownership.task_state import TaskState, read_task_state
 from airflow_provider_dataflow.triggers.events import Event
-from airflow_provider_dataflow.triggers.settings import ReadsRow
 
 #: Raised by a question to Airflow if the event loop that would deliver the answer has ended.
 CANCELLED = (asyncio.CancelledError, CancelledError)

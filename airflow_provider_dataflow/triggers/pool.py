@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_dataflow.arguments.settings import Setting, state_names
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.models.pool import Pool, PoolState
-from airflow_provider_dataflow.models.settings import Setting, state_names
 from airflow_provider_dataflow.triggers.events import Outcome, PoolEvent
 from airflow_provider_dataflow.triggers.watching import WatchTrigger
 

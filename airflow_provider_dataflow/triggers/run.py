@@ -18,8 +18,8 @@ from airflow_provider_dataflow.exceptions import RunLost, ServiceError
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.run import SUCCESS_STATES, is_terminal
-from airflow_provider_dataflow.models.settings import DEFAULT_CANCEL_TIMEOUT_SECONDS
 from airflow_provider_dataflow.polling import (
+    DEFAULT_CANCEL_TIMEOUT_SECONDS,
     DEFAULT_ERROR_BUDGET,
     DEFAULT_POLL_INTERVAL,
     HEARTBEAT,
@@ -171,7 +171,7 @@ class RunTrigger(WaitTrigger):
 
         :return: hides the secrets in a line.
         """
-        masking = await module("airflow_provider_dataflow.operators.masking")
+        masking = await module("airflow_provider_dataflow.arguments.masking")
         while True:
             try:
                 run = await poller.request(lambda client: client.get_run(self.run_id))

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Collection, Hashable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_dataflow.arguments.trigger_row import ReadsRow
 from airflow_provider_dataflow.client.poller.reported_runs import OVERLAP, Progress, payload
 from airflow_provider_dataflow.client.threads import in_thread, module
 from airflow_provider_dataflow.compat import BaseEventTrigger, TriggerEvent, asset_state_store
@@ -17,7 +18,6 @@ from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS, UsesHook
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.run import SUCCESS_STATES
 from airflow_provider_dataflow.polling import DEFAULT_POLL_INTERVAL
-from airflow_provider_dataflow.triggers.settings import ReadsRow
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.poller.poller import RunPoller

@@ -10,15 +10,15 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_dataflow.arguments.reading import RendersKeys
+from airflow_provider_dataflow.arguments.settings import SETTINGS
+from airflow_provider_dataflow.arguments.timeouts import tightest
 from airflow_provider_dataflow.client.threads import answer_within, in_thread, start
 from airflow_provider_dataflow.compat import is_younger_than, push_xcom
 from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
-from airflow_provider_dataflow.models.settings import SETTINGS
 from airflow_provider_dataflow.models.task_identity import TaskIdentity
-from airflow_provider_dataflow.operators.settings import RendersKeys
-from airflow_provider_dataflow.operators.timeouts import tightest
 from airflow_provider_dataflow.ownership.record_store import XComRecordStore
 from airflow_provider_dataflow.ownership.task_attempt import TaskAttempt
 from airflow_provider_dataflow.triggers.base import WaitTrigger
@@ -250,8 +250,8 @@ class SubmitRunTrigger(RendersKeys, WaitTrigger):
         self.settings = {**self.settings, **settings, "timeout": timeout}
 
     def _submit_or_reuse(self, hook: DataFlowHook, started: float, records: XComRecordStore) -> Run:
-        from airflow_provider_dataflow.operators.masking import mask_secrets
-        from airflow_provider_dataflow.operators.run import ATTRIBUTES
+        from airflow_provider_dataflow.arguments.masking import mask_secrets
+        from airflow_provider_dataflow.arguments.run_arguments import ATTRIBUTES
         from airflow_provider_dataflow.ownership.acquire import AcquireSettings, RunAcquirer
         from airflow_provider_dataflow.ownership.request import build_request
 

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from airflow_provider_dataflow.arguments.settings import SETTINGS
 from airflow_provider_dataflow.exceptions import (
     LOG_TAIL_LINES,
     InvalidArgument,
@@ -14,7 +15,6 @@ from airflow_provider_dataflow.exceptions import (
 )
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.run import Run
-from airflow_provider_dataflow.models.settings import SETTINGS
 from airflow_provider_dataflow.operators.outcome import error_of, finish
 from tests.unit.support import RUN_ID, run_body
 

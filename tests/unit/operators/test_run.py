@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
+from airflow_provider_dataflow.arguments.run_arguments import ATTRIBUTES
 from airflow_provider_dataflow.compat import AirflowTaskTimeout
 from airflow_provider_dataflow.exceptions import (
     InvalidArgument,
@@ -22,7 +23,7 @@ from airflow_provider_dataflow.exceptions import (
 )
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.run_request import RunRequest
-from airflow_provider_dataflow.operators.run import ATTRIBUTES, InvokeRunOperator
+from airflow_provider_dataflow.operators.run import InvokeRunOperator
 from airflow_provider_dataflow.ownership import task_state
 from airflow_provider_dataflow.ownership.task_state import TaskState
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent

@@ -226,7 +226,7 @@ async def test_the_secrets_of_the_run_are_masked_before_its_output_is_copied(moc
                 raise ServiceError(operation="GetRun", message="busy", status=503)
             return Run.from_api(run_body(arguments=["--token", "MARKED-1"]))
 
-    mask_secret = mocker.patch("airflow_provider_dataflow.operators.masking.mask_secret")
+    mask_secret = mocker.patch("airflow_provider_dataflow.arguments.masking.mask_secret")
     hide = await trigger()._mask_secrets(Poller())
     assert hide("as MARKED-1") == "as ***"
     mask_secret.assert_called_once_with("MARKED-1")

@@ -7,8 +7,8 @@ import pytest
 from airflow.providers.common.compat.sdk import redact
 from airflow.sdk import DAG
 
+from airflow_provider_dataflow.arguments import masking
 from airflow_provider_dataflow.models.run import Run
-from airflow_provider_dataflow.operators import masking
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
 from tests.unit.support import run_body
 

@@ -12,9 +12,9 @@ from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_dataflow.arguments.settings import SETTINGS
 from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.models.run_request_checks import is_plain
-from airflow_provider_dataflow.models.settings import SETTINGS
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context

@@ -21,12 +21,12 @@ from airflow.serialization.serialized_objects import DagSerialization
 from airflow.triggers.base import BaseTrigger
 
 import airflow_provider_dataflow
+from airflow_provider_dataflow.arguments.reading import argument_names
+from airflow_provider_dataflow.arguments.settings import OF_TRIGGERS, SETTINGS
 from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.durations import MAX_SECONDS, minutes, moment, seconds
 from airflow_provider_dataflow.models.fields import boolean, choice, some_of
-from airflow_provider_dataflow.models.settings import OF_TRIGGERS, SETTINGS
-from airflow_provider_dataflow.operators.settings import argument_names
 from tests.unit.support import APPLICATION_ID, RUN_ID, FakeTaskInstance
 
 POOL_ID = "ocid1.dataflowpool.oc1.iad.aaaa"

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from airflow_provider_dataflow.arguments.settings import OF_TRIGGERS, Setting
 from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
-from airflow_provider_dataflow.models.settings import OF_TRIGGERS, Setting
 
 
 class ReadsRow:

@@ -1,6 +1,6 @@
 """What may come into an argument, and what becomes of it: the table of docs/operators/inputs.md.
 
-``python -m tests.unit.inputs`` prints the table, for the page.
+``python -m tests.unit.arguments.inputs`` prints the table, for the page.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any
 
 import pendulum
 
+from airflow_provider_dataflow.arguments.settings import SETTINGS
 from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.models.run_request import RunRequest
-from airflow_provider_dataflow.models.settings import SETTINGS
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
 
 TIME = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

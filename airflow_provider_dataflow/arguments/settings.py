@@ -25,12 +25,13 @@ from airflow_provider_dataflow.models.fields import (
     whole_number,
 )
 from airflow_provider_dataflow.models.run import KNOWN_STATES, SUCCESS_STATES
-from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
+from airflow_provider_dataflow.polling import (
+    DEFAULT_CANCEL_TIMEOUT_SECONDS,
+    DEFAULT_ERROR_BUDGET,
+    DEFAULT_POLL_INTERVAL,
+    DEFAULT_SUBMIT_TIMEOUT_SECONDS,
+)
 
-#: Six hours: a backfill may have to wait until other runs of the night have ended.
-DEFAULT_SUBMIT_TIMEOUT_SECONDS = 6 * 3600.0
-#: Airflow kills a worker 5 seconds after telling it to end, and a trigger after 30.
-DEFAULT_CANCEL_TIMEOUT_SECONDS = 25.0
 #: Seconds; as Airflow's sensors have it.
 DEFAULT_POKE_INTERVAL = 60.0
 

@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
+from airflow_provider_dataflow.arguments.run_arguments import ATTRIBUTES
 from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.operators.application import CreateOrUpdateApplicationOperator
-from airflow_provider_dataflow.operators.run import ATTRIBUTES, InvokeRunOperator
+from airflow_provider_dataflow.operators.run import InvokeRunOperator
 from airflow_provider_dataflow.operators.statement import RunStatementOperator
-from tests.unit.inputs import ARGUMENTS, INPUTS, Kind, Lazy, TextKind, outcome, table
+from tests.unit.arguments.inputs import ARGUMENTS, INPUTS, Kind, Lazy, TextKind, outcome, table
 from tests.unit.support import APPLICATION_ID, RUN_ID, FakeClient, FakeTaskInstance
 
-PAGE = Path(__file__).parents[2] / "docs" / "operators" / "inputs.md"
+PAGE = Path(__file__).parents[3] / "docs" / "operators" / "inputs.md"
 
 #: What Python makes of an object that has no text of its own, or of an Enum member.
 ODD = re.compile(r" at 0x|Kind\.|PurePosixPath|Decimal\(|b'|datetime\.|UUID\(")
@@ -44,7 +45,7 @@ def attribute(task: Any, name: str) -> Any:
 
 
 def test_the_page_has_the_table():
-    assert table() in PAGE.read_text(), "python -m tests.unit.inputs prints it"
+    assert table() in PAGE.read_text(), "python -m tests.unit.arguments.inputs prints it"
 
 
 @pytest.mark.parametrize("argument", ARGUMENTS)
