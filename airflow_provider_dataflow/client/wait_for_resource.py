@@ -15,7 +15,7 @@ from airflow_provider_dataflow.exceptions import DataFlowError, ServiceError
 from airflow_provider_dataflow.models.resource import Resource
 from airflow_provider_dataflow.polling import (
     DEFAULT_ERROR_BUDGET,
-    LAST_LOOK,
+    LAST_POLL_SECONDS,
     ErrorBudget,
     Heartbeat,
     jittered,
@@ -123,7 +123,7 @@ class Watch:
         left = math.inf if self.until is None else self.until - time.time()
         if self._budget.failing and self._last_error:
             left = min(left, self._budget.left(self._last_error, time.monotonic()))
-        return None if left == math.inf else max(left, LAST_LOOK)
+        return None if left == math.inf else max(left, LAST_POLL_SECONDS)
 
     def _pause(self) -> float:
         pause = jittered(self.poll_interval)

@@ -22,8 +22,8 @@ from airflow_provider_dataflow.polling import (
     DEFAULT_CANCEL_TIMEOUT_SECONDS,
     DEFAULT_ERROR_BUDGET,
     DEFAULT_POLL_INTERVAL,
-    HEARTBEAT,
-    LAST_LOOK,
+    HEARTBEAT_SECONDS,
+    LAST_POLL_SECONDS,
 )
 from airflow_provider_dataflow.triggers.base import WaitTrigger
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
@@ -151,7 +151,7 @@ class RunTrigger(WaitTrigger):
             on_change=self._changed,
             compartment_id=self.compartment_id,
         )
-        left = math.inf if self.deadline is None else max(self.deadline - time.time(), LAST_LOOK)
+        left = math.inf if self.deadline is None else max(self.deadline - time.time(), LAST_POLL_SECONDS)
         self._be_patient(subscription.done, left)
         try:
             return RunEvent(Outcome.REACHED, self.run_id, (await subscription.done).state)
@@ -189,7 +189,7 @@ class RunTrigger(WaitTrigger):
     def _be_patient(self, done: asyncio.Future[Run], left: float) -> None:
         """Wait for so many seconds more, with a line now and then."""
         # By a timer: asyncio.wait, or a task of its own, would be a third of what a waiting trigger weighs.
-        pause = min(left, HEARTBEAT)
+        pause = min(left, HEARTBEAT_SECONDS)
         self._timer = asyncio.get_running_loop().call_later(pause, self._waited, done, pause, left - pause)
 
     def _waited(self, done: asyncio.Future[Run], seconds: float, left: float) -> None:
@@ -200,7 +200,7 @@ class RunTrigger(WaitTrigger):
             self._be_patient(done, left)
         else:
             done.set_exception(TimeoutError())
-        if seconds == HEARTBEAT:
+        if seconds == HEARTBEAT_SECONDS:
             state = f"still {self._state}" if self._state else "not seen yet"
             self.log.info("Run %s is %s", self.run_id, state)
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.arguments.trigger_row import ReadsRow
-from airflow_provider_dataflow.client.poller.reported_runs import OVERLAP, Progress, payload
+from airflow_provider_dataflow.client.poller.reported_runs import OVERLAP_SECONDS, ReportedRuns, event_payload
 from airflow_provider_dataflow.client.threads import in_thread, module
 from airflow_provider_dataflow.compat import BaseEventTrigger, TriggerEvent, asset_state_store
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS, UsesHook
@@ -74,7 +74,7 @@ class RunEventTrigger(ReadsRow, UsesHook, BaseEventTrigger):
         self.keep_hook_arguments(self.hook_settings(given))
         self.poll_interval: float = self.setting("poll_interval", poll_interval)
         self.warn_of_replaced()
-        self._progress: Progress | None = None
+        self._progress: ReportedRuns | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         names = (
@@ -121,7 +121,7 @@ class RunEventTrigger(ReadsRow, UsesHook, BaseEventTrigger):
         self, stream: AsyncIterator[Run | None], poller: RunPoller, scope: Scope
     ) -> AsyncIterator[TriggerEvent]:
         for run in await self._catch_up(poller, scope):
-            yield TriggerEvent(payload(run))
+            yield TriggerEvent(event_payload(run))
         notes = asyncio.create_task(self._keep_notes())
         try:
             async for seen in stream:
@@ -130,28 +130,28 @@ class RunEventTrigger(ReadsRow, UsesHook, BaseEventTrigger):
                 for run in runs:
                     if seen is None or self._tell(run):
                         self.log.info("Run %s is %s", run.id, run.state)
-                        yield TriggerEvent(payload(run))
+                        yield TriggerEvent(event_payload(run))
         finally:
             notes.cancel()
 
     async def _catch_up(self, poller: RunPoller, scope: Scope) -> list[Run]:
         """Runs to tell of that nobody has watched."""
-        from airflow_provider_dataflow.client.poller.run_stream import look_again
+        from airflow_provider_dataflow.client.poller.run_stream import read_missed_changes
 
         warned = False
         while True:
             try:
                 if self._progress is None and (saved := await self._noted()) is not None:
-                    self._progress = Progress.of(self.states, saved)
+                    self._progress = ReportedRuns.from_snapshot(self.states, saved)
                 if self._progress is None:
-                    begin = Progress(self.states, time.time() - OVERLAP)
-                    runs, _ = await look_again(poller, scope, begin.since, {})
-                    begin.begin(runs)
+                    begin = ReportedRuns(self.states, time.time() - OVERLAP_SECONDS)
+                    runs, _ = await read_missed_changes(poller, scope, begin.since, {})
+                    begin.add_existing(runs)
                     self._progress = begin
                     await self._note()
                     return []
                 progress = self._progress
-                found, gone = await look_again(poller, scope, progress.since, progress.open)
+                found, gone = await read_missed_changes(poller, scope, progress.since, progress.open)
                 for run_id in gone:
                     progress.forget(run_id)
                 return [run for run in found if self._tell(run)]
@@ -162,7 +162,7 @@ class RunEventTrigger(ReadsRow, UsesHook, BaseEventTrigger):
                 await asyncio.sleep(self.poll_interval)
 
     def _tell(self, run: Run) -> bool:
-        return self._progress is not None and self._progress.tell(run, _monotonic())
+        return self._progress is not None and self._progress.update(run, _monotonic())
 
     # What outlives this trigger
 
@@ -189,7 +189,7 @@ class RunEventTrigger(ReadsRow, UsesHook, BaseEventTrigger):
             await asyncio.sleep(1)
             now = _monotonic()
             progress = self._progress
-            if progress and (now - noted_at > NOTE_EVERY or progress.is_settled_since(noted_at, now)):
+            if progress and (now - noted_at > NOTE_EVERY or progress.has_settled_since(noted_at, now)):
                 noted_at = now
                 try:
                     await self._note()

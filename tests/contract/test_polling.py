@@ -1,4 +1,4 @@
-"""The poller and the watcher's stream through the real client, against scripted runs on a moved clock."""
+"""The poller and the watcher's stream through the real client, with scripted runs on a manual clock."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def service(tmp_path_factory):
 
 @pytest.fixture
 def submit(service):
-    """Call it with the number of runs and what each takes; returns their ids."""
+    """Function that submits a run for each duration in seconds, and returns their ids."""
     service.reset()
     sdk, application_id = six_hours.create_application(service)
 
@@ -40,7 +40,7 @@ def submit(service):
     return submit
 
 
-def test_many_waits_are_a_few_lists_and_each_end_is_confirmed(service, submit):
+def test_many_runs_are_polled_by_list_runs_and_each_end_is_confirmed(service, submit):
     ids = submit(*range(300, 420))
 
     async def main(poller):
@@ -54,14 +54,14 @@ def test_many_waits_are_a_few_lists_and_each_end_is_confirmed(service, submit):
 
     runs = manual_clock.run(service, main)
     assert {run.state for run in runs} == {"SUCCEEDED"}
-    assert all(run.raw.get("arguments", "left out") != "left out" for run in runs), "of GetRun, not of a list"
+    assert all(run.raw.get("arguments", "left out") != "left out" for run in runs), "not confirmed by GetRun"
     requests = Counter(entry["operation"] for entry in service.journal())
     assert requests["GetRun"] <= 1.1 * len(ids)
     assert requests["ListRuns"] < 60
     assert {entry["status"] for entry in service.journal()} == {200}
 
 
-def test_429_slows_the_poller_down_and_loses_nobody(service, submit):
+def test_429_delays_polls_and_loses_no_run(service, submit):
     ids = submit(*[200] * 40)
     service.add_fault("status", status=429, retry_after=60, count=3)
 
@@ -73,18 +73,18 @@ def test_429_slows_the_poller_down_and_loses_nobody(service, submit):
     service.clear_faults()
 
 
-def test_a_watcher_hears_of_every_change(service, submit):
+def test_stream_yields_every_change_once(service, submit):
     submit(1000, 2000)
 
     async def main(poller):
-        heard = []
+        changes = []
         async with RunStream(poller, Scope(service.compartment_id), 30, now=service.now) as stream:
             assert await anext(stream) is None
             new = await asyncio.to_thread(submit, 5, 600)
             async for run in stream:
-                heard.append((run.id, run.state))
-                if len([state for _, state in heard if state == "SUCCEEDED"]) == 4:
-                    return new, heard
+                changes.append((run.id, run.state))
+                if len([state for _, state in changes if state == "SUCCEEDED"]) == 4:
+                    return new, changes
 
     new, heard = manual_clock.run(service, main)
     assert len(set(heard)) == len(heard)
@@ -96,7 +96,7 @@ def test_a_watcher_hears_of_every_change(service, submit):
     [{"fault": "status", "status": 503}, {"fault": "truncated_body", "bytes": 20}, {"fault": "drop"}],
     ids=lambda fault: fault["fault"],
 )
-def test_an_outage_for_some_runs_loses_these_and_no_other(service, submit, fault):
+def test_outage_for_some_runs_loses_only_these(service, submit, fault):
     bad, healthy = submit(*[100_000] * 6), submit(*[1000] * 3)
     for run_id in bad:
         service.add_fault(**fault, resource_id=run_id)

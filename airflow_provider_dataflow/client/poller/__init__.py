@@ -1,7 +1,6 @@
-"""One poller per connection in a triggerer process: triggers say what they wait for, it does the asking.
+"""Polls runs for all triggers of a connection in a triggerer process.
 
-A ``RunPoller`` (``runs``) keeps one client and one schedule for all the runs that are waited for through a
-connection. Each run is asked for once, however many wait for it, and many runs of a compartment are asked for
-together. ``shared_poller`` (``shared``) hands out the one that belongs to a key, and closes it when the last
-user leaves.
+``shared_poller`` (``shared``) returns the :class:`~.poller.RunPoller` of a connection. Triggers subscribe to
+runs. Each run is polled once per interval, however many subscriptions it has, and many runs of a compartment
+are polled by one ListRuns.
 """

@@ -1,21 +1,21 @@
-"""Long work on the event loop, in small bites."""
+"""Yield to the event loop during long loops."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 
-#: Seconds.
-BITE = 0.005
+MAX_BLOCK_SECONDS = 0.005
 
 
-class Bites:
-    """Lets others have their turn as soon as one has worked for long enough."""
+class LoopYielder:
+    """Lets other coroutines run during a long loop."""
 
     def __init__(self) -> None:
         self._since = time.perf_counter()
 
-    async def rest(self) -> None:
-        if time.perf_counter() - self._since > BITE:
+    async def yield_if_due(self) -> None:
+        """Yield to the event loop after 5 ms of work."""
+        if time.perf_counter() - self._since > MAX_BLOCK_SECONDS:
             await asyncio.sleep(0)
             self._since = time.perf_counter()

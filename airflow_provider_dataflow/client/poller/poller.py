@@ -1,4 +1,4 @@
-"""The poller of a connection: who waits for what, and how to stop."""
+"""Entry of the poller: subscribe to runs, and send other requests through the same rate limit."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_dataflow.client.poller.registry import Board
-from airflow_provider_dataflow.client.poller.request_sender import ClientFactory, Sender
-from airflow_provider_dataflow.client.poller.requests import Questions
+from airflow_provider_dataflow.client.poller.registry import RunRegistry
+from airflow_provider_dataflow.client.poller.request_dispatcher import RequestDispatcher
+from airflow_provider_dataflow.client.poller.request_sender import ClientFactory, RequestSender
 from airflow_provider_dataflow.client.poller.subscriptions import Subscription
 from airflow_provider_dataflow.exceptions import InvalidArgument
-from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, ErrorBudget, seconds_of
+from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, ErrorBudget
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient
@@ -23,29 +23,29 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seconds for which those who begin to wait are gathered, so that a thousand of them are asked for together.
-GATHER = 1.0
+#: New subscriptions of a compartment are collected for this long, so that a thousand share one ListRuns.
+COLLECT_SECONDS = 1.0
 
 
 class RunPoller:
-    """Asks for all runs that somebody waits for. Belongs to one event loop.
+    """Polls all runs of a connection that have subscribers. Belongs to one event loop.
 
-    :param client_factory: makes the client, when the first request is due.
-    :param now: tells seconds since the epoch.
+    :param client_factory: builds the client when the first request is due.
+    :param now: returns seconds since 1970; default: :func:`time.time`.
     """
 
     def __init__(self, client_factory: ClientFactory, *, now: Callable[[], float] | None = None) -> None:
-        self._sender = Sender(client_factory)
-        self._board = Board()
-        self._schedule = Questions(self._board, self._sender, now or time.time).schedule
+        self._sender = RequestSender(client_factory)
+        self._registry = RunRegistry()
+        self._scheduler = RequestDispatcher(self._registry, self._sender, now or time.time).scheduler
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody waits for anything."""
-        return not (self._board.watches or self._board.compartments)
+        """True if no run is polled."""
+        return not (self._registry.runs or self._registry.compartments)
 
     async def wait_for(self, run_id: str, **kwargs: Any) -> Run:
-        """Wait until the run is in one of the states, or has ended; arguments as of :meth:`subscribe`.
+        """Wait until the run is in one of the states or has ended. Arguments as of :meth:`subscribe`.
 
         :raises RunLost: the error budget is used up.
         :raises InvalidConnection: the client cannot be built.
@@ -67,24 +67,30 @@ class RunPoller:
         compartment_id: str | None = None,
         last_state: str | None = None,
     ) -> Subscription:
-        """Ask for the run until it is in one of the states, or has ended: ``done`` is the future of that.
+        """Poll the run until it is in one of the states or has ended; ``done`` is the future of that.
 
-        The first time within ``poll_interval``. :meth:`unsubscribe` in the end, whatever comes.
+        The first poll is sent within ``poll_interval``. Always call :meth:`unsubscribe` in the end.
 
         :param states: lifecycle states to wait for; the end of the run always ends the wait.
-        :param poll_interval: seconds between two questions, at least; up to eight times that for a run that
-            is not expected to end yet.
-        :param error_budget: seconds for which errors of the service are borne.
-        :param on_change: called on the loop whenever the state has changed, in the caller's context.
-        :param compartment_id: of the run; default: what its first answer says.
-        :param last_state: the state that is known already, which is not reported as a change.
-        :raises InvalidArgument: ``poll_interval`` or ``error_budget`` is no duration.
+        :param poll_interval: minimum seconds between two polls; up to eight times that for a run that is not
+            expected to end yet.
+        :param error_budget: seconds for which errors of the service are tolerated.
+        :param on_change: called on the loop with each change of state, in the caller's context.
+        :param compartment_id: of the run; default: read from the first response.
+        :param last_state: the state that is already known, which is not reported as a change.
+        :raises InvalidArgument: ``poll_interval`` or ``error_budget`` is not a finite number.
         """
         loop = asyncio.get_running_loop()
-        # One that compares with no number would spoil the plan of all others.
-        poll_interval = seconds_of(poll_interval, "poll_interval")
-        if not 0 < poll_interval < math.inf:
-            raise InvalidArgument("poll_interval", f"expected seconds above 0, got {poll_interval:g}")
+        # Arguments of tasks are checked before, but NaN or text here would break the jobs of all other runs.
+        for name, value, lowest in (
+            ("poll_interval", poll_interval, 1e-9),
+            ("error_budget", error_budget, 0),
+        ):
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not is_number or not least <= value < math.inf:
+                raise InvalidArgument(
+                    name, f"expected finite seconds, got {type(value).__name__}"
+                )
         subscription = Subscription(
             run_id,
             states,
@@ -94,51 +100,54 @@ class RunPoller:
             loop.create_future(),
             last_state,
         )
-        watch = self._board.add(subscription, compartment_id if isinstance(compartment_id, str) else None)
-        if watch.compartment is None or not watch.is_listable:
-            self._schedule.at(watch, loop.time())
+        run = self._registry.add(subscription, compartment_id if isinstance(compartment_id, str) else None)
+        compartment = self._registry.compartment_of(run)
+        if compartment is None or not run.is_listable:
+            self._scheduler.schedule(run, loop.time())
         else:
-            # Where runs are listed, the next round is early enough, and one per newcomer far too much.
-            pause = poll_interval if watch.compartment.listing else min(GATHER, poll_interval)
-            self._schedule.at(watch.compartment, loop.time() + pause)
-        self._schedule.start()
+            # If the compartment is listed, the next round is early enough; a round per newcomer is not.
+            pause = poll_interval if compartment.is_listed else min(COLLECT_SECONDS, poll_interval)
+            self._scheduler.schedule(compartment, loop.time() + pause)
+        self._scheduler.start()
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
-        """Nobody waits for ``subscription.done`` any more."""
-        self._board.remove(subscription)
+        """End a subscription, and cancel its future."""
+        self._registry.remove(subscription)
         subscription.done.cancel()
 
     @property
     def access(self) -> Access | None:
-        """What all share to call the service, once that was needed; for a client of another kind."""
+        """Credentials and endpoint, to build another client from; None before the first request."""
         return self._sender.access
 
     async def list_run_logs(self, run_id: str) -> list[RunLog]:
-        """As the client does, at the pace of all."""
-        # Without a limit: those who read logs wait for each other.
-        async with self._sender.turn() as client:
+        """Call the client's ``list_run_logs`` within the rate limit."""
+        # Without a timeout here, since readers of logs wait for each other's connections.
+        async with self._sender.limited_client() as client:
             return await client.list_run_logs(run_id)
 
     async def get_run_log(self, run_id: str, name: str) -> AsyncIterator[bytes]:
-        """As the client does; it begins at the pace of all."""
-        async with self._sender.turn() as client, aclosing(client.get_run_log(run_id, name)) as chunks:
+        """Call the client's ``get_run_log``; the request, not the download, counts for the rate limit."""
+        async with (
+            self._sender.limited_client() as client,
+            aclosing(client.get_run_log(run_id, name)) as chunks,
+        ):
             async for chunk in chunks:
                 yield chunk
 
     async def request(self, call: Callable[[AsyncDataFlowClient], Awaitable[T]]) -> T:
-        """Something else that the client can do, at the pace of all.
+        """Send another request of the client within the rate limit.
 
         :raises ServiceError: as the client does.
         """
-        answer, _ = await self._sender.send(call)
-        return answer
+        return await self._sender.send(call)
 
     async def close(self) -> None:
-        """Stop asking; whoever still waits is cancelled."""
+        """Stop polling, and cancel all subscriptions."""
         try:
-            await self._schedule.stop()
+            await self._scheduler.stop()
         finally:
-            for subscription in self._board.subscriptions:
+            for subscription in self._registry.subscriptions:
                 subscription.done.cancel()
             await self._sender.close()

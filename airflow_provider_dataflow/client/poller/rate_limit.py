@@ -1,51 +1,54 @@
-"""How fast all requests of a connection may follow each other."""
+"""Rate limit for the requests of a connection, with backoff after a 429."""
 
 from __future__ import annotations
 
-#: Seconds in which the pace goes back from nothing to its limit.
-RECOVERY = 120.0
-#: Requests per second, however often the service says that it is too many.
-SLOWEST = 0.2
+#: Time in which the rate grows from 0 to its limit again.
+RECOVERY_SECONDS = 120.0
+#: Requests per second that are always allowed, however often the service responds with 429.
+MIN_RATE = 0.2
 
 
-class Pace:
-    """Evenly spaced requests, at most ``limit`` per second; half as many after each 429, gently more later.
+class RateLimit:
+    """Evenly spaced requests, at most ``limit`` per second; each 429 halves the rate, which then recovers.
 
-    Pure: the time is given to it. :meth:`delay` says how long to wait; who then sends says :meth:`sent`.
+    Pure: callers pass the time, on one monotonic clock, in seconds. Wait for :meth:`delay`, send, then call
+    :meth:`record_request`.
 
     :param limit: requests per second.
     """
 
     def __init__(self, limit: float) -> None:
         if limit <= 0:
-            raise ValueError(f"the limit must be above 0 requests per second, not {limit}")
+            raise ValueError(f"limit: expected more than 0 requests per second, got {limit}")
         self.limit = limit
         self._rate = limit
         self._rate_at = 0.0
-        self._next = 0.0
-        self._slowed_at = float("-inf")
+        self._next_request_at = 0.0
+        self._throttled_at = float("-inf")
 
     def rate(self, now: float) -> float:
-        """Requests per second at the moment."""
-        grown = self.limit * max(0.0, now - self._rate_at) / RECOVERY
-        return min(self.limit, self._rate + grown)
+        """Return the requests per second that are allowed now."""
+        recovered = self.limit * max(0.0, now - self._rate_at) / RECOVERY_SECONDS
+        return min(self.limit, self._rate + recovered)
 
     def delay(self, now: float) -> float:
-        """Seconds until the next request may be sent."""
-        return max(0.0, self._next - now)
+        """Return the seconds until the next request may be sent."""
+        return max(0.0, self._next_request_at - now)
 
-    def sent(self, now: float) -> None:
-        self._next = max(now, self._next) + 1 / self.rate(now)
+    def record_request(self, now: float) -> None:
+        """Count a request that is sent now."""
+        self._next_request_at = max(now, self._next_request_at) + 1 / self.rate(now)
 
-    def throttled(self, now: float, sent_at: float, retry_after: float | None) -> None:
-        """The service said 429, or to come back later.
+    def record_throttle(self, now: float, sent_at: float, retry_after: float | None) -> None:
+        """Back off after a 429 or a ``Retry-After``.
 
-        :param sent_at: when the request was sent: several that were under way together count once.
+        :param sent_at: when the request was sent. Requests that were in flight together halve the rate once.
+        :param retry_after: seconds.
         """
         pause = retry_after if retry_after is not None else 1 / self.rate(now)
-        if sent_at >= self._slowed_at:
-            self._rate = max(min(SLOWEST, self.limit), self.rate(now) / 2)
-            self._slowed_at = now
-        # It recovers only from the end of the pause on.
+        if sent_at >= self._throttled_at:
+            self._rate = max(min(MIN_RATE, self.limit), self.rate(now) / 2)
+            self._throttled_at = now
+        # Recovery starts when the pause ends.
         self._rate_at = max(self._rate_at, now + pause)
-        self._next = max(self._next, now + pause)
+        self._next_request_at = max(self._next_request_at, now + pause)

@@ -1,65 +1,89 @@
-"""All the runs that are waited for, and the compartments in which they are."""
+"""All runs that are polled, and their compartments."""
 
 from __future__ import annotations
 
 import math
 
-from airflow_provider_dataflow.client.poller.compartment import Compartment
-from airflow_provider_dataflow.client.poller.subscriptions import Subscription, Watch
+from airflow_provider_dataflow.client.poller.subscriptions import PolledRun, Subscription
 
 
-class Board:
-    """One watch per run, however many wait for it, each with the others of its compartment."""
+class Compartment:
+    """Job that polls the runs of a compartment together, by ListRuns, when there are enough of them.
+
+    :param id: OCID.
+    """
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        self.runs: dict[str, PolledRun] = {}
+        self.due = math.inf
+        self.in_progress = False
+        #: True while its runs are polled by ListRuns, False while each is polled by GetRun.
+        self.is_listed = False
+        #: Poll rounds in a row in which ListRuns has failed.
+        self.failed_rounds = 0
+        #: ListRuns is not used before this time of the loop's clock.
+        self.list_not_before = -math.inf
+
+    def __repr__(self) -> str:
+        return f"the runs of compartment {self.id}"
+
+
+class RunRegistry:
+    """Keeps one :class:`PolledRun` per run, whatever its number of subscriptions, grouped by compartment."""
 
     def __init__(self) -> None:
-        self.watches: dict[str, Watch] = {}
+        self.runs: dict[str, PolledRun] = {}
         self.compartments: dict[str, Compartment] = {}
 
-    def add(self, subscription: Subscription, compartment_id: str | None) -> Watch:
-        """The watch of the run that it waits for.
+    def add(self, subscription: Subscription, compartment_id: str | None) -> PolledRun:
+        """Add a subscription, and return the run that it waits for.
 
         :param compartment_id: of the run, if it is known.
         """
-        watch = self.watches.get(subscription.run_id)
-        if watch is None:
-            watch = self.watches[subscription.run_id] = Watch(subscription.run_id)
-            self.place(watch, compartment_id)
-        watch.subscriptions.append(subscription)
-        subscription.watch = watch
-        return watch
+        run = self.runs.get(subscription.run_id)
+        if run is None:
+            run = self.runs[subscription.run_id] = PolledRun(subscription.run_id)
+            self.assign(run, compartment_id)
+        run.subscriptions.append(subscription)
+        return run
 
     def remove(self, subscription: Subscription) -> None:
-        watch = subscription.watch
-        if watch and subscription in watch.subscriptions:
-            watch.subscriptions.remove(subscription)
-            if not watch.subscriptions:
-                self._forget(watch)
+        """Remove a subscription, and its run when it was the last one."""
+        run = self.runs.get(subscription.run_id)
+        if run and subscription in run.subscriptions:
+            run.subscriptions.remove(subscription)
+            if not run.subscriptions:
+                run.due = math.inf
+                del self.runs[run.run_id]
+                self._leave_compartment(run)
 
-    def place(self, watch: Watch, compartment_id: str | None) -> None:
-        """Put it with the others of its compartment; a run can be moved."""
-        if not compartment_id or (watch.compartment and watch.compartment.id == compartment_id):
+    def assign(self, run: PolledRun, compartment_id: str | None) -> None:
+        """Put the run into its compartment. A run can be moved to another one."""
+        if not compartment_id or run.compartment_id == compartment_id:
             return
-        self._leave(watch)
+        if self.runs.get(run.run_id) is not run:
+            return  # its last subscriber left while it was polled
+        self._leave_compartment(run)
         compartment = self.compartments.get(compartment_id)
         if compartment is None:
             compartment = self.compartments[compartment_id] = Compartment(compartment_id)
-        watch.compartment = compartment
-        compartment.watches[watch.run_id] = watch
+        run.compartment_id = compartment_id
+        compartment.runs[run.run_id] = run
+
+    def compartment_of(self, run: PolledRun) -> Compartment | None:
+        """Return the compartment of a run, once it is known."""
+        return self.compartments.get(run.compartment_id) if run.compartment_id else None
 
     @property
     def subscriptions(self) -> list[Subscription]:
-        return [subscription for watch in self.watches.values() for subscription in watch.subscriptions]
+        return [subscription for run in self.runs.values() for subscription in run.subscriptions]
 
-    def _leave(self, watch: Watch) -> None:
-        compartment, watch.compartment = watch.compartment, None
+    def _leave_compartment(self, run: PolledRun) -> None:
+        compartment = self.compartment_of(run)
+        run.compartment_id = None
         if compartment:
-            compartment.watches.pop(watch.run_id, None)
-            if not compartment.watches:
+            compartment.runs.pop(run.run_id, None)
+            if not compartment.runs:
                 compartment.due = math.inf
-                self.compartments.pop(compartment.id, None)
-
-    def _forget(self, watch: Watch) -> None:
-        watch.due = math.inf
-        if self.watches.get(watch.run_id) is watch:
-            del self.watches[watch.run_id]
-        self._leave(watch)
+                del self.compartments[compartment.id]

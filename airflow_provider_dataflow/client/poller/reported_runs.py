@@ -1,7 +1,4 @@
-"""Which runs of an application or compartment have been told of: what a watcher has to remember.
-
-Plain Python, and the whole of the rule that no event is lost or told twice.
-"""
+"""Runs that a watcher has reported: decides, without I/O, that no event is lost or sent twice."""
 
 from __future__ import annotations
 
@@ -12,17 +9,18 @@ from typing import Any, Self
 
 from airflow_provider_dataflow.models.run import Run, has_reached
 
+#: Of the payload and of the snapshot.
 VERSION = 1
-#: Seconds. Runs that were created so long before the newest are looked at again: lists may lag behind.
-OVERLAP = 600.0
-#: Seconds after which Airflow has stored an event: it does within two.
-SETTLE = 5.0
-#: More runs under way than that are remembered by when the oldest was created, not by name.
-MOST_OPEN = 300
+#: Runs created this long before the newest one are still listed again, since lists may lag behind.
+OVERLAP_SECONDS = 600.0
+#: After this time, Airflow has certainly stored an event; it takes up to two seconds.
+SETTLE_SECONDS = 5.0
+#: With more active runs than this, the snapshot keeps an earlier ``since`` instead of their ids.
+MAX_OPEN_RUNS = 300
 
 
-def payload(run: Run) -> dict[str, Any]:
-    """What an asset event says of the run. ``run_id`` and ``state`` together tell one event from another."""
+def event_payload(run: Run) -> dict[str, Any]:
+    """Return the payload of an asset event. ``run_id`` and ``state`` together identify an event."""
     return {
         "version": VERSION,
         "run_id": run.id,
@@ -37,43 +35,48 @@ def payload(run: Run) -> dict[str, Any]:
 
 
 @dataclass(slots=True)
-class _Done:
+class _ClosedRun:
+    """Run that needs no more attention.
+
+    :ivar reported_at: on a monotonic clock; None if its event is stored, or if it has none.
+    """
+
     created: float
-    #: On a monotonic clock; ``None``: settled, or not to be told of.
-    told_at: float | None
+    reported_at: float | None
     run_id: str
 
 
 @dataclass
-class Progress:
-    """How far a watcher is.
+class ReportedRuns:
+    """Progress of a watcher.
 
-    :param states: the lifecycle states that it is about; a run is told of once, in the first that it reaches.
-    :param since: seconds since the epoch: what was created until then, and is not in ``open``, is done with.
+    :param states: lifecycle states to report. A run is reported once, in the first of them that it reaches.
+    :param since: seconds since 1970: runs created until then are closed, except those in ``open``.
     """
 
     states: Collection[str]
     since: float
-    #: Runs that are under way, with the time of their creation.
+    #: Active runs, with their creation time.
     open: dict[str, float] = field(default_factory=dict)
-    _done: dict[str, _Done] = field(default_factory=dict)
+    #: By the hash of the run id.
+    _closed: dict[str, _ClosedRun] = field(default_factory=dict)
 
-    def begin(self, runs: Iterable[Run]) -> None:
-        """What there is when the watch begins: what has been reached by now is not told of."""
+    def add_existing(self, runs: Iterable[Run]) -> None:
+        """Add the runs that exist when the watcher starts. States they have reached are not reported."""
         for run in runs:
-            if self._reached(run) or run.is_terminal:
+            if self._has_reached_state(run) or run.is_terminal:
                 self._close(run, None)
             else:
                 self.open[run.id] = _created(run)
 
-    def tell(self, run: Run, now: float) -> bool:
-        """A run was seen. True if it is to be told of, now and never again.
+    def update(self, run: Run, now: float) -> bool:
+        """Record the state of a run. Return True if the caller must report it; this is True once per run.
 
         :param now: of a monotonic clock, in seconds.
         """
-        if _short(run.id) in self._done or (run.id not in self.open and _created(run) <= self.since):
+        if _hash(run.id) in self._closed or (run.id not in self.open and _created(run) <= self.since):
             return False
-        reached = self._reached(run)
+        reached = self._has_reached_state(run)
         if reached or run.is_terminal:
             self._close(run, now if reached else None)
         else:
@@ -81,72 +84,76 @@ class Progress:
         return reached
 
     def forget(self, run_id: str) -> None:
-        """The service does not know the run any more."""
+        """Drop a run that the service no longer knows."""
         self.open.pop(run_id, None)
 
-    def is_settled_since(self, moment: float, now: float) -> bool:
-        """Whether something that was told of has become settled since that moment.
+    def has_settled_since(self, moment: float, now: float) -> bool:
+        """Return whether Airflow may have stored another event between ``moment`` and ``now``.
 
-        :param now: of the same monotonic clock, in seconds.
+        :param moment: of a monotonic clock, in seconds.
+        :param now: of the same clock.
         """
         return any(
-            done.told_at is not None and moment - SETTLE < done.told_at <= now - SETTLE
-            for done in self._done.values()
+            closed.reported_at is not None
+            and moment - SETTLE_SECONDS < closed.reported_at <= now - SETTLE_SECONDS
+            for closed in self._closed.values()
         )
 
     def snapshot(self, now: float) -> dict[str, Any]:
-        """What to remember, as JSON. What was told of a moment ago counts as not told: it may not be stored.
+        """Return the progress as JSON. Runs reported less than five seconds ago count as not reported.
 
         :param now: of a monotonic clock, in seconds.
         """
         unsettled = {
-            done.run_id: done.created
-            for done in self._done.values()
-            if done.told_at is not None and done.told_at > now - SETTLE
+            closed.run_id: closed.created
+            for closed in self._closed.values()
+            if closed.reported_at is not None and closed.reported_at > now - SETTLE_SECONDS
         }
-        newest = max((done.created for done in self._done.values()), default=self.since)
-        since = max(self.since, newest - OVERLAP)
-        # What was created later is found by its time.
-        by_name = {id: created for id, created in (self.open | unsettled).items() if created <= since}
-        if len(by_name) > MOST_OPEN:
+        newest = max((closed.created for closed in self._closed.values()), default=self.since)
+        since = max(self.since, newest - OVERLAP_SECONDS)
+        # Runs created after ``since`` are found by their creation time.
+        open_runs = {id: created for id, created in (self.open | unsettled).items() if created <= since}
+        if len(open_runs) > MAX_OPEN_RUNS:
             since = self.since
-            by_name = {id: created for id, created in by_name.items() if created <= since}
+            open_runs = {id: created for id, created in open_runs.items() if created <= since}
         self.since = since
-        self._done = {
-            short: done
-            for short, done in self._done.items()
-            if done.created > since or done.run_id in unsettled
+        self._closed = {
+            key: closed
+            for key, closed in self._closed.items()
+            if closed.created > since or closed.run_id in unsettled
         }
-        done = [short for short, done in self._done.items() if done.run_id not in unsettled]
-        return {"version": VERSION, "since": since, "open": by_name, "done": done}
+        done = [key for key, closed in self._closed.items() if closed.run_id not in unsettled]
+        return {"version": VERSION, "since": since, "open": open_runs, "done": done}
 
     @classmethod
-    def of(cls, states: Collection[str], saved: Mapping[str, Any]) -> Self:
-        """As a snapshot was.
+    def from_snapshot(cls, states: Collection[str], saved: Mapping[str, Any]) -> Self:
+        """Restore the progress from a snapshot.
 
-        :raises ValueError: it is none.
+        :raises ValueError: ``saved`` is no snapshot.
         """
         try:
             since = float(saved["since"])
-            progress = cls(states, since, {str(id): float(created) for id, created in saved["open"].items()})
-            # When they were created is not kept; that it was after ``since`` is known.
-            progress._done = {str(short): _Done(since + OVERLAP, None, "") for short in saved["done"]}
+            restored = cls(states, since, {str(id): float(created) for id, created in saved["open"].items()})
+            # A snapshot has no creation times of closed runs, but all of them are after ``since``.
+            restored._closed = {
+                str(key): _ClosedRun(since + OVERLAP_SECONDS, None, "") for key in saved["done"]
+            }
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f"it is no progress of a watcher: {saved!r}") from error
-        return progress
+            raise ValueError(f"expected the saved progress of a watcher, got {saved!r}") from error
+        return restored
 
-    def _reached(self, run: Run) -> bool:
+    def _has_reached_state(self, run: Run) -> bool:
         return has_reached(run.state, self.states)
 
-    def _close(self, run: Run, told_at: float | None) -> None:
+    def _close(self, run: Run, reported_at: float | None) -> None:
         self.open.pop(run.id, None)
-        self._done[_short(run.id)] = _Done(_created(run), told_at, run.id)
+        self._closed[_hash(run.id)] = _ClosedRun(_created(run), reported_at, run.id)
 
 
 def _created(run: Run) -> float:
     return run.time_created.timestamp() if run.time_created else 0.0
 
 
-def _short(run_id: str) -> str:
-    """An OCID is long, and a store takes 64 kB."""
+def _hash(run_id: str) -> str:
+    """Return a short key for a run id: an OCID is long, and Airflow's store takes 64 kB."""
     return hashlib.sha256(run_id.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""The client of a connection, and the pace at which it sends."""
+"""The client of a connection, behind its rate limit."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_dataflow.client.poller.faults import as_fault
-from airflow_provider_dataflow.client.poller.rate_limit import Pace
+from airflow_provider_dataflow.client.poller.job_errors import job_error
+from airflow_provider_dataflow.client.poller.rate_limit import RateLimit
 from airflow_provider_dataflow.client.responses import plain_text
 from airflow_provider_dataflow.exceptions import DataFlowError, ServiceError
 from airflow_provider_dataflow.polling import MAX_REQUESTS_PER_SECOND
@@ -17,78 +17,76 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient
     from airflow_provider_dataflow.client.auth.access import Access
 
-#: Seconds for the client to be built, and for a request to be answered; both have shorter limits inside.
-ANSWER_SECONDS = 300.0
+#: Limit for building the client, and for one request. Both have shorter timeouts of their own.
+REQUEST_TIMEOUT_SECONDS = 300.0
 
 T = TypeVar("T")
 ClientFactory = Callable[[], "Awaitable[AsyncDataFlowClient]"]
 
 
-class Sender:
-    """Sends all requests of a connection: by one client, none before the pace of all allows it.
+class RequestSender:
+    """Sends all requests of a connection through one client and one rate limit.
 
-    :param client_factory: makes the client, when the first request is due.
+    :param client_factory: builds the client when the first request is due.
     """
 
     def __init__(self, client_factory: ClientFactory) -> None:
         self._client_factory = client_factory
         self._client: AsyncDataFlowClient | None = None
-        self._making_client = asyncio.Lock()
-        self._pace = Pace(MAX_REQUESTS_PER_SECOND)
+        self._building_client = asyncio.Lock()
+        self._rate_limit = RateLimit(MAX_REQUESTS_PER_SECOND)
         self.access: Access | None = None
-        """What the client was made of; still known when it is closed."""
-
-    async def client(self) -> AsyncDataFlowClient:
-        async with self._making_client:
-            if self._client is None:
-                client = await self._client_factory()
-                self._pace = Pace(getattr(client, "max_requests_per_second", MAX_REQUESTS_PER_SECOND))
-                self.access = getattr(client, "access", None)
-                self._client = client
-            return self._client
+        """Credentials and endpoint of the client; kept after it is closed."""
 
     async def send(
         self, call: Callable[[AsyncDataFlowClient], Awaitable[T]], operation: str = "Request"
-    ) -> tuple[T, float]:
-        """The answer, and the seconds that it took.
+    ) -> T:
+        """Send a request when the rate limit allows it, and return the response.
 
-        :param operation: names the request where an error does not.
-        :raises ServiceError: as the client does, and for whatever else goes wrong with the request.
+        :param operation: names the request in errors that do not.
+        :raises ServiceError: as the client does, and for any other error of the request.
         :raises DataFlowError: the client cannot be built.
         """
-        loop = asyncio.get_running_loop()
         try:
-            async with self.turn() as client:
-                sent = loop.time()
-                async with asyncio.timeout(ANSWER_SECONDS):
-                    answer = await call(client)
-            return answer, loop.time() - sent
+            async with self.limited_client() as client, asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
+                return await call(client)
         except DataFlowError:
             raise
         except BaseException as error:  # noqa: BLE001 - a wait tolerates it as an error of the service
-            fault = as_fault(error)
-            message = plain_text(f"{type(fault).__name__}: {fault}")
-            if isinstance(fault, TimeoutError):
-                message = f"it took longer than {ANSWER_SECONDS:.0f} s"
-            raise ServiceError(operation=operation, message=message) from fault
+            cause = job_error(error)
+            message = plain_text(f"{type(cause).__name__}: {cause}")
+            if isinstance(cause, TimeoutError):
+                message = f"it took longer than {REQUEST_TIMEOUT_SECONDS:.0f} s"
+            raise ServiceError(operation=operation, message=message) from cause
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[AsyncDataFlowClient]:
-        """The client, for one request, when the pace of all allows it. Throttled, it slows down all."""
+    async def limited_client(self) -> AsyncIterator[AsyncDataFlowClient]:
+        """Yield the client for one request, when the rate limit allows it. A 429 slows down all requests."""
         loop = asyncio.get_running_loop()
         if (client := self._client) is None:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                client = await self.client()
-        while (delay := self._pace.delay(loop.time())) > 0:  # noqa: ASYNC110 - it is time that is waited for
+            async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
+                client = await self._build_client()
+        while (delay := self._rate_limit.delay(loop.time())) > 0:  # noqa: ASYNC110 - waits for a time, no event
             await asyncio.sleep(delay)
-        sent = loop.time()
-        self._pace.sent(sent)
+        sent_at = loop.time()
+        self._rate_limit.record_request(sent_at)
         try:
             yield client
         except ServiceError as error:
             if error.status == 429 or error.retry_after is not None:
-                self._pace.throttled(loop.time(), sent, error.retry_after)
+                self._rate_limit.record_throttle(loop.time(), sent_at, error.retry_after)
             raise
+
+    async def _build_client(self) -> AsyncDataFlowClient:
+        async with self._building_client:
+            if self._client is None:
+                client = await self._client_factory()
+                self._rate_limit = RateLimit(
+                    getattr(client, "max_requests_per_second", MAX_REQUESTS_PER_SECOND)
+                )
+                self.access = getattr(client, "access", None)
+                self._client = client
+            return self._client
 
     async def close(self) -> None:
         if self._client:

@@ -1,4 +1,4 @@
-"""One look at the runs of a compartment that are waited for, by lists of those that have not ended."""
+"""One poll round for many runs of a compartment, by ListRuns."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dataflow.client.poller.loop_yielder import Bites
-from airflow_provider_dataflow.client.poller.subscriptions import LISTED_STATES, Watch
+from airflow_provider_dataflow.client.poller.loop_yielder import LoopYielder
+from airflow_provider_dataflow.client.poller.subscriptions import LISTED_STATES, PolledRun
 from airflow_provider_dataflow.models.run import LifecycleState, Run
 
 if TYPE_CHECKING:
@@ -16,83 +16,79 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: A page of ListRuns costs the service about as much as this many GetRuns.
+GETS_PER_PAGE = 5
+
 ListPage = Callable[[str, str | None], "Awaitable[RunPage]"]
 
 
-class Round:
+class ListRound:
     """Finds runs in ListRuns, filtered by state.
 
-    Of all filters (the service allows one), the state's needs the fewest pages: what has ended, which is most
-    of a compartment, is in none. A run that ends is therefore no longer shown, and left in :attr:`unseen`, to
-    be asked for by GetRun. ACCEPTED comes before IN_PROGRESS, so that a run that moves on meanwhile is seen
-    at least once.
+    The service allows one filter. Filtering by state needs the fewest pages, since it leaves out all runs
+    that have ended. A run that has just ended is therefore not found: it stays in :attr:`missing` and must be
+    polled by GetRun. ACCEPTED is listed before IN_PROGRESS, so that a run that starts in between is found.
 
-    :param watches: the runs to find.
-    :param page_in_gets: what a page costs, in GetRuns: so many missing runs are not worth another page.
+    :param runs: the runs to find.
     """
 
-    def __init__(self, watches: Iterable[Watch], page_in_gets: float) -> None:
-        self.unseen = {watch.run_id: watch for watch in watches}
-        self.pages = 0
-        # What asking for each would cost: more than that is not spent on pages, as among many runs of others.
-        self._most_pages = len(self.unseen) / page_in_gets
-        self._page_in_gets = page_in_gets
-        self._bites = Bites()
+    def __init__(self, runs: Iterable[PolledRun]) -> None:
+        self.missing = {run.run_id: run for run in runs}
+        self._pages = 0
+        # Among many runs of others, more pages than this would cost more than one GetRun per run.
+        self._max_pages = len(self.missing) / GETS_PER_PAGE
+        self._yielder = LoopYielder()
 
-    async def look(self, list_page: ListPage) -> None:
-        """:param list_page: fetches a page of a state: the first, or the one that a page token names."""
+    async def poll(self, list_page: ListPage) -> None:
+        """Update the runs that are found.
+
+        :param list_page: fetches a page by state and page token; None is the first page.
+        """
         for state in LISTED_STATES:
             wanted = {
-                run_id: watch
-                for run_id, watch in self.unseen.items()
-                # None goes back to ACCEPTED.
-                if state == LifecycleState.IN_PROGRESS or watch.state != LifecycleState.IN_PROGRESS
+                run_id: run
+                for run_id, run in self.missing.items()
+                # No run returns from IN_PROGRESS to ACCEPTED.
+                if state == LifecycleState.IN_PROGRESS or run.state != LifecycleState.IN_PROGRESS
             }
-            await self._bites.rest()
-            if state == LifecycleState.IN_PROGRESS or len(wanted) > self._page_in_gets:
-                await self._look(list_page, state, wanted)
+            if state == LifecycleState.IN_PROGRESS or len(wanted) > GETS_PER_PAGE:
+                await self._poll_state(list_page, state, wanted)
 
-    @property
-    def cost(self) -> float:
-        """What it took, in pages; so does asking for those that were not seen."""
-        return self.pages + len(self.unseen) / self._page_in_gets
-
-    async def _look(self, list_page: ListPage, state: str, wanted: dict[str, Watch]) -> None:
-        oldest = min((watch.created or 0.0 for watch in wanted.values()), default=0.0)
-        await self._bites.rest()
-        page: str | None = None
+    async def _poll_state(self, list_page: ListPage, state: str, wanted: dict[str, PolledRun]) -> None:
+        oldest = min((run.created or 0.0 for run in wanted.values()), default=0.0)
+        token: str | None = None
         while wanted:
-            found = await list_page(state, page)
-            self.pages += 1
-            for row in found.rows:
+            page = await list_page(state, token)
+            self._pages += 1
+            for row in page.rows:
                 run_id = row.get("id")
-                watch = wanted.pop(run_id, None) if isinstance(run_id, str) else None
-                if watch is not None and self._saw(watch, row):
-                    del self.unseen[watch.run_id]
-                    await self._bites.rest()
-            page = found.next_page
-            if page is None or len(wanted) <= self._page_in_gets or self.pages >= self._most_pages:
+                run = wanted.pop(run_id, None) if isinstance(run_id, str) else None
+                if run is not None and self._update(run, row):
+                    del self.missing[run.run_id]
+                    await self._yielder.yield_if_due()
+            token = page.next_page
+            if token is None or len(wanted) <= GETS_PER_PAGE or self._pages >= self._max_pages:
                 return
-            if _created(found.rows[-1:]) < oldest:
+            if _time_created(page.rows[-1:]) < oldest:
                 return
 
-    def _saw(self, watch: Watch, row: dict[str, Any]) -> bool:
-        """True if the row can be read; otherwise its run is asked for by itself, as if it were not listed."""
-        if row.get("lifecycleState") == watch.state:
-            watch.still()
+    def _update(self, run: PolledRun, row: dict[str, Any]) -> bool:
+        """Update a run from its row. Return False if the row cannot be read; GetRun is used instead."""
+        if row.get("lifecycleState") == run.state:
+            run.unchanged()
             return True
         try:
-            run = Run.from_api(row)
+            found = Run.from_api(row)
         except ValueError as error:
-            log.debug("A row of ListRuns for %r is left out: %s", watch, error)
+            log.debug("ListRuns: cannot read the row of %r; it is polled by GetRun: %s", run, error)
             return False
-        watch.deliver(run)
+        run.update(found)
         return True
 
 
-def _created(last: list[dict[str, Any]]) -> float:
-    """Of the last row of a page; they come newest first. Never so early that one stops, if it is not said."""
+def _time_created(rows: list[dict[str, Any]]) -> float:
+    """Return the creation time of the first row; infinity, so that paging continues, if it cannot be read."""
     try:
-        return datetime.fromisoformat(last[0]["timeCreated"]).timestamp()
+        return datetime.fromisoformat(rows[0]["timeCreated"]).timestamp()
     except (IndexError, KeyError, TypeError, ValueError, OverflowError):
         return float("inf")

@@ -1,4 +1,4 @@
-"""All runs of an application or compartment, as they change."""
+"""Stream of state changes of all runs of an application or compartment."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from airflow_provider_dataflow.client.poller.loop_yielder import Bites
+from airflow_provider_dataflow.client.poller.loop_yielder import LoopYielder
 from airflow_provider_dataflow.client.poller.poller import RunPoller
-from airflow_provider_dataflow.client.poller.reported_runs import OVERLAP
+from airflow_provider_dataflow.client.poller.reported_runs import OVERLAP_SECONDS
 from airflow_provider_dataflow.client.poller.subscriptions import LISTED_STATES
 from airflow_provider_dataflow.client.responses import Pages, reading
 from airflow_provider_dataflow.exceptions import DataFlowError, ServiceError, UnexpectedResponse
@@ -22,13 +22,13 @@ from airflow_provider_dataflow.models.run import TERMINAL_STATES, Run
 log = logging.getLogger(__name__)
 
 PAGE_SIZE = 100
-#: Seconds for which a run may be out of sight before it is followed no more.
-FOLLOW_FOR = 24 * 3600.0
+#: Error budget of a followed run: after a day of errors, the stream drops the run.
+FOLLOW_ERROR_BUDGET_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Whose runs.
+    """Application or compartment whose runs are watched.
 
     :param compartment_id: OCID.
     :param application_id: OCID; default: all applications.
@@ -37,10 +37,10 @@ class Scope:
     compartment_id: str
     application_id: str | None = None
 
-    async def under_way(self, poller: RunPoller) -> list[Run]:
-        """Those that have not ended.
+    async def active_runs(self, poller: RunPoller) -> list[Run]:
+        """Return the runs that have not ended.
 
-        :raises ServiceError: the service could not be asked.
+        :raises ServiceError: a request failed.
         """
         found: list[Run] = []
         for state in LISTED_STATES:
@@ -50,11 +50,11 @@ class Scope:
     async def created_since(
         self, poller: RunPoller, since: float, known: Container[str] = frozenset()
     ) -> list[Run]:
-        """Those that were created after that, whatever has become of them; newest first.
+        """Return the runs created after that time, in any state, newest first.
 
-        :param since: seconds since the epoch.
+        :param since: seconds since 1970.
         :param known: ids of runs that are left out.
-        :raises ServiceError: the service could not be asked.
+        :raises ServiceError: a request failed.
         """
         if self.application_id:
             return await self._list(poller, since, known, application_id=self.application_id)
@@ -65,41 +65,40 @@ class Scope:
         self, poller: RunPoller, since: float, known: Container[str], **filters: str
     ) -> list[Run]:
         found: list[Run] = []
-        bites, page, pages = Bites(), None, Pages()
+        yielder, token, pages = LoopYielder(), None, Pages()
         while True:
-            answer = await poller.request(
-                lambda client, page=page: client.list_runs_page(  # type: ignore[misc]
-                    self.compartment_id, limit=PAGE_SIZE, page=page, **filters
+            page = await poller.request(
+                lambda client, token=token: client.list_runs_page(  # type: ignore[misc]
+                    self.compartment_id, limit=PAGE_SIZE, page=token, **filters
                 )
             )
-            for row in answer.rows:
+            for row in page.rows:
                 try:
                     if row.get("id") in known:
                         continue
                     run = Run.from_api(row)
                 except (ValueError, TypeError) as error:
-                    # Of one run; all others are told of as before.
-                    log.debug("A row of ListRuns is left out: %s", error)
+                    log.debug("ListRuns: cannot read a row; other runs are not affected: %s", error)
                     continue
                 if _created(run) <= since:
                     return found
                 if self.application_id in (None, run.application_id):
                     found.append(run)
-                await bites.rest()
+                await yielder.yield_if_due()
             with reading("ListRuns", None):
-                page = pages.next(answer.next_page)
-            if page is None:
+                token = pages.next(page.next_page)
+            if token is None:
                 return found
 
 
 class RunStream:
-    """Tells of each state of each run of a scope, once. Never ends by itself, and never fails.
+    """Yields each state of each run of a scope once. Never ends by itself, and never fails.
 
-    New runs are found by one page of ListRuns per interval; those under way are left to the poller, which
-    asks for them together with whatever else is waited for. Use it as a context manager, then iterate.
+    One ListRuns per interval finds new runs; active runs are polled by the poller together with all others.
+    Use it as a context manager, then iterate.
 
-    :param poll_interval: seconds between two looks for new runs.
-    :param now: tells seconds since the epoch.
+    :param poll_interval: seconds between two searches for new runs, and between two polls of a run.
+    :param now: returns seconds since 1970.
     """
 
     def __init__(
@@ -110,16 +109,17 @@ class RunStream:
         self._poll_interval = poll_interval
         self._now = now
         self._changes: asyncio.Queue[Run | None] = asyncio.Queue()
-        self._follows: dict[str, asyncio.Task[None]] = {}
-        self._seen: dict[str, float] = {}
-        self._look: asyncio.Task[None] | None = None
+        self._followers: dict[str, asyncio.Task[None]] = {}
+        #: Creation times of known runs that ListRuns may show again.
+        self._known: dict[str, float] = {}
+        self._search: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> RunStream:
-        self._look = asyncio.create_task(self._look_for_runs())
+        self._search = asyncio.create_task(self._search_for_runs())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        tasks = [task for task in (self._look, *self._follows.values()) if task]
+        tasks = [task for task in (self._search, *self._followers.values()) if task]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -128,47 +128,52 @@ class RunStream:
         return self
 
     async def __anext__(self) -> Run | None:
-        """A run that has changed; or ``None``, once: from here on no change is missed."""
+        """Return the next changed run, or once None: from then on, the stream misses no change."""
         return await self._changes.get()
 
-    async def _look_for_runs(self) -> None:
+    async def _search_for_runs(self) -> None:
         failing = started = False
-        since = self._now() - OVERLAP
+        since = self._now() - OVERLAP_SECONDS
         while True:
             try:
                 if not started:
-                    for run in await self._scope.under_way(self._poller):
+                    for run in await self._scope.active_runs(self._poller):
                         self._follow(run)
                     for run in await self._scope.created_since(self._poller, since):
-                        self._seen[run.id] = _created(run)
+                        self._known[run.id] = _created(run)
                     started = True
                     self._changes.put_nowait(None)
                 else:
-                    for run in reversed(await self._scope.created_since(self._poller, since, self._seen)):
-                        self._found(run)
-                    newest = max(self._seen.values(), default=since)
-                    since = max(since, newest - OVERLAP)
-                    self._seen = {id: created for id, created in self._seen.items() if created > since}
+                    for run in reversed(await self._scope.created_since(self._poller, since, self._known)):
+                        self._add(run)
+                    newest = max(self._known.values(), default=since)
+                    since = max(since, newest - OVERLAP_SECONDS)
+                    self._known = {id: created for id, created in self._known.items() if created > since}
                 failing = False
-            except Exception as error:  # noqa: BLE001 - a watcher outlasts whatever may pass
+            except Exception as error:  # noqa: BLE001 - a watcher must survive any outage
                 if not failing:
-                    log.warning("Watching %s on although %s", self._scope, error)
+                    log.warning(
+                        "Watcher of %s: cannot list new runs (%s); retrying every %g s",
+                        self._scope,
+                        error,
+                        self._poll_interval,
+                    )
                 failing = True
             await asyncio.sleep(self._poll_interval * random.uniform(1.0, 1.1))  # noqa: S311
 
-    def _found(self, run: Run) -> None:
-        if run.id in self._seen or run.id in self._follows:
+    def _add(self, run: Run) -> None:
+        if run.id in self._known or run.id in self._followers:
             return
-        self._seen[run.id] = _created(run)
+        self._known[run.id] = _created(run)
         self._changes.put_nowait(run)
         if not run.is_terminal:
             self._follow(run)
 
     def _follow(self, run: Run) -> None:
-        if run.id not in self._follows:
-            self._seen[run.id] = _created(run)
-            task = self._follows[run.id] = asyncio.create_task(self._wait_for(run))
-            task.add_done_callback(lambda _: self._follows.pop(run.id, None))
+        if run.id not in self._followers:
+            self._known[run.id] = _created(run)
+            task = self._followers[run.id] = asyncio.create_task(self._wait_for(run))
+            task.add_done_callback(lambda _: self._followers.pop(run.id, None))
 
     async def _wait_for(self, run: Run) -> None:
         with suppress(DataFlowError):
@@ -176,36 +181,38 @@ class RunStream:
                 run.id,
                 states=TERMINAL_STATES,
                 poll_interval=self._poll_interval,
-                error_budget=FOLLOW_FOR,
+                error_budget=FOLLOW_ERROR_BUDGET_SECONDS,
                 on_change=self._changes.put_nowait,
                 compartment_id=run.compartment_id,
                 last_state=run.state,
             )
 
 
-async def look_again(
+async def read_missed_changes(
     poller: RunPoller, scope: Scope, since: float, open_runs: dict[str, float]
 ) -> tuple[list[Run], set[str]]:
-    """What has become of the runs that were under way, and what was created since; oldest first.
+    """Read the state of runs that were active when the watcher stopped, and of runs created since.
 
-    :return: the runs, and the ids of those that the service does not know any more.
-    :raises ServiceError: the service could not be asked.
+    :param since: seconds since 1970.
+    :param open_runs: ids of the runs that were active, with their creation times.
+    :return: the runs, oldest first, and the ids of those that the service no longer knows.
+    :raises ServiceError: a request failed.
     """
     found = {run.id: run for run in await scope.created_since(poller, since)}
-    found |= {run.id: run for run in await scope.under_way(poller)}
-    gone: set[str] = set()
+    found |= {run.id: run for run in await scope.active_runs(poller)}
+    unknown: set[str] = set()
     for run_id in open_runs:
         if run_id not in found:
             try:
                 found[run_id] = await poller.request(lambda client, id=run_id: client.get_run(id))  # type: ignore[misc]
             except UnexpectedResponse as error:
-                # It stays under way, and the watch begins all the same.
-                log.warning("What became of run %s is not known yet: %s", run_id, error)
+                # The run stays open, and the watcher starts without it.
+                log.warning("Run %s: cannot read its state; the watcher starts without it: %s", run_id, error)
             except ServiceError as error:
                 if error.status != 404:
                     raise
-                gone.add(run_id)
-    return sorted(found.values(), key=_created), gone
+                unknown.add(run_id)
+    return sorted(found.values(), key=_created), unknown
 
 
 def _created(run: Run) -> float:

@@ -1,4 +1,4 @@
-"""When each job is done: what is due next, and a few at a time."""
+"""Runs jobs when they are due, a few at a time, and recovers from stuck or failing ones."""
 
 from __future__ import annotations
 
@@ -12,95 +12,95 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, Protocol, TypeVar
 
-from airflow_provider_dataflow.client.poller.faults import as_fault
-from airflow_provider_dataflow.client.poller.loop_yielder import Bites
+from airflow_provider_dataflow.client.poller.job_errors import job_error
+from airflow_provider_dataflow.client.poller.loop_yielder import LoopYielder
 from airflow_provider_dataflow.polling import MAX_CONNECTIONS
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two checks that the schedule makes progress.
+#: Between two checks that the scheduler makes progress.
 CHECK_SECONDS = 30.0
-#: Seconds after which a job that has not made progress counts as stuck. Each of its requests ends earlier.
+#: A job without progress for this long is stuck. Each of its requests has a shorter timeout.
 STUCK_SECONDS = 900.0
-#: Seconds until a job is done again that has not said when.
+#: Pause of a job that returned no valid one.
 FALLBACK_PAUSE_SECONDS = 30.0
-#: Seconds that a stopped schedule waits for its tasks.
+#: :meth:`Scheduler.stop` waits for its tasks for this long.
 STOP_SECONDS = 10.0
 
 
-class Job(Protocol):
-    """Something that is done again and again.
+class ScheduledJob(Protocol):
+    """Work that is repeated.
 
-    :ivar due: on the loop's clock; never, if it is infinite.
-    :ivar asking: it is being done.
+    :ivar due: time of the next run on the loop's clock; infinite if none is scheduled.
+    :ivar in_progress: True while a worker runs the job, and while it waits for a worker.
     """
 
     due: float
-    asking: bool
+    in_progress: bool
 
 
-J = TypeVar("J", bound=Job)
+J = TypeVar("J", bound=ScheduledJob)
 
 
-class Schedule(Generic[J]):
-    """Does each job when it is due, as many at a time as there are connections.
+class Scheduler(Generic[J]):
+    """Runs each job when it is due, as many at a time as the client has connections.
 
-    Whatever a job raises is its own affair: its worker goes on with the next one. A timer checks now and then
-    that the tasks of the schedule are alive and that no job is stuck.
+    A job that raises an error does not affect others: its worker continues with the next job. A timer checks
+    that the scheduler's tasks are alive and that no job is stuck.
 
-    :param do: does a job, and says in how many seconds it is due again; ``None``: not by itself.
-    :param failed: called with a job that has raised an error or is stuck; says the same.
+    :param run_job: runs a job, and returns the seconds until it is due again, or None to not schedule it.
+    :param handle_fault: called with a job that has raised an error or is stuck; returns the same.
     """
 
     def __init__(
         self,
-        do: Callable[[J], Awaitable[float | None]],
-        failed: Callable[[J, BaseException], float | None],
+        run_job: Callable[[J], Awaitable[float | None]],
+        handle_fault: Callable[[J, BaseException], float | None],
     ) -> None:
-        self._do = do
-        self._failed = failed
-        # What is due when; entries that no longer hold are passed over.
-        self._plan: list[tuple[float, int, J]] = []
-        self._clear_at = 64
+        self._run_job = run_job
+        self._handle_fault = handle_fault
+        # Heap of (due, number, job). An entry is outdated if the job is due at another time.
+        self._queue: list[tuple[float, int, J]] = []
+        self._clean_up_at_length = 64
         self._numbers = itertools.count()
-        self._planned = asyncio.Event()
+        self._queue_changed = asyncio.Event()
         self._ready: deque[J] = deque()
         self._task: asyncio.Task[None] | None = None
-        #: Workers, without those that have ended or are given up.
-        self._workers: dict[asyncio.Task[None], _Work[J]] = {}
+        #: Workers that have not ended and are not given up.
+        self._workers: dict[asyncio.Task[None], _WorkerState[J]] = {}
         self._check_timer: asyncio.TimerHandle | None = None
         self._stopped = False
         self._has_warned = False
 
     def start(self) -> None:
-        """Unless it has begun already."""
+        """Start if it is not running and was not stopped."""
         if self._task is None and not self._stopped:
-            self._task = _in_own_context(self._run())
-            self._check_later()
+            self._task = _create_task(self._run())
+            self._start_check_timer()
 
-    def at(self, job: J, due: float) -> None:
-        """Do it at that time, unless it is to be done earlier anyway."""
-        # Written so that NaN changes nothing, too.
+    def schedule(self, job: J, due: float) -> None:
+        """Run the job at this time of the loop's clock, unless it is due earlier anyway."""
+        # Written so that NaN changes nothing either.
         if not due < job.due:
             return
         job.due = due
-        if len(self._plan) > self._clear_at:
-            # Mostly entries of those who have left.
-            self._plan = [entry for entry in self._plan if entry[0] == entry[2].due]
-            heapq.heapify(self._plan)
-            self._clear_at = 64 + 4 * len(self._plan)
-        heapq.heappush(self._plan, (due, next(self._numbers), job))
-        if self._plan[0][2] is job:
-            self._planned.set()
+        if len(self._queue) > self._clean_up_at_length:
+            # Most entries are of subscriptions that have ended.
+            self._queue = [entry for entry in self._queue if entry[0] == entry[2].due]
+            heapq.heapify(self._queue)
+            self._clean_up_at_length = 64 + 4 * len(self._queue)
+        heapq.heappush(self._queue, (due, next(self._numbers), job))
+        if self._queue[0][2] is job:
+            self._queue_changed.set()
 
-    def progressed(self, job: J) -> None:
-        """A job of several requests has got the response to one of them."""
-        for work in self._workers.values():
-            if work.job is job:
-                work.since = asyncio.get_running_loop().time()
+    def record_progress(self, job: J) -> None:
+        """Note that a job of several requests has got a response, so that it does not count as stuck."""
+        for state in self._workers.values():
+            if state.job is job:
+                state.since = asyncio.get_running_loop().time()
 
     async def stop(self) -> None:
-        """Cancel what is being done, and do no more."""
+        """Cancel the jobs that are running, and start no more."""
         self._stopped = True
         if self._check_timer:
             self._check_timer.cancel()
@@ -108,119 +108,128 @@ class Schedule(Generic[J]):
         for task in tasks:
             task.cancel()
         if tasks:
-            # What ignores its cancellation is left behind; nobody waits for it.
+            # A task that ignores its cancellation is abandoned.
             await asyncio.wait(tasks, timeout=STOP_SECONDS)
         self._task = None
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            self._planned.clear()
+            self._queue_changed.clear()
             now = loop.time()
-            bites = Bites()
-            while self._plan and self._plan[0][0] <= now:
-                due, _, job = heapq.heappop(self._plan)
+            yielder = LoopYielder()
+            while self._queue and self._queue[0][0] <= now:
+                due, _, job = heapq.heappop(self._queue)
                 if job.due == due:
                     job.due = math.inf
-                    # One that is being done says itself when it is due again.
-                    if not job.asking:
-                        job.asking = True
+                    # A job in progress is scheduled again when it returns.
+                    if not job.in_progress:
+                        job.in_progress = True
                         self._ready.append(job)
-                await bites.rest()
+                await yielder.yield_if_due()
             self._start_workers()
             try:
-                async with asyncio.timeout_at(self._plan[0][0] if self._plan else None):
-                    await self._planned.wait()
+                async with asyncio.timeout_at(self._queue[0][0] if self._queue else None):
+                    await self._queue_changed.wait()
             except TimeoutError:
                 pass
 
     def _start_workers(self) -> None:
         for _ in range(min(len(self._ready), MAX_CONNECTIONS - len(self._workers))):
-            work: _Work[J] = _Work()
-            worker = _in_own_context(self._work(work))
-            self._workers[worker] = work
-            worker.add_done_callback(self._ended)
+            state: _WorkerState[J] = _WorkerState()
+            worker = _create_task(self._work(state))
+            self._workers[worker] = state
+            worker.add_done_callback(self._worker_ended)
 
-    def _ended(self, worker: asyncio.Task[None]) -> None:
-        work = self._workers.pop(worker, None)
+    def _worker_ended(self, worker: asyncio.Task[None]) -> None:
+        state = self._workers.pop(worker, None)
         if not worker.cancelled() and (error := worker.exception()) is not None:
-            log.error("A worker of the poller has ended; another one takes its place", exc_info=error)
-        if work and work.job is not None and not self._stopped:
-            self._give_up(work.job)
-            self._planned.set()
+            log.error("A worker of the poller ended with an error; another one replaces it", exc_info=error)
+        if state and state.job is not None and not self._stopped:
+            self._give_up(state.job)
+            self._queue_changed.set()
 
-    async def _work(self, work: _Work[J]) -> None:
+    async def _work(self, state: _WorkerState[J]) -> None:
         loop = asyncio.get_running_loop()
         while self._ready:
-            job = work.job = self._ready.popleft()
-            work.since = loop.time()
+            job = state.job = self._ready.popleft()
+            state.since = loop.time()
             try:
-                pause = await self._do(job)
-            except BaseException as error:  # noqa: BLE001 - or else its waits would hang
-                fault = as_fault(error)
-                pause = None if work.is_given_up else self._after_fault(job, fault)
-            if work.is_given_up:
-                # Too late: somebody else does that job by now.
+                pause = await self._run_job(job)
+            except BaseException as error:  # noqa: BLE001 - or its subscriptions would wait forever
+                fault = job_error(error)
+                pause = None if state.is_given_up else self._pause_after_fault(job, fault)
+            if state.is_given_up:
+                # Another worker runs this job by now.
                 return
-            work.job = None
-            self._done(job, pause)
-        # Counted at once: a task that has ended is only known to have at the loop's next turn.
+            state.job = None
+            self._finish(job, pause)
+        # Freed here, since the callback of an ended task only runs in the loop's next iteration.
         if (worker := asyncio.current_task()) is not None:
             self._workers.pop(worker, None)
 
-    def _after_fault(self, job: J, error: BaseException) -> float | None:
+    def _pause_after_fault(self, job: J, error: BaseException) -> float | None:
         try:
-            return self._failed(job, error)
+            return self._handle_fault(job, error)
         except BaseException as fault:
-            log.error("A fault of the poller cannot be told to those who wait", exc_info=as_fault(fault))
+            log.error(
+                "Polling %r failed, and its subscriptions could not be ended; it is polled again in %.0f s",
+                job,
+                FALLBACK_PAUSE_SECONDS,
+                exc_info=job_error(fault),
+            )
             return FALLBACK_PAUSE_SECONDS
 
-    def _done(self, job: J, pause: float | None) -> None:
-        job.asking = False
+    def _finish(self, job: J, pause: float | None) -> None:
+        job.in_progress = False
         if pause is not None:
             if not 0 <= pause < math.inf:
                 pause = FALLBACK_PAUSE_SECONDS
-            self.at(job, asyncio.get_running_loop().time() + pause)
+            self.schedule(job, asyncio.get_running_loop().time() + pause)
 
     # --- Supervision -----------------------------------------------------------------------------------
 
-    def _check_later(self) -> None:
-        # A timer, since a task could end as those that it is to watch over.
+    def _start_check_timer(self) -> None:
+        # A timer, since a task could end just as the tasks that it supervises.
         self._check_timer = asyncio.get_running_loop().call_later(
             CHECK_SECONDS, self._check, context=contextvars.Context()
         )
 
     def _check(self) -> None:
-        """See that what is due is being done, and recover if it is not."""
-        self._check_later()
+        """Restart the scheduler's task if it has ended, and give up jobs that are stuck."""
+        self._start_check_timer()
         now = asyncio.get_running_loop().time()
         if self._task is not None and self._task.done():
             error = None if self._task.cancelled() else self._task.exception()
-            self._warn("The poller's schedule has ended and is started again: %r", error)
-            self._task = _in_own_context(self._run())
-        for worker, work in list(self._workers.items()):
-            if work.job is not None and now - work.since > STUCK_SECONDS:
-                self._warn("The poller has made no progress for %d s with %r", now - work.since, work.job)
+            self._log_once("The poller's scheduler has ended and is started again: %r", error)
+            self._task = _create_task(self._run())
+        for worker, state in list(self._workers.items()):
+            if state.job is not None and now - state.since > STUCK_SECONDS:
+                self._log_once(
+                    "Polling %r has made no progress for %d s; it is cancelled and polled again later",
+                    state.job,
+                    now - state.since,
+                )
                 self._workers.pop(worker)
-                work.is_given_up = True
+                state.is_given_up = True
                 worker.cancel()
-                self._give_up(work.job)
+                self._give_up(state.job)
         self._start_workers()
 
     def _give_up(self, job: J) -> None:
-        """A worker is lost: its job is done by another one."""
-        self._done(job, self._after_fault(job, TimeoutError("the poller made no progress with it")))
+        """Free a job whose worker is lost, so that another worker can run it."""
+        self._finish(job, self._pause_after_fault(job, TimeoutError("the poller made no progress with it")))
 
-    def _warn(self, message: str, *arguments: object) -> None:
-        # Once: whatever the cause is, it may come back with each check.
+    def _log_once(self, message: str, *arguments: object) -> None:
+        # The cause may come back at each check.
         log.log(logging.DEBUG if self._has_warned else logging.ERROR, message, *arguments)
         self._has_warned = True
 
 
-class _Work(Generic[J]):
-    """What a worker is doing.
+class _WorkerState(Generic[J]):
+    """Current job of a worker.
 
-    :ivar since: when it has begun or has last made progress, on the loop's clock.
+    :ivar since: when it started the job or last made progress, on the loop's clock.
     :ivar is_given_up: another worker has taken its place.
     """
 
@@ -232,6 +241,6 @@ class _Work(Generic[J]):
         self.is_given_up = False
 
 
-def _in_own_context(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """A task that works for all: what it logs belongs into nobody's task log."""
+def _create_task(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Create a task in an empty context: its log lines belong to no trigger's task log."""
     return asyncio.create_task(coroutine, context=contextvars.Context())

@@ -1,4 +1,4 @@
-"""Who uses which poller."""
+"""Pollers shared by all triggers of a connection."""
 
 from __future__ import annotations
 
@@ -17,47 +17,47 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class _Shared:
+class _SharedPoller:
     poller: RunPoller
     users: int = 0
 
 
-async def _used_up() -> AsyncDataFlowClient:
-    raise RuntimeError("a shared_poller is for one use")
+async def _no_factory() -> AsyncDataFlowClient:
+    raise RuntimeError("shared_poller() can be entered only once")
 
 
-_pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, _Shared]] = WeakKeyDictionary()
+_pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, _SharedPoller]] = WeakKeyDictionary()
 
 
 class shared_poller:
-    """The poller of this key on the running loop: made for the first user, closed after the last.
+    """Context manager of the running loop's poller for a key: created for the first user, closed by the last.
 
-    :param key: what tells connections apart: connection id, region, endpoint.
-    :param client_factory: makes the client, if the poller has to be made.
+    :param key: identifies the connection: connection id, region, endpoint.
+    :param client_factory: builds the client if the poller is new.
     """
 
-    # A class, since a generator for each of ten thousand waiting triggers weighs three times as much.
-    __slots__ = ("_factory", "_key", "_of_this_loop")
+    # A class, since a generator-based context manager needs three times the memory, for each waiting trigger.
+    __slots__ = ("_factory", "_key", "_pollers_of_loop")
 
     def __init__(self, key: Hashable, client_factory: ClientFactory) -> None:
-        # A forked process has the parent's sockets, which are not its own to use, nor to close.
+        # A forked process must neither use nor close its parent's sockets.
         self._key = (os.getpid(), key)
         self._factory = client_factory
-        self._of_this_loop: dict[Hashable, _Shared] = {}
+        self._pollers_of_loop: dict[Hashable, _SharedPoller] = {}
 
     async def __aenter__(self) -> RunPoller:
-        self._of_this_loop = _pollers.setdefault(asyncio.get_running_loop(), {})
-        shared = self._of_this_loop.get(self._key)
+        self._pollers_of_loop = _pollers.setdefault(asyncio.get_running_loop(), {})
+        shared = self._pollers_of_loop.get(self._key)
         if shared is None:
-            shared = self._of_this_loop[self._key] = _Shared(RunPoller(self._factory))
-        # Whatever it holds on to, such as a hook, need not wait with us.
-        self._factory = _used_up
+            shared = self._pollers_of_loop[self._key] = _SharedPoller(RunPoller(self._factory))
+        # Frees the hook that the factory refers to.
+        self._factory = _no_factory
         shared.users += 1
         return shared.poller
 
     async def __aexit__(self, *_: object) -> None:
-        shared = self._of_this_loop[self._key]
+        shared = self._pollers_of_loop[self._key]
         shared.users -= 1
         if shared.users == 0:
-            del self._of_this_loop[self._key]
+            del self._pollers_of_loop[self._key]
             await shared.poller.close()

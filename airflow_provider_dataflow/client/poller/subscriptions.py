@@ -1,4 +1,4 @@
-"""Who waits for what."""
+"""Subscriptions of triggers to runs, and the runs that are polled for them."""
 
 from __future__ import annotations
 
@@ -8,36 +8,24 @@ import logging
 import math
 import sys
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
 
-from airflow_provider_dataflow.client.poller.faults import as_fault
+from airflow_provider_dataflow.client.poller.job_errors import job_error
+from airflow_provider_dataflow.client.poller.poll_interval import next_interval
+from airflow_provider_dataflow.client.poller.run_durations import DurationHistory
 from airflow_provider_dataflow.exceptions import RunLost, ServiceError
 from airflow_provider_dataflow.models.run import LifecycleState, Run, has_reached
-from airflow_provider_dataflow.polling import Durations, ErrorBudget, interval
-
-if TYPE_CHECKING:
-    from airflow_provider_dataflow.client.poller.compartment import Compartment
+from airflow_provider_dataflow.polling import ErrorBudget
 
 log = logging.getLogger(__name__)
 
-#: What ListRuns is asked for. A run in another state is on its way out, and asked for by itself.
+#: States for which ListRuns is called. A run in another state is about to end, and is polled by GetRun.
 LISTED_STATES = (LifecycleState.ACCEPTED, LifecycleState.IN_PROGRESS)
 
 
 class Subscription:
-    """One wait for one run."""
+    """A trigger's wait for one run; :attr:`done` is its future."""
 
-    __slots__ = (
-        "budget",
-        "context",
-        "done",
-        "last_state",
-        "on_change",
-        "poll_interval",
-        "run_id",
-        "states",
-        "watch",
-    )
+    __slots__ = ("budget", "context", "done", "last_state", "on_change", "poll_interval", "run_id", "states")
 
     def __init__(
         self,
@@ -56,45 +44,46 @@ class Subscription:
         self.on_change = on_change
         self.done = done
         self.last_state = last_state
-        self.watch: Watch | None = None
-        # What the subscriber logs belongs into its own task's log, not into that of whoever came first.
+        # The callback logs to the task log of its own trigger, which the context selects.
         self.context = contextvars.copy_context() if on_change else None
 
-    def still(self) -> None:
-        """The service answered, and nothing has changed."""
+    def unchanged(self) -> None:
+        """Reset the error budget: the service responded, and the run's state is the same."""
         self.budget.success()
 
-    def deliver(self, run: Run) -> None:
+    def update(self, run: Run) -> None:
+        """Report a change of state, and finish if the run is in a target state or has ended."""
         self.budget.success()
         if run.state != self.last_state:
-            self.last_state = _one_of_many(run.state)
+            self.last_state = _interned(run.state)
             if self.on_change and self.context:
                 try:
                     self.context.run(self.on_change, run)
                 except BaseException as error:
                     log.error(
-                        "Run %s is %s, but its subscriber's callback fails",
+                        "Run %s is %s, but the subscriber's callback raised an error; polling continues",
                         self.run_id,
                         run.state,
-                        exc_info=as_fault(error),
+                        exc_info=job_error(error),
                     )
         if (has_reached(run.state, self.states) or run.is_terminal) and not self.done.done():
             self.done.set_result(run)
 
     def fail(self, error: ServiceError, now: float) -> None:
+        """Count an error of the service; give up when the error budget is used up."""
         if self.budget.failure(error, now):
             self._lose(str(error), error.opc_request_id)
         elif (error.retry_after or 0.0) > (left := self.budget.left(error, now)):
-            # The service is not asked again before the budget is used up.
+            # The budget ends before the next request is allowed.
             asyncio.get_running_loop().call_later(left, self._fail_if_still_failing, error)
 
     def _fail_if_still_failing(self, error: ServiceError) -> None:
         if self.budget.failing and not self.done.done():
-            # Anew, since another error may have come meanwhile.
+            # Another error may have come since, with a longer budget.
             self.fail(error, asyncio.get_running_loop().time())
 
-    def end(self, error: BaseException) -> None:
-        """Polling this run has raised an error, which is none of the service's."""
+    def abort(self, error: BaseException) -> None:
+        """Give up because polling the run raised an internal error."""
         self._lose(f"polling run {self.run_id} failed with {type(error).__name__}: {error}")
 
     def _lose(self, note: str, opc_request_id: str | None = None) -> None:
@@ -104,16 +93,16 @@ class Subscription:
             )
 
 
-class Watch:
-    """One run on the schedule, with everybody who waits for it."""
+class PolledRun:
+    """Job that polls one run, with all its subscriptions."""
 
     __slots__ = (
         "application_id",
-        "asking",
-        "compartment",
+        "compartment_id",
         "created",
         "due",
-        "pause",
+        "in_progress",
+        "min_pause",
         "run_id",
         "state",
         "subscriptions",
@@ -121,70 +110,73 @@ class Watch:
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
-        self.compartment: Compartment | None = None
+        #: Set by the registry only.
+        self.compartment_id: str | None = None
         self.application_id: str | None = None
         self.subscriptions: list[Subscription] = []
         self.state: str | None = None
-        #: In seconds since the epoch.
+        #: In seconds since 1970.
         self.created: float | None = None
-        #: When to ask for this one by itself; never, while its compartment is listed.
+        #: Time of the next GetRun; infinite while the compartment is listed.
         self.due = math.inf
-        self.asking = False
-        #: Seconds for which the service wants to be left alone about it.
-        self.pause = 0.0
-
-    @property
-    def is_listable(self) -> bool:
-        return self.state is None or self.state in LISTED_STATES
-
-    @property
-    def is_waited_for(self) -> bool:
-        return any(not subscription.done.done() for subscription in self.subscriptions)
-
-    def interval(self, now: float, durations: Durations) -> float:
-        """Seconds until it is worth asking for again.
-
-        :param now: in seconds since the epoch.
-        """
-        subscriptions = self.subscriptions
-        least = subscriptions[0].poll_interval
-        if len(subscriptions) > 1:
-            least = min(subscription.poll_interval for subscription in subscriptions)
-        if self.state != LifecycleState.IN_PROGRESS or self.created is None:
-            return least
-        return interval(least, self.state, now - self.created, durations.usual(self.application_id))
+        self.in_progress = False
+        #: Seconds before the next poll, from the last ``Retry-After``.
+        self.min_pause = 0.0
 
     def __repr__(self) -> str:
         return f"run {self.run_id}"
 
-    def still(self) -> None:
-        for subscription in self.subscriptions:
-            subscription.still()
+    @property
+    def is_listable(self) -> bool:
+        """True if ListRuns can show the run."""
+        return self.state is None or self.state in LISTED_STATES
 
-    def deliver(self, run: Run) -> None:
-        self.state = _one_of_many(run.state)
-        self.application_id = _one_of_many(run.application_id) if run.application_id else None
+    @property
+    def is_awaited(self) -> bool:
+        """True if a subscription is not done yet."""
+        return any(not subscription.done.done() for subscription in self.subscriptions)
+
+    def interval(self, now: float, durations: DurationHistory) -> float:
+        """Return the seconds until the next poll.
+
+        :param now: in seconds since 1970.
+        """
+        subscriptions = self.subscriptions
+        shortest = subscriptions[0].poll_interval
+        if len(subscriptions) > 1:
+            shortest = min(subscription.poll_interval for subscription in subscriptions)
+        if self.state != LifecycleState.IN_PROGRESS or self.created is None:
+            return shortest
+        return next_interval(shortest, self.state, now - self.created, durations.usual(self.application_id))
+
+    def unchanged(self) -> None:
+        for subscription in self.subscriptions:
+            subscription.unchanged()
+
+    def update(self, run: Run) -> None:
+        self.state = _interned(run.state)
+        self.application_id = _interned(run.application_id) if run.application_id else None
         self.created = run.time_created.timestamp() if run.time_created else None
-        self._each(lambda subscription: subscription.deliver(run))
+        self._for_each(lambda subscription: subscription.update(run))
 
     def fail(self, error: ServiceError, now: float) -> None:
-        self._each(lambda subscription: subscription.fail(error, now))
+        self._for_each(lambda subscription: subscription.fail(error, now))
 
-    def end(self, error: BaseException) -> None:
-        """End all subscriptions: polling this run has raised an error."""
+    def abort(self, error: BaseException) -> None:
+        """Abort all subscriptions because polling this run raised an internal error."""
         for subscription in list(self.subscriptions):
-            subscription.end(error)
+            subscription.abort(error)
 
-    def _each(self, tell: Callable[[Subscription], None]) -> None:
-        """Tell every subscription; one that cannot be told ends, and no other does."""
+    def _for_each(self, notify: Callable[[Subscription], None]) -> None:
+        """Notify every subscription. One that raises an error is aborted; the others are still notified."""
         for subscription in list(self.subscriptions):
             try:
-                tell(subscription)
+                notify(subscription)
             except BaseException as error:
-                log.exception("A subscription of run %s ends with an error", self.run_id)
-                subscription.end(as_fault(error))
+                log.exception("Run %s: a subscription ends with an error; others continue", self.run_id)
+                subscription.abort(job_error(error))
 
 
-def _one_of_many(text: str) -> str:
-    """Thousands of runs share a state and an application; each answer brings a copy."""
+def _interned(text: str) -> str:
+    """Return the one copy of a string that thousands of runs share, such as a state."""
     return sys.intern(str(text))

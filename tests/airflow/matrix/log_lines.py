@@ -10,7 +10,8 @@ RUN_PUBLISHED = "is ACCEPTED: http"
 KILLED_IN_WORKER = "The task was killed while it waited for run"
 REPLAY_REFUSED = "The service knows this submit, but returned no run"
 CAPACITY_WAIT = "Submitting again in"
-OUTAGE = "Waiting on for"
+#: Of the wait in a worker, and of the poller in the triggerer.
+OUTAGE = ("Waiting on for", "retrying for up to")
 NOT_CANCELLED = "could not be cancelled and may still be running"
 DEFERRAL_TIMED_OUT = "The trigger sent no event in time"
 TRIGGER_REPLACED = "its trigger failed, waiting for it with another one"

@@ -81,7 +81,7 @@ async def test_time_is_up_but_what_is_over_by_then_is_over_in_time(wait):
 
 
 async def test_a_heartbeat_when_nothing_changes(wait, log, monkeypatch):
-    monkeypatch.setattr("airflow_provider_dataflow.polling.HEARTBEAT", 0)
+    monkeypatch.setattr("airflow_provider_dataflow.polling.HEARTBEAT_SECONDS", 0)
     await wait("CREATING", "CREATING", "ACTIVE")
     assert log.lines.count("Pool p is still CREATING") == 2
 

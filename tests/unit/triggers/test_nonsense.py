@@ -31,7 +31,7 @@ LIMIT = 120
 def at_once(monkeypatch):
     monkeypatch.setattr(run_module, "NO_EVENT_BEFORE", 0)
     monkeypatch.setattr(watching, "NO_EVENT_BEFORE", 0)
-    monkeypatch.setattr(watching, "LAST_LOOK", 1.0, raising=False)
+    monkeypatch.setattr(watching, "LAST_POLL_SECONDS", 1.0, raising=False)
     monkeypatch.setenv("AIRFLOW__OCI_DATA_FLOW__MAX_REQUESTS_PER_SECOND", "1000")
 
 

@@ -82,7 +82,7 @@ async def test_no_event_before_the_worker_has_signed_off(service, monkeypatch):
 async def test_the_deadline(service, mocker):
     service("IN_PROGRESS")
     started = asyncio.get_running_loop().time
-    mocker.patch.object(trigger_module, "LAST_LOOK", 0.05)
+    mocker.patch.object(trigger_module, "LAST_POLL_SECONDS", 0.05)
     begin = started()
     assert await events(trigger(deadline=time.time() + 0.1)) == [
         RunEvent(Outcome.TIMEOUT, RUN_ID, "IN_PROGRESS")
@@ -92,8 +92,8 @@ async def test_the_deadline(service, mocker):
 
 async def test_a_line_now_and_then_while_nothing_changes(service, mocker):
     service("IN_PROGRESS")
-    mocker.patch.object(trigger_module, "HEARTBEAT", 0.3)
-    mocker.patch.object(trigger_module, "LAST_LOOK", 1.3)
+    mocker.patch.object(trigger_module, "HEARTBEAT_SECONDS", 0.3)
+    mocker.patch.object(trigger_module, "LAST_POLL_SECONDS", 1.3)
     log = mocker.patch.object(RunTrigger, "log")
     (event,) = await events(trigger(deadline=0))
     assert event.outcome is Outcome.TIMEOUT

@@ -17,7 +17,7 @@ from airflow.serialization.encoders import encode_trigger
 from airflow.triggers.shared_stream import SharedStreamManager
 
 from airflow_provider_dataflow.client.poller import poller as runs
-from airflow_provider_dataflow.client.poller.reported_runs import SETTLE
+from airflow_provider_dataflow.client.poller.reported_runs import SETTLE_SECONDS
 from airflow_provider_dataflow.exceptions import InvalidArgument, ServiceError
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.triggers.run_event import RunEventTrigger
@@ -214,7 +214,7 @@ def test_nothing_is_lost_or_told_twice_over_restarts(service, seed, graceful):
     twice = {run_id for run_id in told if told.count(run_id) > 1}
     for run_id in twice:
         first = min(at for at, payload in triggerer.stored if payload["run_id"] == run_id)
-        assert any(first <= end < first + SETTLE + 2 for end in ends)
+        assert any(first <= end < first + SETTLE_SECONDS + 2 for end in ends)
 
 
 def test_without_a_store_nothing_is_told_twice(service):

@@ -6,30 +6,30 @@ import gc
 
 import pytest
 
-from airflow_provider_dataflow.client.poller.durations import History
 from airflow_provider_dataflow.client.poller.poller import RunPoller
+from airflow_provider_dataflow.client.poller.run_durations import DurationLearner
 from airflow_provider_dataflow.client.poller.shared import shared_poller
 from airflow_provider_dataflow.exceptions import InvalidConnection, RunLost, ServiceError
 from airflow_provider_dataflow.models.run import SUCCESS_STATES, Run
 
 
 class FakeClient:
-    """Answers with the run's next state; the last one stays. An exception as a state is raised."""
+    """Responds with the next state of a run, and repeats the last one. An exception as a state is raised."""
 
     def __init__(self, **courses):
         self.courses = {run_id: list(states) for run_id, states in courses.items()}
-        self.asked: list[str] = []
+        self.polls: list[str] = []
         self.closed = 0
-        self.at_once = 0
-        self.most_at_once = 0
+        self.in_flight = 0
+        self.max_in_flight = 0
         self.max_requests_per_second = 1000.0
 
     async def get_run(self, run_id):
-        self.asked.append(run_id)
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
+        self.polls.append(run_id)
+        self.in_flight += 1
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
         await asyncio.sleep(0)
-        self.at_once -= 1
+        self.in_flight -= 1
         states = self.courses[run_id]
         state = states.pop(0) if len(states) > 1 else states[0]
         if isinstance(state, Exception):
@@ -47,7 +47,7 @@ def factory(client):
     return make
 
 
-def down(status=503, retry_after=None):
+def service_error(status=503, retry_after=None):
     return ServiceError(operation="GetRun", message="down", status=status, retry_after=retry_after)
 
 
@@ -55,37 +55,37 @@ async def wait(poller, run_id, interval=0.01, **kwargs):
     return await poller.wait_for(run_id, states=SUCCESS_STATES, poll_interval=interval, **kwargs)
 
 
-async def test_a_wait_ends_with_the_run_and_tells_of_every_change():
+async def test_subscriber_hears_of_each_change_and_of_the_end():
     client = FakeClient(a=["ACCEPTED", "ACCEPTED", "IN_PROGRESS", "SUCCEEDED"])
     seen = []
     async with shared_poller("key", factory(client)) as poller:
         run = await wait(poller, "a", on_change=lambda run: seen.append(run.state))
     assert run.state == "SUCCEEDED"
     assert seen == ["ACCEPTED", "IN_PROGRESS", "SUCCEEDED"]
-    assert client.asked == ["a"] * 4
+    assert client.polls == ["a"] * 4
 
 
 @pytest.mark.parametrize("state", ["FAILED", "CANCELED", "STOPPED"])
-async def test_every_end_ends_the_wait(state):
+async def test_every_terminal_state_ends_a_subscription(state):
     async with shared_poller("key", factory(FakeClient(a=["STOPPING", state]))) as poller:
         assert (await wait(poller, "a")).state == state
 
 
-async def test_an_unknown_state_is_waited_out():
+async def test_polling_continues_in_an_unknown_state():
     client = FakeClient(a=["HIBERNATING", "SUCCEEDED"])
     async with shared_poller("key", factory(client)) as poller:
         assert (await wait(poller, "a")).state == "SUCCEEDED"
 
 
-async def test_two_waits_for_one_run_ask_once():
+async def test_subscriptions_of_a_run_share_its_polls():
     client = FakeClient(a=["IN_PROGRESS", "IN_PROGRESS", "SUCCEEDED"])
     async with shared_poller("key", factory(client)) as poller:
         runs = await asyncio.gather(*(wait(poller, "a") for _ in range(10)))
     assert {run.state for run in runs} == {"SUCCEEDED"}
-    assert len(client.asked) == 3
+    assert len(client.polls) == 3
 
 
-async def test_users_of_a_key_share_a_client_and_the_last_one_closes_it():
+async def test_shared_poller_is_closed_by_its_last_user():
     client = FakeClient(a=["SUCCEEDED"])
     made = 0
 
@@ -105,26 +105,27 @@ async def test_users_of_a_key_share_a_client_and_the_last_one_closes_it():
         assert third is not first
 
 
-async def test_other_keys_have_other_pollers():
+async def test_shared_poller_differs_by_key():
     async with shared_poller("a", factory(FakeClient())) as a, shared_poller("b", factory(FakeClient())) as b:
         assert a is not b
 
 
-async def test_no_more_requests_at_once_than_connections():
+async def test_requests_in_flight_are_limited_by_connections():
     client = FakeClient(**{f"r{n}": ["SUCCEEDED"] for n in range(50)})
     async with shared_poller("key", factory(client)) as poller:
         await asyncio.gather(*(wait(poller, run_id) for run_id in client.courses))
-    assert client.most_at_once <= 4
+    assert client.max_in_flight <= 4
 
 
-async def test_an_outage_within_the_budget_is_ridden_through():
-    client = FakeClient(a=["IN_PROGRESS", down(), down(404), down(None), ValueError("ours"), "SUCCEEDED"])
+async def test_errors_within_the_budget_are_tolerated():
+    errors = [service_error(), service_error(404), service_error(None), ValueError("ours")]
+    client = FakeClient(a=["IN_PROGRESS", *errors, "SUCCEEDED"])
     async with shared_poller("key", factory(client)) as poller:
         assert (await wait(poller, "a")).state == "SUCCEEDED"
 
 
-async def test_an_outage_beyond_the_budget_loses_the_run_and_no_other():
-    client = FakeClient(a=["IN_PROGRESS", down()], b=["IN_PROGRESS"] * 30 + ["SUCCEEDED"])
+async def test_errors_beyond_the_budget_end_only_their_own_subscription():
+    client = FakeClient(a=["IN_PROGRESS", service_error()], b=["IN_PROGRESS"] * 30 + ["SUCCEEDED"])
     async with shared_poller("key", factory(client)) as poller:
         other = asyncio.create_task(wait(poller, "b"))
         with pytest.raises(RunLost, match="down") as caught:
@@ -133,18 +134,18 @@ async def test_an_outage_beyond_the_budget_loses_the_run_and_no_other():
         assert (await other).state == "SUCCEEDED"
 
 
-async def test_a_fault_of_the_poller_uses_up_the_budget_and_kills_nothing(mocker):
+async def test_poller_works_after_an_internal_error(mocker):
     client = FakeClient(a=["IN_PROGRESS"], b=["SUCCEEDED"])
     async with shared_poller("key", factory(client)) as poller:
-        fault = mocker.patch.object(History, "learn", side_effect=ZeroDivisionError("a fault of ours"))
-        with pytest.raises(RunLost, match="a fault of ours"):
+        fault = mocker.patch.object(DurationLearner, "learn", side_effect=ZeroDivisionError("internal error"))
+        with pytest.raises(RunLost, match="internal error"):
             await wait(poller, "a", error_budget=0.1)
         mocker.stop(fault)
         assert (await wait(poller, "b")).state == "SUCCEEDED"
 
 
-async def test_retry_after_is_honoured():
-    client = FakeClient(a=[down(429, retry_after=0.2), "SUCCEEDED"])
+async def test_retry_after_delays_the_next_poll():
+    client = FakeClient(a=[service_error(429, retry_after=0.2), "SUCCEEDED"])
     loop = asyncio.get_running_loop()
     start = loop.time()
     async with shared_poller("key", factory(client)) as poller:
@@ -152,7 +153,7 @@ async def test_retry_after_is_honoured():
     assert loop.time() - start >= 0.2
 
 
-async def test_a_cancelled_wait_disturbs_nobody_and_leaves_nothing():
+async def test_cancelled_subscription_leaves_nothing_and_affects_no_other():
     client = FakeClient(a=["IN_PROGRESS"], b=["IN_PROGRESS"] * 10 + ["SUCCEEDED"])
     async with shared_poller("key", factory(client)) as poller:
         one = asyncio.create_task(wait(poller, "a"))
@@ -161,21 +162,42 @@ async def test_a_cancelled_wait_disturbs_nobody_and_leaves_nothing():
         one.cancel()
         with pytest.raises(asyncio.CancelledError):
             await one
-        asked = client.asked.count("a")
+        polls = client.polls.count("a")
         assert (await two).state == "SUCCEEDED"
-        assert client.asked.count("a") <= asked + 1
+        assert client.polls.count("a") <= polls + 1
         assert poller.is_idle
 
 
-async def test_a_client_that_cannot_be_built_is_told_to_all_and_tried_again():
+async def test_response_after_unsubscribe_leaves_nothing():
+    """The subscriber can leave while its run is polled."""
+    polled, respond = asyncio.Event(), asyncio.Event()
+    client = FakeClient()
+
+    async def get_run(run_id):
+        polled.set()
+        await respond.wait()
+        return Run(id=run_id, state="IN_PROGRESS", compartment_id="c")
+
+    client.get_run = get_run
+    poller = RunPoller(factory(client))
+    subscription = poller.subscribe("a", states=SUCCESS_STATES, poll_interval=0.01)
+    await polled.wait()
+    poller.unsubscribe(subscription)
+    respond.set()
+    await asyncio.wait(list(poller._scheduler._workers))
+    assert poller.is_idle
+    await poller.close()
+
+
+async def test_invalid_connection_ends_all_subscriptions_and_is_tried_again():
     client = FakeClient(a=["SUCCEEDED"])
-    answers = [InvalidConnection("fingerprint: missing"), client]
+    clients = [InvalidConnection("fingerprint: missing"), client]
 
     async def make():
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        made = clients.pop(0)
+        if isinstance(made, Exception):
+            raise made
+        return made
 
     async with shared_poller("key", make) as poller:
         with pytest.raises(InvalidConnection):
@@ -183,7 +205,7 @@ async def test_a_client_that_cannot_be_built_is_told_to_all_and_tried_again():
         assert (await wait(poller, "a")).state == "SUCCEEDED"
 
 
-async def test_no_task_is_left_behind():
+async def test_closed_poller_leaves_no_task():
     before = len(asyncio.all_tasks())
     poller = RunPoller(factory(FakeClient(a=["IN_PROGRESS"])))
     waiting = asyncio.create_task(wait(poller, "a"))
@@ -195,47 +217,47 @@ async def test_no_task_is_left_behind():
     assert len(asyncio.all_tasks()) == before
 
 
-async def test_each_wait_keeps_to_its_interval():
+async def test_run_is_polled_once_per_interval():
     client = FakeClient(a=["IN_PROGRESS"])
     async with shared_poller("key", factory(client)) as poller:
         waiting = asyncio.create_task(wait(poller, "a", interval=0.1))
         await asyncio.sleep(0.55)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-    assert 4 <= len(client.asked) <= 7
+    assert 4 <= len(client.polls) <= 7
 
 
-async def test_a_client_that_cannot_be_built_for_now_uses_up_the_budget_and_is_tried_again():
+async def test_client_that_cannot_be_built_for_a_while_uses_the_budget():
     client = FakeClient(a=["SUCCEEDED"])
-    answers = [RuntimeError("the database of Airflow is away"), client]
+    clients = [RuntimeError("the database of Airflow is away"), client]
 
     async def make():
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        made = clients.pop(0)
+        if isinstance(made, Exception):
+            raise made
+        return made
 
     async with shared_poller("key", make) as poller:
         assert (await wait(poller, "a")).state == "SUCCEEDED"
 
 
-async def test_a_subscriber_hears_in_its_own_context():
-    """Airflow sends what is logged to the log of the task that the context names."""
+async def test_callback_runs_in_the_context_of_its_subscriber():
+    """Airflow sends log lines to the log of the task that the context names."""
     name = contextvars.ContextVar("name", default="nobody")
     client = FakeClient(a=["IN_PROGRESS", "SUCCEEDED"], b=["IN_PROGRESS", "SUCCEEDED"])
-    heard = []
+    calls = []
 
     async def subscribe(poller, run_id):
         name.set(run_id)
-        await wait(poller, run_id, on_change=lambda run: heard.append((run.id, name.get())))
+        await wait(poller, run_id, on_change=lambda run: calls.append((run.id, name.get())))
 
     async with shared_poller("key", factory(client)) as poller:
         await asyncio.gather(*(asyncio.create_task(subscribe(poller, run_id)) for run_id in "ab"))
-    assert len(heard) == 4
-    assert all(run_id == named for run_id, named in heard)
+    assert len(calls) == 4
+    assert all(run_id == named for run_id, named in calls)
 
 
-async def test_a_fork_gets_a_poller_of_its_own(mocker):
+async def test_forked_process_has_its_own_poller(mocker):
     async with shared_poller("key", factory(FakeClient())) as of_the_parent:
         mocker.patch("os.getpid", return_value=-1)
         async with shared_poller("key", factory(FakeClient())) as of_the_child:
@@ -243,7 +265,7 @@ async def test_a_fork_gets_a_poller_of_its_own(mocker):
         mocker.stopall()
 
 
-def test_a_new_loop_gets_a_poller_of_its_own():
+def test_new_loop_has_its_own_poller():
     pollers = []
 
     async def main():
@@ -256,11 +278,11 @@ def test_a_new_loop_gets_a_poller_of_its_own():
     assert pollers[0] is not pollers[1]
 
 
-async def test_a_429_for_a_log_slows_down_all():
+async def test_throttled_log_request_delays_polls():
     client = FakeClient(a=["SUCCEEDED"])
 
     async def list_run_logs(run_id):
-        raise down(429, retry_after=0.4)
+        raise service_error(429, retry_after=0.4)
 
     client.list_run_logs = list_run_logs
     poller = RunPoller(factory(client))

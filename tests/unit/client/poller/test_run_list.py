@@ -1,4 +1,4 @@
-"""The poller with many runs, in virtual time: which requests it sends, and what it hears."""
+"""The poller with many runs, in virtual time: which requests it sends, and what subscribers hear."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ import tracemalloc
 import pytest
 
 from airflow_provider_dataflow.client.poller.poller import RunPoller
+from airflow_provider_dataflow.client.poller.request_dispatcher import LIST_THRESHOLD
 from airflow_provider_dataflow.exceptions import RunLost, ServiceError
 from airflow_provider_dataflow.models.run import SUCCESS_STATES
 from benchmarks.polling import virtual_time
 from benchmarks.polling.simulated_service import COMPARTMENT, SimulatedService
 
 
-class Waits:
-    """Waits for all runs of a service at once; when each was told is in ``told``."""
+class Subscribers:
+    """One subscription for each run of a service.
+
+    :ivar ends: state and time of the end, as each subscriber heard of it.
+    :ivar changes: the states that each subscriber heard of.
+    """
 
     def __init__(self, service, poll_interval=30.0, states=SUCCESS_STATES, **kwargs):
         self.service = service
@@ -27,177 +32,188 @@ class Waits:
             "states": states,
             "compartment_id": COMPARTMENT,
         } | kwargs
-        self.told = {}
+        self.ends = {}
         self.changes = {}
 
-    async def _wait(self, run_id):
+    async def wait_for(self, poller, run_id):
         seen = self.changes.setdefault(run_id, [])
-        run = await self.poller.wait_for(run_id, on_change=lambda run: seen.append(run.state), **self.kwargs)
-        self.told[run_id] = (run.state, asyncio.get_running_loop().time())
-        return run
+        run = await poller.wait_for(run_id, on_change=lambda run: seen.append(run.state), **self.kwargs)
+        self.ends[run_id] = (run.state, asyncio.get_running_loop().time())
 
-    async def main(self, run_ids=None, until=None):
-        self.poller = RunPoller(self.service.make, now=self.service.now)
-        waits = [asyncio.create_task(self._wait(run_id)) for run_id in run_ids or self.service.runs]
-        done, waiting = await asyncio.wait(waits, timeout=until)
+    async def main(self, run_ids, until, gap):
+        poller = RunPoller(self.service.make, now=self.service.now)
+        waiting = []
+        for run_id in run_ids or self.service.runs:
+            waiting.append(asyncio.create_task(self.wait_for(poller, run_id)))
+            if gap:
+                await asyncio.sleep(gap)
+        done, waiting = await asyncio.wait(waiting, timeout=until)
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
-        await self.poller.close()
-        return [await task for task in done]
+        await poller.close()
+        for task in done:
+            await task
 
-    def run(self, *args, **kwargs):
-        return virtual_time.run(self.main(*args, **kwargs))
+    def run(self, run_ids=None, until=None, gap=0):
+        """Subscribe to all runs, or to those of ``run_ids``.
+
+        :param until: seconds after which the subscribers leave; default: when all runs have ended.
+        :param gap: seconds between two subscribers.
+        """
+        virtual_time.run(self.main(run_ids, until, gap))
 
     def delays(self):
-        return sorted(at - self.service.runs[run_id].ended for run_id, (_, at) in self.told.items())
+        return sorted(at - self.service.runs[run_id].ended for run_id, (_, at) in self.ends.items())
 
 
-def test_few_runs_are_asked_for_one_by_one():
+@pytest.mark.parametrize(("runs", "is_listed"), [(LIST_THRESHOLD - 1, False), (LIST_THRESHOLD, True)])
+def test_threshold_decides_between_get_run_and_list_runs(runs, is_listed):
+    service = SimulatedService()
+    for _ in range(runs):
+        service.add(10_000)
+    Subscribers(service).run(until=1000)
+    if is_listed:
+        assert service.requests["ListRuns"] >= 1000 / 35
+        assert service.requests["GetRun"] == 0
+    else:
+        assert service.requests["ListRuns"] <= 1  # the lookup of the application's usual durations
+        assert service.requests["GetRun"] >= runs * 1000 / 66
+
+
+def test_few_runs_are_polled_by_get_run():
     service = SimulatedService()
     service.add(600), service.add(900)
-    waits = Waits(service)
-    waits.run()
-    assert service.requests["ListRuns"] <= 1  # how long runs of the application usually take
-    assert set(waits.told) == set(service.runs)
+    subscribers = Subscribers(service)
+    subscribers.run()
+    assert service.requests["ListRuns"] <= 1  # the lookup of the application's usual durations
+    assert set(subscribers.ends) == set(service.runs)
 
 
-def test_many_runs_are_asked_for_together_and_each_end_is_confirmed():
+def test_many_runs_are_polled_by_list_runs_and_each_end_is_confirmed_by_get_run():
     service = SimulatedService()
     for number in range(1000):
         service.add(600 + number)
-    waits = Waits(service)
-    waits.run()
-    assert {state for state, _ in waits.told.values()} == {"SUCCEEDED"}
-    # A run can slip from one page to another between two requests.
-    assert service.polls.total() <= 1.02 * len(service.runs)
-    # Of each round at most one page of ACCEPTED and two of IN_PROGRESS.
+    subscribers = Subscribers(service)
+    subscribers.run()
+    assert {state for state, _ in subscribers.ends.values()} == {"SUCCEEDED"}
+    # One GetRun per run. More only for runs that move to another page between two requests, and for the last
+    # runs, which are too few for ListRuns.
+    assert service.polls.total() <= 1.02 * len(service.runs) + LIST_THRESHOLD
+    # In each round at most one page of ACCEPTED and two of IN_PROGRESS.
     assert service.requests["ListRuns"] <= 3 * 1600 / 30
-    delays = waits.delays()
+    delays = subscribers.delays()
     assert delays[500] < 30
     assert delays[-1] < 1600 * 0.05 * 1.1 + 5
-    assert {tuple(seen) for seen in waits.changes.values()} <= {
+    assert {tuple(seen) for seen in subscribers.changes.values()} <= {
         ("ACCEPTED", "IN_PROGRESS", "SUCCEEDED"),
         ("IN_PROGRESS", "SUCCEEDED"),
     }
 
 
-def test_nobody_is_asked_for_more_often_than_he_allows():
+def test_rounds_are_at_least_a_poll_interval_apart():
     service = SimulatedService()
     for _ in range(300):
         service.add(3600)
-    Waits(service, poll_interval=60).run(until=3000)
+    Subscribers(service, poll_interval=60).run(until=3000)
     rounds = [at for at in service.sent_at if at > 60]
     assert all(later - earlier >= 60 or later - earlier < 2 for earlier, later in itertools.pairwise(rounds))
 
 
-def test_newcomers_wait_for_the_next_round():
+def test_new_subscribers_share_the_next_round():
     service = SimulatedService()
     for _ in range(200):
         service.add(10_000)
-
-    async def main():
-        waits = Waits(service)
-        waits.poller = RunPoller(service.make, now=service.now)
-        tasks = []
-        for run_id in service.runs:
-            tasks.append(asyncio.create_task(waits._wait(run_id)))
-            await asyncio.sleep(1)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await waits.poller.close()
-
-    virtual_time.run(main())
-    assert service.requests.total() < 60
+    Subscribers(service).run(gap=1, until=0)
+    # Of the first runs, while they are few, each is polled by GetRun.
+    assert service.requests.total() < 60 + LIST_THRESHOLD
 
 
-def test_a_run_that_no_list_shows_is_asked_for_before_anybody_believes_it_gone():
+def test_run_missing_from_lists_is_polled_by_get_run():
     service = SimulatedService()
     for _ in range(100):
         service.add(600)
     hidden = service.add(300)
     service.unlisted.add(hidden.id)
-    waits = Waits(service)
-    waits.run()
-    assert waits.told[hidden.id][0] == "SUCCEEDED"
-    assert 300 < waits.told[hidden.id][1] < 340
+    subscribers = Subscribers(service)
+    subscribers.run()
+    assert subscribers.ends[hidden.id][0] == "SUCCEEDED"
+    assert 300 < subscribers.ends[hidden.id][1] < 340
 
 
-def test_a_run_on_its_way_out_is_asked_for_by_itself():
+def test_canceling_runs_are_polled_by_get_run():
     service = SimulatedService()
     for _ in range(50):
         service.add(1000, end="CANCELING")
-    waits = Waits(service)
-    waits.run(until=1300)
-    assert not waits.told
-    assert all(seen[-1] == "CANCELING" for seen in waits.changes.values())
-    before = service.requests["ListRuns"]
-    assert before <= 2 * 1000 / 30 + 4
+    subscribers = Subscribers(service)
+    subscribers.run(until=1300)
+    assert not subscribers.ends
+    assert all(seen[-1] == "CANCELING" for seen in subscribers.changes.values())
+    assert service.requests["ListRuns"] <= 2 * 1000 / 30 + 4
 
 
-def test_a_straggler_costs_no_pages():
-    """The runs of others that are newer would be page after page."""
+def test_one_old_run_does_not_cause_paging_through_newer_ones():
     service = SimulatedService(get_seconds=0.05, page_seconds=0.1)
     old = service.add(20_000)
     for _ in range(2000):
         service.add(20_000, created=1.0)
     mine = [service.add(20_000, created=2.0).id for _ in range(100)]
-    Waits(service).run([old.id, *mine], until=3600)
+    Subscribers(service).run([old.id, *mine], until=3600)
     assert service.requests["ListRuns"] < 3600 / 30 * 1.5
     assert service.polls[old.id] > 30
 
 
-def test_others_runs_make_lists_dear():
-    """Ten runs among thirty thousand that are newer: what is cheaper is found out by counting."""
+def test_newer_runs_of_others_limit_the_pages_of_a_round():
+    """Thirty runs behind thirty thousand others: ListRuns costs at most a fifth more than GetRun alone."""
     service = SimulatedService(page_seconds=0.5)
-    mine = [service.add(20_000).id for _ in range(12)]
+    mine = [service.add(20_000).id for _ in range(30)]
     for _ in range(30_000):
         service.add(20_000, created=1.0)
-    Waits(service).run(mine, until=1200)
-    assert service.requests["ListRuns"] < 12
-    assert service.requests["GetRun"] > 200
+    Subscribers(service).run(mine, until=1200)
+    rounds = 1200 / 30
+    assert service.requests["ListRuns"] <= rounds * 30 / 5
+    assert min(service.polls[run_id] for run_id in mine) > rounds / 2
 
 
-def test_whoever_may_not_list_is_served_all_the_same(caplog):
+def test_missing_permission_for_list_runs_falls_back_to_get_run(caplog):
     service = SimulatedService()
     for _ in range(50):
         service.add(300)
     service.errors["ListRuns"] = [
         ServiceError(operation="ListRuns", status=404, message="not authorized") for _ in range(1000)
     ]
-    waits = Waits(service)
-    waits.run()
-    assert len(waits.told) == 50
+    subscribers = Subscribers(service)
+    subscribers.run()
+    assert len(subscribers.ends) == 50
     assert service.requests["ListRuns"] <= 3
-    assert "one by one" in caplog.text
+    assert "each run is polled by GetRun" in caplog.text
 
 
-def test_a_smaller_page_is_tried_where_a_large_one_is_refused():
+def test_refused_page_size_falls_back_to_smaller_pages():
     service = SimulatedService()
     for _ in range(300):
         service.add(100)
     service.errors["ListRuns"] = [ServiceError(operation="ListRuns", status=400, message="limit")]
-    waits = Waits(service)
-    waits.run()
-    assert len(waits.told) == 300
+    subscribers = Subscribers(service)
+    subscribers.run()
+    assert len(subscribers.ends) == 300
     assert service.requests["ListRuns"] > 3
 
 
-def test_an_outage_is_one_line_and_costs_nobody_his_wait(caplog):
+def test_outage_is_logged_once_and_ends_no_subscription(caplog):
     caplog.set_level(logging.INFO)
     service = SimulatedService()
     for _ in range(200):
         service.add(600)
     service.errors["ListRuns"] = [ServiceError(operation="ListRuns", status=503, message="down")] * 10
-    waits = Waits(service)
-    waits.run()
-    assert len(waits.told) == 200
+    subscribers = Subscribers(service)
+    subscribers.run()
+    assert len(subscribers.ends) == 200
     assert [record.levelname for record in caplog.records if "200 runs" in record.message] == ["WARNING"]
-    assert "answers again" in caplog.text
+    assert "responds again" in caplog.text
 
 
-def test_an_outage_uses_up_each_subscribers_own_budget():
+def test_outage_uses_the_error_budget_of_each_subscription():
     service = SimulatedService()
     for _ in range(100):
         service.add(60_000)
@@ -226,30 +242,30 @@ def test_an_outage_uses_up_each_subscribers_own_budget():
     virtual_time.run(main())
 
 
-def test_429_slows_all_down_at_once_and_for_a_while():
+def test_429_pauses_all_requests_and_then_slows_them_down():
     service = SimulatedService()
     for _ in range(40):
         service.add(3600, compartment="another")
     service.errors["GetRun"] = [
         ServiceError(operation="GetRun", status=429, message="slow down", retry_after=20)
     ] * 3
-    Waits(service, compartment_id=None).run(until=300)
+    Subscribers(service, compartment_id=None).run(until=300)
     sent = service.sent_at
     first = sent.index(next(at for at in sent if at >= 20))
-    assert first <= 5  # those under way when the first answer came
+    assert first <= 5  # the requests in flight when the first 429 arrived
     gaps = [
         later - earlier for earlier, later in zip(sent[first:], sent[first + 1 : first + 10], strict=False)
     ]
     assert min(gaps) > 1.5 / 20
 
 
-def test_never_more_connections_or_requests_a_second_than_allowed():
+def test_connections_and_requests_per_second_are_limited():
     service = SimulatedService(get_seconds=1.0)
     for _ in range(500):
         service.add(1.0)
-    waits = Waits(service)
-    waits.run()
-    assert len(waits.told) == 500
+    subscribers = Subscribers(service)
+    subscribers.run()
+    assert len(subscribers.ends) == 500
     assert service.most_at_once == 4
     assert all(
         later - earlier >= 1 / 20 - 1e-9
@@ -257,21 +273,20 @@ def test_never_more_connections_or_requests_a_second_than_allowed():
     )
 
 
-def test_the_usual_duration_is_looked_up_once_and_asked_around():
-    """Not in the middle of a run of an hour, but when it is about to end."""
+def test_usual_duration_is_looked_up_once_and_saves_polls():
     service = SimulatedService()
     for number in range(5):
         service.add(3600 + number * 30, created=-20_000.0 + number)
     run = service.add(3660)
-    waits = Waits(service, poll_interval=10)
-    waits.run([run.id])
+    subscribers = Subscribers(service, poll_interval=10)
+    subscribers.run([run.id])
     assert service.requests["ListRuns"] == 1
-    assert waits.delays()[0] <= 11
-    fixed = 3660 / 10
-    assert service.requests["GetRun"] < fixed / 2
+    assert subscribers.delays()[0] <= 11
+    polls_at_fixed_interval = 3660 / 10
+    assert service.requests["GetRun"] < polls_at_fixed_interval / 2
 
 
-def test_no_leak_over_a_hundred_thousand_subscriptions():
+def test_hundred_thousand_subscriptions_leak_no_objects():
     service = SimulatedService()
     ids = [service.add(10**9).id for _ in range(1000)]
 
@@ -296,7 +311,7 @@ def test_no_leak_over_a_hundred_thousand_subscriptions():
         for _ in range(97):
             await batch()
         gc.collect()
-        # What is planned for those who have left is cleared away now and then, not at once.
+        # The scheduler's outdated entries are removed now and then, not at once.
         assert len(gc.get_objects()) - before < 5 * len(ids)
         assert poller.is_idle
         await poller.close()
@@ -304,7 +319,7 @@ def test_no_leak_over_a_hundred_thousand_subscriptions():
     virtual_time.run(main())
 
 
-def test_a_waiting_subscriber_weighs_less_than_four_kilobytes():
+def test_subscription_needs_less_than_four_kilobytes():
     service = SimulatedService()
     ids = [service.add(10**9).id for _ in range(500)]
 
@@ -336,7 +351,7 @@ def test_a_waiting_subscriber_weighs_less_than_four_kilobytes():
     assert virtual_time.run(main()) < 4096
 
 
-def test_a_listener_that_fails_fails_alone():
+def test_error_in_a_callback_does_not_end_the_subscription():
     service = SimulatedService()
     service.add(60)
 
