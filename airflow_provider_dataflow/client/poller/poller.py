@@ -82,7 +82,7 @@ class RunPoller:
         """
         loop = asyncio.get_running_loop()
         # Arguments of tasks are checked before, but NaN or text here would break the jobs of all other runs.
-        for name, value, lowest in (
+        for name, value, least in (
             ("poll_interval", poll_interval, 1e-9),
             ("error_budget", error_budget, 0),
         ):
