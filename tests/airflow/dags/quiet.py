@@ -47,4 +47,10 @@ with DAG("quiet", schedule=None, start_date=START):
 with DAG("refused", schedule=None, start_date=START):
     InvokeRunOperator(task_id="worker", application_id=NOPE)
     InvokeRunOperator(task_id="triggerer", application_id=NOPE, start_from_trigger=True)
-    RunSensor(task_id="sensor", run_id="ocid1.dataflowrun.oc1.iad.nope", error_budget=0, deferrable=True)
+    RunSensor(
+        task_id="sensor",
+        run_id="ocid1.dataflowrun.oc1.iad.nope",
+        error_budget=0.001,
+        poke_interval=1,
+        deferrable=True,
+    )
