@@ -60,7 +60,7 @@ def test_a_task_that_starts_in_the_triggerer(session: Session) -> None:
     assert run.execute.endswith("--sleep 1"), "rendered in the triggerer"
     assert run.freeform_tags["airflow_dag_id"] == "from_triggerer"
     log = session.rest.log_text("from_triggerer", session.dag_run, "run")
-    assert log.count("CreateRun is asked for") == 1
+    assert log.count("Submitting a run (CreateRun)") == 1
     assert "stdout: outcome has ended" in log
     assert "Pausing task as DEFERRED" not in log, "no worker has begun it"
     links = session.rest.links("from_triggerer", session.dag_run, "run")

@@ -70,7 +70,10 @@ def test_the_logs_of_airflow_have_no_line_above_info_about_them(session: Session
     loud = [
         line
         for line in lines_of(session)
-        if LOUD.search(line) and not ("task_id=retried" in line and "try_number=1" in line)
+        if LOUD.search(line)
+        and not ("task_id=retried" in line and "try_number=1" in line)
+        # The scheduler's own race between a retry and the event of the try before.
+        and "TI try_number mismatch" not in line
     ]
     assert [
         line

@@ -63,7 +63,7 @@ def test_state_and_usage(session: Session, dag_id: str, state: str) -> None:
 def test_the_request_is_in_the_log_once_and_without_secrets(session: Session) -> None:
     session.rest.wait_for_run("deferrable_success", session.dag_run)
     log = session.rest.log_text("deferrable_success", session.dag_run, "run")
-    assert log.count("CreateRun is asked for") == 1
+    assert log.count("Submitting a run (CreateRun)") == 1
     assert "spark.test.password" in log
     assert "hush-hush" not in log
 
