@@ -88,9 +88,7 @@ class RunPoller:
         ):
             is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if not is_number or not least <= value < math.inf:
-                raise InvalidArgument(
-                    name, f"expected finite seconds, got {type(value).__name__}"
-                )
+                raise InvalidArgument(name, f"expected finite seconds, got {type(value).__name__}")
         subscription = Subscription(
             run_id,
             states,
