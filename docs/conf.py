@@ -1,4 +1,4 @@
-"""Configuration of Sphinx. ``make docs`` builds into ``docs/_build/html``; no network is needed."""
+"""Sphinx configuration. ``make docs`` builds ``docs/_build/html`` without network access."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-# Importing Airflow writes its configuration into AIRFLOW_HOME: not into anybody's home directory.
+# Importing Airflow writes its configuration to AIRFLOW_HOME, which would be in the user's home directory.
 _airflow_home = tempfile.TemporaryDirectory(prefix="docs-airflow-")
 os.environ["AIRFLOW_HOME"] = _airflow_home.name
 
@@ -25,7 +25,7 @@ source_suffix = {".md": "markdown"}
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
-# The docstrings say what an argument is; the signatures have the types.
+# Docstrings describe arguments; signatures have their types.
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True

@@ -1,8 +1,8 @@
-"""What the documentation shows can be run, is there, and is called so.
+"""Checks of the documentation: snippets and commands are valid, and everything that a page names exists.
 
-Every fenced block of every page has a check by its language, every command has one by its first word, and
-what has none fails: whoever adds a kind adds its check. What the pages of Local Data Flow list in tables is
-compared in ``tests/unit/local/test_documentation.py``.
+A fenced block is checked by its language, a command by its first word. A language or command without a check
+fails, so that a new one gets a check. ``tests/unit/local/test_documentation.py`` compares the tables in the
+pages of Local Data Flow with the code.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ PAGES = sorted([*ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md"), *ROOT.glob("test
 
 
 class Snippet(NamedTuple):
-    """A piece of a page.
+    """Part of a page, or a docstring.
 
     :param where: file and line, for messages.
-    :param language: of a fenced block.
+    :param language: language of a fenced block; empty for other text.
     """
 
     where: str
@@ -55,7 +55,7 @@ class Snippet(NamedTuple):
     text: str
 
 
-def fenced(page: Path) -> Iterator[Snippet]:
+def fenced_blocks(page: Path) -> Iterator[Snippet]:
     text = page.read_text()
     for match in re.finditer(r"^( *)```([^\n]*)\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL):
         line = text.count("\n", 0, match.start()) + 1
@@ -64,7 +64,7 @@ def fenced(page: Path) -> Iterator[Snippet]:
 
 
 def docstrings() -> Iterator[Snippet]:
-    """Docstrings of the package's modules, classes and functions."""
+    """Yield the docstrings of the package's modules, classes and functions."""
     for path in sorted((ROOT / PACKAGE).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
@@ -74,9 +74,9 @@ def docstrings() -> Iterator[Snippet]:
 
 
 def prose() -> Iterator[Snippet]:
-    """What is no fenced block: of the pages, and the docstrings."""
+    """Yield the text of the pages without fenced blocks, and the docstrings."""
     for page in PAGES:
-        # Blank lines instead of the blocks, so that the lines keep their numbers.
+        # Blank lines in place of the blocks keep the line numbers.
         text = re.sub(
             r"^( *)```.*?^\1```$",
             lambda match: "\n" * match[0].count("\n"),
@@ -87,11 +87,11 @@ def prose() -> Iterator[Snippet]:
     yield from docstrings()
 
 
-BLOCKS = [snippet for page in PAGES for snippet in fenced(page)]
+BLOCKS = [snippet for page in PAGES for snippet in fenced_blocks(page)]
 PROSE = list(prose())
 
 
-def ids(snippet: Snippet) -> str:
+def location(snippet: Snippet) -> str:
     return snippet.where
 
 
@@ -110,8 +110,8 @@ def local_parser() -> argparse.ArgumentParser:
     return make_parser()
 
 
-def refusal(parser: argparse.ArgumentParser, words: list[str]) -> str | None:
-    """What a parser says against a command line; ``None`` if it takes it."""
+def parse_error(parser: argparse.ArgumentParser, words: list[str]) -> str | None:
+    """Return a parser's error message for a command line; ``None`` if it is valid."""
     errors = io.StringIO()
     with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(errors):
         try:
@@ -121,13 +121,13 @@ def refusal(parser: argparse.ArgumentParser, words: list[str]) -> str | None:
     return None
 
 
-def parsed_by(parser: argparse.ArgumentParser, words: list[str]) -> None:
-    assert refusal(parser, words) is None, refusal(parser, words)
+def assert_parses(parser: argparse.ArgumentParser, words: list[str]) -> None:
+    assert parse_error(parser, words) is None, parse_error(parser, words)
 
 
-def named_by(parser: argparse.ArgumentParser, words: list[str]) -> None:
-    """A command that a text names, perhaps without what it needs: the command exists, and its options do."""
-    if (problem := refusal(parser, words)) is None:
+def assert_command_exists(parser: argparse.ArgumentParser, words: list[str]) -> None:
+    """Check that a command and its options exist. Required arguments may be missing, as in a sentence."""
+    if (problem := parse_error(parser, words)) is None:
         return
     assert re.search(r"arguments are required| missing\. See: ", problem), problem
     for word in words:
@@ -140,11 +140,11 @@ def named_by(parser: argparse.ArgumentParser, words: list[str]) -> None:
 
 
 def check_airflow(words: list[str]) -> None:
-    parsed_by(airflow_parser(), words)
+    assert_parses(airflow_parser(), words)
 
 
 def check_local(words: list[str]) -> None:
-    parsed_by(local_parser(), words)
+    assert_parses(local_parser(), words)
 
 
 def check_make(words: list[str]) -> None:
@@ -159,7 +159,7 @@ def check_pip(words: list[str]) -> None:
     assert words[0] == "install", words
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     for word in words[1:]:
-        # Of this package: a folder, perhaps with extras.
+        # This package, perhaps with extras.
         if match := re.fullmatch(r"(\.|/path/to/checkout|airflow-provider-dataflow)(?:\[([\w,-]+)\])?", word):
             assert set(filter(None, (match[2] or "").split(","))) <= extras.keys(), word
 
@@ -170,7 +170,7 @@ def check_python(words: list[str]) -> None:
     module, options = words[1], words[2:]
     if module == "pytest":
         check_pytest(options)
-    elif module.partition(".")[0] in OWN:
+    elif module.partition(".")[0] in OWN_PACKAGES:
         spec = importlib.util.find_spec(module)
         assert spec is not None, f"no module {module}"
         assert spec.origin is not None
@@ -182,20 +182,20 @@ def check_python(words: list[str]) -> None:
                 assert f'"{option}"' in source.read_text(), f"{module} has no {option}"
 
 
-#: Packages of this repository that a command may name.
-OWN = ("benchmarks", "dev", "tests", PACKAGE)
+#: Packages of this repository whose modules ``python -m`` may run.
+OWN_PACKAGES = ("benchmarks", "dev", "tests", PACKAGE)
 
 
 def check_pytest(words: list[str]) -> None:
     for before, word in zip(["", *words], words, strict=False):
         if before in ("-m", "-k"):
             continue
-        # A user's project has its own "tests"; so has this one.
+        # "tests" may stand for the folder of a user's project; this repository has one of that name, too.
         assert word.startswith("-") or (ROOT / word).exists(), f"there is no {word}"
 
 
-def anything(words: list[str]) -> None:
-    """For what every shell has, and for programs that are not this package's."""
+def accept_any(words: list[str]) -> None:
+    """Accept any arguments: for common shell commands and programs of other projects."""
 
 
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
@@ -207,13 +207,13 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "python": check_python,
     "python3": check_python,
     **dict.fromkeys(
-        ("cat", "cd", "cp", "echo", "eval", "export", "git", "npm", "node", "oci", "mkdir"), anything
+        ("cat", "cd", "cp", "echo", "eval", "export", "git", "npm", "node", "oci", "mkdir"), accept_any
     ),
 }
 
 
 def commands(script: str) -> Iterator[list[str]]:
-    """The simple commands of a shell script, also those in substitutions, without here-documents."""
+    """Yield the simple commands of a shell script and of its substitutions, without here-documents."""
     script = re.sub(r"(<<-?\s*'?(\w+)'?[^\n]*)\n.*?^\2$", r"\1", script, flags=re.MULTILINE | re.DOTALL)
     script = re.sub(r"<<-?\s*'?\w+'?", "", script).replace("\\\n", " ")
     while inner := re.search(r"\$\(([^()]*)\)", script):
@@ -237,7 +237,7 @@ def commands(script: str) -> Iterator[list[str]]:
 def check_script(script: str) -> None:
     done = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
-    # Comments go first: an apostrophe in them is no quote.
+    # Remove comments first: an apostrophe in them is no quote.
     for words in commands(re.sub(r"(^|\s)#.*$", "", script, flags=re.MULTILINE)):
         program = Path(words[0]).name
         assert program in COMMANDS, f"no check for the command {words[0]!r}: {words}"
@@ -246,11 +246,11 @@ def check_script(script: str) -> None:
 
 
 def check_connections(text: str) -> None:
-    """Connections in environment variables can be read, and have fields that there are."""
+    """Check that connections in environment variables can be read and have known fields only."""
     fields = get_provider_info()["connection-types"][0]["conn-fields"]
     for name, value in re.findall(r"AIRFLOW_CONN_(\w+)='(\{.*?\})'$", text, re.MULTILINE | re.DOTALL):
         if re.search(r'": \.\.\.|\.\.\."', value) and "\n" not in value:
-            continue  # shortened: it is output
+            continue  # shortened output
         connection = Connection.from_json(value, conn_id=name.lower())
         assert connection.conn_type == DataFlowHook.conn_type
         assert set(connection.extra_dejson) <= fields.keys()
@@ -298,17 +298,17 @@ def check_python_code(text: str) -> None:
         "pytest": pytest,
     }
     if "with LocalDataFlow(" in text:
-        # A service and Spark, which the contract tests start in the same way: here only what is imported.
+        # It would start a server and Spark, as the contract tests do. Check only the imports here.
         tree.body = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
-    with parsing() as dags:
+    with collect_dags() as dags:
         exec(compile(tree, "<documentation>", "exec"), namespace)
     assert "DAG(" not in text or dags
     assert all(dag.tasks for dag in dags)
 
 
 @contextlib.contextmanager
-def parsing() -> Iterator[list[DAG]]:
-    """The DAGs of a file, as Airflow finds them when it parses one: also those without a name."""
+def collect_dags() -> Iterator[list[DAG]]:
+    """Collect the DAGs that are defined within the block, as Airflow does when it parses a file."""
     from airflow.sdk.definitions._internal.contextmanager import DagContext
 
     found: list[DAG] = []
@@ -323,21 +323,21 @@ def parsing() -> Iterator[list[DAG]]:
 
 
 def check_text(text: str) -> None:
-    """Output: what is named there exists."""
+    """Check that classes of this package that appear in output exist."""
     for name in re.findall(r"^([\w.]*\b[A-Z]\w+): ", text, re.MULTILINE):
         if name.startswith(PACKAGE):
-            resolved(name)
+            resolve(name)
 
 
 def check_rst(text: str) -> None:
     for directive, name in re.findall(r"^\.\. auto(\w+):: ([\w.]+)", text, re.MULTILINE):
-        found = resolved(name)
+        found = resolve(name)
         if directive == "class":
             assert inspect.isclass(found)
     for name, options in re.findall(r"^\.\. autoclass:: ([\w.]+)\n((?:   :.*\n)*)", text, re.MULTILINE):
         for members in re.findall(r":(?:exclude-)?members: (.+)", options):
             for member in members.split(", "):
-                assert hasattr(resolved(name), member.strip()), f"{name} has no {member}"
+                assert hasattr(resolve(name), member.strip()), f"{name} has no {member}"
 
 
 LANGUAGES: dict[str, Callable[[str], None]] = {
@@ -352,8 +352,8 @@ LANGUAGES: dict[str, Callable[[str], None]] = {
 }
 
 
-@pytest.mark.parametrize("snippet", [b for b in BLOCKS if not b.language.startswith("{lit")], ids=ids)
-def test_every_block_can_be_used_as_it_is(snippet: Snippet):
+@pytest.mark.parametrize("snippet", [b for b in BLOCKS if not b.language.startswith("{lit")], ids=location)
+def test_fenced_block_is_valid(snippet: Snippet):
     if snippet.language.startswith("{toctree}"):
         for page in snippet.text.splitlines():
             if page and not page.startswith(":"):
@@ -364,8 +364,8 @@ def test_every_block_can_be_used_as_it_is(snippet: Snippet):
     LANGUAGES[snippet.language](snippet.text)
 
 
-@pytest.mark.parametrize("snippet", [b for b in BLOCKS if b.language.startswith("{lit")], ids=ids)
-def test_what_is_included_is_there(snippet: Snippet):
+@pytest.mark.parametrize("snippet", [b for b in BLOCKS if b.language.startswith("{lit")], ids=location)
+def test_included_file_and_its_markers_exist(snippet: Snippet):
     included = (ROOT / snippet.where.partition(":")[0]).parent / snippet.language.split()[1]
     source = included.read_text()
     compile(source, str(included), "exec")
@@ -376,11 +376,11 @@ def test_what_is_included_is_there(snippet: Snippet):
             assert re.search(rf"(?:def|class) {re.escape(value.rpartition('.')[2])}\b", source)
 
 
-# --- What the text names -----------------------------------------------------------------------------------
+# --- Names in the text -------------------------------------------------------------------------------------
 
 
-def inline(pattern: str) -> list[tuple[str, str]]:
-    """Inline code that matches, with where it is; a line's break inside is a space."""
+def inline_code(pattern: str) -> list[tuple[str, str]]:
+    """Return the location and text of inline code that matches; line breaks in it become spaces."""
     return [
         (snippet.where, " ".join(code.split()))
         for snippet in PROSE
@@ -389,15 +389,15 @@ def inline(pattern: str) -> list[tuple[str, str]]:
     ]
 
 
-INLINE_COMMANDS = inline(r"(?:airflow|dataflow-local|make|pip|python3?) [a-z-]")
+INLINE_COMMANDS = inline_code(r"(?:airflow|dataflow-local|make|pip|python3?) [a-z-]")
 
 
 @pytest.mark.parametrize(("where", "command"), INLINE_COMMANDS)
-def test_every_command_in_the_text_exists(where: str, command: str):
-    # Up to a placeholder.
+def test_command_in_text_exists(where: str, command: str):
+    # Only the part before a placeholder.
     words = shlex.split(re.split(r" (?:[<\[…(]|\.\.\.|[A-Z_]{3,}$)", command)[0])
     if words[0] in PARSERS:
-        named_by(PARSERS[words[0]](), words[1:])
+        assert_command_exists(PARSERS[words[0]](), words[1:])
     else:
         check_script(shlex.join(words))
 
@@ -405,8 +405,8 @@ def test_every_command_in_the_text_exists(where: str, command: str):
 PARSERS = {"airflow": airflow_parser, "dataflow-local": local_parser}
 
 
-def resolved(name: str) -> Any:
-    """The object of a dotted name, which may be a module."""
+def resolve(name: str) -> Any:
+    """Return the object with a dotted name, which may be a module."""
     parts = name.split(".")
     for end in range(len(parts), 0, -1):
         with contextlib.suppress(ModuleNotFoundError):
@@ -427,8 +427,8 @@ NAMES = sorted(
 
 
 @pytest.mark.parametrize(("where", "name"), NAMES)
-def test_every_module_class_and_function_that_is_named_exists(where: str, name: str):
-    resolved(name)
+def test_named_module_class_or_function_exists(where: str, name: str):
+    resolve(name)
 
 
 OPTIONS = sorted(
@@ -447,12 +447,12 @@ OPTIONS = sorted(
 
 
 @pytest.mark.parametrize(("where", "section", "option"), OPTIONS)
-def test_every_option_of_the_configuration_that_is_named_exists(where: str, section: str, option: str):
+def test_named_configuration_option_exists(where: str, section: str, option: str):
     check_option(section.lower(), option.lower())
 
 
 def options_read() -> Iterator[tuple[str, str, str]]:
-    """Options that the package itself reads, where both names are in the call."""
+    """Yield the configuration options that the package reads with a literal section and name."""
     for path in sorted((ROOT / PACKAGE).rglob("*.py")):
         for call in ast.walk(ast.parse(path.read_text())):
             if (
@@ -467,23 +467,70 @@ def options_read() -> Iterator[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize(("where", "section", "option"), list(options_read()))
-def test_every_option_of_the_configuration_that_is_read_exists(where: str, section: str, option: str):
-    """A misspelt one is never set, and nobody hears of it."""
+def test_configuration_option_read_by_package_is_declared(where: str, section: str, option: str):
+    """A misspelt name would read the default for ever."""
     check_option(section, option)
 
 
 FOLDERS = "tests|docs|dev|example_dags|benchmarks|airflow_provider_dataflow"
-PATHS = inline(rf"(?:{FOLDERS})/[\w./-]*$")
+PATHS = inline_code(rf"(?:{FOLDERS})/[\w./-]*$")
 
 
 @pytest.mark.parametrize(("where", "path"), PATHS)
-def test_every_path_that_is_named_exists(where: str, path: str):
-    made = path.startswith("docs/_build")
-    assert made or (ROOT / path).exists()
+def test_named_path_exists(where: str, path: str):
+    generated = path.startswith("docs/_build")
+    assert generated or (ROOT / path).exists()
+
+
+DEVELOPMENT_PAGE = ROOT / "docs" / "development.md"
+
+
+def paths_in(text: str) -> list[str]:
+    """Return the inline code that is a path: it has a slash, or the name of a file."""
+    code = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    return sorted({c for c in code if re.fullmatch(r"[\w.-]+(?:/[\w.-]*)+|[\w-]+\.(?:py|md|toml|txt|sh)", c)})
+
+
+@pytest.mark.parametrize("path", paths_in(DEVELOPMENT_PAGE.read_text()))
+def test_path_in_development_page_exists(path: str):
+    """Paths there start at the root of the repository or of the package."""
+    assert (ROOT / path).exists() or (ROOT / PACKAGE / path).exists() or path == "docs/_build/html"
+
+
+def test_development_page_shows_every_room():
+    picture = next(block.text for block in fenced_blocks(DEVELOPMENT_PAGE) if block.language == "text")
+    shown = set(re.findall(r"^[ |v]*([a-z_]+)/ ", picture, re.MULTILINE))
+    rooms = {folder for folder in (ROOT / PACKAGE).iterdir() if (folder / "__init__.py").is_file()}
+    inner = {
+        folder for room in (ROOT / PACKAGE / "client", ROOT / PACKAGE / "local") for folder in room.iterdir()
+    }
+    rooms |= {folder for folder in inner if (folder / "__init__.py").is_file()}
+    assert shown == {folder.name for folder in rooms}
+
+
+@cache
+def names_of_tests() -> frozenset[str]:
+    """Return the names of all test functions of this repository."""
+    sources = (path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    return frozenset(name for text in sources for name in re.findall(r"def (test_\w+)\(", text))
+
+
+NAMED_TESTS = sorted(
+    {
+        (str(page.relative_to(ROOT)), name)
+        for page in PAGES
+        for name in re.findall(r"`(test_\w+)(?:\[[^`\]]*\])?`", page.read_text())
+    }
+)
+
+
+@pytest.mark.parametrize(("page", "name"), NAMED_TESTS)
+def test_named_test_exists(page: str, name: str):
+    assert name in names_of_tests()
 
 
 def anchors(page: Path) -> set[str]:
-    """As GitHub and MyST make them of headings."""
+    """Return the anchors that GitHub and MyST create from the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -497,7 +544,7 @@ LINKS = [
 
 
 @pytest.mark.parametrize(("page", "target"), LINKS, ids=lambda value: str(value).removeprefix(f"{ROOT}/"))
-def test_every_link_leads_somewhere(page: Path, target: str):
+def test_link_target_exists(page: Path, target: str):
     file, _, anchor = target.partition("#")
     path = (page.parent / file) if file else page
     assert path.exists()
@@ -505,8 +552,7 @@ def test_every_link_leads_somewhere(page: Path, target: str):
         assert anchor in anchors(path)
 
 
-def test_the_checks_can_fail():
-    """Each kind of what does not run is noticed."""
+def test_checks_reject_broken_text():
     for broken in (
         "airflow tasks test --dry-run dag task",
         "dataflow-local serv",
@@ -525,7 +571,7 @@ def test_the_checks_can_fail():
     for broken in ("airflow tasks test --dry-run", "dataflow-local mov", "dataflow-local move --knife"):
         parser, *words = broken.split()
         with pytest.raises(AssertionError):
-            named_by(PARSERS[parser](), words)
+            assert_command_exists(PARSERS[parser](), words)
     with pytest.raises(AssertionError):
         check_ini("[oci_data_flow]\nalowed_endpoints = a\n")
     with pytest.raises(Exception, match="keyword argument 'conn'"):
@@ -533,4 +579,4 @@ def test_the_checks_can_fail():
     with pytest.raises(AssertionError):
         check_connections('AIRFLOW_CONN_X=\'{"conn_type": "oci", "extra": {"tenacy": "t"}}\'')
     with pytest.raises(AttributeError):
-        resolved(f"{PACKAGE}.nothing")
+        resolve(f"{PACKAGE}.nothing")
