@@ -94,8 +94,8 @@ class Service:
         self._runs_folder = runs_folder
         self._scripted = engine if isinstance(engine, ScriptedEngine) else None
         if self._scripted is not None:
-            self._scripted.use_time(self.lifecycle.timeline)
-            self.lifecycle.on_submit = self._scripted.admit
+            self._scripted.use_timeline(self.lifecycle.timeline)
+            self.lifecycle.on_submit = self._scripted.prepare
         self._verifier = SignatureVerifier(keys) if self.options.verify_signatures else TrustAllVerifier()
         context = Context(
             store=store,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from airflow_provider_dataflow.local.engines.base import Outcome
+from airflow_provider_dataflow.local.engines.base import RunOutcome
 from airflow_provider_dataflow.local.http.asgi import asgi_app
 from tests.unit.local.support import Local
 
@@ -108,7 +108,7 @@ def submit_example_runs(server: ConsoleServer) -> dict[str, str]:
     def submit(name: str, **fields: object) -> None:
         runs[name] = local.submit(application, displayName=name, **fields)
 
-    def end(name: str, outcome: Outcome) -> None:
+    def end(name: str, outcome: RunOutcome) -> None:
         local.engine.finished(runs[name], outcome)
 
     submit("monthly 2013-01")
@@ -117,19 +117,19 @@ def submit_example_runs(server: ConsoleServer) -> dict[str, str]:
     clock.advance(40)
     submit("station-list")
     clock.advance(25)
-    end("station-list", Outcome(True, bytes_read=48_112, bytes_written=9_020))
+    end("station-list", RunOutcome(True, bytes_read=48_112, bytes_written=9_020))
     clock.advance(50)
     submit("monthly 2013-13")
     clock.advance(60)
-    end("monthly 2013-01", Outcome(True, bytes_read=7_812_004, bytes_written=48_211))
+    end("monthly 2013-01", RunOutcome(True, bytes_read=7_812_004, bytes_written=48_211))
     submit("join-airports")
     clock.advance(30)
     details = "The application failed with exit code 1: ValueError: no such month: 2013-13"
-    end("monthly 2013-13", Outcome(False, details))
+    end("monthly 2013-13", RunOutcome(False, details))
     clock.advance(60)
     local.call("DELETE", f"/runs/{runs['join-airports']}")
     clock.advance(15)
-    end("join-airports", Outcome(False))
+    end("join-airports", RunOutcome(False))
     submit(
         "monthly 2013-03",
         arguments=["--month", "${month}", "--to", "oci://weather@local/monthly/"],

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from airflow_provider_dataflow.local.engines.base import Outcome
+from airflow_provider_dataflow.local.engines.base import RunOutcome
 
 pytestmark = pytest.mark.browser
 
@@ -34,7 +34,7 @@ def test_run_page_updates_until_run_ends(server, runs, chromium):
             if end_run_at_first_update.page_requests == 2:
                 server.write_log(run_id, "the last line\n")
                 server.local.clock.advance(5)
-                server.local.engine.finished(run_id, Outcome(True))
+                server.local.engine.finished(run_id, RunOutcome(True))
         return handle(request)
 
     end_run_at_first_update.page_requests = 0

@@ -1,4 +1,4 @@
-"""The contract as the SDK sees it, as far as no Spark has to start."""
+"""Local Data Flow through the SDK: requests that need no Spark."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from oci.exceptions import ServiceError
 from airflow_provider_dataflow.local.http.keys import new_identity
 
 
-def test_applications(target):
+def test_application_lifecycle(target):
     application = target.create_application("hello.py", freeform_tags={"a": "b"})
     assert application.lifecycle_state == "ACTIVE"
     client = target.client
@@ -25,15 +25,14 @@ def test_applications(target):
     assert (e.value.status, e.value.code) == (404, "NotAuthorizedOrNotFound")
 
 
-def test_an_application_that_does_not_exist(target):
+def test_unknown_application_is_404(target):
     with pytest.raises(ServiceError) as e:
         target.submit("ocid1.dataflowapplication.oc1.iad.nosuchapplication")
     assert (e.value.status, e.value.code) == (404, "NotAuthorizedOrNotFound")
     assert e.value.request_id
 
 
-def test_a_main_file_that_does_not_exist(target):
-    """Accepted, and then failed."""
+def test_missing_main_file_fails_the_run(target):
     run = target.submit(target.create_application("nothing.py").id)
     assert run.lifecycle_state == "ACCEPTED"
     run = target.wait(run.id)
@@ -41,14 +40,14 @@ def test_a_main_file_that_does_not_exist(target):
     assert f"{target.bucket_uri}nothing.py" in run.lifecycle_details
 
 
-def test_a_bucket_that_does_not_exist(target):
+def test_missing_bucket_fails_the_run(target):
     application = target.create_application("hello.py", arguments=["--in=oci://other@ns/x"])
     run = target.wait(target.submit(application.id).id)
     assert run.lifecycle_state == "FAILED"
     assert "bucket other in the namespace ns" in run.lifecycle_details
 
 
-def test_a_replay_with_the_same_retry_token(target):
+def test_same_retry_token_returns_the_same_run(target):
     application = target.create_application("nothing.py")
     details = oci.data_flow.models.CreateRunDetails(
         compartment_id=target.compartment_id, application_id=application.id, display_name="once"
@@ -65,7 +64,7 @@ def test_a_replay_with_the_same_retry_token(target):
     assert [run.id for run in runs] == [first.data.id]
 
 
-def test_pages(target):
+def test_list_runs_pages(target):
     application = target.create_application("nothing.py")
     runs = [target.submit(application.id).id for _ in range(5)]
     pages = oci.pagination.list_call_get_all_results(
@@ -77,21 +76,21 @@ def test_pages(target):
     assert (e.value.status, e.value.code) == (400, "InvalidParameter")
 
 
-def test_a_missing_parameter(target):
+def test_missing_parameter_is_400(target):
     application = target.create_application("hello.py", arguments=["${month}"])
     with pytest.raises(ServiceError, match=r"\$\{month\}") as e:
         target.submit(application.id)
     assert e.value.status == 400
 
 
-def test_an_unknown_run(target):
+def test_unknown_run_is_404(target):
     for call in (target.client.get_run, target.client.delete_run, target.client.list_run_logs):
         with pytest.raises(ServiceError) as e:
             call("ocid1.dataflowrun.oc1.iad.none")
         assert (e.value.status, e.value.code) == (404, "NotAuthorizedOrNotFound")
 
 
-def test_another_key_is_not_accepted(local):
+def test_foreign_key_is_401(local):
     other = new_identity()
     config = local.sdk_config | {"key_content": other.private_key}
     for changed in (config, config | {"fingerprint": other.fingerprint}):
@@ -101,7 +100,7 @@ def test_another_key_is_not_accepted(local):
         assert (e.value.status, e.value.code) == (401, "NotAuthenticated")
 
 
-def test_the_journal_tells_who_did_what(local, target):
+def test_journal_names_operation_user_and_client(local, target):
     local.clear_journal()
     run = target.submit(target.create_application("nothing.py").id)
     target.wait(run.id)

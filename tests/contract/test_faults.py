@@ -1,4 +1,4 @@
-"""Faults as the SDK meets them: on the wire, and with signed requests."""
+"""Faults through the SDK, over HTTP and with signed requests."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def all_runs(target: Target) -> list[str]:
     return [run.id for run in target.client.list_runs(target.compartment_id).data]
 
 
-def test_a_lost_answer(local, target, details):
+def test_lost_response_creates_one_run(local, target, details):
     local.add_fault("lost_response", operation="CreateRun", count=1)
     with pytest.raises(RequestException):
         target.client.create_run(details, opc_retry_token="t")
@@ -59,7 +59,7 @@ def test_a_lost_answer(local, target, details):
     assert faults_met(local) == ["lost_response"]
 
 
-def test_a_dropped_connection(local, target, details):
+def test_dropped_request_has_no_effect(local, target, details):
     local.add_fault(Fault(kind="drop", operation="CreateRun", count=1))
     with pytest.raises(RequestException):
         target.client.create_run(details)
@@ -80,7 +80,7 @@ def test_a_dropped_connection(local, target, details):
         (503, "ServiceUnavailable"),
     ],
 )
-def test_errors(local, target, details, status, code):
+def test_status_fault_reaches_the_sdk(local, target, details, status, code):
     run_id = target.client.create_run(details).data.id
     local.add_fault("status", status=status, operation="GetRun", retry_after=7, count=1)
     with pytest.raises(ServiceError) as e:
@@ -91,7 +91,7 @@ def test_errors(local, target, details, status, code):
     target.client.get_run(run_id)
 
 
-def test_the_sdk_outlasts_a_burst(local, target, details):
+def test_sdk_retries_a_burst_of_errors(local, target, details):
     run_id = target.client.create_run(details).data.id
     local.add_fault("status", status=503, operation="GetRun", count=2)
     strategy = oci.retry.RetryStrategyBuilder(
@@ -101,7 +101,7 @@ def test_the_sdk_outlasts_a_burst(local, target, details):
     assert [e["status"] for e in local.journal("GetRun")] == [503, 503, 200]
 
 
-def test_only_one_user_and_one_run(local, target, details):
+def test_fault_applies_to_one_user_and_one_run(local, target, details):
     first, second = (target.client.create_run(details).data.id for _ in range(2))
     local.add_fault("status", status=500, resource_id=first, user=local.identity.user)
     local.add_fault("status", status=500, user="ocid1.user.oc1..somebodyelse")
@@ -110,7 +110,7 @@ def test_only_one_user_and_one_run(local, target, details):
     target.client.get_run(second)
 
 
-def test_it_is_not_there_yet(local, target, details):
+def test_new_run_is_not_found_at_first(local, target, details):
     local.add_fault("not_found_after_create", seconds=30)
     run_id = target.client.create_run(details).data.id
     with pytest.raises(ServiceError) as e:
@@ -120,7 +120,7 @@ def test_it_is_not_there_yet(local, target, details):
     target.client.get_run(run_id)
 
 
-def test_a_replay_that_conflicts(local, target, details):
+def test_replay_conflict_is_409(local, target, details):
     local.add_fault("replay_conflict")
     target.client.create_run(details, opc_retry_token="t")
     with pytest.raises(ServiceError) as e:
@@ -129,7 +129,7 @@ def test_a_replay_that_conflicts(local, target, details):
     assert len(all_runs(target)) == 1
 
 
-def test_a_token_expires_after_a_day(local, target, details):
+def test_retry_token_expires_after_a_day(local, target, details):
     first = target.client.create_run(details, opc_retry_token="t").data.id
     local.advance(24 * 3600 - 1)
     assert target.client.create_run(details, opc_retry_token="t").data.id == first
@@ -139,7 +139,7 @@ def test_a_token_expires_after_a_day(local, target, details):
     assert target.client.create_run(details, opc_retry_token="t").data.id == second
 
 
-def test_a_limit_of_live_runs(local, target, details):
+def test_limit_exceeded_while_too_many_runs_are_live(local, target, details):
     local.set_rules([{"attempts": [{"duration": 60}]}])
     local.add_fault("limit_exceeded", limit=2)
     for _ in range(2):
@@ -151,7 +151,7 @@ def test_a_limit_of_live_runs(local, target, details):
     target.client.create_run(details)
 
 
-def test_clock_skew(local, target):
+def test_clock_skew_is_401(local, target):
     fault = local.add_fault("clock_skew", seconds=-600)
     with pytest.raises(ServiceError) as e:
         target.client.list_runs(target.compartment_id)
@@ -160,8 +160,8 @@ def test_clock_skew(local, target):
     assert all_runs(target) == []
 
 
-def test_who_waits_holds_up_nobody(local, target):
-    """Two clients of a connection each, as a connection waits for its own answers."""
+def test_slow_response_does_not_delay_others(local, target):
+    """Each client has its own connection, because one connection serves one request at a time."""
     local.add_fault("slow", seconds=0.6, operation="ListRuns")
     seconds: list[float] = []
 
@@ -180,19 +180,19 @@ def test_who_waits_holds_up_nobody(local, target):
     assert seconds[0] >= 0.6
 
 
-def test_a_slow_body(local, target):
+def test_slow_body_delays_the_response(local, target):
     local.add_fault("slow_body", seconds=0.2, operation="ListRuns", count=1)
     began = time.monotonic()
     assert all_runs(target) == []
     assert time.monotonic() - began >= 0.2
 
 
-def running(local: LocalDataFlow, target: Target, details: Any) -> str:
+def submit_endless_run(local: LocalDataFlow, target: Target, details: Any) -> str:
     local.set_rules([{"attempts": [{"outcome": "IN_PROGRESS"}]}])
     return str(target.client.create_run(details).data.id)
 
 
-def impatient(local: LocalDataFlow, seconds: float) -> oci.data_flow.DataFlowClient:
+def client_with_timeout(local: LocalDataFlow, seconds: float) -> oci.data_flow.DataFlowClient:
     return oci.data_flow.DataFlowClient(
         local.sdk_config,
         service_endpoint=local.endpoint,
@@ -201,23 +201,21 @@ def impatient(local: LocalDataFlow, seconds: float) -> oci.data_flow.DataFlowCli
     )
 
 
-def test_a_slow_cancel(local, target, details):
-    """It is carried out, whether the client waits for the answer or not."""
-    run_id = running(local, target, details)
+def test_slow_cancel_is_carried_out_although_the_client_leaves(local, target, details):
+    run_id = submit_endless_run(local, target, details)
     local.add_fault("slow", seconds=30, operation="DeleteRun")
     with pytest.raises(RequestException):
-        impatient(local, 0.2).delete_run(run_id)
+        client_with_timeout(local, 0.2).delete_run(run_id)
     assert target.client.get_run(run_id).data.lifecycle_state == "CANCELED"
 
 
-def test_a_late_cancel(local, target, details):
-    """It is carried out only for a client that waits."""
-    run_id = running(local, target, details)
+def test_late_cancel_is_carried_out_only_if_the_client_waits(local, target, details):
+    run_id = submit_endless_run(local, target, details)
     fault = local.add_fault("late", seconds=30, operation="DeleteRun")
     with pytest.raises(RequestException):
-        impatient(local, 0.2).delete_run(run_id)
+        client_with_timeout(local, 0.2).delete_run(run_id)
     deadline = time.monotonic() + 20
-    while not local.journal("DeleteRun"):  # until it is noticed there
+    while not local.journal("DeleteRun"):  # until the server notices that the client has left
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert target.client.get_run(run_id).data.lifecycle_state == "IN_PROGRESS"
@@ -230,8 +228,8 @@ def test_a_late_cancel(local, target, details):
     assert [e["status"] for e in local.journal("DeleteRun")] == [0, 204]
 
 
-def test_a_cancel_that_fails_twice_first(local, target, details):
-    run_id = running(local, target, details)
+def test_cancel_succeeds_after_two_errors(local, target, details):
+    run_id = submit_endless_run(local, target, details)
     local.add_fault("status", status=503, operation="DeleteRun", count=2)
     for _ in range(2):
         with pytest.raises(ServiceError):
@@ -241,8 +239,8 @@ def test_a_cancel_that_fails_twice_first(local, target, details):
     assert target.client.get_run(run_id).data.lifecycle_state == "CANCELED"
 
 
-def test_an_outage(local, target, details):
-    run_id = running(local, target, details)
+def test_outage_begins_and_ends_at_its_times(local, target, details):
+    run_id = submit_endless_run(local, target, details)
     local.add_fault("drop", in_seconds=60, for_seconds=1200)
     target.client.get_run(run_id)
     local.advance(60)
@@ -259,8 +257,8 @@ def test_an_outage(local, target, details):
     assert all_runs(target) == [run_id]
 
 
-def test_a_run_that_vanishes(local, target, details):
-    run_id = running(local, target, details)
+def test_vanished_run_is_not_found(local, target, details):
+    run_id = submit_endless_run(local, target, details)
     other = target.client.create_run(details).data.id
     local.add_fault("vanish", resource_id=run_id)
     for call in (target.client.get_run, target.client.delete_run, target.client.list_run_logs):
@@ -271,8 +269,8 @@ def test_a_run_that_vanishes(local, target, details):
     assert {run["id"] for run in local.runs} == {run_id, other}
 
 
-def test_a_run_that_is_moved(local, target, details):
-    run_id = running(local, target, details)
+def test_moved_run_is_in_the_other_compartment(local, target, details):
+    run_id = submit_endless_run(local, target, details)
     elsewhere = "ocid1.compartment.oc1..elsewhere"
     local.move_run(run_id, elsewhere)
     assert all_runs(target) == []
@@ -281,7 +279,7 @@ def test_a_run_that_is_moved(local, target, details):
     assert (run.compartment_id, run.lifecycle_state) == (elsewhere, "IN_PROGRESS")
 
 
-def test_a_state_that_the_sdk_does_not_know(local, target, details):
+def test_unknown_state_reaches_the_sdk(local, target, details):
     local.set_rules([{"attempts": [{"state": "PAUSING", "duration": 60}]}])
     run_id = target.client.create_run(details).data.id
     assert target.client.get_run(run_id).data.lifecycle_state == "UNKNOWN_ENUM_VALUE"
@@ -291,22 +289,22 @@ def test_a_state_that_the_sdk_does_not_know(local, target, details):
     assert target.client.get_run(run_id).data.lifecycle_state == "SUCCEEDED"
 
 
-def test_who_created_and_who_cancelled(local, target, details):
-    run_id = running(local, target, details)
+def test_run_names_the_requests_that_created_and_cancelled_it(local, target, details):
+    run_id = submit_endless_run(local, target, details)
     target.client.delete_run(run_id)
     target.client.delete_run(run_id)
     (run,) = local.runs
-    for who in (run["createdBy"], run["cancelledBy"]):
-        assert who["user"] == local.identity.user
-        assert who["userAgent"].startswith("Oracle-PythonSDK/")
+    for request in (run["createdBy"], run["cancelledBy"]):
+        assert request["user"] == local.identity.user
+        assert request["userAgent"].startswith("Oracle-PythonSDK/")
     cancelling = [e["request_id"] for e in local.journal("DeleteRun") if e["notes"].get("cancelled")]
     assert cancelling == [run["cancelledBy"]["requestId"]]
 
 
-def test_a_body_that_ends_too_early(local, target, details):
+def test_truncated_body_is_an_error(local, target, details):
     run_id = target.client.create_run(details).data.id
     local.add_fault("truncated_body", operation="GetRun", count=1)
-    # requests does not mind a short body, so what the SDK sees is JSON that ends in the middle.
+    # The requests library accepts a short body, so the SDK parses incomplete JSON.
     with pytest.raises((RequestException, ServiceError, ValueError)):
         target.client.get_run(run_id)
     assert target.client.get_run(run_id).data.id == run_id

@@ -1,6 +1,6 @@
-"""Whatever a client sends: an answer of the API's form, never a failure of the service, and a sound state.
+"""Any input to the service: responses have the API's form, none is 500, and the state stays consistent.
 
-The operations are taken from the service's own table of routes, the fields of bodies from the SDK's models.
+The operations come from the routes of the service, and the fields of bodies from the models of the SDK.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _NEXT = {
     "STOPPING": {"STOPPED", "CANCELING"},
 }
 
-# What has broken services before, beside what hypothesis thinks of itself.
+# Values that have broken services before, in addition to those of hypothesis.
 _NASTY = [
     "",
     " ",
@@ -94,13 +94,13 @@ values = st.recursive(
 
 
 def _model(name: str) -> dict[str, str]:
-    """The fields of a model of the SDK, by their names in JSON, and their types."""
+    """Return the types of the fields of an SDK model, by their names in JSON."""
     instance = getattr(oci.data_flow.models, name)()
     return {instance.attribute_map[k]: kind for k, kind in instance.swagger_types.items()}
 
 
 def _valid(kind: str) -> st.SearchStrategy[Any]:
-    """A value of this type, or nearly."""
+    """Return a strategy for values of a type, mostly valid."""
     if kind == "str":
         return texts
     if kind == "int":
@@ -119,7 +119,7 @@ def _valid(kind: str) -> st.SearchStrategy[Any]:
 
 
 def _bodies(operation: str) -> st.SearchStrategy[Any]:
-    """Bodies of an operation: mostly of its model, some with fields of other types, some of any form."""
+    """Return a strategy for bodies of an operation: mostly valid, some with wrong types, some of any form."""
     model = next(
         (
             n
@@ -173,7 +173,7 @@ QUERIES = st.dictionaries(
     texts,
     max_size=3,
 )
-# What an HTTP server lets through: one line of Latin-1.
+# Header values that an HTTP server accepts: one line of Latin-1.
 _LINE = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=80)
 HEADERS = st.dictionaries(
     st.sampled_from(
@@ -225,7 +225,7 @@ def _check_state(local: Local) -> None:
 
 @pytest.fixture(autouse=True)
 def _quiet():
-    # A failure shows in the answer; a traceback for each would only hide it.
+    # The responses show failures. Logged tracebacks would make the output unreadable.
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
@@ -239,14 +239,14 @@ def local():
 
 @pytest.fixture(scope="module")
 def ids(local) -> list[str]:
-    """Of resources that exist."""
+    """Return the ids of existing resources."""
     application = local.application(arguments=["${x}"], parameters=[{"name": "x", "value": "1"}])
     return [application, *(local.submit(application) for _ in range(4))]
 
 
 @BOUNDED
 @given(data=st.data())
-def test_every_operation_with_any_input(local, ids, data):
+def test_any_input_to_every_operation(local, ids, data):
     route = data.draw(st.sampled_from(_routes(local)))
     known = st.sampled_from([*ids, *(r.id for r in local.store.select(RUNS)[-3:])])
     path = [
@@ -268,7 +268,7 @@ def test_every_operation_with_any_input(local, ids, data):
 _KEY = load_pem_public_key(PUBLIC_KEY)
 _TOKEN = "eyJhbGciOiJub25lIn0.e30."
 _SIGNED = "x-date (request-target) host Content-Type Content-Length x-content-sha256"
-# Of each parameter: what is right, and what is not.
+# Right values, and a strategy for wrong ones, of each parameter of the Authorization header.
 _PARAMETERS = {
     "version": (["1"], st.sampled_from(["", "2"]) | _LINE),
     "keyId": (
@@ -286,7 +286,7 @@ _PARAMETERS = {
 
 @st.composite
 def authorizations(draw: st.DrawFn) -> str:
-    """Like ``Signature version="1",keyId=...``: right but for two of its parts at most, or in none."""
+    """Draw values of the Authorization header with at most two wrong parts, or of any form."""
     parts = ["whole", "scheme", "names", "quote", "separator", *_PARAMETERS]
     wrong = draw(st.sets(st.sampled_from(parts), max_size=2))
     if "whole" in wrong:
@@ -306,7 +306,7 @@ def authorizations(draw: st.DrawFn) -> str:
 
 @pytest.fixture(scope="module")
 def signed():
-    """A service that checks signatures, and knows the one of the unit tests."""
+    """Service that verifies signatures and knows the key of the unit tests."""
     with tempfile.TemporaryDirectory() as folder:
         local = Local(Path(folder), options=Options())
         local.keys.register(Principal("ten", "usr"), _KEY)
@@ -323,8 +323,8 @@ def signed():
     | _LINE,
     method=st.sampled_from(["POST", "GET"]),
 )
-def test_any_signature(signed, authorization, date, method):
-    """None is right: those of today do not fit to their date, and the date of what fits has long passed."""
+def test_any_wrong_signature_is_401(signed, authorization, date, method):
+    """No request is valid: with today's date the signature is wrong, and its own date is too old."""
     date = formatdate(usegmt=True) if date == "now" else date
     request = typescript_request(authorization=authorization, date=date, **{"x-date": date})
     request.method = method
@@ -348,7 +348,7 @@ def test_any_signature_without_verification(local, authorization):
     headers=HEADERS,
     body=st.binary(max_size=60),
 )
-def test_any_target(local, method, path, prefix, headers, body):
+def test_any_method_and_path(local, method, path, prefix, headers, body):
     headers = {"host": "127.0.0.1"} | headers
     response = local.service.handle(Request(method, prefix + path, headers, body))
     assert response.status < 500
@@ -366,6 +366,6 @@ def test_any_target(local, method, path, prefix, headers, body):
         st.integers(1, 3000).map(lambda n: b'{"definedTags":{"a":{"b":' + b"[" * n + b"]" * n + b"}}}"),
     ),
 )
-def test_any_body(local, operation, content):
+def test_any_bytes_as_body(local, operation, content):
     path = {"CreateRun": "runs", "CreateApplication": "applications"}[operation]
     _check(local, Request("POST", f"/{API_VERSION}/{path}", {"host": "localhost"}, content))

@@ -1,4 +1,4 @@
-"""Over the wire: what is malformed, too large, too slow or from elsewhere is answered, and hurts nobody."""
+"""Malformed, oversized, slow and foreign requests over TCP: each gets a response and affects no other."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _connect(server: LocalDataFlow) -> socket.socket:
 
 
 def _send(server: LocalDataFlow, data: bytes) -> tuple[int, bytes]:
-    """Status and body of the answer to these bytes."""
+    """Send bytes and return status and body of the response."""
     with _connect(server) as connection:
         connection.sendall(data)
         with connection.makefile("rb") as answer:
@@ -71,7 +71,7 @@ NOT_HTTP = {
 
 
 @pytest.mark.parametrize("data", NOT_HTTP.values(), ids=NOT_HTTP.keys())
-def test_what_is_no_http(server, data):
+def test_malformed_http_is_4xx(server, data):
     status, body = _send(server, data)
     assert 400 <= status < 500
     assert set(json.loads(body)) == {"code", "message"}
@@ -94,7 +94,7 @@ def test_what_is_no_http(server, data):
         ),
     ],
 )
-def test_oddities(server, head, status):
+def test_unusual_requests_are_4xx(server, head, status):
     answered, body = _send(server, head + HOST + b"\r\n")
     assert answered == status
     assert set(json.loads(body)) == {"code", "message"}
@@ -114,15 +114,15 @@ def test_oddities(server, head, status):
     ],
 )
 @pytest.mark.parametrize("path", [b"/_local/health", b"/console", b"/20200129/runs"])
-def test_another_host(server, host, path):
-    """A page whose name resolves to loopback gets nothing."""
+def test_foreign_host_header_is_400(server, host, path):
+    """Protects from web pages whose host name resolves to loopback (DNS rebinding)."""
     status, body = _send(server, b"GET " + path + b" HTTP/1.1\r\n" + host + b"\r\n")
     assert status == 400
     assert set(json.loads(body)) == {"code", "message"}
 
 
 @pytest.mark.parametrize("host", [b"localhost", b"LOCALHOST:8170", b"127.0.0.1:1", b"[::1]:8170"])
-def test_hosts_of_loopback(server, host):
+def test_loopback_host_headers_are_accepted(server, host):
     assert _send(server, b"GET /_local/health HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")[0] == 200
 
 
@@ -135,14 +135,14 @@ def test_hosts_of_loopback(server, host):
         b"GET " + RUNS + HOST + b"X: " + b"a" * 70_000,
     ],
 )
-def test_a_large_head(server, data):
+def test_oversized_head_is_refused(server, data):
     status, body = _send(server, data)
     assert status in (400, 431)
     assert set(json.loads(body)) == {"code", "message"}
 
 
 @pytest.mark.parametrize("more", [0, 1, 8 * 1024 * 1024])
-def test_a_large_body(server, more):
+def test_oversized_body_is_413(server, more):
     size = MAX_BODY_BYTES + more
     status, body = _send(server, b"POST " + RUNS + HOST + b"Content-Length: %d\r\n\r\n" % size + b"a" * size)
     assert status == (413 if more else 400)
@@ -150,7 +150,7 @@ def test_a_large_body(server, more):
     assert _alive(server)
 
 
-def test_half_requests_hold_up_nobody(server):
+def test_incomplete_requests_do_not_delay_others(server):
     halves = [
         b"",
         b"GET /20",
@@ -170,14 +170,14 @@ def test_half_requests_hold_up_nobody(server):
     assert _alive(server)
 
 
-def test_who_does_not_read_the_answer(server):
+def test_clients_that_do_not_read_responses_do_no_harm(server):
     for _ in range(20):
         with _connect(server) as connection:
             connection.sendall((b"GET /_local/health HTTP/1.1\r\n" + HOST + b"\r\n") * 50)
     assert _alive(server)
 
 
-def test_pipelined_requests(server):
+def test_pipelined_requests_are_all_served(server):
     with _connect(server) as connection:
         connection.sendall((b"GET /_local/health HTTP/1.1\r\n" + HOST + b"\r\n") * 3)
         received = b""

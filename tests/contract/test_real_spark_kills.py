@@ -1,8 +1,8 @@
-"""The server is killed at random moments while real Spark runs.
+"""Kills of the server at random moments while real Spark runs.
 
-No run is lost, none runs twice or is said to have ended otherwise than it did, and no process is left.
+No run is lost or runs twice, each has the outcome that it really had, and no process is left.
 
-``DATAFLOW_KILLS`` says how often (25), ``DATAFLOW_KILLS_SEED`` with which chances.
+``DATAFLOW_KILLS`` is the number of kills (25), ``DATAFLOW_KILLS_SEED`` the seed of the random numbers.
 """
 
 from __future__ import annotations
@@ -19,11 +19,17 @@ from typing import Any
 import psutil
 import pytest
 
-from airflow_provider_dataflow.local.engines.processes import MARKER, marker
+from airflow_provider_dataflow.local.engines.processes import MARKER, marker_value
 from airflow_provider_dataflow.local.state.clock import from_rfc3339
 from airflow_provider_dataflow.local.state.run_lifecycle import SERVER_STOPPED
 from airflow_provider_dataflow.models.run import is_terminal
-from tests.contract.kills import COMPARTMENT, Killable, all_runs, application, wait_until_nothing_is_left
+from tests.contract.killable_server import (
+    COMPARTMENT,
+    KillableServer,
+    all_runs,
+    application,
+    wait_until_no_process_is_left,
+)
 
 pytestmark = [
     pytest.mark.spark,
@@ -33,12 +39,12 @@ pytestmark = [
 
 KILLS = int(os.environ.get("DATAFLOW_KILLS", "25"))
 SEED = int(os.environ.get("DATAFLOW_KILLS_SEED", "20200129"))
-# Runs that are submitted when all is over.
-IN_PEACE = 3
-# The longest life of a server, unless it is to see an application begin or end.
+# Runs that are submitted after the last kill.
+RUNS_AFTER_KILLS = 3
+# Maximum time until a kill, unless the test waits for an application to begin or end.
 LIFE_SECONDS = 5.0
-# What it waits for that, however slow the machine is.
-PATIENCE_SECONDS = 60.0
+# Maximum wait for an application to begin or end, for slow machines.
+APPLICATION_WAIT_SECONDS = 60.0
 APP = """\
 import os, sys, time
 from pyspark.sql import SparkSession
@@ -62,28 +68,28 @@ FAILED = "The application failed with exit code 1: LookupError: no such month"
 
 @pytest.fixture
 def server(tmp_path):
-    server = Killable(tmp_path, "--max-concurrent-runs", "2")
+    server = KillableServer(tmp_path, "--max-concurrent-runs", "2")
     (server.home.buckets.create("ns", "data") / "app.py").write_text(APP)
     yield server
     server.close()
-    wait_until_nothing_is_left(server)
+    wait_until_no_process_is_left(server)
 
 
 def run_of(process: psutil.Process, home: Path) -> str | None:
-    """The run that a process belongs to, by its environment or its command line."""
+    """Return the run to which a process belongs, from its environment or its command line."""
     try:
         value = process.environ().get(MARKER, "")
         command = " ".join(process.cmdline())
     except psutil.Error:
         return None
-    if value.startswith(marker(home)):
-        return value.removeprefix(marker(home))
+    if value.startswith(marker_value(home)):
+        return value.removeprefix(marker_value(home))
     _, found, rest = command.partition(f"{home}/runs/")
     return rest.partition("/")[0] if found else None
 
 
-def check_processes(server: Killable, since: float) -> None:
-    """Whatever runs belongs to a run that this server has started."""
+def check_processes(server: KillableServer, since: float) -> None:
+    """Check that all processes belong to runs that this server process has started."""
     found = {run_of(process, server.home.path) for process in psutil.process_iter()} - {None}
     for run_id in found:
         states = server.call("GET", f"/_local/runs/{run_id}")["states"]
@@ -96,15 +102,15 @@ def lines_of(ledger: Path) -> int:
     return ledger.read_bytes().count(b"\n")
 
 
-def live(server: Killable) -> list[str]:
+def live(server: KillableServer) -> list[str]:
     return sorted(r["id"] for r in all_runs(server) if r["lifecycleState"] == "IN_PROGRESS")
 
 
-def wait_until_it_listens(server: Killable) -> None:
+def wait_until_it_listens(server: KillableServer) -> None:
     assert server.listens_by(time.monotonic() + 60)
 
 
-def test_kills(server, tmp_path):
+def test_random_kills_lose_and_repeat_no_run(server, tmp_path):
     chance = random.Random(SEED)
     ledger = tmp_path / "ledger"
     ledger.touch()
@@ -113,8 +119,8 @@ def test_kills(server, tmp_path):
     arguments = {end: [str(ledger), str(seconds), end] for end, seconds in (("fail", 0.5), ("succeed", 1))}
     applications = {end: application(server, arguments=given) for end, given in arguments.items()}
     server.kill()
-    pending = [(f"token-{n}", "fail" if n % 5 == 4 else "succeed") for n in range(KILLS + IN_PEACE)]
-    known: dict[str, tuple[str, str]] = {}  # run -> token and how it is to end
+    pending = [(f"token-{n}", "fail" if n % 5 == 4 else "succeed") for n in range(KILLS + RUNS_AFTER_KILLS)]
+    known: dict[str, tuple[str, str]] = {}  # retry token and intended end of each run
     cancelled: set[str] = set()
 
     def details(end: str) -> dict[str, Any]:
@@ -138,13 +144,13 @@ def test_kills(server, tmp_path):
         wait_until_it_listens(server)
         check_processes(server, since)
         there = {r["id"] for r in all_runs(server)}
-        # One may be there of which nobody has been told yet.
+        # The last submit may have been carried out without a response.
         assert set(known) <= there
         assert len(there) <= len(known) + 1
         written = lines_of(ledger)
         is_answered = True
         for _ in range(chance.choice([1, 1, 2])):
-            if len(pending) <= IN_PEACE:
+            if len(pending) <= RUNS_AFTER_KILLS:
                 break
             if chance.random() < 0.2:
                 server.send_only("POST", "/20200129/runs", details(pending[0][1]), pending[0][0])
@@ -153,10 +159,10 @@ def test_kills(server, tmp_path):
             submit()
         if is_answered and chance.random() < 0.7:
             more = chance.choice([1, 2, 2])
-            deadline = time.monotonic() + PATIENCE_SECONDS
+            deadline = time.monotonic() + APPLICATION_WAIT_SECONDS
             while lines_of(ledger) < written + more and live(server) and time.monotonic() < deadline:
                 time.sleep(0.02)
-            # After its last line, an application takes about a second to end.
+            # An application ends about a second after its last line.
             time.sleep(chance.uniform(0.0, 1.5))
         elif is_answered:
             time.sleep(chance.uniform(0.0, LIFE_SECONDS))
@@ -180,11 +186,11 @@ def test_kills(server, tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.5)
         runs = all_runs(server)
-    wait_until_nothing_is_left(server)
+    wait_until_no_process_is_left(server)
     assert {run_of(process, server.home.path) for process in psutil.process_iter()} == {None}
 
     assert sorted(r["id"] for r in runs) == sorted(known)
-    assert len(known) == KILLS + IN_PEACE
+    assert len(known) == KILLS + RUNS_AFTER_KILLS
     lines = Counter(ledger.read_text().splitlines())
     outcomes: Counter[str] = Counter()
     for r in runs:
@@ -194,9 +200,11 @@ def test_kills(server, tmp_path):
     assert outcomes["interrupted"] > 0
 
 
-def check_run(server: Killable, run: dict[str, Any], end: str, lines: Counter[str], cancelled: bool) -> str:
-    """Whether what is said of a run is what it did; return how it ended."""
-    run_id, state, why = run["id"], run["lifecycleState"], run["lifecycleDetails"]
+def check_run(
+    server: KillableServer, run: dict[str, Any], end: str, lines: Counter[str], cancelled: bool
+) -> str:
+    """Check that state, times and log of a run agree with what it did. Return how it ended."""
+    run_id, state, reason = run["id"], run["lifecycleState"], run["lifecycleDetails"]
     shown = server.call("GET", f"/_local/runs/{run_id}")["states"]
     states, times = [s["state"] for s in shown], [from_rfc3339(s["time"]) for s in shown]
     starts, ends = lines[f"{run_id} start"], lines[f"{run_id} end"]
@@ -209,11 +217,11 @@ def check_run(server: Killable, run: dict[str, Any], end: str, lines: Counter[st
     assert states == ["ACCEPTED", "IN_PROGRESS", state]
     duration = run["runDurationInMilliseconds"] / 1000
     assert 0 <= duration <= times[-1] - times[1] + 0.01
-    if why == SERVER_STOPPED:
+    if reason == SERVER_STOPPED:
         assert state == "FAILED"
         return "interrupted"
     assert (starts, ends) == (1, 1)
-    assert (state, why) == (("FAILED", FAILED) if end == "fail" else ("SUCCEEDED", None))
+    assert (state, reason) == (("FAILED", FAILED) if end == "fail" else ("SUCCEEDED", None))
     assert duration >= (0.5 if end == "fail" else 1)
     log = server.home.path / "runs" / run_id / "logs" / "spark_application_stdout.log.gz"
     assert gzip.decompress(log.read_bytes()) == b"sum 499500\n"

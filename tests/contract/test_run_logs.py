@@ -13,7 +13,7 @@ from airflow_provider_dataflow.client.logs import cursor as log_cursor
 from airflow_provider_dataflow.client.logs.follower import AsyncLogFollower, LogFollower
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.local import LocalDataFlow
-from airflow_provider_dataflow.local.engines.rules import Course, Rule
+from airflow_provider_dataflow.local.engines.rules import Rule, RunScript
 from airflow_provider_dataflow.operators.outcome import finish
 from tests.contract.conftest import target_of
 
@@ -76,7 +76,9 @@ async def test_a_long_log_is_copied_in_bounded_parts(scripted, hook_of, task_log
     monkeypatch.setattr(log_cursor, "HEAD_BYTES", 10_000)
     monkeypatch.setattr(log_cursor, "TAIL_BYTES", 5_000)
     lines = [f"line {n:05d}" for n in range(10_000)]
-    scripted.set_rules([Rule(attempts=[Course(outcome="IN_PROGRESS", stdout="\n".join(lines), stderr="e")])])
+    scripted.set_rules(
+        [Rule(attempts=[RunScript(outcome="IN_PROGRESS", stdout="\n".join(lines), stderr="e")])]
+    )
     target, hook = target_of(scripted), hook_of(scripted)
     run_id = target.submit(target.create_application("hello.py").id).id
     target.wait(run_id, lambda run: run.lifecycle_state == "IN_PROGRESS")
@@ -105,7 +107,7 @@ async def test_a_long_log_is_copied_in_bounded_parts(scripted, hook_of, task_log
 
 
 def test_logs_that_cannot_be_read_decide_over_nothing(scripted, hook_of, task_log, caplog):
-    scripted.set_rules([Rule(attempts=[Course(stdout="42 rows\n", stderr="a warning\n")])])
+    scripted.set_rules([Rule(attempts=[RunScript(stdout="42 rows\n", stderr="a warning\n")])])
     target, hook = target_of(scripted), hook_of(scripted)
     run = target.wait(target.submit(target.create_application("hello.py").id).id)
     fault = scripted.add_fault("status", operation="GetRunLog", status=404)

@@ -12,7 +12,7 @@ from oci.exceptions import ServiceError as SdkServiceError
 from airflow_provider_dataflow.exceptions import InvalidArgument, RunFailed
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.local import LocalDataFlow
-from airflow_provider_dataflow.local.engines.rules import Course, Rule
+from airflow_provider_dataflow.local.engines.rules import Rule, RunScript
 from airflow_provider_dataflow.models.field_names import api_name
 from airflow_provider_dataflow.models.run_request import RunRequest
 from airflow_provider_dataflow.models.usage import Usage
@@ -79,7 +79,7 @@ def test_every_argument_arrives_and_every_attribute_is_told(scripted, target, ho
     request.check()
     request.check_placeholders()
     assert request.warnings() == []
-    scripted.set_rules([Rule(attempts=[Course(startup=60)])])
+    scripted.set_rules([Rule(attempts=[RunScript(startup=60)])])
     run = hook.create_run(request, "token")
     assert hook.get_run(run.id).attributes() == run.attributes()
     sent = request.body()
@@ -152,7 +152,7 @@ def test_an_applications_own_parameters_fill_in_placeholders(target, hook):
 
 
 def test_the_usage_of_a_run(scripted, target, hook):
-    course = Course(startup=90, duration=3600, bytes_read=5 * 1024**3, bytes_written=1000)
+    course = RunScript(startup=90, duration=3600, bytes_read=5 * 1024**3, bytes_written=1000)
     scripted.set_rules([Rule(attempts=[course])])
     run_id = target.submit(target.create_application("hello.py", num_executors=3).id).id
     assert str(Usage.of(hook.get_run(run_id))).startswith(("unknown", "ran 0.0s"))
@@ -180,7 +180,7 @@ def test_the_usage_of_a_run(scripted, target, hook):
     ],
 )
 def test_a_failure_says_what_to_do(scripted, target, hook, caplog, course, hint):
-    scripted.set_rules([Rule(attempts=[Course(outcome="FAILED", **course)])])
+    scripted.set_rules([Rule(attempts=[RunScript(outcome="FAILED", **course)])])
     run_id = target.submit(target.create_application("hello.py").id).id
     run = hook.get_run(run_id)
     with pytest.raises(RunFailed, match="  hint: ") as caught:

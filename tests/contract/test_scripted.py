@@ -1,4 +1,4 @@
-"""Runs that are scripted, on a clock that stands still: through the SDK, and without waiting."""
+"""Scripted runs on a manual clock, through the SDK."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from oci.exceptions import ServiceError
 
 from airflow_provider_dataflow.local import LocalDataFlow
-from airflow_provider_dataflow.local.engines.rules import PREFIX, Course, Rule
+from airflow_provider_dataflow.local.engines.rules import PREFIX, Rule, RunScript
 from tests.contract.conftest import Target, target_of
 
 
@@ -37,7 +37,7 @@ def state(target: Target, run_id: str) -> str:
     return target.client.get_run(run_id).data.lifecycle_state
 
 
-def test_a_course(scripted, target):
+def test_run_follows_the_script_of_its_configuration(scripted, target):
     configuration = {
         f"{PREFIX}startup": "60",
         f"{PREFIX}duration": "3600",
@@ -60,12 +60,15 @@ def test_a_course(scripted, target):
     assert {"spark_application_stdout.log.gz", "spark_application_stderr.log.gz"} <= names
 
 
-def test_rules(scripted, target):
+def test_rules_give_scripts_to_runs(scripted, target):
     scripted.set_rules(
         [
             Rule(
                 display_name="etl-*",
-                attempts=[Course(outcome="FAILED", duration=90), Course(outcome="SUCCEEDED", duration=600)],
+                attempts=[
+                    RunScript(outcome="FAILED", duration=90),
+                    RunScript(outcome="SUCCEEDED", duration=600),
+                ],
             )
         ]
     )
@@ -80,7 +83,7 @@ def test_rules(scripted, target):
     assert state(target, second) == "SUCCEEDED"
 
 
-def test_a_cancel_that_lingers(scripted, target):
+def test_cancel_takes_the_declared_duration(scripted, target):
     scripted.set_rules([{"attempts": [{"duration": 60, "cancelDuration": 20}]}])
     run_id = target.submit(target.create_application("hello.py").id).id
     assert state(target, run_id) == "IN_PROGRESS"
@@ -90,14 +93,14 @@ def test_a_cancel_that_lingers(scripted, target):
     assert scripted.run_states(run_id) == ["ACCEPTED", "IN_PROGRESS", "CANCELING", "CANCELED"]
 
 
-def test_a_wrong_course(target):
+def test_wrong_script_is_400(target):
     application = target.create_application("hello.py", configuration={f"{PREFIX}outcome": "MAYBE"})
     with pytest.raises(ServiceError, match="outcome must be one of") as e:
         target.submit(application.id)
     assert (e.value.status, e.value.code) == (400, "InvalidParameter")
 
 
-def test_a_reset_leaves_nothing_but_the_identity(scripted, target):
+def test_reset_keeps_identity_clock_and_process(scripted, target):
     run = target.submit(target.create_application("hello.py").id)
     scripted.add_fault("status", status=503)
     before = scripted.identity, scripted.now(), scripted.pid
@@ -110,7 +113,7 @@ def test_a_reset_leaves_nothing_but_the_identity(scripted, target):
     assert [e["operation"] for e in scripted.journal()] == ["ListRuns", "GetRun"]
 
 
-def test_what_cannot_be_said(scripted, local):
+def test_wrong_faults_rules_and_clock_moves_raise(scripted, local):
     with pytest.raises(ValueError, match="kind must be one of"):
         scripted.add_fault("earthquake")
     with pytest.raises(ValueError, match="needs attempts"):
@@ -119,7 +122,7 @@ def test_what_cannot_be_said(scripted, local):
         local.advance(1)
 
 
-def test_time_goes_on_where_it_was(tmp_path):
+def test_manual_clock_continues_after_a_restart(tmp_path):
     home = tmp_path / "home"
     with LocalDataFlow(home, engine="scripted", clock="manual") as before:
         target = target_of(before)
@@ -133,8 +136,7 @@ def test_time_goes_on_where_it_was(tmp_path):
         assert state(target_of(after), run_id) == "SUCCEEDED"
 
 
-def test_the_systems_clock(tmp_path):
-    """Nobody asks, and the run ends all the same, in its time."""
+def test_system_clock_ends_runs_without_requests(tmp_path):
     with LocalDataFlow(tmp_path, engine="scripted") as server:
         target = target_of(server)
         application = target.create_application("hello.py", configuration={f"{PREFIX}duration": "0.2"})
@@ -143,7 +145,7 @@ def test_the_systems_clock(tmp_path):
         assert run.run_duration_in_milliseconds == 200
 
 
-def test_no_spark_is_loaded():
+def test_server_does_not_import_spark_or_the_sdk():
     script = (
         "import sys; import airflow_provider_dataflow.local.http.server;"
         "print([m for m in sys.modules if 'pyspark' in m or 'engines.spark' in m or m == 'oci'])"
@@ -151,8 +153,8 @@ def test_no_spark_is_loaded():
     assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == "[]"
 
 
-def test_many_runs_in_one_day(scripted, target):
-    scripted.set_rules([Rule(attempts=[Course(startup=30, duration=3600)])])
+def test_a_day_of_many_runs_takes_seconds(scripted, target):
+    scripted.set_rules([Rule(attempts=[RunScript(startup=30, duration=3600)])])
     application = target.create_application("hello.py")
     began = time.time()
     runs = [target.submit(application.id).id for _ in range(50)]

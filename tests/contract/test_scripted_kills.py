@@ -1,5 +1,4 @@
-"""Scripted runs go on as their script says, however often the server is killed: to the millisecond as on one
-that never was."""
+"""Scripted runs on a server that is killed often have the same states and times as on any other server."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ from airflow_provider_dataflow.local import LocalDataFlow
 from airflow_provider_dataflow.local.engines.rules import PREFIX
 from airflow_provider_dataflow.local.state.clock import from_rfc3339
 from tests.contract.conftest import target_of
-from tests.contract.kills import COMPARTMENT, Killable, all_runs, application
+from tests.contract.killable_server import COMPARTMENT, KillableServer, all_runs, application
 from tests.unit.local.scripted import Scripted
 
 STEPS = 100
@@ -23,17 +22,17 @@ LIMIT = 5
 @pytest.fixture
 def server(tmp_path):
     options = ["--engine", "scripted", "--clock", "manual", "--max-concurrent-runs", str(LIMIT)]
-    server = Killable(tmp_path, *options)
+    server = KillableServer(tmp_path, *options)
     yield server
     server.close()
 
 
-def start(server: Killable) -> None:
+def start(server: KillableServer) -> None:
     server.start()
     assert server.listens_by(time.monotonic() + 30)
 
 
-def course(chance: random.Random) -> dict[str, str]:
+def random_script(chance: random.Random) -> dict[str, str]:
     seconds = {name: f"{chance.uniform(0, 300):.3f}" for name in ("startup", "duration", "cancelDuration")}
     outcome = chance.choice(["SUCCEEDED", "FAILED", "STOPPED", "IN_PROGRESS"])
     return {PREFIX + name: value for name, value in {**seconds, "outcome": outcome}.items()}
@@ -45,7 +44,7 @@ def states(local: Any, run_id: str) -> list[tuple[str, float]]:
     ]
 
 
-def test_a_server_that_is_killed_and_one_that_is_not(server, tmp_path):
+def test_killed_server_gives_the_same_states_and_times_as_an_unkilled_one(server, tmp_path):
     chance = random.Random(3)
     other = Scripted(tmp_path / "other", limit=LIMIT)
     start(server)
@@ -60,7 +59,10 @@ def test_a_server_that_is_killed_and_one_that_is_not(server, tmp_path):
         request: tuple[Any, ...]
         match kind:
             case "submit":
-                body = {"configuration": course(chance), "maxDurationInMinutes": chance.choice([1, 4, None])}
+                body = {
+                    "configuration": random_script(chance),
+                    "maxDurationInMinutes": chance.choice([1, 4, None]),
+                }
                 request = ("POST", "/20200129/runs", run | body, f"token-{step}")
                 other_runs.append(other.submit(other_application, **body))
             case "advance":
@@ -79,7 +81,7 @@ def test_a_server_that_is_killed_and_one_that_is_not(server, tmp_path):
             server.kill()
             kills += 1
             start(server)
-        # Again, unless it is known to have been done. Runs are cancelled and submitted only once.
+        # Repeat the request if it may have been lost. A repeated submit or cancel has no second effect.
         if kind == "submit":
             runs.append(server.call(*request)["id"])
         elif kind == "cancel":
@@ -99,11 +101,11 @@ def test_a_server_that_is_killed_and_one_that_is_not(server, tmp_path):
     got = [states(lambda path: server.call("GET", path), run_id) for run_id in runs]
     expected = [states(lambda path: other.json("GET", path), run_id) for run_id in other_runs]
     assert got == expected
-    ends = {course[-1][0] for course in got}
+    ends = {states[-1][0] for states in got}
     assert ends == {"SUCCEEDED", "FAILED", "STOPPED", "CANCELED"}
 
 
-def test_real_time_goes_on_while_nobody_serves(tmp_path):
+def test_runs_end_while_no_server_runs(tmp_path):
     server = LocalDataFlow(tmp_path / "home", engine="scripted")
     try:
         target = target_of(server.start())

@@ -1,4 +1,4 @@
-"""Runs on real Spark. Each start costs seconds, so a test looks at all that its run can show."""
+"""Runs on real Spark. As each start takes seconds, a test checks everything that its run shows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from oci.exceptions import ServiceError
 
 from airflow_provider_dataflow.local import LocalDataFlow
-from airflow_provider_dataflow.local.engines.processes import marked
+from airflow_provider_dataflow.local.engines.processes import pids_with_marker
 from tests.contract.conftest import BUCKET, NAMESPACE, target_of
 
 pytestmark = pytest.mark.spark
@@ -27,15 +27,15 @@ def wait_for(path: Path) -> None:
         time.sleep(0.02)
 
 
-def wait_until_nothing_is_left(home: Path, run_id: str) -> float:
+def wait_until_no_process_is_left(home: Path, run_id: str) -> float:
     begin = time.monotonic()
-    while marked(home, run_id):
+    while pids_with_marker(home, run_id):
         assert time.monotonic() - begin < 10
         time.sleep(0.01)
     return time.monotonic() - begin
 
 
-def test_a_run_reads_writes_and_logs(local, target, tmp_path):
+def test_run_reads_writes_and_logs(local, target, tmp_path):
     target.upload("in/tabelle ü.csv", CSV.encode())
     gate = tmp_path / "gate"
     application = target.create_application("totals.py", arguments=["${in}", "${out}", str(gate)])
@@ -46,7 +46,7 @@ def test_a_run_reads_writes_and_logs(local, target, tmp_path):
     run = target.submit(application.id, parameters=parameters, num_executors=2)
     stdout = "spark_application_stdout.log.gz"
 
-    # Its output can be read while it runs.
+    # The output can be read while the run is in progress.
     target.wait(run.id, lambda r: r.lifecycle_state == "IN_PROGRESS")
     bucket = local.bucket_path(NAMESPACE, BUCKET)
     wait_for(bucket / "out/totals/_SUCCESS")
@@ -65,7 +65,7 @@ def test_a_run_reads_writes_and_logs(local, target, tmp_path):
         ("EXECUTOR", "STDERR"),
     ]
     driver, executor = (target.log(run.id, f.name) for f in logs[2:])
-    assert "3.5.0 was asked for" in driver
+    assert "requested Spark 3.5.0" in driver
     assert "INFO SparkContext" in driver
     assert "from a worker" in executor
 
@@ -76,7 +76,7 @@ def test_a_run_reads_writes_and_logs(local, target, tmp_path):
     assert run.data_read_in_bytes >= len(CSV)
     assert run.total_o_cpu == 3
     assert run.run_duration_in_milliseconds > 0
-    assert marked(local.home, run.id) == []
+    assert pids_with_marker(local.home, run.id) == []
     folder = local.home / "runs" / run.id
     assert not (folder / "tmp").exists()
     with pytest.raises(ServiceError) as e:
@@ -84,7 +84,7 @@ def test_a_run_reads_writes_and_logs(local, target, tmp_path):
     assert (e.value.status, e.value.code) == (409, "Conflict")
 
 
-def test_a_run_that_fails_says_why(target):
+def test_failed_run_names_the_error(target):
     target.upload("in/small.csv", b"key,value\n1,1\n")
     source, output = f"{target.bucket_uri}in/small.csv", f"{target.bucket_uri}out/failed"
     run = target.submit(execute=f"{target.bucket_uri}totals.py {source} {output} / fail 2026-13")
@@ -96,23 +96,22 @@ def test_a_run_that_fails_says_why(target):
     assert "Traceback" in target.log(run.id, "spark_application_stderr.log.gz")
 
 
-def test_a_cancel_leaves_nothing(local, target, tmp_path):
+def test_cancel_ends_all_processes(local, target, tmp_path):
     ready = tmp_path / "ready"
     run = target.submit(target.create_application("stubborn.py", arguments=[str(ready)]).id)
     wait_for(ready)
-    # The supervisor, Java, the driver, and its daemon.
-    assert len(marked(local.home, run.id)) >= 4
+    # Supervisor, Java, Python driver, and the driver's daemon.
+    assert len(pids_with_marker(local.home, run.id)) >= 4
     assert target.client.delete_run(run.id).status == 204
     assert target.client.get_run(run.id).data.lifecycle_state == "CANCELING"
     run = target.wait(run.id)
     assert run.lifecycle_state == "CANCELED"
-    assert marked(local.home, run.id) == []
+    assert pids_with_marker(local.home, run.id) == []
     assert target.client.delete_run(run.id).status == 204
     assert local.run_states(run.id) == ["ACCEPTED", "IN_PROGRESS", "CANCELING", "CANCELED"]
 
 
-def test_a_server_that_is_killed(tmp_path):
-    """Nothing is left of what ran, and every run is accounted for."""
+def test_killed_server_accounts_for_every_run(tmp_path):
     server = LocalDataFlow(tmp_path / "home", max_concurrent_runs=1)
     try:
         target = target_of(server.start())
@@ -125,7 +124,7 @@ def test_a_server_that_is_killed(tmp_path):
         target.client.delete_run(doomed)
 
         server.kill()
-        assert wait_until_nothing_is_left(server.home, running) < 2
+        assert wait_until_no_process_is_left(server.home, running) < 2
 
         target = target_of(server.start())
         run = target.client.get_run(running).data
@@ -139,22 +138,22 @@ def test_a_server_that_is_killed(tmp_path):
         server.stop()
 
 
-def test_a_supervisor_that_is_killed(local, target, tmp_path):
+def test_run_fails_if_its_supervisor_is_killed(local, target, tmp_path):
     ready = tmp_path / "ready"
     run = target.submit(target.create_application("stubborn.py", arguments=[str(ready)]).id)
     wait_for(ready)
-    supervisor = min(marked(local.home, run.id))
+    supervisor = min(pids_with_marker(local.home, run.id))
     assert b"supervisor" in Path(f"/proc/{supervisor}/cmdline").read_bytes()
     os.kill(supervisor, signal.SIGKILL)
     run = target.wait(run.id)
-    assert marked(local.home, run.id) == []
+    assert pids_with_marker(local.home, run.id) == []
     assert (run.lifecycle_state, run.lifecycle_details) == (
         "FAILED",
         "The supervisor of this run was killed.",
     )
 
 
-def test_sql(target):
+def test_sql_application(target):
     target.upload(
         "q.sql", b"CREATE TABLE t (x INT) USING parquet; INSERT INTO t VALUES (1); SELECT x, '${who}' FROM t;"
     )

@@ -1,4 +1,4 @@
-"""What a run can bring along and say, on real Spark: languages, dependencies, logs, and how it ended."""
+"""Features of runs on real Spark: languages, dependencies, logs, and reasons of failures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 from oci.exceptions import ServiceError
 
 from airflow_provider_dataflow.local.engines.machine import Machine
-from airflow_provider_dataflow.local.engines.processes import marked
+from airflow_provider_dataflow.local.engines.processes import pids_with_marker
 from airflow_provider_dataflow.local.engines.spark.installation import find_java, find_spark
 from tests.contract.conftest import APPS, BUCKET, NAMESPACE
 
@@ -44,7 +44,7 @@ def zip_of(**files: str) -> bytes:
 
 @pytest.fixture(scope="session")
 def demo_jar(request) -> bytes:
-    """Compiled with the compiler that comes with PySpark, once for each version of that and of the source."""
+    """Compile the jar with the compiler of PySpark; it is cached by Spark version and source."""
     spark = find_spark()
     source = APPS / "Demo.scala"
     key = hashlib.sha256(source.read_bytes() + spark.version.encode()).hexdigest()[:16]
@@ -57,10 +57,10 @@ def demo_jar(request) -> bytes:
 
 
 def local_cpus() -> int:
-    return Machine.this().cpus
+    return Machine.detect().cpus
 
 
-def test_a_run_with_all_that_it_can_bring_along(local, target, demo_jar, tmp_path):
+def test_run_with_all_kinds_of_dependencies_and_settings(local, target, demo_jar, tmp_path):
     uri = target.bucket_uri
     (local.create_bucket("Other-B_2.x", "ns_2") / "in.csv").write_text("key,value\n1,2\n3,4\n")
     (local.create_bucket(BUCKET, "ns_2") / "settings.json").write_text("settings")
@@ -97,7 +97,7 @@ def test_a_run_with_all_that_it_can_bring_along(local, target, demo_jar, tmp_pat
         num_executors=3,
     )
 
-    # What it has written, and its figures, can be seen while it goes on.
+    # Output and figures can be read while the run is in progress.
     deadline = time.monotonic() + 100
     while not (lines := _log_so_far(target, run.id)):
         assert time.monotonic() < deadline
@@ -143,7 +143,7 @@ def test_a_run_with_all_that_it_can_bring_along(local, target, demo_jar, tmp_pat
     assert (run.spark_version, run.total_o_cpu) == ("3.2.1", 4)
     driver = next(f.name for f in target.client.list_run_logs(run.id).data if f.source == "DRIVER")
     text = target.log(run.id, driver)
-    assert "Spark 3.2.1 was asked for; this is Spark " in text
+    assert "requested Spark 3.2.1; the run gets Spark " in text
     assert "driver VM.Standard.E4.Flex (2 OCPU, 1 GB), executors 3 x VM.Standard.E4.Flex (0.5 OCPU" in text
     assert "and 1024 MiB of heap" in text
 
@@ -157,8 +157,8 @@ def _log_so_far(target, run_id: str) -> str:
     return target.log(run_id, STDOUT) if STDOUT in names else ""
 
 
-def test_packages(target, demo_jar, tmp_path):
-    """From a Maven repository on this disk, so that no network is needed."""
+def test_packages_are_resolved_from_a_maven_repository(target, demo_jar, tmp_path):
+    """The repository is a local folder, so that the test needs no network."""
     folder = tmp_path / "repository/demo/demo/1.0"
     folder.mkdir(parents=True)
     (folder / "demo-1.0.jar").write_bytes(demo_jar)
@@ -180,7 +180,7 @@ def test_packages(target, demo_jar, tmp_path):
     assert "demo#demo;2.0: not found" in lost.lifecycle_details
 
 
-def test_jars(target, demo_jar):
+def test_jar_applications(target, demo_jar):
     uri = target.bucket_uri
     target.upload("demo.jar", demo_jar)
     fields = {
@@ -209,7 +209,7 @@ def test_jars(target, demo_jar):
     assert "demo.Lost" in lost.lifecycle_details
 
 
-def test_how_runs_end(target):
+def test_failed_runs_name_the_reason(target):
     target.upload("syntax.py", b"print('never'\n")
     target.upload("bad.sql", b"SELECT 1;\nSELECT x FROM nowhere;\n")
     ends = target.create_application("ends.py")
@@ -240,8 +240,8 @@ def test_how_runs_end(target):
         assert (run.data_read_in_bytes, run.data_written_in_bytes) == (0, 0)
 
 
-def test_what_cannot_even_start(local, target, tmp_path):
-    """No process is started for a file that is not there, or that lies outside of its bucket."""
+def test_missing_or_outside_files_fail_the_run(local, target, tmp_path):
+    """No process is started if a file does not exist in its bucket."""
     uri = target.bucket_uri
     bucket = local.bucket_path(NAMESPACE, BUCKET)
     outside = tmp_path / "outside.py"
@@ -268,17 +268,17 @@ def test_what_cannot_even_start(local, target, tmp_path):
         run = target.wait(run_id)
         assert run.lifecycle_state == "FAILED"
         assert message in run.lifecycle_details
-        assert marked(local.home, run_id) == []
+        assert pids_with_marker(local.home, run_id) == []
     assert sorted(Path(tmp_path).iterdir()) == [outside]
 
 
 @pytest.mark.parametrize("version", ["3.5.0", "3.2.1", "3.0.2", "2.4.4"])
-def test_spark_versions(target, version):
+def test_service_spark_versions_are_accepted(target, version):
     assert target.create_application("hello.py", spark_version=version).spark_version == version
 
 
 @pytest.mark.parametrize("version", ["3.5.1", "4", "latest", ""])
-def test_other_spark_versions(target, version):
+def test_other_spark_versions_are_400(target, version):
     with pytest.raises(ServiceError) as e:
         target.create_application("hello.py", spark_version=version)
     assert (e.value.status, e.value.code) == (400, "InvalidParameter")
@@ -299,7 +299,7 @@ assert spark.table("t").count() == 1
 """
 
 
-def test_a_run_tells_by_its_home_that_it_is_in_data_flow(target):
+def test_run_has_the_home_of_data_flow(target):
     target.upload("home.py", IN_DATA_FLOW)
     run = target.wait(target.submit(execute=f"{target.bucket_uri}home.py").id)
     assert run.lifecycle_state == "SUCCEEDED", run.lifecycle_details
@@ -316,7 +316,7 @@ table.selectExpr("size(transform(sequence(0L, 300000000L + id), x -> x + id))").
 """
 
 
-def test_memory_that_runs_out_in_a_task_is_named(target):
+def test_out_of_memory_in_a_task_is_named(target):
     target.upload("memory.py", OUT_OF_MEMORY)
     execute = f"--conf spark.driver.memory=512m {target.bucket_uri}memory.py"
     run = target.wait(target.submit(execute=execute).id)

@@ -1,7 +1,7 @@
-"""A server that is killed a hundred times loses no run, runs none twice, and leaves no process behind.
+"""Hundred kills of the server: no run is lost, none runs twice, and no process is left.
 
-The service, its supervisors and its queue are the real ones; only Java is not: a script that takes its time,
-has a daemon of its own, and writes down what it did. With real Spark, see ``test_real_spark_kills.py``.
+Everything is real except Java, which is a shell script that starts a daemon, sleeps, and writes what it did
+into a ledger. For real Spark, see ``test_real_spark_kills.py``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ import pytest
 
 from airflow_provider_dataflow.local.state.run_lifecycle import SERVER_STOPPED
 from airflow_provider_dataflow.models.run import is_terminal
-from tests.contract.kills import COMPARTMENT, Killable, all_runs, application, wait_until_nothing_is_left
+from tests.contract.killable_server import (
+    COMPARTMENT,
+    KillableServer,
+    all_runs,
+    application,
+    wait_until_no_process_is_left,
+)
 
 pytestmark = [
     pytest.mark.spark,
@@ -38,8 +44,8 @@ echo "$run end" >> {ledger}
 """
 
 
-def killable_server(folder: Path) -> Killable:
-    """One whose Java is the script."""
+def killable_server(folder: Path) -> KillableServer:
+    """Return a server whose Java is the shell script."""
     ledger = folder / "ledger"
     ledger.touch()
     java = folder / "java"
@@ -47,7 +53,7 @@ def killable_server(folder: Path) -> Killable:
     (java / "release").write_text('JAVA_VERSION="17.0.1"\n')
     (java / "bin" / "java").write_text(JAVA.format(ledger=ledger))
     (java / "bin" / "java").chmod(0o755)
-    server = Killable(folder, "--max-concurrent-runs", "3", JAVA_HOME=str(java))
+    server = KillableServer(folder, "--max-concurrent-runs", "3", JAVA_HOME=str(java))
     (server.home.buckets.create("ns", "data") / "app.py").touch()
     return server
 
@@ -57,23 +63,23 @@ def server(tmp_path):
     server = killable_server(tmp_path)
     yield server
     server.close()
-    wait_until_nothing_is_left(server)
+    wait_until_no_process_is_left(server)
 
 
-def test_a_hundred_kills(server, tmp_path):
+def test_hundred_kills_lose_and_repeat_no_run(server, tmp_path):
     chance = random.Random(20200129)
     server.start()
     assert server.listens_by(time.monotonic() + 30)
     run = {"compartmentId": COMPARTMENT, "applicationId": application(server)}
     server.kill()
-    known: dict[str, str] = {}  # retry token -> run
+    known: dict[str, str] = {}  # run id by retry token
     pending = [f"token-{n}" for n in range(RUNS)]
     cancelled = set()
     listened = 0
 
     for _ in range(KILLS):
         server.start()
-        # Some die before they listen.
+        # Some servers are killed before they listen.
         early = chance.random() < 0.3
         if server.listens_by(time.monotonic() + (chance.uniform(0.0, 0.2) if early else 30)):
             listened += 1
@@ -83,7 +89,7 @@ def test_a_hundred_kills(server, tmp_path):
                     break
                 token = pending[0]
                 if chance.random() < 0.3:
-                    # Killed with the answer under way: whether it is known there, shows when asked again.
+                    # Kill the server before its response; the same request is sent again later.
                     server.send_only("POST", "/20200129/runs", run, token)
                     break
                 known[token] = server.call("POST", "/20200129/runs", run, token)["id"]
@@ -96,15 +102,15 @@ def test_a_hundred_kills(server, tmp_path):
                 time.sleep(max(0.0, end - time.monotonic()))
         server.kill()
         if chance.random() < 0.2:
-            wait_until_nothing_is_left(server)
+            wait_until_no_process_is_left(server)
     assert listened > KILLS / 2
 
-    # At last it may work in peace.
+    # No more kills: let all runs end.
     server.start()
     assert server.listens_by(time.monotonic() + 30)
     for token in pending:
         known[token] = server.call("POST", "/20200129/runs", run, token)["id"]
-    # Each request, sent again, is still the same run.
+    # A repeated submit returns the same run.
     for token in list(known)[::10]:
         assert server.call("POST", "/20200129/runs", run, token)["id"] == known[token]
     deadline = time.monotonic() + 120
@@ -113,7 +119,7 @@ def test_a_hundred_kills(server, tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.2)
         runs = all_runs(server)
-    wait_until_nothing_is_left(server)
+    wait_until_no_process_is_left(server)
 
     assert sorted(r["id"] for r in runs) == sorted(known.values())
     assert len(set(known.values())) == RUNS
@@ -139,6 +145,6 @@ def test_a_hundred_kills(server, tmp_path):
                 ["ACCEPTED", "IN_PROGRESS", "CANCELING", "CANCELED"],
             )
         outcomes[state] += 1
-    # The test is none, if nothing was interrupted or everything.
+    # The test proves something only if some runs were interrupted and some were not.
     assert outcomes["SUCCEEDED"] > 10
     assert outcomes["FAILED"] > 10

@@ -1,4 +1,4 @@
-"""Statements of SESSION runs, as the SDK sees them."""
+"""Statements of SESSION runs through the SDK."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from oci.exceptions import ServiceError
 
 from airflow_provider_dataflow.local import LocalDataFlow
-from airflow_provider_dataflow.local.engines.processes import marked
+from airflow_provider_dataflow.local.engines.processes import pids_with_marker
 from tests.contract.conftest import target_of
 
 models = oci.data_flow.models
@@ -20,7 +20,7 @@ def scripted():
 
 
 def done(target, run_id: str, number: int):
-    """A statement that has ended."""
+    """Wait for the end of a statement and return it."""
     return oci.wait_until(
         target.client,
         target.client.get_statement(run_id, number),
@@ -30,7 +30,7 @@ def done(target, run_id: str, number: int):
     ).data
 
 
-def test_a_session(scripted):
+def test_scripted_session_runs_statements(scripted):
     client = scripted.client
     application = scripted.create_application("none.py", type="SESSION", file_uri=None)
     run = scripted.submit(application.id)
@@ -56,7 +56,7 @@ def test_a_session(scripted):
 
 
 @pytest.mark.spark
-def test_a_session_on_spark(local, target):
+def test_spark_session_runs_and_interrupts_statements(local, target):
     client = target.client
     application = target.create_application("none.py", type="SESSION", file_uri=None)
     run = target.submit(application.id)
@@ -76,7 +76,7 @@ def test_a_session_on_spark(local, target):
     assert (counted.lifecycle_state, counted.output.data.value) == ("SUCCEEDED", "counted\n100")
     assert (failed.output.error_name, failed.output.error_value) == ("ZeroDivisionError", "division by zero")
     assert any("<statement>" in line for line in failed.output.traceback)
-    assert not any("session.py" in line for line in failed.output.traceback)
+    assert not any("session_driver.py" in line for line in failed.output.traceback)
     assert sum_.output.data.value == "101"
     oci.wait_until(
         client,
@@ -88,7 +88,7 @@ def test_a_session_on_spark(local, target):
     assert client.delete_statement(run.id, numbers[3]).status == 204
     assert done(target, run.id, numbers[3]).lifecycle_state == "CANCELLED"
     assert done(target, run.id, numbers[4]).output.data.value == "'still here'"
-    # In Java, and in a worker of Python: the connection to Java and the cores are free again.
+    # Interrupt code in Java and in a Python worker: the connection to Java and the cores are free afterwards.
     for code in (
         "spark._jvm.java.lang.Thread.sleep(600_000)",
         "sc.parallelize([1, 2], 2).map(lambda x: time.sleep(600)).collect()",
@@ -109,4 +109,4 @@ def test_a_session_on_spark(local, target):
     client.delete_run(run.id)
     assert target.wait(run.id).lifecycle_state == "STOPPED"
     assert local.run_states(run.id) == ["ACCEPTED", "IN_PROGRESS", "STOPPING", "STOPPED"]
-    assert marked(local.home, run.id) == []
+    assert pids_with_marker(local.home, run.id) == []

@@ -1,4 +1,4 @@
-"""Security tokens, with the signers of the SDK."""
+"""Security tokens with the signers of the SDK."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def submit(server, client) -> oci.data_flow.models.Run:
     return client.create_run(details).data
 
 
-def test_a_session(server):
+def test_registered_token_signs_in(server):
     token = server.new_token()
     run = submit(server, client(server, token.token, token.private_key))
     assert run.owner_principal_id == server.identity.user
@@ -44,15 +44,15 @@ def test_a_session(server):
     assert server.local("tokens")[-1]["expires"] == token.expires
 
 
-def test_a_session_that_has_expired(server):
+def test_expired_token_is_401(server):
     token = server.new_token(lifetime=-1)
     with pytest.raises(ServiceError, match="token has expired") as e:
         client(server, token.token, token.private_key).list_runs(server.compartment_id)
     assert (e.value.status, e.value.code) == (401, "NotAuthenticated")
 
 
-def test_a_resource_with_a_token_from_elsewhere(server):
-    """What a federation service of a test has signed, for a key of its own."""
+def test_foreign_token_signs_in_once_registered(server):
+    """The token comes from another service, such as a federation service of a test."""
     key = server.new_token()
     claims = {"sub": "ocid1.datasciencenotebooksession.oc1..n", "res_tenant": "ocid1.tenancy.oc1..t"}
     token = jwt.encode(
@@ -69,7 +69,7 @@ def test_a_resource_with_a_token_from_elsewhere(server):
 
 
 @pytest.mark.parametrize("expires", [{}, {"expires": None}])
-def test_a_token_registered_over_http_expires_as_it_says(server, expires):
+def test_token_expires_at_its_exp_claim(server, expires):
     key = server.new_token()
     moment = int(time.time()) - 1
     token = jwt.encode({"exp": moment}, "a secret of thirty-two bytes or more.", "HS256")
@@ -79,7 +79,7 @@ def test_a_token_registered_over_http_expires_as_it_says(server, expires):
         client(server, token, key.private_key).list_runs(server.compartment_id)
 
 
-def test_tokens_are_revoked(server):
+def test_cleared_tokens_are_401(server):
     token = server.new_token()
     access = client(server, token.token, token.private_key)
     access.list_runs(server.compartment_id)
@@ -97,13 +97,13 @@ def test_tokens_are_revoked(server):
     ("changes", "message"),
     [
         ({"publicKey": "no key"}, "not in PEM"),
-        ({"token": ""}, "must be strings"),
-        ({"user": 1}, "must be strings"),
+        ({"token": ""}, "must be non-empty strings"),
+        ({"user": 1}, "must be non-empty strings"),
         ({"expires": "tomorrow"}, "expires must be"),
         ({"expires": True}, "expires must be"),
     ],
 )
-def test_what_is_no_registration(server, changes, message):
+def test_invalid_registration_is_refused(server, changes, message):
     body = {"token": "t", "publicKey": server.new_token().public_key, "tenancy": "a", "user": "b"}
     with pytest.raises(RuntimeError, match=message):
         server.local("tokens", "POST", body | changes)

@@ -42,7 +42,7 @@ FORBIDDEN = {
     "local": {"airflow", "pyspark"},
 }
 #: Run by Spark's Python in a process of their own.
-SPARK_SCRIPTS = {f"{PACKAGE}.local.engines.spark.{name}" for name in ("session", "training")}
+SPARK_SCRIPTS = {f"{PACKAGE}.local.engines.spark.{name}" for name in ("session_driver", "training_app")}
 
 
 def imports(name: str) -> set[str]:

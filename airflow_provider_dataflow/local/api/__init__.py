@@ -1,1 +1,1 @@
-"""The operations of ``/20200129``, a module for each kind of resource."""
+"""Operations of the API below ``/20200129``, one module per kind of resource, and those below ``/_local``."""

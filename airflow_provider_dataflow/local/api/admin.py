@@ -1,4 +1,7 @@
-"""``/_local``: what only a local server has. Not signed, and reachable on loopback only."""
+"""Routes below ``/_local``, which OCI does not have: journal, clock, rules, faults, tokens, reset and runs.
+
+Their requests are not signed. The server listens on loopback only.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_dataflow.local.api.context import Context, load
-from airflow_provider_dataflow.local.api.fields import CHANGE_COMPARTMENT
+from airflow_provider_dataflow.local.api.context import Context
+from airflow_provider_dataflow.local.api.request_bodies import CHANGE_COMPARTMENT
+from airflow_provider_dataflow.local.api.resources import load
 from airflow_provider_dataflow.local.api.runs import CANCELLED_BY, CREATED_BY
-from airflow_provider_dataflow.local.engines.rules import Course, Rule, Rules, seconds, shown, to_json, whole
+from airflow_provider_dataflow.local.engines.json_fields import seconds, shown, to_json, whole
+from airflow_provider_dataflow.local.engines.rules import Rule, Rules, RunScript
 from airflow_provider_dataflow.local.http.active_faults import ActiveFaults
 from airflow_provider_dataflow.local.http.error_messages import as_sentence, did_you_mean
 from airflow_provider_dataflow.local.http.faults import Fault
@@ -38,9 +43,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_MANY_RUNS = 1000
-_MAX_RUNS = 10**9
-# The parameters that an operation takes in its query, and the operations that take a body.
+_DEFAULT_RUNS_LIMIT = 1000
+_MAX_RUNS_LIMIT = 10**9
+# Query parameters of operations. Those without an entry take none.
 _PARAMETERS = {
     "Journal": ("operation", "resourceId", "after"),
     "ClearFaults": ("id",),
@@ -48,15 +53,16 @@ _PARAMETERS = {
 }
 _WITH_BODY = {"MoveClock", "SetRules", "AddRule", "AddFault", "RegisterToken", "MoveRun", "EndRun"}
 _EMPTY_BODIES = (b"", b"{}", b"null")
-# The journal's name for a request to a path that the API does not have.
+# Name in the journal of requests to paths that are not part of the API.
 _UNKNOWN_OPERATION = "Unknown"
-_LAST_MOMENT = 200_000_000_000.0  # in the year 8307: later ones have no text
+_MAX_EPOCH_SECONDS = 200_000_000_000.0  # year 8307; datetime ends with the year 9999
 
 
 class AdminApi:
-    """
-    :param scripted: the engine, if it is that one
-    :param forget: see ``Service.reset``
+    """Routes below ``/_local``.
+
+    :param scripted: the scripted engine; ``None`` with another engine.
+    :param reset_service: see ``Service.reset``.
     """
 
     def __init__(
@@ -65,19 +71,19 @@ class AdminApi:
         journal: Journal,
         faults: ActiveFaults,
         scripted: ScriptedEngine | None,
-        forget: Callable[[], Iterator[bytes]],
+        reset_service: Callable[[], Iterator[bytes]],
         keys: KeyRing,
     ) -> None:
         self.context = context
         self.journal = journal
         self.faults = faults
         self.scripted = scripted
-        self.forget = forget
+        self._reset_service = reset_service
         self.keys = keys
 
     def routes(self) -> Iterator[Route]:
         for route in self._routes():
-            yield replace(route, handler=_without_unknown_input(route))
+            yield replace(route, handler=_refuse_unknown_input(route))
 
     def _routes(self) -> Iterator[Route]:
         yield Route("Health", "GET", "/_local/health", self.health)
@@ -116,7 +122,7 @@ class AdminApi:
         return Response.of_json(body)
 
     def read_journal(self, request: Request) -> Response:
-        """Parameters: ``operation``, ``resourceId``, ``after`` (the number of an entry)."""
+        """Return entries of the journal. Parameters: ``operation``, ``resourceId``, ``after`` (a number)."""
         query = request.query()
         after = query.get("after", "0")
         if not (after.isascii() and after.isdigit()):
@@ -144,7 +150,7 @@ class AdminApi:
         return Response.of_json(body)
 
     def move_clock(self, request: Request) -> Response:
-        """``{"advance": seconds}`` or ``{"to_next": true}``: to whatever is due next."""
+        """Move the clock: ``{"advance": seconds}``, or ``{"to_next": true}`` to the next planned event."""
         lifecycle = self.context.lifecycle
         body = request.json()
         if not isinstance(lifecycle.clock, ManualClock):
@@ -156,10 +162,10 @@ class AdminApi:
         else:
             given = ", ".join(map(shown, body)) or "nothing"
             raise invalid(f'Either {{"advance": seconds}} or {{"to_next": true}} must be given, not {given}.')
-        if moment > _LAST_MOMENT:
+        if moment > _MAX_EPOCH_SECONDS:
             raise invalid("advance leads too far into the future.")
-        # Kept first: what falls due may be interrupted, and goes on at the next start.
-        self.context.store.keep_time(moment)
+        # Store the time first: if the server is killed during the events, they continue at its next start.
+        self.context.store.save_time(moment)
         lifecycle.clock.move_to(moment)
         lifecycle.settle()
         return self.clock(request)
@@ -168,21 +174,24 @@ class AdminApi:
         return Response.of_json([] if self.scripted is None else self.scripted.rules.as_json())
 
     def set_rules(self, request: Request) -> Response:
-        """The body is a list of rules, which replace those before."""
+        """Replace all rules by those of the body, a list."""
         items = _json_list(request)
         rules = self._rules()
         _checked(lambda: rules.set([Rule.from_json(item) for item in items]))
         return self.rules(request)
 
     def add_rule(self, request: Request) -> Response:
-        """The body is a rule, which comes before the others."""
+        """Add the rule of the body before the others."""
         body = request.json()
         rules = self._rules()
         _checked(lambda: rules.add(Rule.from_json(body)))
         return self.rules(request)
 
     def _rules(self) -> Rules:
-        """:raises ApiError: 409, the engine has none"""
+        """Return the rules of the scripted engine.
+
+        :raises ApiError: 409, the server has another engine.
+        """
         if self.scripted is None:
             raise ApiError(
                 409, "IncorrectState", "Rules need the scripted engine; serve with --engine scripted."
@@ -206,7 +215,7 @@ class AdminApi:
         return Response.of_json(active.as_json(now))
 
     def clear_faults(self, request: Request) -> Response:
-        """All, or the one whose ``id`` is given."""
+        """Remove all faults, or the one with the ``id`` of the query."""
         id_ = request.query().get("id")
         if id_ is None:
             self.faults.clear()
@@ -215,15 +224,18 @@ class AdminApi:
         return Response(204)
 
     def list_tokens(self, request: Request) -> Response:
-        """Whose they are, but not the tokens."""
+        """Return tenancy, user and expiry of each registered token, but not the token itself."""
         return Response.of_json([_token_as_json(known) for known in self.keys.tokens()])
 
     def register_token(self, request: Request) -> Response:
-        """``{"token": ..., "publicKey": PEM, "tenancy": ..., "user": ..., "expires": seconds or null}``"""
+        """Register ``{"token": ..., "publicKey": PEM, "tenancy": ..., "user": ..., "expires": seconds}``.
+
+        ``expires`` is in seconds since the epoch. Default: the token's ``exp`` claim.
+        """
         body = request.json()
         texts = [body.get(name) for name in ("token", "publicKey", "tenancy", "user")]
         if not all(isinstance(text, str) and text for text in texts):
-            raise invalid("token, publicKey, tenancy and user must be strings that are not empty.")
+            raise invalid("token, publicKey, tenancy and user must be non-empty strings.")
         token, public_key, tenancy, user = map(str, texts)
         expires = body.get("expires")
         if expires is not None and (isinstance(expires, bool) or not isinstance(expires, int | float)):
@@ -239,12 +251,13 @@ class AdminApi:
         return Response(204)
 
     def reset(self, request: Request) -> Response:
-        return Response(200, {"content-type": "application/json"}, self.forget())
+        return Response(200, {"content-type": "application/json"}, self._reset_service())
 
     def runs(self, request: Request) -> Response:
-        """The newest runs of all compartments, at most ``limit``; ``state`` selects."""
+        """Return the newest runs of all compartments. Parameters: ``limit``, ``state``."""
         query = request.query()
-        limit = _checked(lambda: whole("limit", query.get("limit", _MANY_RUNS), 1, _MAX_RUNS))
+        given = query.get("limit", _DEFAULT_RUNS_LIMIT)
+        limit = _checked(lambda: whole("limit", given, 1, _MAX_RUNS_LIMIT))
         if "state" in query:
             _check_known("state", query["state"], LifecycleState)
         filters = [Filter("state", "=", query["state"])] if "state" in query else []
@@ -258,20 +271,20 @@ class AdminApi:
         return Response.of_json(body)
 
     def move_run(self, request: Request, run_id: str) -> Response:
-        """``{"compartmentId": ...}``: also of a run that is in progress, which the API does not allow."""
+        """Move a run to another compartment, also while it is in progress, which the API does not allow."""
         record = load(self.context, RUNS, run_id)
         record.body["compartmentId"] = CHANGE_COMPARTMENT.read(request)["compartmentId"]
         self.context.store.update(RUNS, record)
         return self.run(request, run_id)
 
     def end_run(self, request: Request, run_id: str) -> Response:
-        """The body is a course, whose ``outcome`` is SUCCEEDED if it does not say."""
+        """End a scripted run now. The body is a run script, whose ``outcome`` is SUCCEEDED by default."""
         load(self.context, RUNS, run_id)
-        course = _checked(lambda: Course.from_json(request.json()))
-        if course.outcome == LifecycleState.IN_PROGRESS:
-            raise invalid("outcome must be a state in which a run has ended, not IN_PROGRESS.")
-        if self.scripted is None or not self.scripted.end(run_id, course):
-            raise ApiError(409, "IncorrectState", "The run is not a scripted one in progress.")
+        script = _checked(lambda: RunScript.from_json(request.json()))
+        if script.outcome == LifecycleState.IN_PROGRESS:
+            raise invalid("outcome must be a final state, not IN_PROGRESS.")
+        if self.scripted is None or not self.scripted.end(run_id, script):
+            raise ApiError(409, "IncorrectState", "The run is not a scripted run in progress.")
         self.context.lifecycle.settle()
         return self.run(request, run_id)
 
@@ -290,12 +303,12 @@ class AdminApi:
     def _with_states(self, record: Record) -> JSON:
         lifecycle = self.context.lifecycle
         states = [
-            {"state": lifecycle.shown(record, state), "time": rfc3339(moment), "details": details}
+            {"state": lifecycle.shown_state(record, state), "time": rfc3339(moment), "details": details}
             for state, moment, details in self.context.store.states(record.id)
         ]
         return {
             **record.body,
-            "lifecycleState": lifecycle.shown(record, record.body["lifecycleState"]),
+            "lifecycleState": lifecycle.shown_state(record, record.body["lifecycleState"]),
             "runDurationInMilliseconds": lifecycle.duration(record, lifecycle.now()),
             "states": states,
             CREATED_BY: record.internal.get(CREATED_BY),
@@ -308,8 +321,8 @@ def _token_as_json(known: RegisteredKey) -> JSON:
     return {"tenancy": principal.tenancy, "user": principal.user, "expires": known.expires}
 
 
-def _without_unknown_input(route: Route) -> Handler:
-    """Refuse a query parameter or a body that the operation would ignore, as the typo that it is."""
+def _refuse_unknown_input(route: Route) -> Handler:
+    """Return the handler of a route, with a check for unknown query parameters and unexpected bodies."""
     known = _PARAMETERS.get(route.operation, ())
 
     def handler(request: Request, **values: str) -> Response:
@@ -326,14 +339,20 @@ def _without_unknown_input(route: Route) -> Handler:
 
 
 def _check_known(name: str, value: str, known: Iterable[str]) -> None:
-    """:raises ApiError: 400"""
+    """Check that a parameter has a known value.
+
+    :raises ApiError: 400.
+    """
     if value not in list(known):
         near = did_you_mean(value, known)
         raise invalid(f"{name} must be one of {', '.join(known)}, not {shown(value)}.{near}")
 
 
 def _checked(make: Callable[[], T]) -> T:
-    """:raises ApiError: 400, saying what was wrong"""
+    """Call a function and convert its ValueError.
+
+    :raises ApiError: 400, with the message of the ValueError.
+    """
     try:
         return make()
     except ValueError as e:
@@ -341,7 +360,10 @@ def _checked(make: Callable[[], T]) -> T:
 
 
 def _json_list(request: Request) -> list[Any]:
-    """:raises ApiError: 400, if the body is no list in JSON"""
+    """Return the body of a request, which must be a JSON list.
+
+    :raises ApiError: 400.
+    """
     wrapped = Request(request.method, request.target, body=b'{"items":' + request.body + b"}")
     items = wrapped.json().get("items")
     if not isinstance(items, list) or set(wrapped.json()) != {"items"}:

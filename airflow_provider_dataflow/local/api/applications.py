@@ -1,22 +1,12 @@
-"""Applications: what a run is made from."""
+"""Operations of applications."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider_dataflow.local.api.context import (
-    Context,
-    Listing,
-    accepted,
-    check_etag,
-    check_related,
-    create_once,
-    load,
-    owned,
-    page_headers,
-    resource,
-)
-from airflow_provider_dataflow.local.api.fields import (
+from airflow_provider_dataflow.local.api.context import Context
+from airflow_provider_dataflow.local.api.listing import Listing, page_headers
+from airflow_provider_dataflow.local.api.request_bodies import (
     CHANGE_COMPARTMENT,
     CREATE_APPLICATION,
     UPDATE_APPLICATION,
@@ -24,6 +14,15 @@ from airflow_provider_dataflow.local.api.fields import (
     check_properties,
     check_spark_version,
 )
+from airflow_provider_dataflow.local.api.resources import (
+    accepted,
+    check_etag,
+    check_related,
+    identity_fields,
+    load,
+    resource,
+)
+from airflow_provider_dataflow.local.api.retry_tokens import create_once
 from airflow_provider_dataflow.local.http.messages import (
     JSON,
     ApiError,
@@ -34,7 +33,7 @@ from airflow_provider_dataflow.local.http.messages import (
     not_found,
 )
 from airflow_provider_dataflow.local.state.clock import rfc3339
-from airflow_provider_dataflow.local.state.execute_string import Submission, fill_in, parse_execute
+from airflow_provider_dataflow.local.state.execute_string import ParsedExecute, fill_in, parse_execute
 from airflow_provider_dataflow.local.state.run_lifecycle import has_ended
 from airflow_provider_dataflow.local.state.session_lifecycle import SESSION
 from airflow_provider_dataflow.local.state.store import APPLICATIONS, RUNS, Filter, Record
@@ -67,12 +66,12 @@ LISTING = Listing(
 
 
 def new_application(context: Context, request: Request, details: JSON) -> Record:
-    """Store a new application, made from valid details."""
+    """Create and store an application from checked details."""
     body: JSON = dict.fromkeys(FIELDS)
     body.update(_EMPTY, type="BATCH")
     body.update(_without_overridden(details))
     submission = apply_execute(body)
-    body.update(owned(context, request, "dataflowapplication"), lifecycleState="ACTIVE")
+    body.update(identity_fields(context, request, "dataflowapplication"), lifecycleState="ACTIVE")
     _check(context, body)
     record = Record(body, {"submission": submission})
     context.store.insert(APPLICATIONS, record)
@@ -80,32 +79,35 @@ def new_application(context: Context, request: Request, details: JSON) -> Record
 
 
 def _check(context: Context, body: JSON) -> None:
-    """What an application must be like, all in all.
+    """Check the fields of an application that depend on each other, on the options or on other resources.
 
-    :raises ApiError: 400
+    :raises ApiError: 400.
     """
     check_spark_version(body["sparkVersion"], context.spark_version)
     check_properties(body["configuration"] or {}, context.options.forbidden_properties)
-    # A session needs no program: it is sent statements.
+    # A SESSION application needs no main file, because clients send statements.
     if body["fileUri"]:
         check_main(body["language"], body["fileUri"], body["className"])
     elif body["type"] != SESSION:
-        raise missing("fileUri is required, or execute.")
+        raise missing("Either fileUri or execute is required.")
     if context.options.complete_application_parameters:
         fill_in(body["arguments"] or [], body["parameters"] or [])
     check_related(context, body)
 
 
 def _without_overridden(details: JSON) -> JSON:
-    """Drop ``parameters`` beside ``execute``; the other fields are overridden by ``apply_execute``."""
+    """Return the details without ``parameters`` if they have ``execute``, which takes precedence.
+
+    ``apply_execute`` overrides the other fields.
+    """
     return {k: v for k, v in details.items() if k != "parameters"} if details.get("execute") else details
 
 
 def apply_execute(body: JSON) -> JSON:
-    """Let ``execute`` override the fields that it speaks of; return what the API has no fields for."""
+    """Set the fields of a body from its ``execute``. Return the URIs for which the API has no field."""
     if not body.get("execute"):
         return {}
-    parsed: Submission = parse_execute(body["execute"])
+    parsed: ParsedExecute = parse_execute(body["execute"])
     CREATE_APPLICATION.checks["fileUri"]("execute: the main file", parsed.main)
     CREATE_APPLICATION.checks["configuration"]("execute: --conf", parsed.configuration)
     language = parsed.language
@@ -181,7 +183,7 @@ class ApplicationsApi:
         return Response(204)
 
     def cascade(self, request: Request, application_id: str) -> Response:
-        """Delete the application, and end its runs, for which the work request waits."""
+        """Delete the application and cancel its runs. The work request ends with the last run."""
         record = load_active(self.context, application_id)
         check_etag(request, record)
         requests = self.context.lifecycle.work_requests
@@ -213,7 +215,10 @@ class ApplicationsApi:
 
 
 def load_active(context: Context, application_id: str) -> Record:
-    """:raises ApiError: 404, also for a deleted one"""
+    """Return an application.
+
+    :raises ApiError: 404, it does not exist or is deleted.
+    """
     record = load(context, APPLICATIONS, application_id)
     if record.body["lifecycleState"] == "DELETED":
         raise not_found()

@@ -1,24 +1,23 @@
-"""Pools: compute that is kept ready."""
+"""Operations of pools."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider_dataflow.local.api.context import (
-    Context,
+from airflow_provider_dataflow.local.api.context import Context
+from airflow_provider_dataflow.local.api.listing import listing_by_state_and_name
+from airflow_provider_dataflow.local.api.request_bodies import CHANGE_COMPARTMENT, CREATE_POOL, UPDATE_POOL
+from airflow_provider_dataflow.local.api.resources import (
     accepted,
     collection,
-    create_once,
-    listing_by_state_and_name,
+    identity_fields,
     load,
     load_for_change,
-    owned,
-    replayed_action,
     resource,
 )
-from airflow_provider_dataflow.local.api.fields import CHANGE_COMPARTMENT, CREATE_POOL, UPDATE_POOL
+from airflow_provider_dataflow.local.api.retry_tokens import act_once, create_once
 from airflow_provider_dataflow.local.http.messages import JSON, Request, Response, Route
-from airflow_provider_dataflow.local.state.pool_lifecycle import PoolState
+from airflow_provider_dataflow.local.state.pool_lifecycle import PoolLifecycleState
 from airflow_provider_dataflow.local.state.store import POOLS, Record
 
 FIELDS = (
@@ -31,7 +30,7 @@ SUMMARY_FIELDS = (
     "ownerPrincipalId", "ownerUserName", "timeCreated", "timeUpdated",
 )  # fmt: skip
 
-LISTING = listing_by_state_and_name(POOLS, PoolState)
+LISTING = listing_by_state_and_name(POOLS, PoolLifecycleState)
 
 
 class PoolsApi:
@@ -59,7 +58,7 @@ class PoolsApi:
         body: JSON = dict.fromkeys(FIELDS)
         body.update(definedTags={}, freeformTags={}, schedules=[])
         body.update(details)
-        body.update(owned(self.context, request, "dataflowpool"))
+        body.update(identity_fields(self.context, request, "dataflowpool"))
         record = Record(body)
         with self.context.store.transaction():
             record.internal["created"] = self.pools.create(record, _path(record))
@@ -87,14 +86,14 @@ class PoolsApi:
         return accepted(record, self.pools.delete(record, _path(record)))
 
     def start(self, request: Request, pool_id: str) -> Response:
-        return replayed_action(self.context, POOLS, request, pool_id, self._start)
+        return act_once(self.context, POOLS, request, pool_id, self._start)
 
     def _start(self, request: Request, pool_id: str) -> tuple[Record, str]:
         record = load_for_change(self.context, POOLS, request, pool_id)
         return record, self.pools.start(record, _path(record))
 
     def stop(self, request: Request, pool_id: str) -> Response:
-        return replayed_action(self.context, POOLS, request, pool_id, self._stop)
+        return act_once(self.context, POOLS, request, pool_id, self._stop)
 
     def _stop(self, request: Request, pool_id: str) -> tuple[Record, str]:
         record = load_for_change(self.context, POOLS, request, pool_id)
@@ -102,7 +101,7 @@ class PoolsApi:
 
     def move(self, request: Request, pool_id: str) -> Response:
         CHANGE_COMPARTMENT.read(request)
-        return replayed_action(self.context, POOLS, request, pool_id, self._move)
+        return act_once(self.context, POOLS, request, pool_id, self._move)
 
     def _move(self, request: Request, pool_id: str) -> tuple[Record, str]:
         record = load_for_change(self.context, POOLS, request, pool_id)

@@ -1,27 +1,27 @@
-"""Private endpoints: the networks that runs may reach."""
+"""Operations of private endpoints."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider_dataflow.local.api.context import (
-    Context,
-    accepted,
-    collection,
-    create_once,
-    listing_by_state_and_name,
-    load,
-    load_for_change,
-    owned,
-    resource,
-)
-from airflow_provider_dataflow.local.api.fields import (
+from airflow_provider_dataflow.local.api.context import Context
+from airflow_provider_dataflow.local.api.listing import listing_by_state_and_name
+from airflow_provider_dataflow.local.api.request_bodies import (
     CHANGE_COMPARTMENT,
     CREATE_PRIVATE_ENDPOINT,
     UPDATE_PRIVATE_ENDPOINT,
 )
+from airflow_provider_dataflow.local.api.resources import (
+    accepted,
+    collection,
+    identity_fields,
+    load,
+    load_for_change,
+    resource,
+)
+from airflow_provider_dataflow.local.api.retry_tokens import create_once
 from airflow_provider_dataflow.local.http.messages import JSON, Request, Response, Route
-from airflow_provider_dataflow.local.state.private_endpoint_lifecycle import EndpointState
+from airflow_provider_dataflow.local.state.private_endpoint_lifecycle import PrivateEndpointLifecycleState
 from airflow_provider_dataflow.local.state.store import PRIVATE_ENDPOINTS, Record
 
 SUMMARY_FIELDS = (
@@ -30,10 +30,10 @@ SUMMARY_FIELDS = (
     "timeUpdated", "securityAttributes",
 )  # fmt: skip
 FIELDS = (*SUMMARY_FIELDS, "description", "lifecycleDetails")
-# "If the value is not a multiple of 256, it is rounded up to the next multiple of 256."
-_HOSTS = 256
+# The API reference: "If the value is not a multiple of 256, it is rounded up to the next multiple of 256."
+_HOST_COUNT_STEP = 256
 
-LISTING = listing_by_state_and_name(PRIVATE_ENDPOINTS, EndpointState)
+LISTING = listing_by_state_and_name(PRIVATE_ENDPOINTS, PrivateEndpointLifecycleState)
 
 
 class PrivateEndpointsApi:
@@ -57,9 +57,9 @@ class PrivateEndpointsApi:
 
     def _create(self, request: Request, details: JSON) -> Record:
         body: JSON = dict.fromkeys(FIELDS)
-        body.update(definedTags={}, freeformTags={}, nsgIds=[], maxHostCount=_HOSTS)
+        body.update(definedTags={}, freeformTags={}, nsgIds=[], maxHostCount=_HOST_COUNT_STEP)
         body.update(_rounded(details))
-        body.update(owned(self.context, request, "dataflowprivateendpoint"))
+        body.update(identity_fields(self.context, request, "dataflowprivateendpoint"))
         body["displayName"] = body["displayName"] or f"private endpoint {body['timeCreated']}"
         record = Record(body)
         with self.context.store.transaction():
@@ -92,7 +92,11 @@ class PrivateEndpointsApi:
 
 def _rounded(details: JSON) -> JSON:
     count = details.get("maxHostCount")
-    return details if count is None else {**details, "maxHostCount": -(-count // _HOSTS) * _HOSTS}
+    return (
+        details
+        if count is None
+        else {**details, "maxHostCount": -(-count // _HOST_COUNT_STEP) * _HOST_COUNT_STEP}
+    )
 
 
 def _path(record: Record) -> str:

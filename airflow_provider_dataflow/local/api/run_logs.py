@@ -1,10 +1,12 @@
-"""The logs of runs."""
+"""Operations of the logs of runs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider_dataflow.local.api.context import Context, load, page_headers, page_of
+from airflow_provider_dataflow.local.api.context import Context
+from airflow_provider_dataflow.local.api.listing import page_headers, page_of
+from airflow_provider_dataflow.local.api.resources import load
 from airflow_provider_dataflow.local.http.messages import Request, Response, Route, not_found
 from airflow_provider_dataflow.local.state.clock import rfc3339
 from airflow_provider_dataflow.local.state.store import RUNS
@@ -40,6 +42,6 @@ class RunLogsApi:
         content = self.context.logs(run_id).open_gzip(name)
         if content is None:
             raise not_found()
-        # Clients read text, although the name ends in .gz: their HTTP library undoes the encoding.
+        # Although the name ends in .gz, clients read plain text: HTTP libraries undo the content encoding.
         headers = {"content-type": "application/octet-stream", "content-encoding": "gzip"}
         return Response(200, headers, content)

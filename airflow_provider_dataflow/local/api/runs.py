@@ -1,43 +1,45 @@
-"""Runs: submit, watch, cancel."""
+"""Operations of runs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from airflow_provider_dataflow.local.api.applications import load_active, new_application
-from airflow_provider_dataflow.local.api.context import (
-    Context,
-    Listing,
-    caller,
-    check_related,
-    create_once,
-    load,
-    load_for_change,
-    load_related,
-    owned,
-    page_headers,
-    resource,
-)
-from airflow_provider_dataflow.local.api.fields import (
+from airflow_provider_dataflow.local.api.context import Context
+from airflow_provider_dataflow.local.api.listing import Listing, page_headers
+from airflow_provider_dataflow.local.api.request_bodies import (
     CHANGE_COMPARTMENT,
     CREATE_RUN,
     LATEST_SPARK_VERSION,
     UPDATE_RUN,
     check_properties,
 )
-from airflow_provider_dataflow.local.engines.base import Measuring
+from airflow_provider_dataflow.local.api.resources import (
+    caller,
+    check_related,
+    identity_fields,
+    load,
+    load_for_change,
+    load_related,
+    resource,
+)
+from airflow_provider_dataflow.local.api.retry_tokens import create_once
+from airflow_provider_dataflow.local.engines.base import MeteredEngine
 from airflow_provider_dataflow.local.engines.shapes import DEFAULT_SHAPE, total_ocpus
 from airflow_provider_dataflow.local.http.messages import JSON, ApiError, Request, Response, Route, invalid
 from airflow_provider_dataflow.local.state.clock import rfc3339
 from airflow_provider_dataflow.local.state.execute_string import fill_in, parse_execute
 from airflow_provider_dataflow.local.state.options import EndedRunDelete
-from airflow_provider_dataflow.local.state.private_endpoint_lifecycle import RUN_FIELDS, EndpointState
+from airflow_provider_dataflow.local.state.private_endpoint_lifecycle import (
+    RUN_FIELDS,
+    PrivateEndpointLifecycleState,
+)
 from airflow_provider_dataflow.local.state.run_lifecycle import has_ended
 from airflow_provider_dataflow.local.state.session_lifecycle import DEFAULT_IDLE_MINUTES, SESSION
 from airflow_provider_dataflow.local.state.store import PRIVATE_ENDPOINTS, RUNS, Filter, Record
 from airflow_provider_dataflow.models.run import LifecycleState as State
 
-# Of the internal part of a run: the requests that did so.
+# Keys in a run's internal fields: the requests that created and cancelled it.
 CREATED_BY, CANCELLED_BY = "createdBy", "cancelledBy"
 
 FIELDS = (
@@ -56,14 +58,15 @@ SUMMARY_FIELDS = (
     "ownerPrincipalId", "ownerUserName", "poolId", "runDurationInMilliseconds", "totalOCpu", "timeCreated",
     "timeUpdated", "type",
 )  # fmt: skip
-# What a run takes from its application, where it does not say otherwise itself.
+# Fields that a run takes from its application, unless its own details have them.
 _INHERITED = (
     "applicationLogConfig", "archiveUri", "arguments", "className", "driverShape", "driverShapeConfig",
     "execute", "executorShape", "executorShapeConfig", "fileUri", "language", "logsBucketUri", "metastoreId",
     "numExecutors", "poolId", "privateEndpointId", "sparkVersion", "type", "warehouseBucketUri",
     "maxDurationInMinutes", "idleTimeoutInMinutes",
 )  # fmt: skip
-# "If execute is specified together with ..., the service will use derived information from execute only."
+# The API reference: "If execute is specified together with applicationId, ..., the service will use derived
+# information from execute only."
 _OVERRIDDEN_BY_EXECUTE = frozenset({"applicationId", "arguments", "configuration", "parameters"})
 
 LISTING = Listing(
@@ -126,7 +129,10 @@ class RunsApi:
         return record
 
     def _check_limits(self, run: JSON) -> None:
-        """:raises ApiError: 400, too many runs; 409, a streaming application runs already"""
+        """Check the limits on runs that have not ended.
+
+        :raises ApiError: 400, too many runs in the compartment; 409, the streaming application has a run.
+        """
         most = self.context.options.max_live_runs_per_compartment
         if (
             most is not None
@@ -140,14 +146,14 @@ class RunsApi:
                 raise ApiError(409, "Conflict", "The streaming application has a run that has not ended.")
 
     def _endpoint_fields(self, private_endpoint_id: str | None) -> JSON:
-        """What a run shows of the private endpoint of its application.
+        """Return the fields of a run that are copied from its private endpoint.
 
-        :raises ApiError: 409, it cannot be used yet, or any more
+        :raises ApiError: 409, the private endpoint is not ACTIVE.
         """
         if private_endpoint_id is None:
             return {}
         endpoint = load_related(self.context, PRIVATE_ENDPOINTS, private_endpoint_id).body
-        if endpoint["lifecycleState"] != EndpointState.ACTIVE:
+        if endpoint["lifecycleState"] != PrivateEndpointLifecycleState.ACTIVE:
             message = f"The private endpoint of the application is {endpoint['lifecycleState']}."
             raise ApiError(409, "IncorrectState", message)
         return {name: endpoint[field] for name, field in RUN_FIELDS.items()}
@@ -159,9 +165,9 @@ class RunsApi:
         body.update({"displayName": base["displayName"], "definedTags": {}, "freeformTags": {}})
         body.update(details)
         body.update(
-            owned(self.context, request, "dataflowrun"),
+            identity_fields(self.context, request, "dataflowrun"),
             applicationId=application.id,
-            # Both are merged: the application has the defaults.
+            # These are merged with the defaults of the application.
             configuration={**(base["configuration"] or {}), **(details.get("configuration") or {})},
             parameters=_merge_parameters(base["parameters"] or [], details.get("parameters") or []),
             opcRequestId=request.notes.get("requestId"),
@@ -172,13 +178,16 @@ class RunsApi:
             body["idleTimeoutInMinutes"] = DEFAULT_IDLE_MINUTES
         check_properties(body["configuration"], self.context.options.forbidden_properties)
         check_related(self.context, body)
-        # 400 now rather than a failed run later.
-        hint = " Beside execute, parameters do not count." if "execute" in details else ""
+        # Refuse missing parameters now, so that the run does not fail later.
+        hint = " With execute, parameters are ignored." if "execute" in details else ""
         fill_in(body["arguments"] or [], body["parameters"], hint)
-        internal = {"submission": application.internal.get("submission", {}), CREATED_BY: self._who(request)}
+        internal = {
+            "submission": application.internal.get("submission", {}),
+            CREATED_BY: self._describe(request),
+        }
         return Record(body, internal)
 
-    def _who(self, request: Request) -> JSON:
+    def _describe(self, request: Request) -> JSON:
         return {
             "time": rfc3339(self.context.lifecycle.now()),
             "user": caller(request).user,
@@ -190,13 +199,13 @@ class RunsApi:
     def _body(self, record: Record) -> JSON:
         duration = self.context.lifecycle.duration(record, self.context.lifecycle.now())
         state = record.body["lifecycleState"]
-        shown = self.context.lifecycle.shown(record, state)
+        shown = self.context.lifecycle.shown_state(record, state)
         body = {**record.body, "runDurationInMilliseconds": duration, "lifecycleState": shown}
         engine = self.context.lifecycle.engine
-        if state == State.IN_PROGRESS and isinstance(engine, Measuring):
-            moved = engine.progress(record.id)
-            if moved is not None:
-                body["dataReadInBytes"], body["dataWrittenInBytes"] = moved
+        if state == State.IN_PROGRESS and isinstance(engine, MeteredEngine):
+            read_and_written = engine.bytes_moved(record.id)
+            if read_and_written is not None:
+                body["dataReadInBytes"], body["dataWrittenInBytes"] = read_and_written
         return body
 
     def list_page(self, request: Request) -> Response:
@@ -227,18 +236,18 @@ class RunsApi:
         return resource(record, self._body(record))
 
     def delete(self, request: Request, run_id: str) -> Response:
-        """Cancel: there is no way to delete what is known of a run."""
+        """Cancel a run. The API has no operation that deletes the run itself."""
         record = load_for_change(self.context, RUNS, request, run_id)
-        answer = self.context.options.ended_run_delete
+        response = self.context.options.ended_run_delete
         if (
             record.body["lifecycleState"] in (State.SUCCEEDED, State.FAILED)
-            and answer != EndedRunDelete.NO_CONTENT
+            and response != EndedRunDelete.NO_CONTENT
         ):
             message = f"The run has ended already: it is {record.body['lifecycleState']}."
-            raise ApiError(409, answer.value, message)
+            raise ApiError(409, response.value, message)
         if record.body["lifecycleState"] in (State.ACCEPTED, State.IN_PROGRESS):
-            record.internal[CANCELLED_BY] = self._who(request)
-            # The request that did it, of those that are all answered with 204.
+            record.internal[CANCELLED_BY] = self._describe(request)
+            # Marks this request in the journal: later ones also get 204, but have no effect.
             request.notes["cancelled"] = True
         self.context.lifecycle.cancel(record)
         return Response(204)
@@ -255,7 +264,7 @@ class RunsApi:
 
 
 def _application_of(details: JSON) -> JSON:
-    """The application that a run with ``execute`` creates."""
+    """Return the details of the application that a run with ``execute`` creates."""
     parsed = parse_execute(details["execute"])
     name = parsed.main.rstrip("/").rpartition("/")[2] or parsed.main
     defaults = {

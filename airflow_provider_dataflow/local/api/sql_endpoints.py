@@ -1,4 +1,4 @@
-"""SQL endpoints: not here, and clearly so."""
+"""Operations of SQL endpoints, all of which respond 501."""
 
 from __future__ import annotations
 

@@ -1,20 +1,15 @@
-"""Statements of SESSION runs."""
+"""Operations of statements of SESSION runs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider_dataflow.local.api.context import (
-    Context,
-    Listing,
-    check_etag,
-    collection,
-    load,
-    resource,
-)
-from airflow_provider_dataflow.local.api.fields import CREATE_STATEMENT
+from airflow_provider_dataflow.local.api.context import Context
+from airflow_provider_dataflow.local.api.listing import Listing
+from airflow_provider_dataflow.local.api.request_bodies import CREATE_STATEMENT
+from airflow_provider_dataflow.local.api.resources import check_etag, collection, load, resource
 from airflow_provider_dataflow.local.http.messages import JSON, Request, Response, Route
-from airflow_provider_dataflow.local.state.session_lifecycle import StatementState, statement_id
+from airflow_provider_dataflow.local.state.session_lifecycle import StatementLifecycleState, statement_id
 from airflow_provider_dataflow.local.state.store import RUNS, STATEMENTS, Filter, Record
 
 SUMMARY_FIELDS = ("id", "lifecycleState", "runId", "timeCreated", "timeCompleted")
@@ -24,7 +19,7 @@ LISTING = Listing(
     STATEMENTS,
     filters={"lifecycleState": ("state", "=")},
     sorts={"timeCreated": "time_created"},
-    values={"lifecycleState": tuple(StatementState)},
+    values={"lifecycleState": tuple(StatementLifecycleState)},
     in_compartment=False,
 )
 
@@ -57,7 +52,7 @@ class StatementsApi:
         return resource(record, _body(record))
 
     def delete(self, request: Request, run_id: str, statement: str) -> Response:
-        """Cancel."""
+        """Cancel a statement; its record stays."""
         record = self._load(run_id, statement)
         check_etag(request, record)
         self.sessions.cancel(record)

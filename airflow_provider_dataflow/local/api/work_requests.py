@@ -1,17 +1,12 @@
-"""Work requests, as they are looked at."""
+"""Operations of work requests."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider_dataflow.local.api.context import (
-    Context,
-    Listing,
-    collection,
-    load,
-    page_of,
-    resource,
-)
+from airflow_provider_dataflow.local.api.context import Context
+from airflow_provider_dataflow.local.api.listing import Listing, page_of
+from airflow_provider_dataflow.local.api.resources import collection, load, resource
 from airflow_provider_dataflow.local.http.messages import JSON, Request, Response, Route
 from airflow_provider_dataflow.local.state.store import WORK_REQUESTS
 

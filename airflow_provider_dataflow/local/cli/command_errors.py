@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from airflow_provider_dataflow.local.engines.rules import FieldError
+from airflow_provider_dataflow.local.engines.json_fields import FieldError
 
 
 class CommandError(Exception):

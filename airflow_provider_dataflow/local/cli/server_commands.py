@@ -19,7 +19,7 @@ from airflow_provider_dataflow.local.cli.command_errors import CommandError, Usa
 from airflow_provider_dataflow.local.cli.home_server import connect
 from airflow_provider_dataflow.local.cli.server_options import options_from
 from airflow_provider_dataflow.local.cli.terminal import flush_stdout, paint, print_json
-from airflow_provider_dataflow.local.engines.rules import FieldError
+from airflow_provider_dataflow.local.engines.json_fields import FieldError
 from airflow_provider_dataflow.local.http.server_settings import DEFAULT_PORT, ServerSettings
 from airflow_provider_dataflow.local.state.home import Home, ServerInfo
 from airflow_provider_dataflow.local.state.options import ClockName, EngineName

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from airflow_provider_dataflow.local.cli import argument_types
-from airflow_provider_dataflow.local.engines.rules import FieldError
+from airflow_provider_dataflow.local.engines.json_fields import FieldError
 from airflow_provider_dataflow.local.state.options import Options
 
 # Argument types of the fields that hold several words.

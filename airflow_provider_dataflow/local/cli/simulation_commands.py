@@ -12,7 +12,8 @@ from airflow_provider_dataflow.local.cli.command_errors import CommandError, Usa
 from airflow_provider_dataflow.local.cli.home_server import connect
 from airflow_provider_dataflow.local.cli.server_client import RequestFailed
 from airflow_provider_dataflow.local.cli.terminal import paint
-from airflow_provider_dataflow.local.engines.rules import Course, FieldError, Rule
+from airflow_provider_dataflow.local.engines.json_fields import FieldError
+from airflow_provider_dataflow.local.engines.rules import Rule, RunScript
 from airflow_provider_dataflow.local.state.home import Home
 
 
@@ -55,7 +56,7 @@ def fault_clear(home: Home, arguments: argparse.Namespace) -> None:
 
 
 def rule_add(home: Home, arguments: argparse.Namespace) -> None:
-    names = [f.name for f in dataclasses.fields(Course)]
+    names = [f.name for f in dataclasses.fields(RunScript)]
     given = {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
     tags: dict[str, str] = {}
     for key, pattern in arguments.tag or []:
@@ -64,7 +65,7 @@ def rule_add(home: Home, arguments: argparse.Namespace) -> None:
         tags[key] = pattern
     try:
         rule = Rule(
-            attempts=[Course(**given)],
+            attempts=[RunScript(**given)],
             display_name=arguments.display_name,
             application_id=arguments.application_id,
             freeform_tags=tags,

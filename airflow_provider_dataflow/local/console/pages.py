@@ -29,7 +29,14 @@ from airflow_provider_dataflow.local.console.run_request import request_card
 from airflow_provider_dataflow.local.http.messages import ApiError, Request, Response, Route
 from airflow_provider_dataflow.local.state.clock import ManualClock, rfc3339
 from airflow_provider_dataflow.local.state.run_lifecycle import has_ended
-from airflow_provider_dataflow.local.state.store import APPLICATIONS, POOLS, RUNS, Filter, Kind, Record
+from airflow_provider_dataflow.local.state.store import (
+    APPLICATIONS,
+    POOLS,
+    RUNS,
+    Filter,
+    Record,
+    ResourceKind,
+)
 from airflow_provider_dataflow.models.run import LifecycleState as State
 
 if TYPE_CHECKING:
@@ -138,7 +145,7 @@ class Console:
         return join([table(head, lines, "runs"), timeline.legend(shown)])
 
     def _shown_state(self, record: Record) -> str:
-        return self.context.lifecycle.shown(record, record.body["lifecycleState"])
+        return self.context.lifecycle.shown_state(record, record.body["lifecycleState"])
 
     def run(self, request: Request, run_id: str) -> Response:
         record = self.context.store.get(RUNS, run_id)
@@ -241,7 +248,7 @@ class Console:
     def pools(self, request: Request) -> Response:
         return self._resources(request, POOLS, "pools", "pool_id")
 
-    def _resources(self, request: Request, kind: Kind, plural: str, column: str) -> Response:
+    def _resources(self, request: Request, kind: ResourceKind, plural: str, column: str) -> Response:
         records, next_page = self.context.store.page(
             kind, [], "time_created", True, _ROWS_PER_PAGE, request.query().get("page")
         )
@@ -275,7 +282,7 @@ class Console:
     def pool(self, request: Request, id_: str) -> Response:
         return self._resource(POOLS, id_, "pool", "pool_id")
 
-    def _resource(self, kind: Kind, id_: str, name_of_kind: str, column: str) -> Response:
+    def _resource(self, kind: ResourceKind, id_: str, name_of_kind: str, column: str) -> Response:
         record = self.context.store.get(kind, id_)
         if record is None:
             return self._not_found(name_of_kind)

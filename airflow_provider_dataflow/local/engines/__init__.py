@@ -1,1 +1,1 @@
-"""What runs the runs."""
+"""Engines: they execute runs, or simulate them."""

@@ -1,4 +1,4 @@
-"""The one interface of all engines, and what they and the service tell each other."""
+"""Interface between the service and its engines."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from airflow_provider_dataflow.local.http.messages import JSON
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """A run to be run: what the API shows of it, what the service knows beside that, and its arguments with
-    all parameters filled in."""
+class EngineJob:
+    """Run for an engine to execute.
+
+    :param run: body of the run as in the API.
+    :param internal: fields that the service stores with the run, but does not show.
+    :param arguments: arguments of the application, with all placeholders replaced.
+    """
 
     run_id: str
     run: JSON
@@ -21,53 +25,57 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a run ended. Whether a cancelled one counts as CANCELED is not the engine's to decide."""
+class RunOutcome:
+    """Outcome of a run that has ended. The service decides whether a cancelled run becomes CANCELED."""
 
     succeeded: bool
     details: str | None = None
     bytes_read: int | None = None
     bytes_written: int | None = None
-    # When, in seconds since the epoch, if that was not just now.
+    # Seconds since the epoch, if the run ended earlier than now.
     ended: float | None = None
-    # The state, where it is neither SUCCEEDED nor FAILED.
+    # Final state, if it is neither SUCCEEDED nor FAILED.
     state: str | None = None
 
 
-Finished = Callable[[str, Outcome], None]
+RunFinished = Callable[[str, RunOutcome], None]
 
 
 class Engine(Protocol):
-    """Runs jobs. All methods return at once, but for ``recover`` and ``close``."""
+    """Executes runs. Only ``recover`` and ``close`` block."""
 
     name: str
 
-    def bind(self, finished: Finished) -> None:
-        """Called once, first: what to call, from any thread, when a run has ended and all its processes are
-        gone."""
+    def bind(self, finished: RunFinished) -> None:
+        """Set the callback for runs that have ended and whose processes are gone.
+
+        The service calls this once, before all other methods. ``finished`` may be called from any thread.
+        """
 
     def recover(self) -> None:
-        """Called before the first job: end whatever an earlier process of the server left running."""
+        """Kill all processes that an earlier server process left. Called before the first job."""
 
-    def recovered_outcome(self, run_id: str) -> Outcome | None:
-        """How a run ended that was in progress when the server died. An outcome that is no success and has no
-        details was not the run's own doing. ``None``: nothing is known of it."""
+    def recovered_outcome(self, run_id: str) -> RunOutcome | None:
+        """Return the outcome of a run that was in progress when the server died; ``None`` if it is unknown.
 
-    def start(self, job: Job) -> None: ...
+        An outcome without success and without details means that the run was interrupted.
+        """
+
+    def start(self, job: EngineJob) -> None: ...
 
     def cancel(self, run_id: str) -> None:
-        """End a run that was started; ``finished`` is called as always. Harmless if it has ended."""
+        """End a run; ``finished`` is called afterwards. Does nothing if the run has ended."""
 
     def close(self) -> None:
-        """End everything that runs, without calling ``finished``; return when no process is left."""
+        """End all runs without calling ``finished``, and wait until no process is left."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatementOutcome:
-    """What came of a statement of a SESSION."""
+    """Result of a statement of a SESSION run."""
 
     succeeded: bool
-    # TEXT_PLAIN, TEXT_HTML or IMAGE_PNG (in base64).
+    # TEXT_PLAIN, TEXT_HTML or IMAGE_PNG (base64).
     type: str = "TEXT_PLAIN"
     value: str | None = None
     error_name: str | None = None
@@ -80,40 +88,47 @@ StatementFinished = Callable[[str, int, StatementOutcome], None]
 
 @runtime_checkable
 class StatementEngine(Protocol):
-    """What an engine also has that can run statements of SESSION runs.
+    """Engine that also runs the statements of SESSION runs.
 
-    A SESSION that was started goes on until it is cancelled, unless it fails. All methods return at once.
+    A SESSION run stays in progress until it is cancelled or fails. No method blocks.
     """
 
     def bind_statements(self, finished: StatementFinished) -> None:
-        """Called once, first: what to call, from any thread, with the run, the statement's number and its
-        outcome. Not needed for statements of a run that has ended."""
+        """Set the callback for statements that have ended: run id, number of the statement, outcome.
+
+        The service calls this once, before all other methods. ``finished`` may be called from any thread, and
+        need not be called for statements of a run that has ended.
+        """
 
     def takes_statements(self, run: JSON) -> bool:
-        """Whether this run, a SESSION, is of a kind that statements can be run in."""
+        """Return whether this engine can run statements in this SESSION run."""
 
     def run_statement(self, run_id: str, number: int, code: str) -> None:
-        """Called for one after the other: never while another one of the run has not finished."""
+        """Start a statement. The service starts the next one of a run only after this one has finished."""
 
     def cancel_statement(self, run_id: str, number: int) -> None:
-        """End a statement that was started; it is finished as always, with whatever outcome."""
+        """Interrupt a statement; ``finished`` is called afterwards with any outcome."""
 
 
 @runtime_checkable
-class Resuming(Protocol):
-    """An engine whose runs go on, whether there is a server or not."""
+class ResumableEngine(Protocol):
+    """Engine whose runs continue while no server is running."""
 
-    def resume(self, job: Job, started: float, cancelled: float | None) -> bool:
-        """Called once, before the first job, for each run that was in progress when the server ended.
+    def resume(self, job: EngineJob, started: float, cancelled: float | None) -> bool:
+        """Resume a run that was in progress when the server ended. Called before the first job.
 
-        :param cancelled: when it was asked to end; ``None``: it was not
-        :return: whether it goes on; if not, this engine has never known it
+        :param started: when the run started, in seconds since the epoch.
+        :param cancelled: when its cancel was requested; ``None``: it was not.
+        :return: ``False`` if this engine did not start the run.
         """
 
 
 @runtime_checkable
-class Measuring(Protocol):
-    """An engine that knows of a run, while that goes on, how much it has read and written."""
+class MeteredEngine(Protocol):
+    """Engine that counts the bytes that a run reads and writes while it is in progress."""
 
-    def progress(self, run_id: str) -> tuple[int, int] | None:
-        """The bytes; ``None`` if the run is not running. Called with every request: it has to be cheap."""
+    def bytes_moved(self, run_id: str) -> tuple[int, int] | None:
+        """Return the bytes read and written so far; ``None`` if the run is not in progress.
+
+        Called for each GetRun, so it must be cheap.
+        """

@@ -1,4 +1,4 @@
-"""What this machine has to share among runs."""
+"""CPUs and memory of this machine, and the number of runs that fit on it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-# Below this, a run would mostly wait for memory: a small Spark takes about 0.5 GiB.
+# Spark alone takes about 0.5 GiB; with less than this in total, a run has too little memory for its data.
 _MEMORY_MIB_PER_RUN = 1536
 _MIB = 1024 * 1024
 _CGROUP = Path("/sys/fs/cgroup")
@@ -20,8 +20,8 @@ class Machine:
     memory_mib: int
 
     @classmethod
-    def this(cls, cgroup: Path = _CGROUP) -> Machine:
-        """This machine, or as much of it as the container around has."""
+    def detect(cls, cgroup: Path = _CGROUP) -> Machine:
+        """Return the resources of this machine, or of the container in which this process runs."""
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         memory = psutil.virtual_memory().total
         return cls(
@@ -31,11 +31,12 @@ class Machine:
 
     @property
     def concurrent_runs(self) -> int:
-        """How many runs it can take at a time."""
+        """Return the number of runs that may be in progress at the same time."""
         return max(1, min(self.cpus, self.memory_mib // _MEMORY_MIB_PER_RUN))
 
 
 def _words(path: Path) -> list[str]:
+    """Return the words of a file; an empty list if it cannot be read."""
     try:
         return path.read_text().split()
     except OSError:
@@ -43,7 +44,7 @@ def _words(path: Path) -> list[str]:
 
 
 def _memory_limit(cgroup: Path) -> int | None:
-    """In bytes. Java would count with it by itself, but we say how large its heap is."""
+    """Return the memory limit of the container in bytes."""
     for path in (cgroup / "memory.max", cgroup / "memory" / "memory.limit_in_bytes"):
         words = _words(path)
         if words and words[0].isdigit() and int(words[0]) > 0:

@@ -1,7 +1,7 @@
-"""Finding and ending the processes of a run by the marker in their environment.
+"""Find and kill the processes of a run by a marker in their environment.
 
-The supervisor is what ends a run's processes; this is the net below it, for the case that somebody killed the
-supervisor itself, and for the start after a server that died.
+Normally the supervisor ends the processes of its run. This module does so if the supervisor was killed, and
+when a server starts after another one died.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path
 import psutil
 
 MARKER = "DATAFLOW_RUN_ID"
-_QUIET_SCANS = 3
+_EMPTY_SCANS = 3
 
 
-def marker(home: Path, run_id: str = "") -> str:
-    """The value of the marker; without a run id, the prefix that all runs of this home share."""
+def marker_value(home: Path, run_id: str = "") -> str:
+    """Return the marker of a run; without a run id, the prefix of the markers of all runs of this home."""
     return f"{home}:{run_id}"
 
 
@@ -39,9 +39,9 @@ def _environment_value(pid: int) -> str | None:
         return None
 
 
-def marked(home: Path, run_id: str = "") -> list[int]:
-    """The processes of one run, or of all runs of this home."""
-    wanted = marker(home, run_id)
+def pids_with_marker(home: Path, run_id: str = "") -> list[int]:
+    """Return the ids of the processes of one run, or of all runs of this home."""
+    wanted = marker_value(home, run_id)
     found = []
     for pid in psutil.pids():
         value = _environment_value(pid)
@@ -50,20 +50,20 @@ def marked(home: Path, run_id: str = "") -> list[int]:
     return found
 
 
-def sweep(home: Path, run_id: str = "") -> int:
-    """Kill them, again and again until none is left; return how many there were.
+def kill_with_marker(home: Path, run_id: str = "") -> int:
+    """Kill the processes of one run, or of all runs of this home. Return their number.
 
-    Looped, because a process may fork between the scan and the kill. For the same reason it takes several
-    scans that find nobody: one alone can miss a process whose parent ended in its midst.
+    A process may fork between a scan and the kill, or its parent may end during a scan, so that one scan can
+    miss it. Therefore scan until several scans in a row have found no process.
     """
     killed: set[int] = set()
-    quiet = 0
-    while quiet < _QUIET_SCANS:
-        pids = [pid for pid in marked(home, run_id) if pid != os.getpid()]
+    empty_scans = 0
+    while empty_scans < _EMPTY_SCANS:
+        pids = [pid for pid in pids_with_marker(home, run_id) if pid != os.getpid()]
         for pid in pids:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         killed.update(pids)
-        quiet = 0 if pids else quiet + 1
+        empty_scans = 0 if pids else empty_scans + 1
         time.sleep(0.005)
     return len(killed)

@@ -1,150 +1,58 @@
-"""How a scripted run goes, as data: what its configuration says, and rules that are set from outside.
+"""Scripts of runs of the scripted engine, and rules that assign scripts to runs.
 
-Field by field, a rule comes before the configuration, and that before the default.
+Each field of a script comes from the rule that matches the run, else from the run's configuration.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
-from functools import cache
 from typing import Any, Self
 
+from airflow_provider_dataflow.local.engines.json_fields import (
+    FieldError,
+    from_fields,
+    seconds,
+    shown,
+    text,
+    to_json,
+    whole,
+)
 from airflow_provider_dataflow.local.http.error_messages import did_you_mean
 from airflow_provider_dataflow.models.run import LifecycleState as State
 
 PREFIX = "spark.dataflow.emulator."
-# What a run may come to by itself. IN_PROGRESS: to no end, until it is cancelled.
+# IN_PROGRESS: the run does not end until it is cancelled.
 OUTCOMES = (State.SUCCEEDED, State.FAILED, State.STOPPED, State.CANCELED, State.IN_PROGRESS)
-_MAX_SECONDS = 10 * 365 * 24 * 3600.0
-_MAX_BYTES = 2**63 - 1
-_MAX_TEXT = 1024 * 1024
 _MAX_RULES = 1000
-_MAX_SHOWN = 200
 _STATE = re.compile(r"[A-Z][A-Z_]{0,63}")
 
 
-@cache
-def camel(name: str) -> str:
-    """``bytes_read`` -> ``bytesRead``"""
-    first, *rest = name.split("_")
-    return first + "".join(part.capitalize() for part in rest)
-
-
-class FieldError(ValueError):
-    """A field has a wrong value, or is missing.
-
-    :param field: its name in Python
-    :param problem: what follows the name of the field in the message
-    :param before: what precedes it
-    """
-
-    def __init__(self, field: str, problem: str, before: str = "") -> None:
-        self.field = field
-        self._before, self._problem = before, problem
-        super().__init__(self.with_name(camel(field)))
-
-    def with_name(self, name: str) -> str:
-        """Return the message with another name for the field, such as that of an option."""
-        return f"{self._before}{name}{self._problem}"
-
-
-def shown(value: Any) -> str:
-    """The value for a message, on one line and not longer than that."""
-    text = repr(value)
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
-
-
-def seconds(name: str, value: Any, minimum: float = 0.0, maximum: float = _MAX_SECONDS) -> float:
-    """:raises FieldError: it is not a number of seconds, or out of range"""
-    return number(name, value, minimum, maximum, "a number of seconds")
-
-
-def number(name: str, value: Any, minimum: float, maximum: float, what: str = "a number") -> float:
-    """:raises FieldError: it is not a number, or out of range"""
-    try:
-        converted = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        converted = math.nan
-    if converted > maximum:
-        raise FieldError(name, f" must be at most {maximum:.10g}, not {shown(value)}")
-    if not minimum <= converted:
-        raise FieldError(name, f" must be {what} from {minimum:.10g} on, not {shown(value)}")
-    return converted
-
-
-def whole(name: str, value: Any, minimum: int = 0, maximum: int = _MAX_BYTES) -> int:
-    """:raises FieldError: it is not an integer, or out of range"""
-    converted = value
-    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
-        converted = int(value.strip()[:30])
-    if type(converted) is not int or not minimum <= converted <= maximum:
-        raise FieldError(name, f" must be a whole number from {minimum} to {maximum}, not {shown(value)}")
-    return converted
-
-
-def text(name: str, value: Any, *, may_be_empty: bool = True) -> str:
-    """:raises FieldError: it is not a string, too long, or empty where it must not be"""
-    if not isinstance(value, str) or len(value) > _MAX_TEXT:
-        raise FieldError(name, f" must be a string of at most {_MAX_TEXT} characters, not {shown(value)}")
-    if not may_be_empty and not value.strip():
-        raise FieldError(name, f" must not be empty, but is {shown(value)}")
-    return value
-
-
-def from_fields(cls: type[Any], what: str, values: Any) -> dict[str, Any]:
-    """Keyword arguments for a dataclass from JSON, whose names may be in camel case or as in Python.
-
-    :raises ValueError: it is no object, or has a field that is not known
-    """
-    if not isinstance(values, Mapping):
-        raise ValueError(f"{what} must be an object, not {shown(values)}")
-    names = {name: f.name for f in fields(cls) for name in (f.name, camel(f.name))}
-    for name in values:
-        if name not in names:
-            known = [camel(f.name) for f in fields(cls)]
-            near = did_you_mean(str(name), known)
-            raise ValueError(
-                f"{what} has no field {shown(name)}; its fields are {', '.join(known)}.{near}".rstrip(".")
-            )
-    given = [names[name] for name in values]
-    for name in given:
-        if given.count(name) > 1:
-            raise FieldError(name, " is given twice, in both ways to write it")
-    return {names[name]: value for name, value in values.items() if value is not None}
-
-
-def to_json(instance: Any) -> dict[str, Any]:
-    """What is set of a dataclass, names in camel case."""
-    return {camel(f.name): v for f in fields(instance) if (v := getattr(instance, f.name)) != f.default}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
-    """How a run goes; ``None``: not said.
+class RunScript:
+    """Declared outcome, timing and output of a scripted run. Fields that are ``None`` are not declared.
 
-    :raises ValueError: a value is none that is allowed
+    :raises ValueError: a value is not allowed.
     """
 
     outcome: str | None = None
-    # lifecycleState instead of IN_PROGRESS, such as PAUSING, which no client knows.
+    # State that clients see instead of IN_PROGRESS, for example PAUSING, which no client knows.
     state: str | None = None
-    # In progress, in seconds.
+    # Seconds in IN_PROGRESS.
     duration: float | None = None
-    # Before that, in ACCEPTED.
+    # Seconds in ACCEPTED.
     startup: float | None = None
-    # From the cancel to the end, in CANCELING or STOPPING.
+    # Seconds in CANCELING or STOPPING.
     cancel_duration: float | None = None
-    # lifecycleDetails at the end.
+    # lifecycleDetails of the run after its end.
     details: str | None = None
     bytes_read: int | None = None
     bytes_written: int | None = None
     stdout: str | None = None
     stderr: str | None = None
-    # What each statement of a SESSION answers; by default, its own code.
+    # Output of each statement of a SESSION run. Default: the code of the statement.
     statement_output: str | None = None
 
     def __post_init__(self) -> None:
@@ -153,7 +61,7 @@ class Course:
             problem = f" must be one of {', '.join(OUTCOMES)}, not {shown(self.outcome)}.{near}".rstrip(".")
             raise FieldError("outcome", problem)
         if self.state is not None and not _STATE.fullmatch(text("state", self.state)):
-            problem = f" must be of capitals and underscores, at most 64, not {shown(self.state)}"
+            problem = f" must be at most 64 capital letters and underscores, not {shown(self.state)}"
             raise FieldError("state", problem)
         for name in ("duration", "startup", "cancel_duration"):
             if (value := getattr(self, name)) is not None:
@@ -166,14 +74,14 @@ class Course:
                 text(name, value)
 
     @classmethod
-    def from_json(cls, values: Any, what: str = "a course") -> Self:
+    def from_json(cls, values: Any, what: str = "a run script") -> Self:
         return cls(**from_fields(cls, what, values))
 
     @classmethod
     def from_configuration(cls, configuration: Mapping[str, str]) -> Self:
-        """What the ``spark.dataflow.emulator.*`` keys say; those that are blank say nothing.
+        """Read the ``spark.dataflow.emulator.*`` keys of a configuration. Blank values are ignored.
 
-        :raises ValueError: such a key is not known, or its value is wrong
+        :raises ValueError: such a key is unknown, or its value is wrong.
         """
         ours = {k: v for k, v in configuration.items() if k.startswith(PREFIX)}
         try:
@@ -183,32 +91,35 @@ class Course:
         except ValueError as e:
             raise ValueError(f"configuration: {PREFIX}*: {e}") from None
 
-    def over(self, other: Course) -> Course:
-        """This one, and where it does not say, what the other says."""
-        return Course(**(asdict(other) | {k: v for k, v in asdict(self).items() if v is not None}))
+    def over(self, other: RunScript) -> RunScript:
+        """Return this script, with the fields that it does not declare taken from another one."""
+        return RunScript(**(asdict(other) | {k: v for k, v in asdict(self).items() if v is not None}))
 
     def as_json(self) -> dict[str, Any]:
         return to_json(self)
 
 
+# Former name of RunScript, which tests of users may import.
+Course = RunScript
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """How the runs go that match all that is given here.
+    """Scripts for the runs that match all given conditions.
 
-    The first of them takes the first of ``attempts``, the next the second, and so on; the last one repeats.
-
-    :param display_name: a pattern such as ``etl-*``; of a run
-    :param application_id: of its application
-    :param freeform_tags: by key, patterns for the values of tags
+    :param attempts: scripts of the first run that matches, the second one, and so on. The last one repeats.
+    :param display_name: pattern of the run's display name, for example ``etl-*``.
+    :param application_id: OCID of the run's application.
+    :param freeform_tags: patterns of the values of the run's tags, by key.
     """
 
-    attempts: Sequence[Course]
+    attempts: Sequence[RunScript]
     display_name: str | None = None
     application_id: str | None = None
     freeform_tags: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.attempts or not all(isinstance(attempt, Course) for attempt in self.attempts):
+        if not self.attempts or not all(isinstance(attempt, RunScript) for attempt in self.attempts):
             raise FieldError("attempts", ": at least one", before="a rule needs ")
         for name in ("display_name", "application_id"):
             if (value := getattr(self, name)) is not None:
@@ -221,17 +132,21 @@ class Rule:
 
     @classmethod
     def from_json(cls, values: Any) -> Self:
-        """:raises ValueError: says what is wrong"""
+        """Read a rule; ``matched``, which ``Rules.as_json`` adds, is ignored.
+
+        :raises ValueError: a field is unknown or wrong.
+        """
         if isinstance(values, Mapping):
-            values = {k: v for k, v in values.items() if k != "matched"}  # as it was read
+            values = {k: v for k, v in values.items() if k != "matched"}
         known = from_fields(cls, "a rule", values)
         attempts = known.pop("attempts", [])
         if not isinstance(attempts, Sequence) or isinstance(attempts, str):
             raise FieldError("attempts", f" must be a list, not {shown(attempts)}")
-        courses = [
-            a if isinstance(a, Course) else Course.from_json(a, "attempts: an attempt") for a in attempts
+        scripts = [
+            a if isinstance(a, RunScript) else RunScript.from_json(a, "attempts: an attempt")
+            for a in attempts
         ]
-        return cls(attempts=courses, **known)
+        return cls(attempts=scripts, **known)
 
     def as_json(self) -> dict[str, Any]:
         attempts = [attempt.as_json() for attempt in self.attempts]
@@ -243,7 +158,10 @@ class Rule:
         return {k: v for k, v in values.items() if v is not None} | {"attempts": attempts}
 
     def matches(self, run: Mapping[str, Any]) -> bool:
-        """:param run: as the API shows it"""
+        """Return whether the rule matches a run.
+
+        :param run: body of the run as in the API.
+        """
         if self.display_name is not None and not fnmatchcase(run.get("displayName") or "", self.display_name):
             return False
         if self.application_id is not None and run.get("applicationId") != self.application_id:
@@ -255,31 +173,34 @@ class Rule:
 
 
 class Rules:
-    """All rules, in order: the first that matches a run decides. Counts the runs that matched."""
+    """Ordered rules, of which the first one that matches a run applies. Counts the matched runs of each."""
 
     def __init__(self) -> None:
         self._rules: list[Rule] = []
         self._matched: list[int] = []
 
     def set(self, rules: Iterable[Rule]) -> None:
-        """:raises ValueError: too many"""
-        made = list(rules)
-        if len(made) > _MAX_RULES:
+        """Replace all rules.
+
+        :raises ValueError: too many rules.
+        """
+        checked = list(rules)
+        if len(checked) > _MAX_RULES:
             raise ValueError(f"there can be at most {_MAX_RULES} rules")
-        self._rules, self._matched = made, [0] * len(made)
+        self._rules, self._matched = checked, [0] * len(checked)
 
     def add(self, rule: Rule) -> None:
-        """Before the others, which go on counting.
+        """Add a rule before the others, whose counts do not change.
 
-        :raises ValueError: there are too many
+        :raises ValueError: too many rules.
         """
         if len(self._rules) >= _MAX_RULES:
             raise ValueError(f"there can be at most {_MAX_RULES} rules")
         self._rules.insert(0, rule)
         self._matched.insert(0, 0)
 
-    def take(self, run: Mapping[str, Any]) -> Course | None:
-        """The attempt for a new run; ``None``: no rule matches."""
+    def next_script(self, run: Mapping[str, Any]) -> RunScript | None:
+        """Return the script for a new run, and count the run. ``None``: no rule matches."""
         for number, rule in enumerate(self._rules):
             if rule.matches(run):
                 attempt = rule.attempts[min(self._matched[number], len(rule.attempts) - 1)]

@@ -1,4 +1,4 @@
-"""Compute shapes: how many OCPUs and how much memory a run asks for."""
+"""OCPUs and memory of compute shapes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 DEFAULT_SHAPE = "VM.Standard2.1"
 _FLEX_DEFAULT_OCPUS = 1.0
 _FIXED = re.compile(r"\.(\d+)\Z")
-# Shapes whose last number does not count OCPUs but GPUs: the OCPUs for each of them.
+# OCPUs per GPU of the shapes whose last number is the number of GPUs.
 _OCPUS_PER_GPU = {
     "VM.GPU2": 12,
     "BM.GPU2": 14,
@@ -20,7 +20,7 @@ _OCPUS_PER_GPU = {
     "VM.GPU.A10": 15,
     "BM.GPU.A10": 16,
 }
-# GiB for each OCPU: of fixed shapes, and of flexible ones whose memory is not given. By series; 15 else.
+# Memory per OCPU by series: of fixed shapes, and of flexible ones whose memory is not given.
 _GIB_PER_OCPU = {
     "Standard1": 7,
     "Standard2": 15,
@@ -40,12 +40,12 @@ _OTHER_GIB_PER_OCPU = 15
 
 
 def _series(shape: str | None) -> str:
-    """``VM.Standard.E4.Flex`` and ``BM.Standard.E4.128`` are both of ``Standard.E4``."""
+    """Return the series of a shape: ``Standard.E4`` of ``VM.Standard.E4.Flex`` or ``BM.Standard.E4.128``."""
     return (shape or "").partition(".")[2].rpartition(".")[0]
 
 
 def ocpus(shape: str | None, config: Mapping[str, Any] | None) -> float:
-    """By the configuration of a flexible shape, by the name of a fixed one."""
+    """Return the OCPUs of a node: a fixed shape has them in its name, a flexible one in its configuration."""
     match = _FIXED.search(shape or "")
     if match:
         per_gpu = _OCPUS_PER_GPU.get((shape or "").rpartition(".")[0], 1)
@@ -62,14 +62,14 @@ def memory_gib(shape: str | None, config: Mapping[str, Any] | None) -> float:
 
 
 def total_ocpus(run: Mapping[str, Any]) -> int:
-    """What ``totalOCpu`` reports: what was requested, whether or not this machine has it."""
+    """Return the value of ``totalOCpu``: the requested OCPUs, even if this machine has fewer."""
     driver = ocpus(run.get("driverShape"), run.get("driverShapeConfig"))
     executor = ocpus(run.get("executorShape"), run.get("executorShapeConfig"))
     return math.ceil(driver + executor * int(run.get("numExecutors") or 0))
 
 
 def describe(run: Mapping[str, Any]) -> str:
-    """What was asked for, for people."""
+    """Return the requested shapes as text."""
 
     def one(role: str) -> str:
         shape, config = run.get(f"{role}Shape"), run.get(f"{role}ShapeConfig")

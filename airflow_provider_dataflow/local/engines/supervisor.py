@@ -1,10 +1,13 @@
-"""Keeps one run's processes together, and ends every one of them.
+"""Supervisor process of one run: starts its command, and ends all of its processes.
 
-Run as a script, one per run, standard library only: ``supervisor.py EXIT_FILE GRACE STDOUT STDERR COMMAND``.
-Its stdin is the *lifeline*, a pipe whose write end exists only in the server: a line means cancel, end of
-file means that the server died, even by SIGKILL. Being a child subreaper, it inherits every orphan of the
-tree, so that a daemon which called ``setsid`` cannot slip away; and it only stops when the kernel says
-(ECHILD) that no child is left. A scan of /proc may choose whom to kill, but cannot prove that all are dead.
+A script that uses only the standard library: ``supervisor.py EXIT_FILE GRACE STDOUT STDERR COMMAND``.
+
+- Its stdin is a pipe whose write end exists only in the server. A line means cancel. End of file means that
+  the server died, even if it was killed with SIGKILL.
+- It is a child subreaper: it becomes the parent of every orphan below it, also of a daemon that called
+  ``setsid``.
+- It ends when ``waitpid`` fails with ECHILD, because only that proves that no child is left. The scan of
+  /proc only selects the processes to kill.
 """
 
 from __future__ import annotations
@@ -28,23 +31,23 @@ REASON_SIGNAL = "sigterm"
 
 
 def _prctl(option: int, value: int) -> None:
-    """Linux only. Elsewhere the server's sweep by environment marker has to do."""
+    """Call ``prctl``. Elsewhere than on Linux, the server kills what is left by the marker of the run."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
 def _spawn(command: list[str], stdout: str, stderr: str) -> int:
-    """Start the command in a process group of its own, to be killed by the kernel if we are."""
+    """Start the command in its own process group. The kernel kills it if the supervisor dies."""
     supervisor = os.getpid()
     pid = os.fork()
     if pid:
-        with contextlib.suppress(OSError):  # the child does the same; whoever comes first
+        with contextlib.suppress(OSError):  # the child also does so; whichever runs first
             os.setpgid(pid, pid)
         return pid
     try:
         os.setpgid(0, 0)
         _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != supervisor:  # it died between the fork and the prctl
+        if os.getppid() != supervisor:  # the supervisor died between fork and prctl
             os._exit(127)
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGPIPE):
@@ -60,7 +63,7 @@ def _spawn(command: list[str], stdout: str, stderr: str) -> int:
 
 
 def _parents() -> dict[int, int]:
-    """pid -> parent pid of all processes."""
+    """Return the parent pid of each process, by pid."""
     parents = {}
     for name in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
         if name.isdigit():
@@ -87,16 +90,16 @@ class Supervisor:
     def __init__(self, grace: float) -> None:
         self.grace = grace
         self.main = -1
-        self.status: int | None = None  # of the main process, once it has ended
-        self.nobody_left = False
+        self.status: int | None = None  # exit code of the main process
+        self.no_child_left = False
 
     def reap(self) -> None:
-        """Collect whoever has ended, without waiting."""
+        """Collect the exit codes of ended children, without waiting."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                self.nobody_left = True
+                self.no_child_left = True
                 return
             if not pid:
                 return
@@ -104,7 +107,7 @@ class Supervisor:
                 self.status = os.waitstatus_to_exitcode(status)
 
     def run(self, command: list[str], stdout: str, stderr: str) -> str:
-        """Run the command to its end or to the end of the lifeline; return why it ended."""
+        """Run the command until it ends, or until cancel, signal or the server's death. Return the reason."""
         _prctl(PR_SET_CHILD_SUBREAPER, 1)
         wake_read, wake_write = os.pipe()
         os.set_blocking(wake_read, False)
@@ -135,7 +138,7 @@ class Supervisor:
                         return REASON_EXIT
 
     def _ask_to_end(self, wakeup: int) -> None:
-        """SIGTERM: in the grace Spark closes its event log and deletes its temporary directories."""
+        """Send SIGTERM and wait up to ``grace`` seconds, in which Spark deletes its temporary files."""
         self._signal_group(signal.SIGTERM)
         deadline = time.monotonic() + self.grace
         with selectors.DefaultSelector() as selector:
@@ -144,24 +147,24 @@ class Supervisor:
             while self.status is None and (left := deadline - time.monotonic()) > 0:
                 for key, _ in selector.select(left):
                     if key.fd == 0 and not os.read(0, 4096):
-                        return  # the server died meanwhile: no more patience
+                        return  # the server died: kill at once
                     if key.fd == wakeup:
                         os.read(wakeup, 4096)
                 self.reap()
 
     def _kill_all(self) -> None:
         self.reap()
-        while not self.nobody_left:
+        while not self.no_child_left:
             self._signal_group(signal.SIGKILL)
             for pid in _descendants():
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
             self.reap()
-            if not self.nobody_left:
+            if not self.no_child_left:
                 time.sleep(0.01)
 
     def _signal_group(self, number: int) -> None:
-        if self.status is None:  # a pid that was reaped may be somebody else's by now
+        if self.status is None:  # the pid of a reaped process may have been reused
             with contextlib.suppress(OSError):
                 os.killpg(self.main, number)
 

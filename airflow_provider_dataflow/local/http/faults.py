@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
-from airflow_provider_dataflow.local.engines.rules import (
+from airflow_provider_dataflow.local.engines.json_fields import (
     FieldError,
     from_fields,
     number,

@@ -45,7 +45,7 @@ class TimelineThread(threading.Thread):
         self._lifecycle = lifecycle
         self._wake = threading.Event()
         self._closed = False
-        lifecycle.timeline.on_plan = self._wake.set
+        lifecycle.timeline.on_planned = self._wake.set
 
     def run(self) -> None:
         while not self._closed:
@@ -119,7 +119,7 @@ def _engine(home: Home, settings: ServerSettings) -> tuple[SparkEngine | Scripte
     # Imported late: only this engine needs PySpark, which may not be installed.
     from airflow_provider_dataflow.local.engines.spark.engine import SparkEngine
 
-    limit = settings.max_concurrent_runs or Machine.this().concurrent_runs
+    limit = settings.max_concurrent_runs or Machine.detect().concurrent_runs
     return SparkEngine(home.path, home.buckets, limit=limit, warm=settings.warm), limit
 
 
@@ -128,8 +128,8 @@ def _clock(settings: ServerSettings, store: Store) -> Clock:
     if settings.clock == ClockName.SYSTEM:
         return SystemClock()
     clock = ManualClock()
-    clock.move_to(max(store.last_moment() or 0.0, store.kept_time() or 0.0))
-    store.keep_time(clock.now())
+    clock.move_to(max(store.last_moment() or 0.0, store.saved_time() or 0.0))
+    store.save_time(clock.now())
     return clock
 
 

@@ -54,7 +54,7 @@ def parse_uri(uri: str) -> ObjectUri:
     return ObjectUri(namespace, bucket, match[3] or "")
 
 
-def mentioned(texts: Iterable[str]) -> Iterator[ObjectUri]:
+def mentioned_buckets(texts: Iterable[str]) -> Iterator[ObjectUri]:
     """Yield each bucket whose URI occurs in the texts, once."""
     seen = set()
     for text in texts:

@@ -55,11 +55,11 @@ class Timeline:
         self._clock = clock
         self._heap: list[tuple[float, int, _Event]] = []
         self._numbers = itertools.count()
-        # By the two parts of their keys.
-        self._of: dict[str, dict[str, _Event]] = {}
+        # Events by resource id and name.
+        self._by_key: dict[str, dict[str, _Event]] = {}
         self._moment: float | None = None
-        # Called when the next event may be due earlier than before.
-        self.on_plan: Callable[[], None] = lambda: None
+        # Called after an event was planned.
+        self.on_planned: Callable[[], None] = lambda: None
         # Context in which each event is carried out.
         self.around: Callable[[], AbstractContextManager[None]] = nullcontext
 
@@ -74,19 +74,19 @@ class Timeline:
         """
         event = _Event(action, key)
         if key is not None:
-            self.call_off(*key)
-            self._of.setdefault(key[0], {})[key[1]] = event
+            self.cancel(*key)
+            self._by_key.setdefault(key[0], {})[key[1]] = event
         heapq.heappush(self._heap, (moment, next(self._numbers), event))
-        self.on_plan()
+        self.on_planned()
 
-    def call_off(self, resource_id: str, name: str | None = None) -> None:
+    def cancel(self, resource_id: str, name: str | None = None) -> None:
         """Cancel a planned event, or all events of a resource."""
-        events = self._of.get(resource_id, {})
+        events = self._by_key.get(resource_id, {})
         for each in [*events] if name is None else [name]:
             if (event := events.pop(each, None)) is not None:
                 event.action = None
         if not events:
-            self._of.pop(resource_id, None)
+            self._by_key.pop(resource_id, None)
 
     def next_due(self) -> float | None:
         while self._heap and self._heap[0][2].action is None:
@@ -96,7 +96,7 @@ class Timeline:
     def clear(self) -> None:
         """Cancel all events."""
         self._heap.clear()
-        self._of.clear()
+        self._by_key.clear()
 
     def run_due(self) -> None:
         """Carry out the events that are due, in order."""
@@ -109,7 +109,7 @@ class Timeline:
                 if action is None:
                     continue
                 if event.key is not None:
-                    self.call_off(*event.key)
+                    self.cancel(*event.key)
                 with self.around():
                     action()
         finally:

@@ -1,4 +1,4 @@
-"""The ``execute`` string, which is the tail of a spark-submit command, and the placeholders in arguments."""
+"""Parser of the ``execute`` string, the arguments of spark-submit, and placeholders in arguments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_dataflow.local.state.buckets import parse_uri
 _PLACEHOLDER = re.compile(r"\$\{([a-zA-Z0-9_]+)\}")
 _IN_QUOTES = re.compile(r"'[^']*'|\"(?:[^\"\\]|\\.)*\"|\\[^\s]", re.DOTALL)
 _LINE_CONTINUED = re.compile(r"\\[ \t\r]*(?:\n|\Z)")
-# option of spark-submit -> attribute below; those that may be repeated append.
+# Options with lists of URIs, and the attribute of ParsedExecute to which they append.
 _FILES = {
     "--jars": "jars",
     "--files": "files",
@@ -23,7 +23,7 @@ _FILES = {
     "--py-files": "py_files",
     "--archives": "archives",
 }
-# Those that are a Spark property under another name.
+# Options that set a Spark property.
 _PROPERTIES = {
     "--driver-java-options": "spark.driver.extraJavaOptions",
     "--packages": "spark.jars.packages",
@@ -31,8 +31,8 @@ _PROPERTIES = {
 
 
 @dataclass(slots=True)
-class Submission:
-    """What an ``execute`` string says."""
+class ParsedExecute:
+    """Parsed ``execute`` string."""
 
     main: str = ""
     arguments: list[str] = field(default_factory=list)
@@ -45,26 +45,27 @@ class Submission:
 
     @property
     def language(self) -> str:
-        """By the main file's name. Scala and Java are alike here: both are a jar with a class."""
+        """Return the language by the suffix of the main file: JAVA for jars, also of Scala."""
         return language_of(self.main)
 
 
 def language_of(uri: str) -> str:
+    """Return the language by the suffix of a file: PYTHON, SQL, or JAVA for all others."""
     suffix = uri.rpartition(".")[2].lower()
     return {"py": "PYTHON", "sql": "SQL"}.get(suffix, "JAVA")
 
 
-def parse_execute(text: str) -> Submission:
+def parse_execute(text: str) -> ParsedExecute:
     """Parse ``[options] <main file> [arguments]``.
 
-    :raises ApiError: 400, naming what is wrong
+    :raises ApiError: 400, the text is invalid.
     """
     _check_characters(text)
     try:
         words = shlex.split(text)
     except ValueError as e:
         raise invalid(f"execute cannot be parsed: {e}.") from None
-    submission = Submission()
+    submission = ParsedExecute()
     position = 0
     while position < len(words) and words[position].startswith("-"):
         option, equals, value = words[position].partition("=")
@@ -84,34 +85,35 @@ def parse_execute(text: str) -> Submission:
 
 
 def _check_characters(text: str) -> None:
-    """Refuse what was meant for a shell or comes from a word processor: it would become a part of a word.
+    """Refuse parts of a shell command and typographic characters, which would become part of an argument.
 
-    :raises ApiError: 400, naming it
+    :raises ApiError: 400, with the place of the first one.
     """
-    # What is in quotes is the application's own.
+    # Quoted text is not checked, because it is meant literally.
     bare = _IN_QUOTES.sub(lambda match: "_" * len(match[0]), text)
     options = bare.partition("oci://")[0].split()
     if any(word.rpartition("/")[2] == "spark-submit" for word in options):
-        raise invalid("execute: leave the word spark-submit out; what follows it is the value.")
+        raise invalid("execute: remove the word spark-submit; only its arguments belong here.")
     if match := _LINE_CONTINUED.search(bare):
         line = text.count("\n", 0, match.start()) + 1
-        raise invalid(
-            f"execute: there is no shell that joins lines: remove the backslash that ends line {line}."
-        )
+        raise invalid(f"execute: no shell joins the lines; remove the backslash at the end of line {line}.")
     for word in re.finditer(r"[^ \t\r\n]+", bare):
         for offset, character in enumerate(word[0]):
             if _is_deceptive(word[0], offset):
                 name = unicodedata.name(character, "control character").lower()
                 place = word.start() + offset + 1
                 raise invalid(
-                    f"execute: character {place} is {name} (U+{ord(character):04X}), which is no blank, "
-                    "quote or hyphen here: replace it by the plain one."
+                    f"execute: character {place} is {name} (U+{ord(character):04X}), which does not count as "
+                    "a blank, quote or hyphen; replace it with the plain one."
                 )
 
 
 def _is_deceptive(word: str, offset: int) -> bool:
-    """Whether a character is hardly meant: a blank that separates nothing, or a typographic quote or dash
-    where a plain one would have a meaning."""
+    """Return whether a character is probably a mistake.
+
+    That is, a blank or invisible character that does not separate words, or a typographic quote or dash where
+    a plain one would have a meaning.
+    """
     character, category = word[offset], unicodedata.category(word[offset])
     if category in ("Zs", "Zl", "Zp", "Cc") or character in "\u00ad\u200b\u2060\ufeff":
         return True
@@ -127,7 +129,7 @@ def _is_dash(character: str) -> bool:
     return character == "\u2212" or (bool(character) and unicodedata.category(character) == "Pd")
 
 
-def _apply(submission: Submission, option: str, value: str) -> None:
+def _apply(submission: ParsedExecute, option: str, value: str) -> None:
     if option == "--class":
         submission.class_name = value
     elif option in ("--conf", "-c"):
@@ -144,11 +146,14 @@ def _apply(submission: Submission, option: str, value: str) -> None:
         getattr(submission, _FILES[option]).extend(uris)
     else:
         known = ", ".join(["--class", "--conf", *_PROPERTIES, *_FILES])
-        raise invalid(f"execute: the option {option} is not supported; these are: {known}.")
+        raise invalid(f"execute: the option {option} is not supported; supported are: {known}.")
 
 
 def _check_uri(option: str, uri: str) -> None:
-    """As the service: everything comes from a bucket. What is behind a ``#`` is a name for Spark."""
+    """Check that a URI, without its alias after ``#``, is in a bucket, as the service requires.
+
+    :raises ApiError: 400.
+    """
     try:
         parse_uri(uri.partition("#")[0])
     except ValueError as e:
@@ -156,16 +161,16 @@ def _check_uri(option: str, uri: str) -> None:
 
 
 def fill_in(arguments: Iterable[str], parameters: Iterable[Mapping[str, Any]], hint: str = "") -> list[str]:
-    """The arguments with each ``${name}`` replaced by the parameter's value.
+    """Return the arguments with each ``${name}`` replaced by the value of the parameter.
 
-    :param hint: what to add to the error
-    :raises ApiError: 400, if a parameter is missing
+    :param hint: text to add to the error message.
+    :raises ApiError: 400, a parameter is missing.
     """
     values = {p["name"]: p["value"] for p in parameters}
 
     def value_of(match: re.Match[str]) -> str:
         if match[1] not in values:
-            raise invalid(f"The placeholder {match[0]} has no parameter of that name.{hint}")
+            raise invalid(f"There is no parameter for the placeholder {match[0]}.{hint}")
         return str(values[match[1]])
 
     return [_PLACEHOLDER.sub(value_of, argument) for argument in arguments]

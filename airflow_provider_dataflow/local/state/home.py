@@ -1,4 +1,4 @@
-"""The one folder that holds everything of a server."""
+"""Home of a server: the folder with its state, buckets, logs and identity."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ HOME_VARIABLE = "DATAFLOW_LOCAL_HOME"
 
 
 class HomeUnusable(Exception):
-    """The folder cannot be read or written; the message says why and what to do."""
+    """The home cannot be read or written. The message has the cause and the remedy."""
 
 
 class HomeInUse(HomeUnusable):
-    """Another server uses this folder."""
+    """Another server uses this home."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """Content of ``server.json``, which exists from when a server listens until it stops in good order."""
+    """Content of ``server.json``, which a server writes when it listens and removes when it stops."""
 
     pid: int
     port: int
     endpoint: str
 
     def is_valid(self) -> bool:
-        """Whether the file had values that a server writes."""
+        """Return whether a server can have written these values."""
         return (
             type(self.pid) is int
             and type(self.port) is int
@@ -47,8 +47,10 @@ class ServerInfo:
 
 
 class Home:
+    """Paths and files of the home of a server."""
+
     def __init__(self, path: Path | str) -> None:
-        # Resolved, as it is part of the marker by which processes of runs are found.
+        # Resolved, because it is part of the marker by which the processes of runs are found.
         self.path = Path(path).expanduser().resolve()
         self.buckets = Buckets(self.path / "buckets")
         self.runs = self.path / "runs"
@@ -56,7 +58,10 @@ class Home:
         self._info = self.path / "server.json"
 
     def create(self) -> None:
-        """:raises HomeUnusable: a folder cannot be made"""
+        """Create the folders that are missing.
+
+        :raises HomeUnusable: a folder cannot be created.
+        """
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.runs.mkdir(exist_ok=True)
@@ -65,7 +70,10 @@ class Home:
             raise self.unusable(e) from None
 
     def identity(self) -> Identity:
-        """:raises HomeUnusable: it cannot be read or made"""
+        """Return the identity of this home, which the first call creates.
+
+        :raises HomeUnusable: the identity cannot be read or created.
+        """
         self.create()
         folder = self.path / "identity"
         try:
@@ -78,7 +86,7 @@ class Home:
             ) from None
 
     def unusable(self, error: OSError) -> HomeUnusable:
-        """Return the error that names the home, what is wrong, and what to do."""
+        """Return an error with the path of the home, the cause, and the remedy."""
         return HomeUnusable(
             f"The home {self.path} cannot be used: {self._reason(error)}. "
             f"Choose another folder with --home or ${HOME_VARIABLE}."
@@ -95,10 +103,10 @@ class Home:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the lock of the home, so that no second server ends this one's runs.
+        """Hold the lock of the home, so that no second server kills the runs of this one.
 
-        :raises HomeInUse: another server holds it
-        :raises HomeUnusable: it cannot be locked
+        :raises HomeInUse: another server holds the lock.
+        :raises HomeUnusable: the lock file cannot be used.
         """
         try:
             lock = open(self.path / "lock", "a")  # noqa: SIM115 - closed below
@@ -118,9 +126,9 @@ class Home:
             yield
 
     def info(self) -> ServerInfo | None:
-        """Return what the last server wrote when it began to listen; its process may be gone.
+        """Return the content of ``server.json``; its server may have been killed.
 
-        :raises HomeUnusable: the folder cannot be read
+        :raises HomeUnusable: the file cannot be read.
         """
         try:
             info = ServerInfo(**json.loads(self._info.read_text()))

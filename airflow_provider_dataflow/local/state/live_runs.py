@@ -1,4 +1,4 @@
-"""Runs that have not ended: those that wait for their turn, and those that are in progress."""
+"""Runs that have not ended: queued ones, and those in progress."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class ActiveRun:
 
 
 class LiveRuns:
-    """Index of all runs that have not ended, by what the limits of the service depend on."""
+    """Index of all runs that have not ended, by compartment, pool and private endpoint."""
 
     def __init__(self) -> None:
         self._queue = RunQueue()
-        # Runs that a rule delays: they join the queue later.
+        # Runs with a declared startup time: they join the queue after it.
         self._delayed: dict[str, QueueLane] = {}
         self._active: dict[str, ActiveRun] = {}
         self._active_by_compartment: Counter[str] = Counter()
@@ -101,7 +101,7 @@ class LiveRuns:
     def queued_in_pool(self, pool_id: str) -> list[str]:
         return self._queue.in_pool(pool_id)
 
-    def use_private_endpoint(self, private_endpoint_id: str) -> bool:
+    def is_private_endpoint_in_use(self, private_endpoint_id: str) -> bool:
         """Return whether a run in progress uses a private endpoint."""
         return any(active.private_endpoint_id == private_endpoint_id for active in self._active.values())
 

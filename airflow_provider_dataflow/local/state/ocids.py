@@ -13,7 +13,10 @@ _OCID = re.compile(r"ocid1\.[a-z0-9]+\.[a-z0-9-]*\.[a-z0-9-]*(\.[a-z0-9_-]*)?\.[
 
 
 def ocid(kind: str, region: str = REGION_KEY) -> str:
-    """A new one; a tenancy, a user and a compartment have no region in it."""
+    """Return a new OCID.
+
+    :param region: key of the region; empty for a tenancy, a user or a compartment.
+    """
     unique = base64.b32encode(secrets.token_bytes(38)).decode().rstrip("=").lower()[:60]
     return f"ocid1.{kind}.oc1.{region}.{unique}"
 

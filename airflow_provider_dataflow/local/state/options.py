@@ -1,4 +1,4 @@
-"""Options of a server, among them choices where the behaviour of the real service is not published."""
+"""Options of a server, some of which choose a behaviour that is not documented for the real service."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 
 
 class EndedRunDelete(StrEnum):
-    """The answer to DELETE of a run that SUCCEEDED or FAILED."""
+    """Response to the cancel of a run that SUCCEEDED or FAILED."""
 
     CONFLICT = "Conflict"  # 409, not retried by the SDK
-    INCORRECT_STATE = "IncorrectState"  # 409, which the SDK may retry for a minute and a half
-    NO_CONTENT = "NoContent"  # 204, nothing happens
+    INCORRECT_STATE = "IncorrectState"  # 409, which the SDK may retry for 90 seconds
+    NO_CONTENT = "NoContent"  # 204, without effect
 
 
 class Replay(StrEnum):
-    """The answer to a create whose retry token, and body, was used before."""
+    """Response to a create whose retry token and body were used before."""
 
-    RESOURCE = "run"  # what that created, as it is now
-    CONFLICT = "conflict"  # 409 InvalidatedRetryToken, as for a token that was invalidated
+    RESOURCE = "run"  # the resource that the first request created, in its current state
+    CONFLICT = "conflict"  # 409 InvalidatedRetryToken
 
 
-# Patterns of the Spark properties that may not be set: what would take a run out of the service's hands.
+# Patterns of the Spark properties that a run must not set, because the service needs control over them.
 FORBIDDEN_PROPERTIES = (
     "spark.master",
     "spark.submit.deployMode",
@@ -51,13 +51,18 @@ class ClockName(StrEnum):
 
 
 def _option(default: Any, help: str, flag: str | None = None, metavar: str | None = None) -> Any:
-    """:param flag: on the command line, where that is not the name of the field"""
+    """Return a dataclass field with its command line option.
+
+    :param help: help text of the option.
+    :param flag: name of the option. Default: the name of the field.
+    :param metavar: placeholder of the value in the help.
+    """
     return field(default=default, metadata={"help": help, "flag": flag, "metavar": metavar})
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Each field is an option of ``dataflow-local serve``; see ``server_options``."""
+    """Options of a server. Each field is an option of ``dataflow-local serve``; see ``server_options``."""
 
     verify_signatures: bool = _option(True, "accept requests that are not signed", "--no-verify")
     ended_run_delete: EndedRunDelete = _option(
@@ -79,10 +84,10 @@ class Options:
         "patterns of Spark properties that a run must not set; they replace the default ones",
     )
     max_concurrent_runs_per_compartment: int | None = _option(
-        None, "most runs of one compartment that are in progress at the same time; others wait"
+        None, "maximum number of concurrent runs of one compartment; others wait"
     )
     max_live_runs_per_compartment: int | None = _option(
-        None, "most runs of one compartment that have not ended; one more is refused with LimitExceeded"
+        None, "maximum number of live runs of one compartment; more are refused with LimitExceeded"
     )
     transition_seconds: float = _option(
         1.0, "how long a change of a pool or private endpoint, and its work request, takes"
@@ -90,7 +95,7 @@ class Options:
     submission_starts_pool: bool = _option(
         True, "do not start a stopped pool when a run is submitted to it; the run waits"
     )
-    # The documentation wants that; a run may otherwise bring those that are missing.
+    # The API reference requires this. By default, runs may supply the missing parameters.
     complete_application_parameters: bool = _option(
         False, "refuse an application that has a placeholder without a parameter"
     )

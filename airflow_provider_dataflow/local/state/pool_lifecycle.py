@@ -15,12 +15,12 @@ from airflow_provider_dataflow.local.state.store import POOLS, Record, Store
 from airflow_provider_dataflow.local.state.transitions import Transitions, is_settled
 from airflow_provider_dataflow.local.state.work_requests import WorkRequests
 
-_STOPPED = "The run was ended: its pool was stopped."
+_STOPPED_DETAILS = "The run was ended: its pool was stopped."
 # Names of planned events.
 _IDLENESS, _SCHEDULES = "idleness", "schedules"
 
 
-class PoolState(StrEnum):
+class PoolLifecycleState(StrEnum):
     ACCEPTED = "ACCEPTED"
     SCHEDULED = "SCHEDULED"  # never entered: its meaning is not documented
     CREATING = "CREATING"
@@ -33,15 +33,15 @@ class PoolState(StrEnum):
     FAILED = "FAILED"
 
 
-def nodes(run: JSON) -> Counter[str]:
-    """Return the number of nodes that a run needs, by shape."""
+def needed_nodes(run: JSON) -> Counter[str]:
+    """Return the numbers of nodes that a run needs, by shape."""
     needed = Counter({run.get("driverShape") or "": 1})
     needed[run.get("executorShape") or ""] += run.get("numExecutors") or 0
     return needed
 
 
 class PoolLifecycle:
-    """Changes of pools: by the API, by schedules, by idleness, and by a run that needs its pool.
+    """Changes of pools by the API, by schedules, by the idle timeout, and by runs that need their pool.
 
     :param cancel_run: ends a run by its id, with a reason for its ``lifecycleDetails``.
     :param start_runs: starts the queued runs that may start now.
@@ -75,12 +75,12 @@ class PoolLifecycle:
     def resume(self) -> None:
         self.transitions.resume()
         for record in self._store.select(POOLS):
-            if record.body["lifecycleState"] != PoolState.DELETED:
-                self._watch_idleness(record)
-                self._watch_schedules(record)
+            if record.body["lifecycleState"] != PoolLifecycleState.DELETED:
+                self._plan_idle_timeout(record)
+                self._plan_next_schedule(record)
 
-    def forget(self) -> None:
-        self.transitions.forget()
+    def clear(self) -> None:
+        self.transitions.clear()
         self._active.clear()
         self._used.clear()
 
@@ -88,37 +88,37 @@ class PoolLifecycle:
 
     def create(self, record: Record, path: str) -> str:
         request = self._work_requests.begin("CREATE_POOL", record, path)
-        self._go(record, PoolState.ACCEPTED, PoolState.CREATING, PoolState.ACTIVE)
-        self._watch_schedules(record)
+        self._go(record, PoolLifecycleState.ACCEPTED, PoolLifecycleState.CREATING, PoolLifecycleState.ACTIVE)
+        self._plan_next_schedule(record)
         return request
 
     def start(self, record: Record, path: str) -> str:
-        self._check(record, "started", PoolState.STOPPED)
+        self._check_state(record, "started", PoolLifecycleState.STOPPED)
         request = self._work_requests.begin("START_POOL", record, path)
         self._start(record)
         return request
 
     def stop(self, record: Record, path: str) -> str:
-        self._check(record, "stopped", PoolState.ACTIVE)
+        self._check_state(record, "stopped", PoolLifecycleState.ACTIVE)
         request = self._work_requests.begin("STOP_POOL", record, path)
         self._stop(record)
         return request
 
     def update(self, record: Record, details: JSON, path: str, operation: str = "UPDATE_POOL") -> str:
-        self._check(record, "updated", PoolState.ACTIVE, PoolState.STOPPED)
+        self._check_state(record, "updated", PoolLifecycleState.ACTIVE, PoolLifecycleState.STOPPED)
         request = self._work_requests.begin(operation, record, path)
         before = record.body["lifecycleState"]
         record.body.update(details)
-        self._go(record, PoolState.UPDATING, before)
-        self._watch_schedules(record)
+        self._go(record, PoolLifecycleState.UPDATING, before)
+        self._plan_next_schedule(record)
         return request
 
     def delete(self, record: Record, path: str) -> str:
-        self._check(record, "deleted", PoolState.STOPPED, PoolState.FAILED)
+        self._check_state(record, "deleted", PoolLifecycleState.STOPPED, PoolLifecycleState.FAILED)
         request = self._work_requests.begin("DELETE_POOL", record, path)
         for run_id in self._live_runs.queued_in_pool(record.id):
             self._cancel_run(run_id, "The run was canceled: its pool was deleted.")
-        self._go(record, PoolState.DELETING, PoolState.DELETED)
+        self._go(record, PoolLifecycleState.DELETING, PoolLifecycleState.DELETED)
         return request
 
     def metrics(self, record: Record) -> JSON:
@@ -141,10 +141,11 @@ class PoolLifecycle:
     # --- Events of runs -------------------------------------------------------------------------------------
 
     def run_submitted(self, pool_id: str) -> None:
+        """Start the pool of a new run if it is stopped, unless the options forbid it."""
         record = self._store.get(POOLS, pool_id)
         if (
             record is not None
-            and record.body["lifecycleState"] == PoolState.STOPPED
+            and record.body["lifecycleState"] == PoolLifecycleState.STOPPED
             and self._options.submission_starts_pool
         ):
             self._start(record)
@@ -152,7 +153,7 @@ class PoolLifecycle:
     def may_start(self, pool_id: str, run: JSON) -> bool:
         """Return whether a pool is active and has enough free nodes for a run."""
         record = self._store.get(POOLS, pool_id)
-        if record is None or record.body["lifecycleState"] != PoolState.ACTIVE:
+        if record is None or record.body["lifecycleState"] != PoolLifecycleState.ACTIVE:
             return False
         capacity: Counter[str] = Counter()
         for configuration in record.body["configurations"]:
@@ -160,29 +161,30 @@ class PoolLifecycle:
                 configuration.get("max") or configuration.get("min") or 1
             )
         used = self._used.get(pool_id, Counter())
-        return all(used[shape] + count <= capacity[shape] for shape, count in nodes(run).items())
+        return all(used[shape] + count <= capacity[shape] for shape, count in needed_nodes(run).items())
 
     def run_started(self, pool_id: str, run: JSON) -> None:
         self._active[pool_id] += 1
-        self._used.setdefault(pool_id, Counter()).update(nodes(run))
+        self._used.setdefault(pool_id, Counter()).update(needed_nodes(run))
 
     def run_ended(self, pool_id: str, run: JSON) -> None:
         self._active[pool_id] -= 1
-        self._used.setdefault(pool_id, Counter()).subtract(nodes(run))
-        self.was_used(pool_id)
+        self._used.setdefault(pool_id, Counter()).subtract(needed_nodes(run))
+        self.mark_used(pool_id)
         self.transitions.retry(pool_id)
 
-    def was_used(self, pool_id: str) -> None:
+    def mark_used(self, pool_id: str) -> None:
+        """Record the use of a pool, which restarts its idle timeout."""
         record = self._store.get(POOLS, pool_id)
         if record is not None:
             record.internal["used"] = self._timeline.now()
             self._store.update_internal(POOLS, record)
-            self._watch_idleness(record)
+            self._plan_idle_timeout(record)
 
     # --- States ---------------------------------------------------------------------------------------------
 
     @staticmethod
-    def _check(record: Record, what: str, *states: PoolState) -> None:
+    def _check_state(record: Record, what: str, *states: PoolLifecycleState) -> None:
         state = record.body["lifecycleState"]
         if state not in states:
             # The SDK retries IncorrectState, so return it only for transitional states.
@@ -190,56 +192,57 @@ class PoolLifecycle:
             raise ApiError(409, code, f"A pool that is {state} cannot be {what}.")
 
     def _go(self, record: Record, *states: str) -> None:
-        self.transitions.go(record, self._options.transition_seconds, *states)
+        self.transitions.start(record, self._options.transition_seconds, *states)
 
     def _start(self, record: Record) -> None:
-        self._go(record, PoolState.ACCEPTED, PoolState.CREATING, PoolState.ACTIVE)
+        self._go(record, PoolLifecycleState.ACCEPTED, PoolLifecycleState.CREATING, PoolLifecycleState.ACTIVE)
 
     def _stop(self, record: Record) -> None:
-        self._go(record, PoolState.STOPPING, PoolState.STOPPED)
+        self._go(record, PoolLifecycleState.STOPPING, PoolLifecycleState.STOPPED)
         for run_id in self._live_runs.in_pool(record.id):
-            self._cancel_run(run_id, _STOPPED)
+            self._cancel_run(run_id, _STOPPED_DETAILS)
 
     def _may_leave(self, record: Record) -> bool:
-        return record.body["lifecycleState"] != PoolState.STOPPING or not self._active[record.id]
+        return record.body["lifecycleState"] != PoolLifecycleState.STOPPING or not self._active[record.id]
 
     def _entered(self, record: Record) -> None:
         state, moment = record.body["lifecycleState"], self._timeline.now()
-        if state == PoolState.STOPPED and record.internal.get("stopping"):
+        if state == PoolLifecycleState.STOPPED and record.internal.get("stopping"):
             record.internal["stopped"] = moment
-        record.internal["stopping"] = state == PoolState.STOPPING
-        if state == PoolState.CREATING:
+        record.internal["stopping"] = state == PoolLifecycleState.STOPPING
+        if state == PoolLifecycleState.CREATING:
             record.internal["started"] = moment
         if is_settled(record):
             self._work_requests.finish(record)
-        if state == PoolState.ACTIVE:
+        if state == PoolLifecycleState.ACTIVE:
             self._timeline.plan(moment, self._start_runs)
-            self._watch_idleness(record)
+            self._plan_idle_timeout(record)
 
-    def _watch_idleness(self, record: Record) -> None:
+    def _plan_idle_timeout(self, record: Record) -> None:
         """Plan to stop a pool at its idle timeout."""
         minutes = record.body.get("idleTimeoutInMinutes")
         state = record.body["lifecycleState"]
-        if minutes is None or state != PoolState.ACTIVE or self._active[record.id]:
-            self._timeline.call_off(record.id, _IDLENESS)
+        if minutes is None or state != PoolLifecycleState.ACTIVE or self._active[record.id]:
+            self._timeline.cancel(record.id, _IDLENESS)
             return
 
         def due() -> None:
             current = self._store.get(POOLS, record.id)
-            if current is None or current.body["lifecycleState"] != PoolState.ACTIVE:
+            if current is None or current.body["lifecycleState"] != PoolLifecycleState.ACTIVE:
                 return
             if self._live_runs.in_pool(record.id):
-                self._watch_idleness(current)
+                self._plan_idle_timeout(current)
             else:
                 self._stop(current)
 
         moment = self._timeline.now() + minutes * 60
         self._timeline.plan(moment, due, (record.id, _IDLENESS))
 
-    def _watch_schedules(self, record: Record) -> None:
+    def _plan_next_schedule(self, record: Record) -> None:
+        """Plan the next start or stop of a pool by its schedules."""
         planned = next_action(record.body.get("schedules") or [], self._timeline.now())
         if planned is None:
-            self._timeline.call_off(record.id, _SCHEDULES)
+            self._timeline.cancel(record.id, _SCHEDULES)
             return
         moment, action = planned
 
@@ -248,12 +251,12 @@ class PoolLifecycle:
             if current is None:
                 return
             state = current.body["lifecycleState"]
-            if state in (PoolState.DELETING, PoolState.DELETED):
+            if state in (PoolLifecycleState.DELETING, PoolLifecycleState.DELETED):
                 return
-            if action == ScheduledAction.START and state == PoolState.STOPPED:
+            if action == ScheduledAction.START and state == PoolLifecycleState.STOPPED:
                 self._start(current)
-            elif action == ScheduledAction.STOP and state == PoolState.ACTIVE:
+            elif action == ScheduledAction.STOP and state == PoolLifecycleState.ACTIVE:
                 self._stop(current)
-            self._watch_schedules(current)
+            self._plan_next_schedule(current)
 
         self._timeline.plan(moment, due, (record.id, _SCHEDULES))

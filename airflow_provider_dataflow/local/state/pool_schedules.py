@@ -12,7 +12,7 @@ DAYS = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUN
 
 
 class ScheduledAction(StrEnum):
-    """Fields of a schedule."""
+    """Start or stop of a pool; the value is the field of the schedule that has its hour."""
 
     START = "startTime"
     STOP = "stopTime"

@@ -21,7 +21,7 @@ RUN_FIELDS = {
 }
 
 
-class EndpointState(StrEnum):
+class PrivateEndpointLifecycleState(StrEnum):
     CREATING = "CREATING"
     ACTIVE = "ACTIVE"
     INACTIVE = "INACTIVE"  # never entered: its cause is not documented
@@ -32,6 +32,8 @@ class EndpointState(StrEnum):
 
 
 class PrivateEndpointLifecycle:
+    """Changes of private endpoints, each with a work request."""
+
     def __init__(
         self,
         store: Store,
@@ -48,33 +50,33 @@ class PrivateEndpointLifecycle:
 
     def create(self, record: Record, path: str) -> str:
         request = self._work_requests.begin("CREATE_PRIVATE_ENDPOINT", record, path)
-        self._go(record, EndpointState.CREATING, EndpointState.ACTIVE)
+        self._go(record, PrivateEndpointLifecycleState.CREATING, PrivateEndpointLifecycleState.ACTIVE)
         return request
 
     def update(self, record: Record, details: JSON, path: str, verb: str = "UPDATE") -> str:
-        self._check(record, "updated")
+        self._check_state(record, "updated")
         request = self._work_requests.begin(f"{verb}_PRIVATE_ENDPOINT", record, path)
         record.body.update(details)
-        self._go(record, EndpointState.UPDATING, EndpointState.ACTIVE)
+        self._go(record, PrivateEndpointLifecycleState.UPDATING, PrivateEndpointLifecycleState.ACTIVE)
         return request
 
     def delete(self, record: Record, path: str) -> str:
-        self._check(record, "deleted")
-        if self._live_runs.use_private_endpoint(record.id):
+        self._check_state(record, "deleted")
+        if self._live_runs.is_private_endpoint_in_use(record.id):
             raise ApiError(409, "Conflict", "The private endpoint has a run that has not ended.")
         request = self._work_requests.begin("DELETE_PRIVATE_ENDPOINT", record, path)
-        self._go(record, EndpointState.DELETING, EndpointState.DELETED)
+        self._go(record, PrivateEndpointLifecycleState.DELETING, PrivateEndpointLifecycleState.DELETED)
         return request
 
     @staticmethod
-    def _check(record: Record, what: str) -> None:
+    def _check_state(record: Record, what: str) -> None:
         state = record.body["lifecycleState"]
-        if state != EndpointState.ACTIVE:
+        if state != PrivateEndpointLifecycleState.ACTIVE:
             code = "Conflict" if is_settled(record) else "IncorrectState"
             raise ApiError(409, code, f"A private endpoint that is {state} cannot be {what}.")
 
     def _go(self, record: Record, *states: str) -> None:
-        self.transitions.go(record, self._options.transition_seconds, *states)
+        self.transitions.start(record, self._options.transition_seconds, *states)
 
     def _entered(self, record: Record) -> None:
         if is_settled(record):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 
-from airflow_provider_dataflow.local.engines.base import Engine, Job, Outcome, Resuming
+from airflow_provider_dataflow.local.engines.base import Engine, EngineJob, ResumableEngine, RunOutcome
 from airflow_provider_dataflow.local.http.messages import JSON
 from airflow_provider_dataflow.local.state.clock import Clock, SystemClock, Timeline, from_rfc3339, rfc3339
 from airflow_provider_dataflow.local.state.execute_string import fill_in
@@ -30,8 +30,8 @@ SERVER_STOPPED = "Local Data Flow stopped while this run was in progress."
 # Types of runs that a user stops (STOPPED) rather than cancels (CANCELED).
 _STOPPABLE_TYPES = frozenset({"STREAMING", "SESSION"})
 _ENDING = {State.CANCELING: State.CANCELED, State.STOPPING: State.STOPPED}
-# Property with the longest wait for resources, for example 1h, 30m or 45min. Without it, only runs in a pool
-# have a limit.
+# Property with the maximum time in ACCEPTED, for example 1h, 30m or 45min. Default: 20 minutes for runs in a
+# pool, else no limit.
 QUEUE_TIMEOUT = "spark.dataflow.acquireQuotaTimeout"
 _POOL_QUEUE_MINUTES = 20
 # Name of a planned event.
@@ -66,7 +66,7 @@ class RunLifecycle:
         self.lock = threading.RLock()
         # May refuse a new run, or set ``notBefore`` in its ``internal`` fields, which delays it.
         self.on_submit: Callable[[Record], None] = lambda record: None
-        # Runs that a reset deleted before the engine had ended them.
+        # Runs that a reset deleted, and that the engine has not ended yet.
         self.forgotten: set[str] = set()
         self.live_runs = LiveRuns()
         self._closed = False
@@ -90,7 +90,7 @@ class RunLifecycle:
         # With an engine whose runs continue without a server, each event is one transaction, so that a killed
         # server repeats it. Real processes must be recorded as soon as they start.
         self._transaction: Callable[[], AbstractContextManager[None]] = nullcontext
-        if isinstance(engine, Resuming):
+        if isinstance(engine, ResumableEngine):
             self._transaction = self.timeline.around = store.transaction
 
     def now(self) -> float:
@@ -117,7 +117,7 @@ class RunLifecycle:
                     if not self._resume(record):
                         self._end(record, self._interrupted(record.id))
             self.sessions.recover()
-            resumes = isinstance(self.engine, Resuming)
+            resumes = isinstance(self.engine, ResumableEngine)
             # Events that were due while there was no server are carried out now, with the time they were due.
             seen = self.store.last_moment() if resumes else None
             accepted = self.store.select(RUNS, [Filter("state", "=", State.ACCEPTED)])
@@ -176,7 +176,7 @@ class RunLifecycle:
             if current is not None:
                 self.live_runs.leave_queue(current.id)
                 minutes = f"{seconds / 60:g} minutes"
-                self._end(current, Outcome(False, f"No resources became available within {minutes}."))
+                self._end(current, RunOutcome(False, f"No resources became available within {minutes}."))
                 self.start_runs()
 
         moment = from_rfc3339(record.body["timeCreated"]) + seconds
@@ -188,40 +188,40 @@ class RunLifecycle:
             active = self.live_runs.active_ids
             self.forgotten.update(active)
             self.live_runs.clear()
-            self.work_requests.transitions.forget()
-            self.private_endpoints.transitions.forget()
-            self.pools.forget()
-            self.sessions.forget()
+            self.work_requests.transitions.clear()
+            self.private_endpoints.transitions.clear()
+            self.pools.clear()
+            self.sessions.clear()
             for run_id in active:
                 self.engine.cancel(run_id)
             self.timeline.clear()
             self.store.clear()
 
-    def cancel(self, record: Record, why: str | None = None, *, stop: bool | None = None) -> None:
+    def cancel(self, record: Record, reason: str | None = None, *, stop: bool | None = None) -> None:
         """End a run: at once while it is queued, otherwise when its processes have ended.
 
-        :param why: reason for ``lifecycleDetails``. Default: a user asked for it.
+        :param reason: text for ``lifecycleDetails``. Default: a user asked for it.
         :param stop: whether a STREAMING or SESSION run becomes STOPPED. Default: if no reason is given.
         """
         state = record.body["lifecycleState"]
         if state == State.ACCEPTED:
             self.live_runs.leave_queue(record.id)
             with self._transaction():
-                self._set_state(record, State.CANCELED, why or "The run was canceled before it started.")
+                self._set_state(record, State.CANCELED, reason or "The run was canceled before it started.")
                 self.start_runs()
         elif state == State.IN_PROGRESS:
-            wants_stop = why is None if stop is None else stop
+            wants_stop = reason is None if stop is None else stop
             stops = wants_stop and record.body.get("type") in _STOPPABLE_TYPES
-            record.internal["cancel_details"] = why or f"The run was {'stopped' if stops else 'canceled'}."
+            record.internal["cancel_details"] = reason or f"The run was {'stopped' if stops else 'canceled'}."
             self._set_state(record, State.STOPPING if stops else State.CANCELING)
             self.engine.cancel(record.id)
 
-    def _end_by_service(self, run_id: str, why: str) -> None:
+    def _end_by_service(self, run_id: str, reason: str) -> None:
         run = self.store.get(RUNS, run_id)
         if run is not None:
-            self.cancel(run, why, stop=True)
+            self.cancel(run, reason, stop=True)
 
-    def finished(self, run_id: str, outcome: Outcome) -> None:
+    def finished(self, run_id: str, outcome: RunOutcome) -> None:
         """Called by the engine when a run has ended."""
         with self._settled():
             self.forgotten.discard(run_id)
@@ -244,7 +244,7 @@ class RunLifecycle:
         return None if started is None else max(0, round((until - started) * 1000))
 
     @staticmethod
-    def shown(record: Record, state: str) -> str:
+    def shown_state(record: Record, state: str) -> str:
         """Return a state as clients see it: a rule can replace IN_PROGRESS."""
         return record.internal.get(SHOWN_STATE) or state if state == State.IN_PROGRESS else state
 
@@ -261,7 +261,7 @@ class RunLifecycle:
         with self.lock:
             self._closed = True
         self.engine.close()
-        if isinstance(self.engine, Resuming):
+        if isinstance(self.engine, ResumableEngine):
             return
         with self.lock:
             for run_id in self.live_runs.active_ids:
@@ -269,8 +269,8 @@ class RunLifecycle:
                 if record is not None:
                     self._end(record, self._interrupted(run_id))
 
-    def _interrupted(self, run_id: str) -> Outcome:
-        outcome = self.engine.recovered_outcome(run_id) or Outcome(False)
+    def _interrupted(self, run_id: str) -> RunOutcome:
+        outcome = self.engine.recovered_outcome(run_id) or RunOutcome(False)
         if not outcome.succeeded and outcome.details is None:
             outcome = replace(outcome, details=SERVER_STOPPED)
         return outcome
@@ -297,20 +297,20 @@ class RunLifecycle:
     def _start(self, record: Record) -> None:
         body = record.body
         if conflict := self.live_runs.private_endpoint_conflict(body):
-            self._end(record, Outcome(False, conflict))
+            self._end(record, RunOutcome(False, conflict))
             return
         record.internal["started"] = self.now()
         self._activate(record)
         self._set_state(record, State.IN_PROGRESS)
         self._plan_max_duration(record)
         if pool_id := body.get("poolId"):
-            self.pools.was_used(pool_id)
+            self.pools.mark_used(pool_id)
         self.engine.start(self._job(record))
         self.sessions.run_started(record)
 
     def _resume(self, record: Record) -> bool:
         """Resume a run that an earlier server process started, if the engine can."""
-        if not isinstance(self.engine, Resuming):
+        if not isinstance(self.engine, ResumableEngine):
             return False
         asked_to_end = record.body["lifecycleState"] in _ENDING
         cancelled = self.store.states(record.id)[-1][1] if asked_to_end else None
@@ -329,25 +329,25 @@ class RunLifecycle:
             self.pools.run_started(active.lane.pool_id, record.body)
 
     @staticmethod
-    def _job(record: Record) -> Job:
+    def _job(record: Record) -> EngineJob:
         arguments = fill_in(record.body.get("arguments") or [], record.body.get("parameters") or [])
-        return Job(record.id, record.body, record.internal, tuple(arguments))
+        return EngineJob(record.id, record.body, record.internal, tuple(arguments))
 
     def _plan_max_duration(self, record: Record) -> None:
         minutes = record.body.get("maxDurationInMinutes")
         if minutes is None:
-            self.timeline.call_off(record.id, _MAX_DURATION)
+            self.timeline.cancel(record.id, _MAX_DURATION)
             return
 
         def expire() -> None:
             current = self.store.get(RUNS, record.id)
             if current is not None:
-                why = f"The run was canceled: it exceeded its maximum duration of {minutes} minutes."
-                self.cancel(current, why)
+                reason = f"The run was canceled: it exceeded its maximum duration of {minutes} minutes."
+                self.cancel(current, reason)
 
         self.timeline.plan(record.internal["started"] + minutes * 60, expire, (record.id, _MAX_DURATION))
 
-    def _end(self, record: Record, outcome: Outcome) -> None:
+    def _end(self, record: Record, outcome: RunOutcome) -> None:
         body = record.body
         was_asked_to_end = _ENDING.get(body["lifecycleState"])
         ended = self.now() if outcome.ended is None else outcome.ended
@@ -371,7 +371,7 @@ class RunLifecycle:
     def _set_state(self, record: Record, state: State, details: str | None = None) -> None:
         moment = self.now()
         # Events that were planned for the previous state.
-        self.timeline.call_off(record.id)
+        self.timeline.cancel(record.id)
         body: JSON = record.body
         body["lifecycleState"] = state
         body["timeUpdated"] = rfc3339(moment)
@@ -380,7 +380,7 @@ class RunLifecycle:
         with self.store.transaction():
             self.store.update(RUNS, record)
             self.store.add_state(record.id, state, moment, details)
-        log.info("run %s is %s%s", record.id, state, f": {details}" if details else "")
+        log.info("Run %s is %s%s", record.id, state, f": {details}" if details else "")
 
 
 def _arrival(record: Record) -> float:

@@ -30,6 +30,8 @@ def diagnostics_name(source: str, stamp: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LogFile:
+    """Log of a run."""
+
     # With ``.gz``, as in the API, even if it is not compressed yet.
     name: str
     source: str
@@ -39,6 +41,8 @@ class LogFile:
 
 
 class LogFolder:
+    """Folder with the logs of a run."""
+
     def __init__(self, path: Path) -> None:
         self.path = path
 
@@ -107,7 +111,7 @@ def _read(file: BinaryIO) -> Iterator[bytes]:
 def _compress(file: BinaryIO) -> Iterator[bytes]:
     compressor = zlib.compressobj(1, wbits=31)  # 31: gzip format
     with file as f:
-        # Up to its current size: a log that grows faster than it is read would never end.
+        # Only up to the current size, because the log may grow faster than the client reads.
         left = os.fstat(f.fileno()).st_size
         while left > 0 and (chunk := f.read(min(_CHUNK, left))):
             left -= len(chunk)

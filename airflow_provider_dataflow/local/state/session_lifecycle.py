@@ -16,7 +16,7 @@ SESSION = "SESSION"
 DEFAULT_IDLE_MINUTES = 2880
 
 
-class StatementState(StrEnum):
+class StatementLifecycleState(StrEnum):
     """States of a statement; CANCELLED is spelled differently from a run's CANCELED."""
 
     ACCEPTED = "ACCEPTED"
@@ -27,7 +27,11 @@ class StatementState(StrEnum):
     FAILED = "FAILED"
 
 
-_LIVE = (StatementState.ACCEPTED, StatementState.IN_PROGRESS, StatementState.CANCELLING)
+_LIVE = (
+    StatementLifecycleState.ACCEPTED,
+    StatementLifecycleState.IN_PROGRESS,
+    StatementLifecycleState.CANCELLING,
+)
 
 
 def statement_id(run_id: str, number: int | str) -> str:
@@ -68,9 +72,9 @@ class SessionLifecycle:
         for state in _LIVE:
             for record in self._store.select(STATEMENTS, [Filter("state", "=", state)]):
                 if record.body["runId"] not in self._last_used:
-                    self._end(record, StatementState.CANCELLED)
+                    self._end(record, StatementLifecycleState.CANCELLED)
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         self._last_used.clear()
         self._running.clear()
 
@@ -78,7 +82,7 @@ class SessionLifecycle:
 
     def run_started(self, run: Record) -> None:
         if run.body.get("type") == SESSION:
-            self._used(run.id)
+            self._mark_used(run.id)
 
     def run_resumed(self, run: Record) -> None:
         if run.body.get("type") != SESSION:
@@ -87,17 +91,17 @@ class SessionLifecycle:
         for record in self._statements(run.id):
             created = from_rfc3339(record.body["timeCreated"])
             self._last_used[run.id] = max(self._last_used[run.id], created)
-            if record.body["lifecycleState"] == StatementState.CANCELLING:
-                self._end(record, StatementState.CANCELLED)
+            if record.body["lifecycleState"] == StatementLifecycleState.CANCELLING:
+                self._end(record, StatementLifecycleState.CANCELLED)
             elif record.body["lifecycleState"] in _LIVE:
-                record.body["lifecycleState"] = StatementState.ACCEPTED
+                record.body["lifecycleState"] = StatementLifecycleState.ACCEPTED
                 self._store.update(STATEMENTS, record)
                 self._timeline.plan(created, lambda: self._advance(run.id))
             elif record.body["timeCompleted"]:
                 completed = from_rfc3339(record.body["timeCompleted"])
                 self._last_used[run.id] = max(self._last_used[run.id], completed)
         if run.body["lifecycleState"] == LifecycleState.IN_PROGRESS:
-            self._watch(run.id)
+            self._plan_idle_timeout(run.id)
 
     def run_ended(self, run: Record) -> None:
         if self._last_used.pop(run.id, None) is None:
@@ -105,11 +109,11 @@ class SessionLifecycle:
         self._running.pop(run.id, None)
         for record in self._statements(run.id):
             if record.body["lifecycleState"] in _LIVE:
-                self._end(record, StatementState.CANCELLED)
+                self._end(record, StatementLifecycleState.CANCELLED)
 
     def idle_timeout_changed(self, run: Record) -> None:
         if run.id in self._last_used:
-            self._watch(run.id)
+            self._plan_idle_timeout(run.id)
 
     # --- Statements -----------------------------------------------------------------------------------------
 
@@ -132,7 +136,7 @@ class SessionLifecycle:
         body: JSON = {
             "id": statement_id(run.id, number),
             "code": code,
-            "lifecycleState": StatementState.ACCEPTED,
+            "lifecycleState": StatementLifecycleState.ACCEPTED,
             "output": None,
             "progress": 0.0,
             "runId": run.id,
@@ -141,20 +145,20 @@ class SessionLifecycle:
         }
         record = Record(body, {"number": number})
         self._store.insert(STATEMENTS, record)
-        self._used(run.id)
+        self._mark_used(run.id)
         # Later, so that the caller sees it ACCEPTED.
         self._timeline.plan(self._timeline.now(), lambda: self._advance(run.id))
         return record
 
     def cancel(self, record: Record) -> None:
         state = record.body["lifecycleState"]
-        if state == StatementState.ACCEPTED:
-            self._end(record, StatementState.CANCELLED)
-        elif state == StatementState.IN_PROGRESS and self._engine is not None:
-            record.body["lifecycleState"] = StatementState.CANCELLING
+        if state == StatementLifecycleState.ACCEPTED:
+            self._end(record, StatementLifecycleState.CANCELLED)
+        elif state == StatementLifecycleState.IN_PROGRESS and self._engine is not None:
+            record.body["lifecycleState"] = StatementLifecycleState.CANCELLING
             self._store.update(STATEMENTS, record)
             self._engine.cancel_statement(record.body["runId"], record.internal["number"])
-        elif state in (StatementState.SUCCEEDED, StatementState.FAILED):
+        elif state in (StatementLifecycleState.SUCCEEDED, StatementLifecycleState.FAILED):
             raise ApiError(409, "Conflict", f"The statement has ended already: it is {state}.")
 
     def finished(self, run_id: str, number: int, outcome: StatementOutcome) -> None:
@@ -164,19 +168,25 @@ class SessionLifecycle:
             if record is None or self._running.get(run_id) != number:
                 return
             del self._running[run_id]
-            if record.body["lifecycleState"] == StatementState.CANCELLING:
-                self._end(record, StatementState.CANCELLED)
+            if record.body["lifecycleState"] == StatementLifecycleState.CANCELLING:
+                self._end(record, StatementLifecycleState.CANCELLED)
             else:
                 record.body["output"] = _output(outcome)
-                self._end(record, StatementState.SUCCEEDED if outcome.succeeded else StatementState.FAILED)
-            self._used(run_id)
+                self._end(
+                    record,
+                    StatementLifecycleState.SUCCEEDED
+                    if outcome.succeeded
+                    else StatementLifecycleState.FAILED,
+                )
+            self._mark_used(run_id)
             self._advance(run_id)
 
     def _advance(self, run_id: str) -> None:
+        """Start the next accepted statement of a session if none is in progress."""
         if run_id not in self._last_used or run_id in self._running or self._engine is None:
             return
-        for record in self._statements(run_id, StatementState.ACCEPTED):
-            record.body["lifecycleState"] = StatementState.IN_PROGRESS
+        for record in self._statements(run_id, StatementLifecycleState.ACCEPTED):
+            record.body["lifecycleState"] = StatementLifecycleState.IN_PROGRESS
             self._store.update(STATEMENTS, record)
             self._running[run_id] = record.internal["number"]
             self._engine.run_statement(run_id, record.internal["number"], record.body["code"])
@@ -188,20 +198,21 @@ class SessionLifecycle:
             filters.append(Filter("state", "=", state))
         return self._store.select(STATEMENTS, filters)
 
-    def _end(self, record: Record, state: StatementState) -> None:
+    def _end(self, record: Record, state: StatementLifecycleState) -> None:
         record.body["lifecycleState"] = state
         record.body["timeCompleted"] = rfc3339(self._timeline.now())
-        if state != StatementState.CANCELLED:
+        if state != StatementLifecycleState.CANCELLED:
             record.body["progress"] = 1.0
         self._store.update(STATEMENTS, record)
 
     # --- Idle timeout ---------------------------------------------------------------------------------------
 
-    def _used(self, run_id: str) -> None:
+    def _mark_used(self, run_id: str) -> None:
         self._last_used[run_id] = self._timeline.now()
-        self._watch(run_id)
+        self._plan_idle_timeout(run_id)
 
-    def _watch(self, run_id: str) -> None:
+    def _plan_idle_timeout(self, run_id: str) -> None:
+        """Plan to stop a session at its idle timeout."""
         run = self._store.get(RUNS, run_id)
         if run is None:
             return
@@ -211,8 +222,8 @@ class SessionLifecycle:
             current = self._store.get(RUNS, run_id)
             # A statement in progress plans the timeout again when it ends.
             if current is not None and run_id not in self._running:
-                why = f"The session was stopped: it was idle for {minutes} minutes."
-                self._cancel_run(run_id, why)
+                reason = f"The session was stopped: it was idle for {minutes} minutes."
+                self._cancel_run(run_id, reason)
 
         self._timeline.plan(self._last_used[run_id] + minutes * 60, due, (run_id, "idleness"))
 

@@ -25,7 +25,7 @@ SHOWN_STATE = "shownState"
 
 @dataclass(slots=True)
 class Record:
-    """A stored resource."""
+    """Stored resource."""
 
     body: JSON
     # Fields that clients do not see.
@@ -43,7 +43,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ResourceKind:
     """Kind of resource: its table, and the fields of the body that are columns, by the column's name."""
 
     table: str
@@ -51,7 +51,7 @@ class Kind:
     indexes: Sequence[Sequence[str]] = ()
 
 
-RUNS = Kind(
+RUNS = ResourceKind(
     "runs",
     {
         "compartment_id": "compartmentId",
@@ -69,7 +69,7 @@ RUNS = Kind(
     },
     [("compartment_id", "time_created"), ("state",), ("application_id",)],
 )
-APPLICATIONS = Kind(
+APPLICATIONS = ResourceKind(
     "applications",
     {
         "compartment_id": "compartmentId",
@@ -89,14 +89,14 @@ _NAMED = {
     "owner": "ownerPrincipalId",
     "time_created": "timeCreated",
 }
-POOLS = Kind("pools", _NAMED)
-PRIVATE_ENDPOINTS = Kind("private_endpoints", _NAMED)
-STATEMENTS = Kind(
+POOLS = ResourceKind("pools", _NAMED)
+PRIVATE_ENDPOINTS = ResourceKind("private_endpoints", _NAMED)
+STATEMENTS = ResourceKind(
     "statements",
     {"run_id": "runId", "state": "lifecycleState", "time_created": "timeCreated"},
     [("run_id",), ("state",)],
 )
-WORK_REQUESTS = Kind(
+WORK_REQUESTS = ResourceKind(
     "work_requests", {"compartment_id": "compartmentId", "status": "status", "time_created": "timeAccepted"}
 )
 KINDS = (RUNS, APPLICATIONS, POOLS, PRIVATE_ENDPOINTS, STATEMENTS, WORK_REQUESTS)
@@ -199,7 +199,7 @@ class Store:
 
     # --- Resources ------------------------------------------------------------------------------------------
 
-    def insert(self, kind: Kind, record: Record) -> None:
+    def insert(self, kind: ResourceKind, record: Record) -> None:
         names = ["id", "generation", "body", "internal", *kind.columns]
         marks = ", ".join("?" * len(names))
         cursor = self._db.execute(
@@ -208,7 +208,7 @@ class Store:
         )
         record.seq = int(cursor.lastrowid or 0)
 
-    def update(self, kind: Kind, record: Record) -> None:
+    def update(self, kind: ResourceKind, record: Record) -> None:
         """Store a changed record with the next generation."""
         record.generation += 1
         names = ["generation", "body", "internal", *kind.columns]
@@ -217,7 +217,7 @@ class Store:
             [*self._values(kind, record), record.id],
         )
 
-    def update_internal(self, kind: Kind, record: Record) -> None:
+    def update_internal(self, kind: ResourceKind, record: Record) -> None:
         """Store changed internal fields. Nothing that clients see changes, not even the etag."""
         self._db.execute(
             f"UPDATE {kind.table} SET internal = ? WHERE id = ?",  # noqa: S608
@@ -225,11 +225,11 @@ class Store:
         )
 
     @staticmethod
-    def _values(kind: Kind, record: Record) -> list[Any]:
+    def _values(kind: ResourceKind, record: Record) -> list[Any]:
         copies = [record.body.get(name) for name in kind.columns.values()]
         return [record.generation, json.dumps(record.body), json.dumps(record.internal), *copies]
 
-    def get(self, kind: Kind, id_: str) -> Record | None:
+    def get(self, kind: ResourceKind, id_: str) -> Record | None:
         row = self._db.execute(
             f"SELECT body, internal, generation, seq FROM {kind.table} WHERE id = ?",  # noqa: S608
             [id_],
@@ -240,7 +240,7 @@ class Store:
     def _record(row: Sequence[Any]) -> Record:
         return Record(json.loads(row[0]), json.loads(row[1]), row[2], row[3])
 
-    def select(self, kind: Kind, filters: Sequence[Filter] = ()) -> list[Record]:
+    def select(self, kind: ResourceKind, filters: Sequence[Filter] = ()) -> list[Record]:
         """Return the records that match all filters, oldest first."""
         where, values = self._where(filters)
         rows = self._db.execute(
@@ -249,14 +249,14 @@ class Store:
         )
         return [self._record(row) for row in rows]
 
-    def count(self, kind: Kind, filters: Sequence[Filter] = ()) -> int:
+    def count(self, kind: ResourceKind, filters: Sequence[Filter] = ()) -> int:
         where, values = self._where(filters)
         count = self._db.execute(f"SELECT count(*) FROM {kind.table}{where}", values)  # noqa: S608
         return int(count.fetchone()[0])
 
     def page(
         self,
-        kind: Kind,
+        kind: ResourceKind,
         filters: Sequence[Filter],
         sort_by: str,
         descending: bool,
@@ -333,10 +333,10 @@ class Store:
 
     # --- Time of the manual clock ---------------------------------------------------------------------------
 
-    def keep_time(self, moment: float) -> None:
+    def save_time(self, moment: float) -> None:
         self._db.execute("INSERT OR REPLACE INTO clock VALUES (1, ?)", [moment])
 
-    def kept_time(self) -> float | None:
+    def saved_time(self) -> float | None:
         row = self._db.execute("SELECT moment FROM clock").fetchone()
         return None if row is None else float(row[0])
 
@@ -349,7 +349,7 @@ class Store:
         ).fetchone()
         return None if row is None else RetryToken(*row)
 
-    def keep_retry_token(self, scope: str, token: str, kept: RetryToken) -> None:
+    def save_retry_token(self, scope: str, token: str, kept: RetryToken) -> None:
         self._db.execute(
             "INSERT OR REPLACE INTO retry_tokens VALUES (?, ?, ?, ?, ?)",
             [scope, token, kept.digest, kept.resource_id, kept.moment],

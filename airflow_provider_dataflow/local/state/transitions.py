@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from airflow_provider_dataflow.local.state.clock import Timeline, rfc3339
-from airflow_provider_dataflow.local.state.store import Kind, Record, Store
+from airflow_provider_dataflow.local.state.store import Record, ResourceKind, Store
 
 # Keys in a record's internal fields: the next states, and the seconds of each step.
 _NEXT, _STEP = "next", "step"
@@ -27,7 +27,7 @@ class Transitions:
     def __init__(
         self,
         store: Store,
-        kind: Kind,
+        kind: ResourceKind,
         *,
         timeline: Timeline,
         entered: Callable[[Record], None] = lambda record: None,
@@ -42,7 +42,7 @@ class Transitions:
         self._state_field = state_field
         self._held: set[str] = set()
 
-    def go(self, record: Record, seconds: float, *states: str) -> None:
+    def start(self, record: Record, seconds: float, *states: str) -> None:
         """Enter the first state now and the others at equal intervals, the last one after ``seconds``."""
         record.internal[_NEXT] = list(states[1:])
         record.internal[_STEP] = seconds / max(1, len(states) - 1)
@@ -58,7 +58,7 @@ class Transitions:
         if resource_id in self._held:
             self._step(resource_id)
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         self._held.clear()
 
     def _enter(self, record: Record, state: str) -> None:
@@ -71,8 +71,8 @@ class Transitions:
             self._store.update(self._kind, record)
         else:
             self._store.insert(self._kind, record)
-        # These states replace those of an earlier call of go.
-        self._timeline.call_off(record.id, _STEP)
+        # These states replace those of an earlier call of ``start``.
+        self._timeline.cancel(record.id, _STEP)
         if not is_settled(record):
             self._plan_step(record)
 

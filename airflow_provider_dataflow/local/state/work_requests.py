@@ -62,7 +62,7 @@ class WorkRequests:
         }
         resource.internal[_OPEN] = id_
         record = Record(body, {"logs": []})
-        self.transitions.go(record, self._options.transition_seconds / 2, "ACCEPTED", "INPROGRESS")
+        self.transitions.start(record, self._options.transition_seconds / 2, "ACCEPTED", "INPROGRESS")
         return id_
 
     def finish(self, resource: Record) -> None:
@@ -70,7 +70,7 @@ class WorkRequests:
         id_ = resource.internal.pop(_OPEN, None)
         record = self._store.get(WORK_REQUESTS, id_) if id_ is not None else None
         if record is not None:
-            self.transitions.go(record, 0, "SUCCEEDED")
+            self.transitions.start(record, 0, "SUCCEEDED")
 
     def run_ended(self, application_id: str) -> None:
         """End the deletion of an application if this was its last run."""

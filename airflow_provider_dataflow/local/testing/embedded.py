@@ -24,7 +24,7 @@ from airflow_provider_dataflow.local.cli.client_config import (
     sdk_config,
 )
 from airflow_provider_dataflow.local.cli.server_options import to_arguments
-from airflow_provider_dataflow.local.engines.rules import Course, Rule
+from airflow_provider_dataflow.local.engines.rules import Rule, RunScript
 from airflow_provider_dataflow.local.http.faults import Fault
 from airflow_provider_dataflow.local.http.keys import Identity
 from airflow_provider_dataflow.local.http.messages import Principal
@@ -328,12 +328,12 @@ class LocalDataFlow:
         """Revoke all security tokens."""
         self.local("tokens", "DELETE")
 
-    def end_run(self, run_id: str, course: Course | None = None) -> None:
+    def end_run(self, run_id: str, course: RunScript | None = None) -> None:
         """End a scripted run that is in progress, by default with SUCCEEDED.
 
         :raises RuntimeError: the run does not exist, or is not a scripted run in progress
         """
-        self.local(f"runs/{run_id}/end", "POST", (course or Course()).as_json())
+        self.local(f"runs/{run_id}/end", "POST", (course or RunScript()).as_json())
 
     def reset(self) -> None:
         """Delete all runs and other resources, faults, rules, security tokens and journal entries.

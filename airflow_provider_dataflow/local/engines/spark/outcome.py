@@ -1,29 +1,29 @@
-"""How a run ended: from what it and its supervisor left in its folder."""
+"""Outcome of a run, from the files that it and its supervisor left in its folder."""
 
 from __future__ import annotations
 
-from airflow_provider_dataflow.local.engines.base import Outcome
+from airflow_provider_dataflow.local.engines.base import RunOutcome
+from airflow_provider_dataflow.local.engines.spark.event_logs import bytes_moved
 from airflow_provider_dataflow.local.engines.spark.failure_details import failure_details, out_of_heap_details
-from airflow_provider_dataflow.local.engines.spark.metrics import bytes_moved
-from airflow_provider_dataflow.local.engines.spark.process import read_exit_file
+from airflow_provider_dataflow.local.engines.spark.supervised_process import read_exit_file
 from airflow_provider_dataflow.local.engines.spark.workspace import Workspace
 from airflow_provider_dataflow.local.engines.supervisor import REASON_EXIT, REASON_SERVER_DIED
 from airflow_provider_dataflow.local.state.run_logs import APPLICATION_STDERR
 
 
-def outcome_of(workspace: Workspace) -> Outcome:
-    """Without details, unless the run ended by itself and failed."""
+def outcome_of(workspace: Workspace) -> RunOutcome:
+    """Return the outcome of a run. It has details only if the run failed by itself or its heap was full."""
     read, written = bytes_moved(workspace.events)
     content = read_exit_file(workspace.exit_file)
-    # It may have ended, or have been cancelled, just before it was to be ended for its heap.
+    # If the run had ended, or was cancelled, before it was killed for its heap, the file has another reason.
     was_killed = content is not None and content.get("reason") == REASON_SERVER_DIED
     if was_killed and workspace.heap_exhausted.exists():
-        return Outcome(False, out_of_heap_details(workspace.heap()), read, written)
+        return RunOutcome(False, out_of_heap_details(workspace.heap()), read, written)
     if content is None or content.get("reason") != REASON_EXIT:
-        return Outcome(False, None, read, written)
+        return RunOutcome(False, None, read, written)
     code = content.get("rc")
     if code == 0:
-        return Outcome(True, None, read, written)
+        return RunOutcome(True, None, read, written)
     details = failure_details(
         code if isinstance(code, int) else None,
         workspace.logs.tail(APPLICATION_STDERR),
@@ -31,4 +31,4 @@ def outcome_of(workspace: Workspace) -> Outcome:
         workspace.logs.tail(workspace.executor_log().name),
         heap=workspace.heap(),
     )
-    return Outcome(False, details, read, written)
+    return RunOutcome(False, details, read, written)

@@ -1,4 +1,4 @@
-"""What has to be there before a run starts: the files that it names, where it looks for them."""
+"""Preparation of a run: check that its files exist, and put them where the application finds them."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from airflow_provider_dataflow.local.engines.base import Job
+from airflow_provider_dataflow.local.engines.base import EngineJob
 from airflow_provider_dataflow.local.engines.spark.properties import dependencies
 from airflow_provider_dataflow.local.engines.spark.workspace import Workspace
 from airflow_provider_dataflow.local.http.messages import JSON
-from airflow_provider_dataflow.local.state.buckets import Buckets, mentioned
+from airflow_provider_dataflow.local.state.buckets import Buckets, mentioned_buckets
 
 _PATTERN = re.compile(r"[*?\[{]")
 
 
 class CannotStart(Exception):
-    """The run fails before Spark starts; the message becomes its ``lifecycleDetails``."""
+    """Error before the start of Spark. The message becomes the run's ``lifecycleDetails``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """Of the dependency archives: what goes on PYTHONPATH, and the jars."""
+    """Content of the dependency archives: folders for PYTHONPATH, and jars."""
 
     python_path: list[str] = field(default_factory=list)
     jars: list[str] = field(default_factory=list)
@@ -31,21 +31,24 @@ def is_session(run: JSON) -> bool:
     return run.get("type") == "SESSION"
 
 
-def check_storage(job: Job, buckets: Buckets) -> None:
-    """:raises CannotStart: a bucket that the run speaks of, or its main file, is not there"""
+def check_storage(job: EngineJob, buckets: Buckets) -> None:
+    """Check that all buckets that the run mentions, its main file and its dependencies exist.
+
+    :raises CannotStart: one of them does not exist.
+    """
     run = job.run
     texts = [run["fileUri"], run["archiveUri"], run["logsBucketUri"], run["warehouseBucketUri"]]
     texts += [*job.arguments, *(run["configuration"] or {}).values()]
     needed = dependencies(run, job.internal)
     for uris in needed.values():
         texts += uris
-    for bucket in mentioned(text for text in texts if text):
+    for bucket in mentioned_buckets(text for text in texts if text):
         if not buckets.exists(bucket):
             raise CannotStart(
                 f"The bucket {bucket.bucket} in the namespace {bucket.namespace} does not exist. "
                 f"Create it with: dataflow-local bucket {bucket.authority}"
             )
-    # A session has no program of its own.
+    # A SESSION run has no main file.
     path = None if is_session(run) else buckets.local_path(run["fileUri"])
     if not is_session(run) and (path is None or not path.is_file()):
         raise CannotStart(f"The main application file {run['fileUri']} does not exist.")
@@ -54,8 +57,11 @@ def check_storage(job: Job, buckets: Buckets) -> None:
             _file_of(uri, buckets)
 
 
-def prepare(job: Job, workspace: Workspace, buckets: Buckets) -> Dependencies:
-    """:raises CannotStart: something is not there, or is not what it should be"""
+def prepare(job: EngineJob, workspace: Workspace, buckets: Buckets) -> Dependencies:
+    """Unpack the dependency archives, and place files and archives into the working directory.
+
+    :raises CannotStart: a file does not exist, or an archive cannot be unpacked.
+    """
     found = _unpack_archives(job.run["archiveUri"], workspace, buckets)
     _place(job, workspace, buckets)
     if job.run["logsBucketUri"]:
@@ -67,9 +73,9 @@ def prepare(job: Job, workspace: Workspace, buckets: Buckets) -> Dependencies:
 
 
 def _file_of(uri: str, buckets: Buckets) -> Path | None:
-    """The file of one of the lists; ``None`` if Spark has to find it: many by a pattern, or elsewhere.
+    """Return the local file of a URI; ``None`` for patterns and other schemes, which Spark resolves.
 
-    :raises CannotStart: it does not exist
+    :raises CannotStart: the file does not exist.
     """
     plain = uri.partition("#")[0]
     if not plain.startswith("oci://") or _PATTERN.search(plain):
@@ -97,8 +103,8 @@ def _unpack_archives(uris: str | None, workspace: Workspace, buckets: Buckets) -
     return found
 
 
-def _place(job: Job, workspace: Workspace, buckets: Buckets) -> None:
-    """What a cluster puts into the working directory. Spark's own copies are where SparkFiles says."""
+def _place(job: EngineJob, workspace: Workspace, buckets: Buckets) -> None:
+    """Put files and archives into the working directory, as on a cluster."""
     needed = dependencies(job.run, job.internal)
     for name in ("files", "archives"):
         for uri in needed[name]:

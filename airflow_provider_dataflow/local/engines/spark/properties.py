@@ -1,4 +1,4 @@
-"""The Spark properties of a run: the user's, and what makes it run here."""
+"""Spark properties of a run: those of the user, and those of Local Data Flow."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 from airflow_provider_dataflow.local.state.buckets import Buckets
 
-# An invented scheme for Hadoop's raw local files: unlike file://, it leaves no .crc files beside the data.
+# Our own scheme for Hadoop's raw local file system, which unlike file:// writes no .crc files.
 _RAW_SCHEME = "rawfile"
-# Lists that `execute` may add to, and the properties that they are.
+# Property of each list of URIs, by the key under which those of `execute` are stored.
 LISTS = {
     "jars": "spark.jars",
     "files": "spark.files",
@@ -20,7 +20,7 @@ LISTS = {
 
 
 def dependencies(run: Mapping[str, Any], internal: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The URIs in each of ``LISTS``: of the configuration, then of ``execute``."""
+    """Return the URIs of each of ``LISTS``: those of the configuration, then those of ``execute``."""
     configuration = run["configuration"] or {}
     submission = internal.get("submission", {})
     return {
@@ -33,7 +33,7 @@ def dependencies(run: Mapping[str, Any], internal: Mapping[str, Any]) -> dict[st
 
 
 def bucket_properties(buckets: Buckets) -> dict[str, str]:
-    """Makes ``oci://bucket@namespace/`` the bucket's folder, for all buckets that exist now."""
+    """Return the properties that map ``oci://bucket@namespace/`` to folders, for all existing buckets."""
     properties = {
         "spark.hadoop.fs.oci.impl": "org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme",
         f"spark.hadoop.fs.{_RAW_SCHEME}.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
@@ -56,7 +56,10 @@ def run_properties(
     heap: int,
     extra_jars: Iterable[str] = (),
 ) -> dict[str, str]:
-    """What goes into the properties file, in the order of precedence."""
+    """Return all properties of a run: defaults, then the user's, then those that cannot be changed.
+
+    :param heap: size of the heap in MiB.
+    """
     user = {k: v for k, v in (run["configuration"] or {}).items() if k.startswith("spark.")}
     properties = {
         "spark.app.name": run["displayName"] or run["id"],
@@ -72,7 +75,7 @@ def run_properties(
             parts += extra_jars
         if parts:
             properties[LISTS[name]] = ",".join(parts)
-    # A failed task is tried again, as on a cluster; local[n] alone would not.
+    # With local[n] alone, Spark would not retry a failed task, as a cluster does.
     properties |= {
         "spark.master": f"local[{cores},{user.get('spark.task.maxFailures', '4')}]",
         "spark.driver.memory": f"{heap}m",
@@ -89,7 +92,7 @@ def run_properties(
 
 
 def format_properties(properties: Mapping[str, str]) -> str:
-    """As Java reads it."""
+    """Return the text of a properties file as Java reads it."""
     return "".join(f"{_escape(k, key=True)} = {_escape(v)}\n" for k, v in properties.items())
 
 

@@ -1,4 +1,4 @@
-"""The Spark and the Java of this machine, and how something is run on them."""
+"""Installed Spark and Java, and processes that run on them."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from airflow_provider_dataflow.local.engines.spark.class_data import ClassDataArchive
-from airflow_provider_dataflow.local.engines.spark.command import environment, java_command
+from airflow_provider_dataflow.local.engines.spark.class_data_archive import ClassDataArchive
 from airflow_provider_dataflow.local.engines.spark.installation import find_java, find_spark
-from airflow_provider_dataflow.local.engines.spark.process import SupervisedProcess
+from airflow_provider_dataflow.local.engines.spark.java_command import environment, java_command
 from airflow_provider_dataflow.local.engines.spark.properties import format_properties
+from airflow_provider_dataflow.local.engines.spark.supervised_process import SupervisedProcess
 from airflow_provider_dataflow.local.engines.spark.workspace import Workspace
 from airflow_provider_dataflow.local.state.run_logs import APPLICATION_STDOUT
 
 
 class Runtime:
-    """
-    :param home: the server's folder, by which its processes are known
-    :raises NotInstalled: there is no Spark or no Java
+    """Installed Spark and Java, with their class-data archive.
+
+    :param home: folder of the server, which marks its processes.
+    :raises NotInstalled: there is no Spark or no Java.
     """
 
     def __init__(self, home: Path) -> None:
@@ -40,9 +41,10 @@ class Runtime:
         user_options: str = "",
         user_class_path: str = "",
     ) -> list[str]:
-        """Everything up to the arguments of SparkSubmit; the properties go into the workspace.
+        """Write the properties file and return the command that uses it; the arguments of SparkSubmit follow.
 
-        :param archive_options: instead of those that use the class-data archive
+        :param heap: size of the heap in MiB.
+        :param archive_options: Java options for the class-data archive. Default: those that use it.
         """
         workspace.properties.write_text(format_properties(properties))
         return java_command(
@@ -67,7 +69,10 @@ class Runtime:
         python_path: Sequence[str] = (),
         variables: Mapping[str, str] | None = None,
     ) -> SupervisedProcess:
-        """:param variables: of the run's own, which do not replace those that Spark needs"""
+        """Start a command in the workspace of a run.
+
+        :param variables: environment variables of the run; those that Spark needs take precedence.
+        """
         variables = {
             **environment(self.spark, self.java, os.environ),
             **(variables or {}),

@@ -1,4 +1,4 @@
-"""The folder of a run: what is written there before it starts, and what is kept when it has ended."""
+"""Folder of a run with its logs, properties and temporary files."""
 
 from __future__ import annotations
 
@@ -35,12 +35,15 @@ appender.executor.layout.pattern = %d{{yy/MM/dd HH:mm:ss}} %p %c{{1}}: %m%n%ex
 rootLogger.level = info
 rootLogger.appenderRef.driver.ref = driver
 """
-# Driver and executor are one process here; these loggers speak for the executor.
+# Driver and executor are one process. The output of these loggers goes into the executor's log.
 _EXECUTOR_LOGGERS = ("org.apache.spark.executor", "org.apache.spark.storage", "org.apache.spark.api.python")
 
 
 def _unpack(archive: Path, target: Path) -> None:
-    """:raises ValueError: it is no archive, or a malicious one"""
+    """Unpack a zip or tar archive.
+
+    :raises ValueError: not an archive, or a malicious one.
+    """
     target.mkdir(exist_ok=True)
     try:
         if zipfile.is_zipfile(archive):
@@ -60,18 +63,21 @@ class Workspace:
         self.events = path / "events"
         self.temporary = path / "tmp"
         self.work = path / "work"
-        # Of a SESSION: where its driver and the engine leave what is for the other.
+        # Files that the driver of a SESSION run and the engine exchange.
         self.statements = self.temporary / "statements"
         self.exit_file = path / "exit.json"
         self.properties = path / "run.conf"
         self.gc_log = path / "gc.log"
-        # Exists if the run was ended because its heap was full.
+        # Exists if the run was killed because its heap was full.
         self.heap_exhausted = path / "heap-exhausted"
         self.log_configuration = path / "log4j2.properties"
         self._logs_target = path / "logs-target"
 
     def create(self, stamp: str, python: str) -> None:
-        """:param stamp: the time in the names of the diagnostic logs"""
+        """Create the folders, empty logs, the configuration of log4j and the wrappers of Python.
+
+        :param stamp: time in the names of the driver's and executor's logs.
+        """
         for folder in (self.logs.path, self.events, self.temporary, self.work):
             folder.mkdir(parents=True, exist_ok=True)
         driver = self.logs.path / diagnostics_name("driver", stamp)
@@ -85,7 +91,7 @@ class Workspace:
                 f"logger.e{number}.additivity = false\nlogger.e{number}.appenderRef.a.ref = executor\n"
             )
         self.log_configuration.write_text(configuration)
-        # Spark merges the driver's stderr into its stdout; these keep them apart.
+        # Spark merges the stderr of Python into its stdout; these scripts redirect it to a file of its own.
         self._wrapper("driver-python", python, self.logs.path / APPLICATION_STDERR)
         self._wrapper("worker-python", python, executor)
 
@@ -103,27 +109,27 @@ class Workspace:
         return self.path / "worker-python"
 
     def heap(self) -> str | None:
-        """The size of the heap as Spark spells it, ``512m``."""
+        """Return the size of the heap as in Spark, for example ``512m``."""
         text = self.properties.read_text() if self.properties.exists() else ""
         match = re.search(r"^spark\.driver\.memory = (\w+)$", text, re.MULTILINE)
         return match[1] if match else None
 
     def executor_log(self) -> Path:
-        """Where the loggers of the executor write, and Python workers."""
+        """Return the log of the executor and of Python workers."""
         return next(
             self.logs.path.glob("spark_executor_stderr_*.log"), self.logs.path / "spark_executor_stderr.log"
         )
 
     def driver_log(self) -> Path:
-        """Where the driver's log4j writes."""
+        """Return the log of the driver's log4j."""
         return next(
             self.logs.path.glob("spark_driver_stderr_*.log"), self.logs.path / "spark_driver_stderr.log"
         )
 
     def unpack_archive(self, archive: Path) -> tuple[list[str], list[str]]:
-        """Unpack a dependency archive; return what to put on PYTHONPATH, and the jars.
+        """Unpack a dependency archive. Return its folders for PYTHONPATH, and its jars.
 
-        :raises ValueError: it is no archive, or a malicious one
+        :raises ValueError: not an archive, or a malicious one.
         """
         archives = self.path / "archive"
         archives.mkdir(exist_ok=True)
@@ -138,13 +144,13 @@ class Workspace:
         return [str(p) for p in python if p.is_dir()], [str(j) for j in jars]
 
     def place_file(self, file: Path, name: str) -> None:
-        """Put a file of ``--files`` into the working directory, where executors of a cluster have it."""
+        """Copy a file of ``--files`` into the working directory, as on the executors of a cluster."""
         shutil.copyfile(file, self._place(name))
 
     def place_archive(self, archive: Path, name: str) -> None:
-        """Unpack one of ``--archives`` into the working directory.
+        """Unpack an archive of ``--archives`` into the working directory.
 
-        :raises ValueError: it is no archive, or a malicious one
+        :raises ValueError: not an archive, or a malicious one.
         """
         _unpack(archive, self._place(name))
 
@@ -153,13 +159,13 @@ class Workspace:
         return self.work / (last if last not in ("", "..") else "unnamed")
 
     def set_logs_target(self, folder: Path) -> None:
-        """Where to copy the logs at the end. Written down, for the case that another server sees that end."""
+        """Store the folder for a copy of the logs; another server process may see the end of the run."""
         self._logs_target.write_text(str(folder))
 
     def copy_logs(self) -> None:
-        """Copy the logs, compressed by now, to where they were asked for.
+        """Copy the compressed logs to the folder of ``set_logs_target``.
 
-        :raises OSError: it failed
+        :raises OSError: the copy failed.
         """
         if not self._logs_target.exists():
             return
@@ -170,7 +176,7 @@ class Workspace:
         self._logs_target.unlink()
 
     def finish(self) -> None:
-        """When all processes are gone: compress the logs, and drop what was temporary if Spark did not."""
+        """Compress the logs and delete temporary files. Call this when all processes are gone."""
         self.logs.compress()
         for file in self.path.glob(f"{self.gc_log.name}*"):
             file.unlink(missing_ok=True)

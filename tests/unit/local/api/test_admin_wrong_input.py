@@ -1,6 +1,6 @@
-"""Wrong input to the ``/_local`` routes: 400 with the name of the field, never 500 and never ignored.
+"""Wrong input to the ``/_local`` routes: always 400 with the name of the field.
 
-The routes are found in the service, so that a new one is tested, too.
+The list of routes comes from the service, so that new ones are included.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.unit.local.scripted import Scripted
 
 ROUTES: list[Route] = list(AdminApi._routes(AdminApi.__new__(AdminApi)))
 WITHOUT_BODY = [r for r in ROUTES if r.operation not in _WITH_BODY]
-# What is wrong for every field that is a number, and for every field that is a text.
+# Values that are wrong for every numeric field, and for every text field.
 NO_NUMBER = [True, "", "x", "nan", "1e999", -1, 1e308, 2**70, [], [1], {}, {"a": 1}]
 NO_TEXT = [True, 0, 1.5, [], ["x"], {}, {"a": 1}]
 NO_PATTERN = ["", " ", *NO_TEXT]
@@ -89,7 +89,7 @@ def cases(table):
 
 
 @pytest.mark.parametrize(("name", "value"), cases(FAULTS))
-def test_faults(local, name, value):
+def test_invalid_faults_are_400(local, name, value):
     body = {"kind": "status", "status": 500} | {name: value}
     if name in CONTEXT:
         body = CONTEXT[name] | {name: value}
@@ -98,7 +98,7 @@ def test_faults(local, name, value):
 
 
 @pytest.mark.parametrize(("name", "value"), cases(COURSES))
-def test_courses(local, run_id, name, value):
+def test_invalid_run_scripts_are_400(local, run_id, name, value):
     before = local.json("GET", "/_local/rules")
     for rule in ({"attempts": [{name: value}]}, {"attempts": [{}, {name: value}]}):
         assert name in refused(local, "POST", "/_local/rules", json.dumps(rule).encode())
@@ -108,7 +108,7 @@ def test_courses(local, run_id, name, value):
 
 
 @pytest.mark.parametrize(("name", "value"), cases(RULES))
-def test_rules(local, name, value):
+def test_invalid_rules_are_400(local, name, value):
     body = {"attempts": [{}]} | {name: value}
     assert name in refused(local, "POST", "/_local/rules", json.dumps(body).encode())
 
@@ -124,19 +124,19 @@ def test_rules(local, name, value):
         {"to_next": None},
     ],
 )
-def test_the_clock_is_moved_in_one_way(local, body):
+def test_clock_takes_either_advance_or_to_next(local, body):
     assert "advance" in refused(local, "POST", "/_local/clock", json.dumps(body).encode())
 
 
 @pytest.mark.parametrize("value", [None, *NO_NUMBER])
-def test_the_clock_takes_seconds(local, value):
+def test_clock_advance_must_be_seconds(local, value):
     now = local.json("GET", "/_local/clock")
     assert "advance" in refused(local, "POST", "/_local/clock", json.dumps({"advance": value}).encode())
     assert local.json("GET", "/_local/clock") == now
 
 
 @pytest.mark.parametrize("value", [None, "", "x", 1, [], {}, "ocid1.x"])
-def test_a_run_is_moved_to_a_compartment(local, run_id, value):
+def test_move_run_needs_a_compartment_id(local, run_id, value):
     body = json.dumps({"compartmentId": value}).encode()
     assert "compartmentId" in refused(local, "PUT", f"/_local/runs/{run_id}", body)
 
@@ -163,7 +163,7 @@ def test_a_run_is_moved_to_a_compartment(local, run_id, value):
         ("journal?operation=CreteRun", "Did you mean CreateRun"),
     ],
 )
-def test_queries(local, query, name):
+def test_invalid_query_parameters_are_400(local, query, name):
     assert name in refused(local, "GET", f"/_local/{query}")
 
 
@@ -172,7 +172,7 @@ def path_of(route: Route) -> str:
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda r: r.operation)
-def test_unknown_parameters_are_not_ignored(local, route):
+def test_unknown_query_parameters_are_400(local, route):
     known = _PARAMETERS.get(route.operation, ())
     for name in ["x", "", *(f"{name}s" for name in known)]:
         message = refused(local, route.method, f"{path_of(route)}?{name}=1")
@@ -181,13 +181,13 @@ def test_unknown_parameters_are_not_ignored(local, route):
 
 
 @pytest.mark.parametrize("route", WITHOUT_BODY, ids=lambda r: r.operation)
-def test_a_body_is_not_ignored(local, route):
+def test_unexpected_bodies_are_400(local, route):
     for body in (b"x", b"[]", b'{"a": 1}', b"\xff"):
         assert f"{route.operation} takes no body" in refused(local, route.method, path_of(route), body)
 
 
 @pytest.mark.parametrize("operation", sorted(_WITH_BODY - {"RegisterToken"}))
-def test_bodies_that_are_no_json_of_their_kind(local, run_id, operation):
+def test_bodies_of_a_wrong_json_type_are_400(local, run_id, operation):
     (route,) = [r for r in ROUTES if r.operation == operation]
     wrong = [b"", b"x", b"{", b"[", b"null", b"1", b'"x"', b"\xff", b"[" * 100_000, b'{"a":1}{', b'{"a":NaN}']
     wrong += [b'{"items":[]}', b'[],"x":1'] if operation == "SetRules" else [b"[]"]
@@ -195,5 +195,5 @@ def test_bodies_that_are_no_json_of_their_kind(local, run_id, operation):
         refused(local, route.method, route.path.replace("{run_id}", run_id), body)
 
 
-def test_every_operation_with_parameters_or_body_exists():
+def test_tables_of_parameters_and_bodies_name_existing_operations():
     assert set(_PARAMETERS) | _WITH_BODY <= {route.operation for route in ROUTES}

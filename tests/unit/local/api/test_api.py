@@ -1,4 +1,4 @@
-"""The operations, called without a network."""
+"""Operations of runs and applications, called without a network."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def wire_names(model: type) -> set[str]:
         (oci.data_flow.models.ApplicationSummary, applications.SUMMARY_FIELDS),
     ],
 )
-def test_the_fields_are_those_of_the_sdk(model, fields):
+def test_run_and_application_have_the_fields_of_the_sdk(model, fields):
     assert set(fields) == wire_names(model)
 
 
@@ -42,11 +42,11 @@ def test_the_fields_are_those_of_the_sdk(model, fields):
         (oci.data_flow.models.UpdateApplicationDetails, applications.UPDATE_APPLICATION.checks),
     ],
 )
-def test_the_accepted_fields_are_those_of_the_sdk(model, checks):
+def test_accepted_fields_are_those_of_the_sdk(model, checks):
     assert set(checks) == wire_names(model)
 
 
-def test_create_run(local):
+def test_create_run_inherits_fields_of_the_application(local):
     application = local.application(
         arguments=["${a}", "${b}"],
         parameters=[{"name": "a", "value": "1"}, {"name": "b", "value": "2"}],
@@ -104,7 +104,7 @@ def test_execute_creates_an_application(local):
 
 
 @pytest.mark.parametrize("application", ["own", "ocid1.dataflowapplication.oc1..deleted"])
-def test_execute_alone_counts(local, application):
+def test_execute_overrides_application_fields(local, application):
     own = local.application(arguments=["x"], parameters=[{"name": "q", "value": "1"}])
     run_id = local.submit(
         own if application == "own" else application,
@@ -121,7 +121,7 @@ def test_execute_alone_counts(local, application):
     assert (made["arguments"], made["configuration"], made["parameters"]) == (["a"], {"spark.x": "1"}, [])
 
 
-def test_parameters_do_not_fill_in_execute(local):
+def test_parameters_do_not_replace_placeholders_of_execute(local):
     body = {
         "compartmentId": COMPARTMENT,
         "execute": "oci://b@n/a.py ${p}",
@@ -129,10 +129,10 @@ def test_parameters_do_not_fill_in_execute(local):
     }
     status, _, message = local.error("POST", "/runs", body)
     assert status == 400
-    assert "Beside execute, parameters do not count" in message
+    assert "With execute, parameters are ignored" in message
 
 
-def test_parameters_beside_the_execute_of_an_application(local):
+def test_application_with_execute_ignores_parameters(local):
     parameters = [{"name": "p", "value": "v"}]
     id_ = local.application(execute="oci://b@n/a.py ${p}", parameters=parameters)
     path = f"/applications/{id_}"
@@ -140,7 +140,7 @@ def test_parameters_beside_the_execute_of_an_application(local):
     assert local.json("PUT", path, {"parameters": parameters})["parameters"] == parameters
     updated = local.json("PUT", path, {"execute": "oci://b@n/b.py ${p}", "parameters": []})
     assert (updated["fileUri"], updated["parameters"]) == ("oci://b@n/b.py", parameters)
-    # A run of it gives no execute itself.
+    # The run itself has no execute, so its parameters count.
     local.submit(id_, parameters=[{"name": "p", "value": "w"}])
     assert local.engine.started[-1].arguments == ("w",)
 
@@ -170,7 +170,7 @@ def test_parameters_beside_the_execute_of_an_application(local):
         ({"definedTags": {"a": "b"}}, "InvalidParameter", "definedTags"),
     ],
 )
-def test_create_run_rejects(local, fields, code, message):
+def test_create_run_rejects_invalid_fields(local, fields, code, message):
     body = {"compartmentId": COMPARTMENT, "applicationId": local.application()} | fields
     status, actual_code, text = local.error("POST", "/runs", body)
     assert (status, actual_code) == (400, code)
@@ -178,7 +178,7 @@ def test_create_run_rejects(local, fields, code, message):
     assert local.json("GET", f"/runs?compartmentId={COMPARTMENT}") == []
 
 
-def test_an_application_that_is_not_there(local):
+def test_create_run_with_unknown_application_is_404(local):
     body = {"compartmentId": COMPARTMENT, "applicationId": "ocid1.dataflowapplication.oc1.iad.none"}
     assert local.error("POST", "/runs", body)[:2] == (404, "NotAuthorizedOrNotFound")
     deleted = local.application()
@@ -189,14 +189,14 @@ def test_an_application_that_is_not_there(local):
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b'"x"', b"NaN", b'{"a":' * 100_000, b'{"a":"\\ud800"}', b"\xff"]
 )
-def test_a_body_that_is_no_json_object(local, body):
+def test_body_that_is_not_a_json_object_is_400(local, body):
     request = Request("POST", "/20200129/runs", {"host": "127.0.0.1"}, body)
     response = local.service.handle(request)
     assert response.status == 400
     assert json.loads(response.content())["code"] == "CannotParseRequest"
 
 
-def test_the_same_retry_token_is_the_same_run(local):
+def test_same_retry_token_returns_the_same_run(local):
     body = {"compartmentId": COMPARTMENT, "applicationId": local.application(), "displayName": "x"}
     first = local.json("POST", "/runs", body, opc_retry_token="t")
     local.succeed(local.submit())
@@ -210,7 +210,7 @@ def test_the_same_retry_token_is_the_same_run(local):
     assert local.json("POST", "/runs", body, opc_retry_token="t")["id"] != first["id"]
 
 
-def test_a_replay_shows_how_the_run_is_now(local):
+def test_replayed_create_returns_the_current_state(local):
     body = {"compartmentId": COMPARTMENT, "applicationId": local.application()}
     first = local.json("POST", "/runs", body, opc_retry_token="t")
     local.state(first["id"])
@@ -223,14 +223,14 @@ def test_a_replay_shows_how_the_run_is_now(local):
     ]
 
 
-def test_a_rejected_request_does_not_use_its_token_up(local):
+def test_rejected_request_does_not_consume_its_retry_token(local):
     bad = {"compartmentId": COMPARTMENT}
     assert local.error("POST", "/runs", bad, opc_retry_token="t")[0] == 400
     good = bad | {"applicationId": local.application()}
     assert local.json("POST", "/runs", good, opc_retry_token="t")["id"]
 
 
-def test_list_runs(local):
+def test_list_runs_filters_sorts_and_pages(local):
     application = local.application()
     runs_ = []
     for name in ("etl-1", "etl-2", "other"):
@@ -279,13 +279,13 @@ def test_list_runs(local):
         ("?compartmentId=c&compartmentId=d", "InvalidParameter", "more than once"),
     ],
 )
-def test_list_runs_rejects(local, query, code, message):
+def test_list_runs_rejects_invalid_queries(local, query, code, message):
     status, actual, text = local.error("GET", f"/runs{query}")
     assert (status, actual) == (400, code)
     assert message in text
 
 
-def test_etags(local):
+def test_if_match_with_an_old_etag_is_412(local):
     run_id = local.submit()
     etag = local.call("GET", f"/runs/{run_id}").headers["etag"]
     tags = {"freeformTags": {"a": "b"}}
@@ -301,7 +301,7 @@ def test_etags(local):
     ("answer", "status"),
     [(EndedRunDelete.CONFLICT, 409), (EndedRunDelete.INCORRECT_STATE, 409), (EndedRunDelete.NO_CONTENT, 204)],
 )
-def test_delete_of_a_run_that_has_ended(tmp_path, answer, status):
+def test_delete_of_an_ended_run_follows_the_option(tmp_path, answer, status):
     local = Local(tmp_path, options=Options(verify_signatures=False, ended_run_delete=answer))
     run_id = local.submit()
     local.succeed(run_id)
@@ -312,7 +312,7 @@ def test_delete_of_a_run_that_has_ended(tmp_path, answer, status):
     assert local.state(run_id) == "SUCCEEDED"
 
 
-def test_change_run_compartment(local):
+def test_change_run_compartment_needs_an_ended_run(local):
     run_id = local.submit()
     path = f"/runs/{run_id}/actions/changeCompartment"
     body = {"compartmentId": COMPARTMENT.replace("aaaa", "bbbb")}
@@ -322,7 +322,7 @@ def test_change_run_compartment(local):
     assert local.json("GET", f"/runs/{run_id}")["compartmentId"] == body["compartmentId"]
 
 
-def test_applications(local):
+def test_application_lifecycle(local):
     application = local.application(description="d", freeformTags={"a": "b"})
     found = local.json("GET", f"/applications/{application}")
     assert set(found) == set(applications.FIELDS)
@@ -355,13 +355,13 @@ def test_applications(local):
         ({"execute": "--conf spark.master=x oci://b@n/a.py"}, "InvalidParameter", "spark.master"),
     ],
 )
-def test_create_application_rejects(local, fields, code, message):
+def test_create_application_rejects_invalid_fields(local, fields, code, message):
     status, actual, text = local.error("POST", "/applications", APPLICATION | fields)
     assert (status, actual) == (400, code)
     assert message in text
 
 
-def test_logs(local, tmp_path):
+def test_run_logs_are_listed_and_served_as_gzip(local, tmp_path):
     run_id = local.submit()
     assert local.json("GET", f"/runs/{run_id}/logs") == []
     folder = tmp_path / "runs" / run_id / "logs"
@@ -397,15 +397,15 @@ def test_logs(local, tmp_path):
         ("GET", "/runs/x/y/z", 404, "NotFound"),
     ],
 )
-def test_unknown_resources(local, method, path, status, code):
+def test_unknown_resources_are_404(local, method, path, status, code):
     assert local.error(method, path)[:2] == (status, code)
 
 
-def test_a_doubled_slash(local):
+def test_empty_path_segments_are_ignored(local):
     assert json.loads(local.call("GET", f"//20200129/runs?compartmentId={COMPARTMENT}").content()) == []
 
 
-def test_a_request_must_be_signed(tmp_path):
+def test_unsigned_request_is_401(tmp_path):
     local = Local(tmp_path, options=Options())
     for path in ("/runs", "/nothing"):
         assert local.error("GET", path)[:2] == (401, "NotAuthenticated")
@@ -414,18 +414,18 @@ def test_a_request_must_be_signed(tmp_path):
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8170", "127.0.0.1.evil.example", ""])
-def test_another_host(local, host):
+def test_foreign_host_header_is_400(local, host):
     response = local.service.handle(Request("GET", "/_local/health", {"host": host}))
     assert response.status == 400
 
 
-def test_another_site_cannot_change_anything(local):
+def test_cross_site_requests_are_403(local):
     for headers in ({"origin": "https://evil.example"}, {"sec_fetch_site": "cross-site"}, {"origin": "null"}):
         assert local.error("DELETE", "/_local/journal", **headers)[0] == 403
     assert local.call("DELETE", "/_local/journal", origin="http://127.0.0.1:8170").status == 204
 
 
-def test_the_journal(local):
+def test_journal_records_requests(local):
     run_id = local.submit()
     local.call("DELETE", f"/runs/{run_id}", user_agent="a test")
     journal = local.json("GET", "/_local/journal")
@@ -440,19 +440,19 @@ def test_the_journal(local):
     assert local.json("GET", "/_local/journal")["entries"] == []
 
 
-def test_an_unknown_field_is_left_aside_and_noted(local):
+def test_unknown_field_is_ignored_and_noted_in_the_journal(local):
     local.submit(numExecutor=3)
     entry = next(local.service.journal.select(operation="CreateRun"))
     assert entry.notes["ignoredFields"] == ["numExecutor"]
 
 
-def test_an_error_of_ours_is_no_traceback(local, mocker):
+def test_internal_error_is_500_without_traceback(local, mocker):
     mocker.patch.object(local.store, "get", side_effect=ZeroDivisionError)
     status, code, message = local.error("GET", "/runs/x")
     assert (status, code, message) == (500, "InternalServerError", "Internal error.")
 
 
-def test_the_console(local, tmp_path):
+def test_console_pages_are_served(local, tmp_path):
     run_id = local.submit(displayName="<b>bold</b>", arguments=["<i>"])
     folder = tmp_path / "runs" / run_id / "logs"
     folder.mkdir(parents=True)
@@ -465,7 +465,7 @@ def test_the_console(local, tmp_path):
     assert local.call("GET", "/console/runs/none").status == 404
 
 
-def test_an_identity_can_sign_in(tmp_path):
+def test_registered_identity_is_found_by_its_key_id(tmp_path):
     identity = new_identity()
     keys = KeyRing()
     keys.register_identity(identity)

@@ -1,4 +1,4 @@
-"""The routing table against the SDK: all its operations are there, and what they answer has its fields."""
+"""Comparison of the routes and the fields of requests and responses with the SDK."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 from airflow_provider_dataflow.local.api import (
     applications,
-    fields,
     pools,
     private_endpoints,
+    request_bodies,
     runs,
     statements,
     work_requests,
@@ -26,7 +26,7 @@ models = oci.data_flow.models
 
 
 def operations() -> list[tuple[str, str, str]]:
-    """Name, method and path of every operation of the SDK's client, from the client itself."""
+    """Return name, method and path of every operation of the SDK's client, by calling each of them."""
     config = sdk_config(new_identity())
     client = oci.data_flow.DataFlowClient(config, service_endpoint="http://127.0.0.1:1")
     called: list[tuple[str, str]] = []
@@ -49,17 +49,17 @@ def operations() -> list[tuple[str, str, str]]:
 OPERATIONS = operations()
 
 
-def test_the_sdk_has_as_many_operations_as_we_know():
+def test_sdk_has_45_operations():
     assert len(OPERATIONS) == 45
 
 
 @pytest.mark.parametrize(("name", "method", "path"), OPERATIONS, ids=[o[0] for o in OPERATIONS])
-def test_there_is_a_route(local, name, method, path):
+def test_every_sdk_operation_has_a_route(local, name, method, path):
     route, _ = local.service._api.find(method, split_path(path.replace("{", "").replace("}", "")))
     assert route.operation == "".join(part.capitalize() for part in name.split("_"))
 
 
-def test_no_route_is_not_in_the_sdk(local):
+def test_every_route_is_an_sdk_operation(local):
     ours = {route.operation for routes in local.service._api._routes.values() for _, route in routes}
     assert ours == {"".join(part.capitalize() for part in name.split("_")) for name, _, _ in OPERATIONS}
 
@@ -88,7 +88,7 @@ def wire_names(model: type) -> set[str]:
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
-def test_the_fields_are_those_of_the_sdk(model, ours):
+def test_response_fields_are_those_of_the_sdk(model, ours):
     assert set(ours) == wire_names(model)
     assert len(ours) == len(set(ours))
 
@@ -96,20 +96,20 @@ def test_the_fields_are_those_of_the_sdk(model, ours):
 @pytest.mark.parametrize(
     ("model", "ours"),
     [
-        (models.CreatePoolDetails, fields.CREATE_POOL),
-        (models.UpdatePoolDetails, fields.UPDATE_POOL),
-        (models.CreatePrivateEndpointDetails, fields.CREATE_PRIVATE_ENDPOINT),
-        (models.UpdatePrivateEndpointDetails, fields.UPDATE_PRIVATE_ENDPOINT),
-        (models.CreateStatementDetails, fields.CREATE_STATEMENT),
-        (models.ChangePoolCompartmentDetails, fields.CHANGE_COMPARTMENT),
+        (models.CreatePoolDetails, request_bodies.CREATE_POOL),
+        (models.UpdatePoolDetails, request_bodies.UPDATE_POOL),
+        (models.CreatePrivateEndpointDetails, request_bodies.CREATE_PRIVATE_ENDPOINT),
+        (models.UpdatePrivateEndpointDetails, request_bodies.UPDATE_PRIVATE_ENDPOINT),
+        (models.CreateStatementDetails, request_bodies.CREATE_STATEMENT),
+        (models.ChangePoolCompartmentDetails, request_bodies.CHANGE_COMPARTMENT),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
-def test_the_accepted_fields_are_those_of_the_sdk(model, ours):
+def test_accepted_fields_are_those_of_the_sdk(model, ours):
     assert set(ours.checks) == wire_names(model)
 
 
 @pytest.mark.parametrize("route", list(SqlEndpointsApi().routes()), ids=lambda route: route.operation)
-def test_sql_endpoints_are_clearly_absent(local: Local, route):
+def test_sql_endpoints_are_501(local: Local, route):
     path = route.path.replace("{sql_endpoint_id}", "x")
     assert local.error(route.method, path)[:2] == (501, "MethodNotImplemented")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_dataflow.local.api import pools
-from airflow_provider_dataflow.local.engines.base import Outcome
+from airflow_provider_dataflow.local.engines.base import RunOutcome
 from airflow_provider_dataflow.local.state.options import Options
 from airflow_provider_dataflow.local.state.pool_schedules import ScheduledAction, next_action
 from airflow_provider_dataflow.local.state.store import Store
@@ -41,7 +41,7 @@ def act(local: Local, pool: str, action: str, seconds: float = 1) -> None:
     local.clock.advance(seconds)
 
 
-def test_create(local):
+def test_create_pool_returns_202_and_becomes_active(local):
     response = local.call("POST", "/pools", POOL, opc_retry_token="t")
     pool = json.loads(response.content())
     assert response.status == 202
@@ -65,7 +65,7 @@ def test_create(local):
     assert done["resources"][0]["actionType"] == "CREATED"
 
 
-def test_its_life(local):
+def test_pool_lifecycle(local):
     pool = active(local)
     etag = local.call("GET", f"/pools/{pool}").headers["etag"]
     assert local.error("DELETE", f"/pools/{pool}")[:2] == (409, "Conflict")
@@ -95,12 +95,12 @@ def test_its_life(local):
     assert local.call("DELETE", f"/pools/{pool}").status == 202
     assert state(local, pool) == "DELETING"
     local.clock.advance(1)
-    # What was deleted can still be looked at.
+    # A deleted pool can still be read.
     assert state(local, pool) == "DELETED"
     assert local.error("POST", f"/pools/{pool}/actions/start")[0] == 409
 
 
-def test_an_action_with_a_retry_token_is_done_once(local):
+def test_pool_action_with_a_retry_token_is_carried_out_once(local):
     pool = active(local)
     first = local.call("POST", f"/pools/{pool}/actions/stop", opc_retry_token="t")
     again = local.call("POST", f"/pools/{pool}/actions/stop", opc_retry_token="t")
@@ -109,7 +109,7 @@ def test_an_action_with_a_retry_token_is_done_once(local):
     assert local.error("POST", f"/pools/{create(local)}/actions/stop", opc_retry_token="t")[0] == 409
 
 
-def test_list(local):
+def test_list_pools(local):
     for name in ("a1", "a2", "b"):
         create(local, displayName=name)
         local.clock.advance(1)
@@ -142,13 +142,13 @@ def test_list(local):
         ({"idleTimeoutInMinutes": 0}, "idleTimeoutInMinutes"),
     ],
 )
-def test_create_rejects(local, fields, message):
+def test_create_pool_rejects_invalid_fields(local, fields, message):
     status, _, text = local.error("POST", "/pools", POOL | fields)
     assert status == 400
     assert message in text
 
 
-def test_a_run_waits_for_its_pool(local):
+def test_run_waits_until_its_pool_is_active(local):
     pool = create(local)
     run_id = local.submit(poolId=pool)
     other = local.submit()
@@ -165,7 +165,7 @@ def test_a_run_waits_for_its_pool(local):
     assert local.json("GET", f"/pools/{pool}")["poolMetrics"]["activeRunsCount"] == 0
 
 
-def test_a_run_starts_its_stopped_pool(local):
+def test_submit_starts_a_stopped_pool(local):
     pool = active(local)
     act(local, pool, "stop")
     run_id = local.submit(local.application(poolId=pool))
@@ -174,7 +174,7 @@ def test_a_run_starts_its_stopped_pool(local):
     assert (state(local, pool), local.state(run_id)) == ("ACTIVE", "IN_PROGRESS")
 
 
-def test_or_waits_until_somebody_starts_it(tmp_path):
+def test_submit_leaves_a_stopped_pool_if_so_configured(tmp_path):
     local = Local(tmp_path, options=Options(verify_signatures=False, submission_starts_pool=False))
     pool = active(local)
     act(local, pool, "stop")
@@ -185,7 +185,7 @@ def test_or_waits_until_somebody_starts_it(tmp_path):
     assert local.state(run_id) == "IN_PROGRESS"
 
 
-def test_the_nodes_of_a_pool_are_shared(tmp_path):
+def test_runs_share_the_nodes_of_a_pool(tmp_path):
     local = Local(tmp_path, limit=10)
     pool = active(local)
     runs = [local.submit(poolId=pool) for _ in range(3)]
@@ -196,7 +196,7 @@ def test_the_nodes_of_a_pool_are_shared(tmp_path):
 
 
 @pytest.mark.parametrize(("timeout", "minutes"), [(None, 20), ("1h", 60), ("45min", 45), ("90", 90)])
-def test_a_run_does_not_wait_for_ever(local, timeout, minutes):
+def test_run_fails_if_its_pool_has_no_capacity_in_time(local, timeout, minutes):
     pool = active(local)
     configuration = {} if timeout is None else {"spark.dataflow.acquireQuotaTimeout": timeout}
     run_id = local.submit(poolId=pool, numExecutors=4, configuration=configuration)
@@ -216,14 +216,14 @@ def test_stopping_a_pool_ends_its_runs(local):
     assert local.state(service) == "ACCEPTED"
     act(local, pool, "stop", 5)
     assert (local.state(running), local.state(waiting)) == ("CANCELING", "CANCELED")
-    # It is stopped when all are gone.
+    # It becomes STOPPED when all of its runs have ended.
     assert state(local, pool) == "STOPPING"
-    local.engine.finished(running, Outcome(False))
+    local.engine.finished(running, RunOutcome(False))
     assert (state(local, pool), local.state(running)) == ("STOPPED", "CANCELED")
     assert "pool was stopped" in local.json("GET", f"/runs/{running}")["lifecycleDetails"]
 
 
-def test_an_idle_pool_is_stopped(local):
+def test_idle_pool_is_stopped(local):
     pool = active(local, idleTimeoutInMinutes=10)
     local.clock.advance(300)
     run_id = local.submit(poolId=pool)
@@ -239,14 +239,14 @@ def test_an_idle_pool_is_stopped(local):
     assert local.call("GET", f"/pools/{pool}").headers["etag"] != etag
 
 
-def test_its_use_does_not_change_its_etag(local):
+def test_use_of_a_pool_does_not_change_its_etag(local):
     pool = active(local)
     etag = local.call("GET", f"/pools/{pool}").headers["etag"]
     local.succeed(local.submit(poolId=pool))
     assert local.call("GET", f"/pools/{pool}").headers["etag"] == etag
 
 
-def test_schedules(local):
+def test_schedules_start_and_stop_a_pool(local):
     local.clock.move_to(MONDAY)
     pool = active(local, schedules=[{"dayOfWeek": "MONDAY", "startTime": 8, "stopTime": 18}])
     act(local, pool, "stop")
@@ -258,7 +258,7 @@ def test_schedules(local):
     assert state(local, pool) == "ACTIVE"
 
 
-def test_the_next_turn():
+def test_next_action_of_schedules():
     schedules = [
         {"dayOfWeek": "MONDAY", "startTime": 8, "stopTime": 18},
         {"dayOfWeek": "SUNDAY", "startTime": None, "stopTime": 0},
@@ -270,7 +270,7 @@ def test_the_next_turn():
     assert next_action([], MONDAY) is None
 
 
-def test_what_cannot_be_used(local):
+def test_pool_that_cannot_be_used_is_rejected(local):
     pool = active(local)
     body = {"compartmentId": COMPARTMENT, "applicationId": local.application(), "poolId": pool}
     status, code, message = local.error("POST", "/runs", body | {"executorShape": "VM.Other.1"})
@@ -285,7 +285,7 @@ def test_what_cannot_be_used(local):
     assert local.json("POST", "/runs", body | {"poolId": None})["poolId"] is None
 
 
-def test_a_restart(tmp_path):
+def test_pool_transitions_continue_after_a_restart(tmp_path):
     store = Store()
     before = Local(tmp_path, store=store)
     creating, idle = create(before), active(before, idleTimeoutInMinutes=1)

@@ -30,7 +30,7 @@ def state(local: Local, endpoint: str) -> str:
     return local.json("GET", f"/privateEndpoints/{endpoint}")["lifecycleState"]
 
 
-def test_its_life(local):
+def test_private_endpoint_lifecycle(local):
     response = local.call("POST", "/privateEndpoints", ENDPOINT)
     endpoint = json.loads(response.content())
     assert response.status == 202
@@ -59,7 +59,7 @@ def test_its_life(local):
     assert state(local, endpoint["id"]) == "DELETED"
 
 
-def test_work_requests(local):
+def test_work_requests_show_progress_and_logs(local):
     response = local.call("POST", "/privateEndpoints", ENDPOINT)
     endpoint = json.loads(response.content())["id"]
     path = f"/workRequests/{response.headers['opc-work-request-id']}"
@@ -103,13 +103,13 @@ def test_work_requests(local):
         ({"securityAttributes": {"a": 1}}, "securityAttributes"),
     ],
 )
-def test_create_rejects(local, fields, message):
+def test_create_private_endpoint_rejects_invalid_fields(local, fields, message):
     status, _, text = local.error("POST", "/privateEndpoints", ENDPOINT | fields)
     assert status == 400
     assert message in text
 
 
-def test_a_run_shows_the_endpoint_of_its_application(local):
+def test_run_copies_fields_of_its_private_endpoint(local):
     endpoint = active(local)
     run = local.json("GET", f"/runs/{local.submit(local.application(privateEndpointId=endpoint))}")
     assert run["privateEndpointId"] == endpoint
@@ -120,7 +120,7 @@ def test_a_run_shows_the_endpoint_of_its_application(local):
     assert local.error("DELETE", f"/privateEndpoints/{endpoint}")[:2] == (409, "Conflict")
 
 
-def test_what_cannot_be_used(local):
+def test_private_endpoint_that_is_not_active_is_rejected(local):
     none = "ocid1.dataflowprivateendpoint.oc1.iad.none"
     body = {"compartmentId": COMPARTMENT, "applicationId": local.application()}
     application = local.json("GET", f"/applications/{body['applicationId']}")
@@ -137,7 +137,7 @@ def test_what_cannot_be_used(local):
     assert local.error("POST", "/runs", body)[:2] == (400, "RelatedResourceNotAuthorizedOrNotFound")
 
 
-def test_only_one_application_with_an_endpoint_runs(tmp_path):
+def test_run_of_a_second_application_with_a_private_endpoint_fails(tmp_path):
     local = Local(tmp_path, limit=10)
     first = local.application(privateEndpointId=active(local))
     second = local.application(privateEndpointId=active(local))
@@ -152,7 +152,7 @@ def test_only_one_application_with_an_endpoint_runs(tmp_path):
     assert local.state(local.submit(second)) == "IN_PROGRESS"
 
 
-def test_a_restart(tmp_path):
+def test_private_endpoint_transitions_continue_after_a_restart(tmp_path):
     store = Store()
     before = Local(tmp_path, store=store)
     response = before.call("POST", "/privateEndpoints", ENDPOINT)

@@ -3,14 +3,13 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_dataflow.local.api import statements
-from airflow_provider_dataflow.local.engines.base import Outcome, StatementOutcome
+from airflow_provider_dataflow.local.engines.base import RunOutcome, StatementOutcome
 from airflow_provider_dataflow.local.http.messages import JSON
-from tests.unit.local import support
 from tests.unit.local.support import COMPARTMENT, FakeEngine, Local
 
 
-class TalkingEngine(FakeEngine):
-    """One that takes statements, and leaves it to the test what comes of them."""
+class FakeStatementEngine(FakeEngine):
+    """Engine that accepts statements; the test reports their outcomes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,9 +30,8 @@ class TalkingEngine(FakeEngine):
 
 
 @pytest.fixture
-def talking(tmp_path, monkeypatch) -> Local:
-    monkeypatch.setattr(support, "FakeEngine", TalkingEngine)
-    return Local(tmp_path)
+def talking(tmp_path) -> Local:
+    return Local(tmp_path, engine=FakeStatementEngine())
 
 
 @pytest.fixture
@@ -41,7 +39,7 @@ def session(talking) -> str:
     return talking.submit(talking.application(type="SESSION", fileUri=None))
 
 
-def test_a_statement(talking, session):
+def test_statement_lifecycle(talking, session):
     path = f"/runs/{session}/statements"
     response = talking.json("POST", path, {"code": "1 + 1"})
     assert set(response) == set(statements.FIELDS)
@@ -59,7 +57,7 @@ def test_a_statement(talking, session):
     assert talking.state(session) == "IN_PROGRESS"
 
 
-def test_one_that_fails(talking, session):
+def test_failed_statement_has_error_and_traceback(talking, session):
     path = f"/runs/{session}/statements"
     talking.json("POST", path, {"code": "1 / 0"})
     talking.service.lifecycle.settle()
@@ -78,7 +76,7 @@ def test_one_that_fails(talking, session):
     }
 
 
-def test_one_after_the_other(talking, session):
+def test_statements_run_one_at_a_time(talking, session):
     path = f"/runs/{session}/statements"
     for code in ("a", "b", "c", "d"):
         talking.json("POST", path, {"code": code})
@@ -105,10 +103,10 @@ def test_one_after_the_other(talking, session):
     ] == [0, 1]
     assert talking.error("GET", f"{path}?lifecycleState=CANCELED")[0] == 400
     assert talking.call("DELETE", f"{path}/1").status == 204
-    # The end of the run is the end of them all.
+    # The end of the run cancels all of its statements.
     talking.call("DELETE", f"/runs/{session}")
     assert talking.error("POST", path, {"code": "e"})[:2] == (409, "IncorrectState")
-    talking.engine.finished(session, Outcome(False))
+    talking.engine.finished(session, RunOutcome(False))
     assert talking.state(session) == "STOPPED"
     states = [item["lifecycleState"] for item in talking.json("GET", path)["items"]]
     assert states == ["CANCELLED"] * 4
@@ -116,7 +114,7 @@ def test_one_after_the_other(talking, session):
     assert talking.json("GET", f"{path}/2")["lifecycleState"] == "CANCELLED"
 
 
-def test_an_idle_session_is_stopped(talking):
+def test_idle_session_is_stopped(talking):
     session = talking.submit(talking.application(type="SESSION"), idleTimeoutInMinutes=10)
     talking.clock.advance(500)
     talking.json("POST", f"/runs/{session}/statements", {"code": "long()"})
@@ -127,13 +125,13 @@ def test_an_idle_session_is_stopped(talking):
     assert talking.state(session) == "IN_PROGRESS"
     talking.clock.advance(1)
     assert talking.state(session) == "STOPPING"
-    talking.engine.finished(session, Outcome(False))
+    talking.engine.finished(session, RunOutcome(False))
     run = talking.json("GET", f"/runs/{session}")
     assert run["lifecycleState"] == "STOPPED"
     assert "idle for 10 minutes" in run["lifecycleDetails"]
 
 
-def test_the_idle_timeout_can_be_changed(talking, session):
+def test_idle_timeout_can_be_changed(talking, session):
     assert talking.json("GET", f"/runs/{session}")["idleTimeoutInMinutes"] == 2880
     talking.json("PUT", f"/runs/{session}", {"idleTimeoutInMinutes": 5})
     talking.clock.advance(299)
@@ -142,7 +140,7 @@ def test_the_idle_timeout_can_be_changed(talking, session):
     assert talking.state(session) == "STOPPING"
 
 
-def test_what_takes_no_statements(talking, session):
+def test_statements_are_rejected_unless_a_session_is_in_progress(talking, session):
     batch = talking.submit()
     code = {"code": "1"}
     assert talking.error("POST", f"/runs/{batch}/statements", code)[:2] == (400, "InvalidParameter")
@@ -152,17 +150,17 @@ def test_what_takes_no_statements(talking, session):
     other = talking.submit(talking.application(type="SESSION", fileUri=None, language="SQL"))
     assert talking.state(other) == "ACCEPTED"
     talking.call("DELETE", f"/runs/{batch}")
-    talking.engine.finished(batch, Outcome(False))
+    talking.engine.finished(batch, RunOutcome(False))
     assert talking.error("POST", f"/runs/{other}/statements", code)[:2] == (501, "MethodNotImplemented")
 
 
-def test_an_engine_without_statements(local):
+def test_engine_without_statements_is_501(local):
     session = local.submit(local.application(type="SESSION"))
     answer = local.error("POST", f"/runs/{session}/statements", {"code": "1"})
     assert answer[:2] == (501, "MethodNotImplemented")
 
 
-def test_no_statement_outlives_the_server(talking, session, tmp_path):
+def test_restart_cancels_statements(talking, session, tmp_path):
     talking.json("POST", f"/runs/{session}/statements", {"code": "1"})
     after = Local(tmp_path, store=talking.store)
     assert after.json("GET", f"/runs/{session}/statements/0")["lifecycleState"] == "CANCELLED"

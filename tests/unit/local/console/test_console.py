@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_dataflow.local.console.html import Markup, duration, tag
 from airflow_provider_dataflow.local.console.timeline import Scale, Span, bar, spans
-from airflow_provider_dataflow.local.engines.base import Outcome
+from airflow_provider_dataflow.local.engines.base import RunOutcome
 from tests.unit.local.support import COMPARTMENT
 
 EVIL = """<script>alert("x")</script>'"&"""
@@ -61,7 +61,7 @@ def test_empty_pages_say_so(local):
 def test_runs_have_states_and_durations(local):
     first, second, third = (local.submit(displayName=name) for name in ("one", "two", "three"))
     local.clock.advance(75)
-    local.engine.finished(second, Outcome(False, "no such month"))
+    local.engine.finished(second, RunOutcome(False, "no such month"))
     text = page(local)
     assert f'href="/console/runs/{first}"' in text
     assert "1 min 15 s" in text
@@ -127,7 +127,7 @@ def test_user_input_is_escaped(local):
     folder.mkdir(parents=True)
     (folder / "spark_application_stdout.log").write_text(EVIL)
     local.call("GET", f"/runs/{run_id}", user_agent=EVIL)
-    local.engine.finished(run_id, Outcome(False, EVIL))
+    local.engine.finished(run_id, RunOutcome(False, EVIL))
     for path in (
         "/console/",
         f"/console/runs/{run_id}",

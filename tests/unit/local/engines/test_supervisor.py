@@ -1,4 +1,4 @@
-"""The supervisor on trees of processes that do not want to end."""
+"""Supervisor with process trees that resist their end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_dataflow.local.engines import supervisor
-from airflow_provider_dataflow.local.engines.processes import MARKER, marked, marker, sweep
+from airflow_provider_dataflow.local.engines.processes import (
+    MARKER,
+    kill_with_marker,
+    marker_value,
+    pids_with_marker,
+)
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and child subreapers")
 
@@ -48,7 +53,7 @@ class Supervised:
         self.process = subprocess.Popen(
             [*script, *files, *command],
             stdin=subprocess.PIPE,
-            env=os.environ | {MARKER: marker(folder, self.run)},
+            env=os.environ | {MARKER: marker_value(folder, self.run)},
             start_new_session=True,
         )
 
@@ -59,7 +64,7 @@ class Supervised:
             time.sleep(0.01)
 
     def wait_until_grown(self, processes: int) -> None:
-        """The root says that it is ready before all of its descendants have forked."""
+        """Wait for all descendants: the root prints "ready" before all of them have been forked."""
         deadline = time.monotonic() + 20
         while len(self.left()) < processes:
             assert time.monotonic() < deadline
@@ -71,7 +76,7 @@ class Supervised:
         return json.loads(self.exit_file.read_text())
 
     def left(self) -> list[int]:
-        return marked(self.home, self.run)
+        return pids_with_marker(self.home, self.run)
 
 
 @pytest.fixture
@@ -86,10 +91,10 @@ def tree(tmp_path):
 
     yield start
     for supervised in started:
-        sweep(supervised.home, supervised.run)
+        kill_with_marker(supervised.home, supervised.run)
 
 
-def test_cancel(tree):
+def test_cancel_ends_the_whole_process_tree(tree):
     supervised = tree()
     supervised.wait_until_grown(5)
     supervised.process.stdin.write(b"cancel\n")
@@ -98,14 +103,14 @@ def test_cancel(tree):
     assert supervised.left() == []
 
 
-def test_the_server_dies(tree):
+def test_death_of_the_server_ends_the_process_tree(tree):
     supervised = tree(grace=60)
     supervised.process.stdin.close()
     assert supervised.outcome() == {"rc": -signal.SIGKILL, "reason": "server-died"}
     assert supervised.left() == []
 
 
-def test_the_server_dies_during_the_grace(tree):
+def test_death_of_the_server_cuts_the_grace_period_short(tree):
     supervised = tree(grace=60)
     supervised.process.stdin.write(b"cancel\n")
     supervised.process.stdin.flush()
@@ -115,30 +120,30 @@ def test_the_server_dies_during_the_grace(tree):
     assert supervised.left() == []
 
 
-def test_a_normal_end_leaves_nothing_either(tree):
+def test_exit_of_the_command_ends_its_descendants(tree):
     supervised = tree("exit")
     assert supervised.outcome() == {"rc": 7, "reason": "exit"}
     assert supervised.left() == []
 
 
-def test_a_signal_is_a_cancel(tree):
+def test_sigterm_is_a_cancel(tree):
     supervised = tree()
     supervised.process.terminate()
     assert supervised.outcome()["reason"] == "sigterm"
     assert supervised.left() == []
 
 
-def test_a_killed_supervisor(tree):
-    """The kernel ends its child; the sweep finds the rest."""
+def test_processes_of_a_killed_supervisor_are_killed(tree):
+    """The kernel kills the supervisor's child; the marker identifies the others."""
     supervised = tree()
     supervised.process.kill()
     supervised.process.wait()
-    assert sweep(supervised.home, supervised.run) >= 2
+    assert kill_with_marker(supervised.home, supervised.run) >= 2
     assert supervised.left() == []
     assert not supervised.exit_file.exists()
 
 
-def test_a_graceful_end_within_the_grace(tmp_path):
+def test_command_may_exit_within_the_grace_period(tmp_path):
     command = ["/bin/sh", "-c", "trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.05; done"]
     supervised = Supervised(tmp_path, command, grace=20)
     supervised.wait_until_ready()
@@ -148,20 +153,20 @@ def test_a_graceful_end_within_the_grace(tmp_path):
     assert "bye" in supervised.stdout.read_text()
 
 
-def test_a_command_that_cannot_be_started(tmp_path):
+def test_command_that_cannot_be_started_is_reported(tmp_path):
     supervised = Supervised(tmp_path, ["/does/not/exist"])
     assert supervised.outcome() == {"rc": 127, "reason": "exit"}
     assert "/does/not/exist" in (tmp_path / "err").read_text()
 
 
-def test_the_sweep_takes_only_its_own(tmp_path):
+def test_kill_with_marker_leaves_other_homes_alone(tmp_path):
     own, other = tmp_path / "own", tmp_path / "own-other"
     processes = [
-        subprocess.Popen(["sleep", "60"], env=os.environ | {MARKER: marker(home, "r")})
+        subprocess.Popen(["sleep", "60"], env=os.environ | {MARKER: marker_value(home, "r")})
         for home in (own, other)
     ]
     try:
-        assert sweep(own) == 1
+        assert kill_with_marker(own) == 1
         assert processes[0].wait(5) == -signal.SIGKILL
         assert processes[1].poll() is None
     finally:

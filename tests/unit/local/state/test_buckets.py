@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_dataflow.local.state.buckets import Buckets, ObjectUri, mentioned, parse_uri
+from airflow_provider_dataflow.local.state.buckets import Buckets, ObjectUri, mentioned_buckets, parse_uri
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def buckets(tmp_path) -> Buckets:
         ("oci://my_bucket.v2-X@ns_1/", ObjectUri("ns_1", "my_bucket.v2-X", "")),
     ],
 )
-def test_uris(uri, expected):
+def test_uris_are_parsed(uri, expected):
     assert parse_uri(uri) == expected
 
 
@@ -27,17 +27,17 @@ def test_uris(uri, expected):
     ["", "b@ns/x", "s3://b@ns/x", "oci://b/x", "oci://@ns/x", "oci://..@ns/x", "oci://b@../x", "oci://b@n@m/x",
      "oci://.hidden@ns/", "oci://b%2f@ns/x", f"oci://{'b' * 300}@ns/x", "oci://b@ns\n/x"],
 )  # fmt: skip
-def test_what_is_no_uri(uri):
+def test_invalid_uris_are_refused(uri):
     with pytest.raises(ValueError):  # noqa: PT011
         parse_uri(uri)
 
 
-def test_mentioned():
+def test_mentioned_buckets_are_found_once():
     texts = ["--in=oci://a@n/x,oci://b@n/y", "see oci://a@n.", "oci://bad/x", "https://a@n/"]
-    assert [u.authority for u in mentioned(texts)] == ["a@n", "b@n"]
+    assert [u.authority for u in mentioned_buckets(texts)] == ["a@n", "b@n"]
 
 
-def test_create_and_list(buckets):
+def test_buckets_are_created_and_listed(buckets):
     assert buckets.all() == []
     path = buckets.create("ns", "b")
     assert path == buckets.path("ns", "b")
@@ -50,7 +50,7 @@ def test_create_and_list(buckets):
         buckets.path("ns", "../x")
 
 
-def test_an_object_never_lies_outside_of_its_bucket(buckets, tmp_path):
+def test_local_path_stays_within_its_bucket(buckets, tmp_path):
     bucket = buckets.create("ns", "b")
     other = buckets.create("ns", "other")
     for folder in (bucket, other, tmp_path):
@@ -73,7 +73,7 @@ def test_an_object_never_lies_outside_of_its_bucket(buckets, tmp_path):
         assert buckets.local_path(f"oci://b@ns/{key}") is None
 
 
-def test_the_uri_that_spark_takes(buckets):
+def test_spark_uri_is_quoted(buckets):
     folder = buckets.create("ns", "b") / "dir ü"
     folder.mkdir()
     for name in ("a b.py", "c#d.py", "100%41.py"):
@@ -86,7 +86,7 @@ def test_the_uri_that_spark_takes(buckets):
         assert buckets.spark_uri(uri) == uri
 
 
-def test_folders_to_write_to(buckets, tmp_path):
+def test_folder_stays_within_its_bucket(buckets, tmp_path):
     bucket = buckets.create("ns", "b")
     assert buckets.folder("oci://b@ns/") == bucket
     assert buckets.folder("oci://b@ns/logs/new/") == bucket / "logs" / "new"

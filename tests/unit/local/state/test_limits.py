@@ -1,4 +1,4 @@
-"""What a server can be told to refuse, or to let wait."""
+"""Options that make the server refuse or delay requests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_dataflow.local.engines.base import Outcome
+from airflow_provider_dataflow.local.engines.base import RunOutcome
 from airflow_provider_dataflow.local.state.options import Options, Replay
 from tests.unit.local.support import APPLICATION, COMPARTMENT, Local
 
@@ -25,7 +25,7 @@ def run_of(local: Local, **fields: Any) -> dict[str, Any]:
     return {"compartmentId": COMPARTMENT, "applicationId": local.application()} | fields
 
 
-def test_runs_in_progress_per_compartment(make):
+def test_concurrent_runs_per_compartment_are_limited(make):
     local = make(max_concurrent_runs_per_compartment=1)
     first, second = local.submit(), local.submit()
     other = local.submit(compartmentId=OTHER)
@@ -34,7 +34,7 @@ def test_runs_in_progress_per_compartment(make):
     assert local.state(second) == "IN_PROGRESS"
 
 
-def test_live_runs_per_compartment(make):
+def test_live_runs_per_compartment_are_limited(make):
     local = make(max_live_runs_per_compartment=2)
     first, _ = local.submit(), local.submit()
     body = run_of(local)
@@ -42,11 +42,11 @@ def test_live_runs_per_compartment(make):
     assert local.json("POST", "/runs", body | {"compartmentId": OTHER})["id"]
     local.succeed(first)
     run_id = local.json("POST", "/runs", body, opc_retry_token="t")["id"]
-    # A replay is no new run.
+    # A replay does not count against the limit.
     assert local.json("POST", "/runs", body, opc_retry_token="t")["id"] == run_id
 
 
-def test_a_replay_may_be_a_conflict(make):
+def test_replay_can_be_a_conflict(make):
     local = make(replay=Replay.CONFLICT)
     body = run_of(local)
     run_id = local.json("POST", "/runs", body, opc_retry_token="t")["id"]
@@ -54,7 +54,7 @@ def test_a_replay_may_be_a_conflict(make):
     assert [r["id"] for r in local.json("GET", f"/runs?compartmentId={COMPARTMENT}")] == [run_id]
 
 
-def test_forbidden_properties(make):
+def test_forbidden_properties_are_400(make):
     local = make(forbidden_properties=("spark.secret.*",))
     assert local.submit(configuration={"spark.master": "local"})
     for call, body in (
@@ -71,11 +71,11 @@ def test_forbidden_properties(make):
     "key",
     ["spark.master", "spark.submit.deployMode", "spark.eventLog.dir", "spark.driver.host", "spark.ui.port"],
 )
-def test_properties_that_are_forbidden_by_default(local, key):
+def test_default_forbidden_properties(local, key):
     assert local.error("POST", "/runs", run_of(local, configuration={key: "x"}))[0] == 400
 
 
-def test_an_application_may_need_all_its_parameters(make, local):
+def test_application_can_require_all_parameters(make, local):
     fields = APPLICATION | {"arguments": ["${a}"]}
     assert local.json("POST", "/applications", fields)["id"]
     strict = make(complete_application_parameters=True)
@@ -84,7 +84,7 @@ def test_an_application_may_need_all_its_parameters(make, local):
     assert strict.error("PUT", f"/applications/{given['id']}", {"arguments": ["${b}"]})[0] == 400
 
 
-def test_one_run_of_a_streaming_application(make):
+def test_streaming_application_can_be_limited_to_one_run(make):
     local = make(one_run_per_streaming_application=True)
     application = local.application(type="STREAMING")
     first = local.submit(application)
@@ -103,30 +103,30 @@ def test_one_run_of_a_streaming_application(make):
         ({"freeformTags": {"k": "x" * 257}}, "more than 256 characters"),
         ({"freeformTags": {"k": 1}}, "must map strings to strings"),
         ({"definedTags": {"ns": {str(i): "x" for i in range(65)}}}, "at most 64 tags"),
-        ({"definedTags": {"ns": {"k": []}}}, "plain one"),
+        ({"definedTags": {"ns": {"k": []}}}, "a string, a number or a boolean"),
         ({"definedTags": {"": {"k": "v"}}}, "a namespace must have"),
     ],
 )
-def test_tags(local, fields, message):
+def test_invalid_tags_are_400(local, fields, message):
     status, code, text = local.error("POST", "/runs", run_of(local, **fields))
     assert (status, code) == (400, "InvalidParameter")
     assert message in text
 
 
-def test_tags_that_are_fine(local):
+def test_valid_tags_are_accepted(local):
     tags = {"freeformTags": {"a": ""}, "definedTags": {"Operations": {"CostCenter": "42", "n": 1}}}
     run = local.json("POST", "/runs", run_of(local, **tags))
     assert {k: run[k] for k in tags} == tags
 
 
-def test_a_resource_principal_is_noted(local):
+def test_resource_principal_session_url_is_in_the_journal(local):
     url = "https://auth.example/v1/resourcePrincipalToken"
     local.json("POST", "/runs", run_of(local), opc_parent_rpt_url=url)
     entry = next(local.service.journal.select(operation="CreateRun"))
     assert entry.notes["parentRptUrl"] == url
 
 
-def test_a_cascading_delete_ends_runs_in_every_state(tmp_path):
+def test_cascading_delete_ends_runs_in_every_state(tmp_path):
     local = Local(tmp_path, limit=1)
     application = local.application()
     running, waiting = local.submit(application), local.submit(application)
@@ -141,18 +141,18 @@ def test_a_cascading_delete_ends_runs_in_every_state(tmp_path):
     local.clock.advance(60)
     found = local.json("GET", request)
     assert (found["status"], found["resources"][0]["resourceId"]) == ("INPROGRESS", application)
-    local.engine.finished(running, Outcome(False))
+    local.engine.finished(running, RunOutcome(False))
     found = local.json("GET", request)
     assert (found["status"], found["resources"][0]["actionType"]) == ("SUCCEEDED", "DELETED")
 
 
-def test_a_cascading_delete_without_runs(local):
+def test_cascading_delete_without_runs_ends_at_once(local):
     path = f"/applications/{local.application()}/actions/cascadingDeleteApplication"
     request = local.call("POST", path).headers["opc-work-request-id"]
     assert local.json("GET", f"/workRequests/{request}")["status"] == "SUCCEEDED"
 
 
-def test_an_application_moves(local):
+def test_application_can_be_moved(local):
     application = local.application()
     path = f"/applications/{application}/actions/changeCompartment"
     assert local.error("POST", path, {})[:2] == (400, "MissingParameter")

@@ -17,7 +17,7 @@ def run(number: int, **fields) -> Record:
     return Record(body | fields)
 
 
-def test_what_is_stored_comes_back(tmp_path):
+def test_stored_records_are_returned(tmp_path):
     path = tmp_path / "state"
     store = Store(path)
     record = run(1, displayName="é")
@@ -37,7 +37,7 @@ def test_what_is_stored_comes_back(tmp_path):
     assert again.get(RUNS, "other") is None
 
 
-def test_a_transaction_is_all_or_nothing():
+def test_transaction_is_all_or_nothing():
     store = Store()
 
     def insert_and_fail() -> None:
@@ -54,7 +54,7 @@ def test_a_transaction_is_all_or_nothing():
 
 @pytest.mark.parametrize("descending", [True, False])
 @pytest.mark.parametrize("sort_by", ["time_created", "display_name", "total_ocpu", "duration"])
-def test_pages_show_everything_once(descending, sort_by):
+def test_pages_contain_every_record_once(descending, sort_by):
     store = Store()
     for number in range(10):
         ocpus = None if number % 3 == 0 else number % 3
@@ -72,7 +72,7 @@ def test_pages_show_everything_once(descending, sort_by):
     assert len(set(seen)) == 10
 
 
-def test_a_page_is_not_moved_by_what_is_created_meanwhile():
+def test_new_records_do_not_shift_pages():
     store = Store()
     for number in range(4):
         store.insert(RUNS, run(number))
@@ -83,12 +83,12 @@ def test_a_page_is_not_moved_by_what_is_created_meanwhile():
 
 
 @pytest.mark.parametrize("page", ["x", "", "W10=", "bnVsbA==", "WzEsMiwzXQ==", "e30=", "Wz8sMV0="])
-def test_a_page_token_that_is_not_ours(page):
+def test_foreign_page_token_is_400(page):
     with pytest.raises(ApiError, match="page token"):
         Store().page(RUNS, [], "time_created", True, 2, page)
 
 
-def test_a_prefix_is_taken_literally():
+def test_prefix_filter_is_literal():
     store = Store()
     store.insert(RUNS, run(1, displayName="a%b"))
     store.insert(RUNS, run(2, displayName="axb"))

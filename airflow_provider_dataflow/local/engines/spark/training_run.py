@@ -1,4 +1,4 @@
-"""Runs ``training.py``, by which the class-data archive learns which classes Spark needs."""
+"""Training run of the class-data archive: runs ``training_app.py`` to record the classes that Spark loads."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from airflow_provider_dataflow.local.engines.spark.installation import python_executable
-from airflow_provider_dataflow.local.engines.spark.process import SupervisedProcess
 from airflow_provider_dataflow.local.engines.spark.properties import run_properties
 from airflow_provider_dataflow.local.engines.spark.runtime import Runtime
+from airflow_provider_dataflow.local.engines.spark.supervised_process import SupervisedProcess
 from airflow_provider_dataflow.local.engines.spark.workspace import Workspace
 from airflow_provider_dataflow.local.engines.supervisor import REASON_EXIT
 from airflow_provider_dataflow.local.http.messages import JSON
@@ -20,8 +20,11 @@ _NAME = "class-data"
 _HEAP_MIB = 1024
 
 
-class Trainer:
-    """:param may_start: whether nothing else runs: the training stands back"""
+class TrainingRun:
+    """Runs the training application while no run is in progress.
+
+    :param may_start: returns whether no run is in progress.
+    """
 
     def __init__(self, runtime: Runtime, may_start: Callable[[], bool]) -> None:
         self._runtime = runtime
@@ -30,7 +33,10 @@ class Trainer:
         self._process: SupervisedProcess | None = None
 
     def train(self, options: list[str]) -> bool:
-        """:param options: of Java, with which the archive is made"""
+        """Run the training application. Return ``False`` if it failed or was cancelled.
+
+        :param options: Java options that create the archive.
+        """
         workspace = Workspace(self._runtime.home / _NAME)
         shutil.rmtree(workspace.path, ignore_errors=True)
         command = self._command(workspace, options)
@@ -68,6 +74,6 @@ class Trainer:
             heap=_HEAP_MIB,
         )
         command = self._runtime.command(workspace, properties, heap=_HEAP_MIB, archive_options=options)
-        script = str(Path(__file__).with_name("training.py"))
-        # Niced, as somebody may be working on this machine.
+        script = str(Path(__file__).with_name("training_app.py"))
+        # With low priority, because the user may be working on this machine.
         return ["nice", "-n", "19", *command, script, f"oci://{_NAME}@{DEFAULT_NAMESPACE}"]

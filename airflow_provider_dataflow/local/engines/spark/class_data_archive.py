@@ -1,7 +1,7 @@
-"""The archive of class data (AppCDS) that halves the start of Spark.
+"""Class-data archive of Java (AppCDS), which halves the start time of Spark.
 
-Made once for each pair of Java and Spark, in the user's cache, by a run of its own; that takes half a minute
-of CPU time, so it is done when the server has nothing else to do, and given up as soon as a run starts.
+The user's cache folder has one archive for each pair of Java and Spark. A training run creates it in half a
+minute of CPU time. The training runs while the server is idle, and is cancelled when a run starts.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from airflow_provider_dataflow.local.engines.spark.command import JVM_FLAGS
 from airflow_provider_dataflow.local.engines.spark.installation import Java, Spark
+from airflow_provider_dataflow.local.engines.spark.java_command import JVM_FLAGS
 
 log = logging.getLogger(__name__)
 
 _IDLE_SECONDS = 10.0
 _MAX_ATTEMPTS = 3
 _KEEP_SECONDS = 60 * 24 * 3600
-_FORMAT = "1"  # to be changed with what an archive is made with
+_FORMAT = "1"  # increase when the way in which archives are made changes
 
 
 def cache_folder() -> Path:
@@ -44,7 +44,7 @@ class ClassDataArchive:
         self._base = self.folder / "base.jsa"
 
     def _key(self) -> str:
-        """Changes with all that makes Java reject an archive."""
+        """Return a hash of everything that makes Java reject an archive when it changes."""
         parts = [_FORMAT, str(self.java.executable), str(self.spark.jars), self.spark.version, *JVM_FLAGS]
         libraries = self.java.home / "lib" / "server" / "libjvm.so"
         for path in (self.java.executable, libraries, *sorted(self.spark.jars.glob("*.jar"))):
@@ -57,16 +57,16 @@ class ClassDataArchive:
         return self._archive.exists()
 
     def options(self) -> list[str]:
-        """The options of Java that use the archive; none while there is none."""
+        """Return the Java options that use the archive; an empty list if there is no archive."""
         if not self.exists():
             return []
         files = f"{self._base}:{self._archive}" if self._base.exists() else str(self._archive)
         return [f"-XX:SharedArchiveFile={files}"]
 
     def make(self, train: Callable[[list[str]], bool]) -> bool:
-        """Make the archive, unless there is one; return whether there is one now.
+        """Create the archive if it does not exist. Return whether it exists afterwards.
 
-        :param train: runs a job with these options of Java; ``False`` if it failed or was cancelled
+        :param train: runs Spark with the given Java options; returns ``False`` if it failed or was cancelled.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / "lock", "w") as lock:
@@ -88,14 +88,14 @@ class ClassDataArchive:
             return True
 
     def _remove_others(self) -> None:
-        """Drop the archives that nobody has used for long: each has the size of a third of Spark."""
+        """Delete archives that were not used for 60 days: each is a third as large as Spark."""
         for folder in self.folder.parent.iterdir():
             last_used = max((path.stat().st_atime for path in folder.glob("*")), default=time.time())
             if folder != self.folder and time.time() - last_used > _KEEP_SECONDS:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _make_base(self) -> bool:
-        """Java's own archive, which a runtime made with jlink comes without."""
+        """Create a base archive if Java has none of its own (jlink). Return whether ours has to be used."""
         own = self.java.home / "lib" / "server" / "classes.jsa"
         if own.exists():
             return False
@@ -116,17 +116,28 @@ class ClassDataArchive:
         return True
 
 
-class IdleMaker:
-    """Makes the archive in the background, when there has been no run for a while."""
+class IdleArchiveBuilder:
+    """Background thread that creates the archive after the server was idle for a while.
+
+    :param train: see :meth:`ClassDataArchive.make`.
+    :param cancel: cancels ``train``.
+    :param idle_seconds: how long no run must have started or ended.
+    """
 
     def __init__(
-        self, archive: ClassDataArchive, train: Callable[[list[str]], bool], cancel: Callable[[], None]
+        self,
+        archive: ClassDataArchive,
+        train: Callable[[list[str]], bool],
+        cancel: Callable[[], None],
+        *,
+        idle_seconds: float = _IDLE_SECONDS,
     ) -> None:
+        self._idle_seconds = idle_seconds
         self._archive = archive
         self._train = train
         self._cancel = cancel
         self._condition = threading.Condition()
-        self._busy = 0
+        self._active_runs = 0
         self._closed = False
         self._thread = threading.Thread(target=self._loop, name="class-data", daemon=True)
 
@@ -134,15 +145,15 @@ class IdleMaker:
         if not self._archive.exists():
             self._thread.start()
 
-    def run_starts(self) -> None:
+    def run_started(self) -> None:
         with self._condition:
-            self._busy += 1
+            self._active_runs += 1
             self._condition.notify()
         self._cancel()
 
     def run_ended(self) -> None:
         with self._condition:
-            self._busy -= 1
+            self._active_runs -= 1
             self._condition.notify()
 
     def close(self) -> None:
@@ -154,11 +165,11 @@ class IdleMaker:
             self._thread.join(10)
 
     def _wait_until_idle(self) -> bool:
-        """:return: whether to go on; not if closed"""
+        """Wait until the server is idle. Return ``False`` if it is closed."""
         with self._condition:
             while not self._closed:
-                # Woken by any change: then the wait begins anew.
-                if not self._condition.wait(_IDLE_SECONDS) and not self._busy:
+                # Each start or end of a run wakes this thread and restarts the wait.
+                if not self._condition.wait(self._idle_seconds) and not self._active_runs:
                     return True
             return False
 
@@ -167,10 +178,10 @@ class IdleMaker:
         while attempts < _MAX_ATTEMPTS and self._wait_until_idle():
             try:
                 if self._archive.make(self._train):
-                    log.info("The class-data archive is ready: runs start in half the time from now on.")
+                    log.info("The class-data archive is ready: from now on, runs start twice as fast.")
                     return
             except (OSError, subprocess.SubprocessError) as e:
-                log.warning("Could not make the class-data archive: %s", e)
+                log.warning("Could not create the class-data archive; runs start without it: %s", e)
             with self._condition:
-                if not self._busy:  # otherwise it was given up for a run, which is no failure
+                if not self._active_runs:  # otherwise a run cancelled it, which does not count
                     attempts += 1

@@ -1,4 +1,4 @@
-"""How much a run read and wrote, from Spark's event log."""
+"""Bytes that a run read and wrote, from Spark's event logs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _UNFINISHED = ".inprogress"
 
 
 class EventLogs:
-    """The event logs of a run: one for each of its Spark contexts. Each line is read once."""
+    """Event logs of a run, one for each of its Spark contexts. Each line is read once."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -20,15 +20,15 @@ class EventLogs:
         self._read = self._written = 0
 
     def bytes_moved(self, *, ended: bool = False) -> tuple[int, int]:
-        """The bytes read and written by all tasks so far.
+        """Return the bytes read and written by all tasks so far.
 
-        :param ended: nothing more will be written: a last line without an end counts, if it is complete
+        :param ended: the run has ended, so that a last line without a line end counts, too.
         """
         with self._lock:
             for path in sorted(self._folder.iterdir()) if self._folder.is_dir() else ():
                 try:
                     self._follow(path, ended)
-                except OSError:  # renamed as the context ended: next time
+                except OSError:  # the context has ended and its log was renamed: read it the next time
                     continue
             return self._read, self._written
 
@@ -47,11 +47,11 @@ class EventLogs:
         try:
             metrics = json.loads(line).get("Task Metrics") or {}
         except ValueError:
-            return  # the last line of a killed run
+            return  # the incomplete last line of a killed run
         self._read += metrics.get("Input Metrics", {}).get("Bytes Read", 0)
         self._written += metrics.get("Output Metrics", {}).get("Bytes Written", 0)
 
 
 def bytes_moved(events: Path) -> tuple[int, int]:
-    """Of a run that has ended. A log may be incomplete, as that of a killed run is."""
+    """Return the bytes read and written by a run that has ended. Logs of a killed run may be incomplete."""
     return EventLogs(events).bytes_moved(ended=True)

@@ -1,33 +1,37 @@
-"""The driver of a run: how large it is, with which properties it starts, and by which command."""
+"""Command of a run's driver: heap and cores, Spark properties, arguments."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from airflow_provider_dataflow.local.engines.base import Job
+from airflow_provider_dataflow.local.engines.base import EngineJob
 from airflow_provider_dataflow.local.engines.machine import Machine
 from airflow_provider_dataflow.local.engines.shapes import describe, memory_gib, ocpus
-from airflow_provider_dataflow.local.engines.spark.command import heap_mib, submit_arguments
+from airflow_provider_dataflow.local.engines.spark.java_command import heap_mib, submit_arguments
 from airflow_provider_dataflow.local.engines.spark.preparation import Dependencies, is_session
 from airflow_provider_dataflow.local.engines.spark.properties import run_properties
 from airflow_provider_dataflow.local.engines.spark.runtime import Runtime
-from airflow_provider_dataflow.local.engines.spark.statements import session_arguments
+from airflow_provider_dataflow.local.engines.spark.session_channel import session_arguments
 from airflow_provider_dataflow.local.engines.spark.workspace import Workspace
 from airflow_provider_dataflow.local.http.messages import JSON
 from airflow_provider_dataflow.local.state.buckets import Buckets
 from airflow_provider_dataflow.local.state.run_logs import APPLICATION_STDERR
 
 
-class Drivers:
-    """:param limit: how many runs share the machine"""
+class DriverCommand:
+    """Builds the commands of drivers.
+
+    :param limit: maximum number of concurrent runs, which share the machine's memory.
+    """
 
     def __init__(self, runtime: Runtime, buckets: Buckets, limit: int) -> None:
         self._runtime = runtime
         self._buckets = buckets
         self._limit = limit
-        self._machine = Machine.this()
+        self._machine = Machine.detect()
 
-    def command(self, job: Job, workspace: Workspace, found: Dependencies) -> list[str]:
+    def build(self, job: EngineJob, workspace: Workspace, found: Dependencies) -> list[str]:
+        """Return the command, and write its properties file and a note about the resources into the log."""
         run = job.run
         configuration = run["configuration"] or {}
         heap, cores = self._heap(run), self._cores(run)
@@ -50,9 +54,9 @@ class Drivers:
         )
         with open(workspace.driver_log(), "a") as f:
             f.write(
-                f"Local Data Flow: Spark {run['sparkVersion']} was asked for; "
-                f"this is {self._runtime.describe()}.\n"
-                f"Local Data Flow: asked for were {describe(run)}; this is one process with "
+                f"Local Data Flow: requested Spark {run['sparkVersion']}; "
+                f"the run gets {self._runtime.describe()}.\n"
+                f"Local Data Flow: requested {describe(run)}; the run gets one process with "
                 f"{cores} cores and {heap} MiB of heap.\n"
             )
         if is_session(run):
@@ -61,7 +65,10 @@ class Drivers:
 
     @staticmethod
     def stderr(run: JSON, workspace: Workspace) -> Path:
-        """With Python, the application's stderr is the Python driver's, and Java's is only diagnostics."""
+        """Return the file for Java's stderr.
+
+        With Python, the application's stderr is that of the Python driver, and Java's goes to the driver log.
+        """
         python = run["language"] == "PYTHON" or is_session(run)
         return workspace.driver_log() if python else workspace.logs.path / APPLICATION_STDERR
 

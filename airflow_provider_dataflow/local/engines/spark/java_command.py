@@ -1,4 +1,4 @@
-"""The command that runs Spark: one ``java``, without spark-submit's shell scripts and its launcher JVM."""
+"""Command line and environment of Spark: ``java``, without spark-submit's scripts and its launcher JVM."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from airflow_provider_dataflow.local.engines.base import Job
+from airflow_provider_dataflow.local.engines.base import EngineJob
 from airflow_provider_dataflow.local.engines.spark.installation import Java, Spark
 from airflow_provider_dataflow.local.state.buckets import Buckets
 
 SQL_CLASS = "org.apache.spark.sql.hive.thriftserver.SparkSQLCLIDriver"
-# By this folder, which need not exist, programs tell that they run on Data Flow: Oracle's samples, too.
+# Programs, for example Oracle's samples, recognize Data Flow by this HOME. The folder need not exist.
 HOME = "/home/dataflow"
-# Only the fast compiler and the collector without threads: short runs need a third of the CPU time with these
-# and the class-data archive. An archive is made for certain flags, so they are the same for every run.
+# With only the fast compiler, the serial collector and the class-data archive, short runs need a third of the
+# CPU time. An archive fits only the flags with which it was made, so they are the same for every run.
 JVM_FLAGS = (
     "-XX:TieredStopAtLevel=1",
     "-XX:+UseSerialGC",
     "-Xshare:auto",
     "-XX:-UsePerfData",
-    # Java's own warnings would go to stdout, which is the application's.
+    # By default Java writes its warnings to stdout, which belongs to the application.
     "-Xlog:disable",
     "-Xlog:all=warning:stderr",
 )
-# What spark-submit passes (org.apache.spark.launcher.JavaModuleOptions), without jdk.incubator.vector, which
-# small runtimes do not have.
+# The options of spark-submit (org.apache.spark.launcher.JavaModuleOptions), without jdk.incubator.vector,
+# which small runtimes do not have.
 _MODULE_OPTIONS = (
     "-XX:+IgnoreUnrecognizedVMOptions",
     *(
@@ -53,15 +53,15 @@ _MODULE_OPTIONS = (
     "-Djdk.reflect.useDirectMethodHandle=false",
     "-Dio.netty.tryReflectionSetAccessible=true",
 )
-# Where memory.py looks, by a path from the working folder: Java reads colons and % in one that is absolute.
+# Read by heap_monitor.py. The path is relative, because Java interprets ":" and "%" in the path of a run.
 _GC_LOG = "-Xlog:gc:file=../gc.log:uptime:filecount=1,filesize=1m"
-MIN_HEAP_MIB = 512  # Spark refuses less
+MIN_HEAP_MIB = 512  # Spark does not start with less
 _SIZE = re.compile(r"(\d+)([kmgt]?)b?\Z", re.IGNORECASE)
 _MIB = {"k": 1 / 1024, "": 1.0, "m": 1.0, "g": 1024.0, "t": 1024.0 * 1024}
 
 
 def heap_mib(requested: str | None, default_mib: int, limit_mib: int) -> int:
-    """The heap for what ``spark.driver.memory`` says, within what the machine has for a run."""
+    """Return the heap size for a value of ``spark.driver.memory``, within a run's share of the machine."""
     match = _SIZE.match((requested or "").strip())
     wanted = int(int(match[1]) * _MIB[match[2].lower()]) if match else default_mib
     return max(MIN_HEAP_MIB, min(wanted, limit_mib))
@@ -79,8 +79,11 @@ def java_command(
     user_options: str = "",
     user_class_path: str = "",
 ) -> list[str]:
-    """Everything up to the arguments of SparkSubmit."""
-    # What comes first has to be what the archive was made with; more may follow.
+    """Return the command up to the properties file; the arguments of SparkSubmit follow.
+
+    :param heap: size of the heap in MiB.
+    """
+    # The archive requires that the class path starts as when it was made.
     class_path = f"{spark.jars}/*" + (f":{user_class_path}" if user_class_path else "")
     return [
         str(java.executable),
@@ -102,10 +105,10 @@ def java_command(
     ]
 
 
-def submit_arguments(job: Job, buckets: Buckets) -> list[str]:
-    """The main class, the main file and the application's arguments."""
+def submit_arguments(job: EngineJob, buckets: Buckets) -> list[str]:
+    """Return the main class, the main file and the arguments of the application."""
     run = job.run
-    # The SQL client takes its file as it is; spark-submit takes a URI.
+    # The SQL client takes the file name as it is; spark-submit needs a quoted URI.
     if run["language"] == "SQL":
         settings = [
             part for p in run["parameters"] or [] for part in ("--hivevar", f"{p['name']}={p['value']}")
@@ -116,8 +119,9 @@ def submit_arguments(job: Job, buckets: Buckets) -> list[str]:
 
 
 def driver_variables(configuration: Mapping[str, str]) -> dict[str, str]:
-    """What ``spark.driverEnv.*`` asks for, by which oracle-ads passes variables: Spark knows that only on
-    Kubernetes. It sees to ``spark.executorEnv.*`` itself.
+    """Return the environment variables of ``spark.driverEnv.*``, which oracle-ads uses.
+
+    Spark supports this only on Kubernetes; it handles ``spark.executorEnv.*`` itself.
     """
     prefix = "spark.driverEnv."
     named = {k.removeprefix(prefix): v for k, v in configuration.items() if k.startswith(prefix)}
@@ -125,9 +129,9 @@ def driver_variables(configuration: Mapping[str, str]) -> dict[str, str]:
 
 
 def _user_folders(inherited: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables by which programs find the caches and packages of the server's user.
+    """Return the variables that name the cache and package folders of the user.
 
-    Without them they would look below ``HOME``, where nothing can be written.
+    Without them programs would look below ``HOME``, which is not writable.
     """
     home = inherited.get("HOME") or os.path.expanduser("~")
     if not os.path.isabs(home):
@@ -144,9 +148,10 @@ def _user_folders(inherited: Mapping[str, str]) -> dict[str, str]:
 
 
 def _java_home_folder(inherited: Mapping[str, str]) -> str:
-    """Return the ``user.home`` of Java, for Ivy and Hadoop: as Java finds it, but with the server's ``HOME``.
+    """Return the ``user.home`` for Ivy and Hadoop: the user's home folder, not the run's ``HOME``.
 
-    Java uses ``HOME`` where the system knows no folder of the user, as in a container with an arbitrary uid.
+    Like Java, fall back to the server's ``HOME`` if the user has no home folder, as in a container with an
+    arbitrary uid.
     """
     try:
         folder = pwd.getpwuid(os.getuid()).pw_dir
@@ -156,7 +161,7 @@ def _java_home_folder(inherited: Mapping[str, str]) -> str:
 
 
 def environment(spark: Spark, java: Java, inherited: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of a run: of the server's own, only what concerns the machine, and no secret."""
+    """Return the environment of a run. Of the server's variables, it has only a few without secrets."""
     keep = ("PATH", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT")
     variables = {k: v for k, v in inherited.items() if k in keep or k.startswith("LC_")}
     return (
@@ -170,7 +175,7 @@ def environment(spark: Spark, java: Java, inherited: Mapping[str, str]) -> dict[
             "SPARK_LOCAL_IP": "127.0.0.1",
             "SPARK_LOCAL_HOSTNAME": "localhost",
             "PYTHONUNBUFFERED": "1",
-            # As the scripts of spark-submit do: workers have to agree on the hash of a string.
+            # As in the scripts of spark-submit: all workers must compute the same hash of a string.
             "PYTHONHASHSEED": "0",
         }
     )

@@ -1,7 +1,7 @@
-"""Watch over Java's heap: a run whose heap is full ends soon, and not after minutes of collecting garbage.
+"""Monitor of Java's heap, which ends a run whose heap is full.
 
-Java's serial collector, unlike the others, never gives up: it throws OutOfMemoryError only when a collection
-frees nothing at all, and until then each allocation may cost a full collection.
+Unlike the other collectors, Java's serial collector throws OutOfMemoryError only when a collection frees
+nothing at all. Until then each allocation may need a full collection, so that a run could take hours to fail.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+# The heap is exhausted if collections took 90 % of the last 10 seconds, and at least four of them were full
+# collections, after each of which 95 % of the heap was still in use.
 _WINDOW_SECONDS = 10.0
-_MIN_COLLECTIONS = 4
-_BUSY_SHARE = 0.9
-_FULL_SHARE = 0.95
+_MIN_FULL_COLLECTIONS = 4
+_MIN_BUSY_SHARE = 0.9
+_MIN_USED_SHARE = 0.95
 _CHECK_SECONDS = 2.0
 _TAIL_BYTES = 64 * 1024
 # [12.345s] GC(10) Pause Full (Allocation Failure) 495M->494M(495M) 812.345ms
@@ -30,39 +32,42 @@ _PAUSE = re.compile(
 class _Pause:
     ended: float
     is_full: bool
-    share_left: float
+    used_share: float
     seconds: float
 
 
 def is_exhausted(log: str) -> bool:
-    """Return whether Java has done nothing but collect a full heap for a while, at the end of this log."""
+    """Return whether the end of Java's GC log shows that it only collects a full heap."""
     pauses = [
         _Pause(float(m[1]), m[2] == "Full", int(m[3]) / max(1, int(m[4])), float(m[5]) / 1000)
         for m in _PAUSE.finditer(log)
     ]
     busy, collections = 0.0, 0
     for pause in reversed(pauses):
-        if pause.is_full and pause.share_left < _FULL_SHARE:
+        if pause.is_full and pause.used_share < _MIN_USED_SHARE:
             return False
         busy += pause.seconds
         collections += pause.is_full
         elapsed = pauses[-1].ended - pause.ended + pause.seconds
-        if elapsed >= _WINDOW_SECONDS and collections >= _MIN_COLLECTIONS:
-            return busy >= _BUSY_SHARE * elapsed
+        if elapsed >= _WINDOW_SECONDS and collections >= _MIN_FULL_COLLECTIONS:
+            return busy >= _MIN_BUSY_SHARE * elapsed
     return False
 
 
-class HeapWatch:
-    """Calls back once when the heap is exhausted.
+class HeapMonitor:
+    """Calls ``exhausted`` once when the heap is exhausted.
 
-    :param path: Java's log of its collections
+    :param path: GC log of Java.
     """
 
-    def __init__(self, path: Path, exhausted: Callable[[], None]) -> None:
+    def __init__(
+        self, path: Path, exhausted: Callable[[], None], *, check_seconds: float = _CHECK_SECONDS
+    ) -> None:
+        self._check_seconds = check_seconds
         self._path = path
         self._exhausted = exhausted
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="heap-watch", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name="heap-monitor", daemon=True)
 
     def __enter__(self) -> None:
         self._thread.start()
@@ -72,13 +77,13 @@ class HeapWatch:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._ended.wait(_CHECK_SECONDS):
+        while not self._ended.wait(self._check_seconds):
             if is_exhausted(self._recent()):
                 self._exhausted()
                 return
 
     def _recent(self) -> str:
-        """The end of the log; nothing if Java has not collected for some time, or the log is not there."""
+        """Return the end of the log; an empty string if there is none, or it did not grow for 10 seconds."""
         try:
             if time.time() - self._path.stat().st_mtime > _WINDOW_SECONDS:
                 return ""

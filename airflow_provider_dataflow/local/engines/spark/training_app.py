@@ -1,4 +1,4 @@
-"""The run by which the class-data archive learns which classes Spark needs: a bit of everything common."""
+"""Spark application of the training run: uses the common features, so that their classes are loaded."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Servers to be killed: forked from here, so that a start does not cost the time of all imports.
+"""Script that forks servers and kills them, so that each start takes no time for imports.
 
-A script: for each line ``start`` on stdin it starts one and says its pid, for each ``kill`` it kills that and
-says so. The arguments are those of ``dataflow-local``. It ends with its stdin.
+For each line ``start`` on stdin it forks a server and prints its pid. For each line ``kill`` it kills the
+server and prints ``killed``. Its arguments are those of ``dataflow-local``. It ends with its stdin.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from airflow_provider_dataflow.local.cli import command_line as cli
 from airflow_provider_dataflow.local.http import server
 
-assert server.serve  # imported here, and not by each server
+assert server.serve  # imported before the fork, so that the servers need not do so
 
 
 def start(arguments: list[str]) -> int:

@@ -1,7 +1,8 @@
-"""The driver of a SESSION run: runs statements as they come, until it is ended.
+"""Driver of a SESSION run, a script that executes statements one after the other until it is killed.
 
-It runs in the application's Python, where this package may not be. Statements come as ``statement.json`` in
-the folder that is given; the answer to number 3 is ``3.json``; ``3.cancel`` interrupts it.
+It runs in the application's Python, in which this package may be missing. It finds each statement in the file
+``statement.json`` of a folder, and writes the result of statement 3 to ``3.json``. The file ``3.cancel``
+interrupts statement 3.
 """
 
 from __future__ import annotations
@@ -22,26 +23,26 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 _POLL_SECONDS = 0.03
-# A statement that goes on when it is interrupted, as one does that catches everything, is interrupted again.
+# A statement may catch the interrupt and continue. It is interrupted again after this time.
 _INTERRUPT_AGAIN_SECONDS = 1.0
-# For as many seconds after the end of a cancelled statement its jobs are cancelled.
-_CANCEL_LATE_JOBS = 20
+# How often the jobs of a cancelled statement are cancelled again after its end, at the same interval.
+_LATE_CANCELS = 20
 _SQL_ROWS = 1000
 
 
 def execute(code: str, names: dict[str, Any]) -> dict[str, Any]:
-    """As an interactive Python does: what it prints, and the value of its last expression, is the answer."""
+    """Execute code as an interactive Python does. Return its output and the value of its last expression."""
     output = io.StringIO()
     try:
         with contextlib.redirect_stdout(output):
             tree = ast.parse(code, "<statement>")
             last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-            exec(compile(tree, "<statement>", "exec"), names)  # noqa: S102 - what a session is for
+            exec(compile(tree, "<statement>", "exec"), names)  # noqa: S102 - the purpose of a session
             if isinstance(last, ast.Expr):
                 value = eval(compile(ast.Expression(last.value), "<statement>", "eval"), names)  # noqa: S307
                 if value is not None:
                     print(repr(value))
-    except BaseException as e:  # noqa: BLE001 - even an exit is only the statement's
+    except BaseException as e:  # noqa: BLE001 - even SystemExit must not end the session
         lines = traceback.format_exception(type(e), e, e.__traceback__.tb_next if e.__traceback__ else None)
         return {
             "succeeded": False,
@@ -53,7 +54,7 @@ def execute(code: str, names: dict[str, Any]) -> dict[str, Any]:
 
 
 def _descendants() -> set[int]:
-    """The processes below this one; none where there is no /proc."""
+    """Return the pids of all descendants of this process; an empty set without /proc."""
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
         if name.isdigit():
@@ -74,11 +75,11 @@ def _raise_interrupt(number: int, frame: Any) -> None:
 
 
 class Interrupter:
-    """Interrupts the statement that runs when the file appears, as Ctrl-C in a terminal would, until it ends.
+    """Interrupts the current statement like Ctrl-C, again and again until it ends, once a file appears.
 
-    :param path: the file that asks for it
-    :param spark: the session that the statement uses
-    :param group: the statement's Spark job group
+    :param path: the file that requests the interrupt.
+    :param spark: the Spark session of the statement.
+    :param group: the Spark job group of the statement.
     """
 
     def __init__(self, path: str, spark: Any, group: str) -> None:
@@ -91,7 +92,7 @@ class Interrupter:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        # In place of Spark's own handler, which asks Java from within whatever it has interrupted.
+        # Replaces Spark's own handler, which calls Java in the middle of the code that it has interrupted.
         signal.signal(signal.SIGINT, _raise_interrupt)
         self._thread.start()
         try:
@@ -100,7 +101,7 @@ class Interrupter:
             self._stop()
 
     def _stop(self) -> None:
-        """Interrupt no more: a late interrupt must not end the session."""
+        """Stop interrupting: a late interrupt would end the session."""
         while not self._done.is_set():
             with contextlib.suppress(KeyboardInterrupt):
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -113,10 +114,10 @@ class Interrupter:
                 self._interrupt_until_done()
 
     def _interrupt_until_done(self) -> None:
-        # In a thread of its own, as Java may be busy.
+        # In its own thread, because Java may not respond.
         threading.Thread(target=self._cancel_jobs, daemon=True).start()
         while not self._done.is_set():
-            # A signal to the thread, not only a note for it: it ends a system call that blocks.
+            # A real signal to the main thread, because it also interrupts a blocking system call.
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             for pid in _descendants() - self._before:
                 with contextlib.suppress(OSError):
@@ -124,52 +125,54 @@ class Interrupter:
             self._done.wait(_INTERRUPT_AGAIN_SECONDS)
 
     def _cancel_jobs(self) -> None:
-        """Cancel the statement's jobs, and those that Java still submits for it when it has ended."""
+        """Cancel the jobs of the statement, also those that Java submits after its end."""
         while not self._done.is_set():
             with contextlib.suppress(Exception):
                 self._spark.sparkContext.cancelJobGroup(self._group)
-                # Jobs that other threads of the statement have started are in no group. A stream is no
-                # statement's, and goes on.
+                # Jobs that other threads of the statement started are in no group, so cancel all jobs, unless
+                # a stream is active: it outlives its statement.
                 if not self._spark.streams.active:
                     self._spark.sparkContext.cancelAllJobs()
             self._done.wait(_INTERRUPT_AGAIN_SECONDS)
-        for _ in range(_CANCEL_LATE_JOBS):
+        for _ in range(_LATE_CANCELS):
             with contextlib.suppress(Exception):
                 self._spark.sparkContext.cancelJobGroup(self._group)
             time.sleep(_INTERRUPT_AGAIN_SECONDS)
 
 
-def _answer(folder: str, statement: dict[str, Any], names: dict[str, Any]) -> None:
-    answer = os.path.join(folder, f"{statement['number']}.json")
+def _run_statement(folder: str, statement: dict[str, Any], names: dict[str, Any]) -> None:
+    """Execute a statement and write its result."""
+    result = os.path.join(folder, f"{statement['number']}.json")
     spark: Any = names.get("spark")
     group = f"statement {statement['number']}"
     interrupter = Interrupter(os.path.join(folder, f"{statement['number']}.cancel"), spark, group)
-    with contextlib.suppress(Exception):  # an earlier statement has stopped the context
+    with contextlib.suppress(Exception):  # an earlier statement may have stopped the context
         spark.sparkContext.setJobGroup(group, "A statement of the session", interruptOnCancel=True)
     outcome: dict[str, Any] = {"succeeded": False, "error_name": "KeyboardInterrupt", "error_value": ""}
-    with contextlib.suppress(KeyboardInterrupt), interrupter.watching():  # came just as it had ended
+    # The interrupt may arrive after the statement's end: then the default outcome stays.
+    with contextlib.suppress(KeyboardInterrupt), interrupter.watching():
         outcome = execute(statement["code"], names)
-    with open(f"{answer}.new", "w", encoding="utf-8", errors="replace") as f:
+    with open(f"{result}.new", "w", encoding="utf-8", errors="replace") as f:
         json.dump(outcome, f)
-    os.replace(f"{answer}.new", answer)
+    os.replace(f"{result}.new", result)
 
 
 def main(folder: str, language: str) -> None:
     os.makedirs(folder, exist_ok=True)
     spark = SparkSession.builder.getOrCreate()
     names: dict[str, Any] = {"__name__": "__main__", "spark": spark, "sc": spark.sparkContext}
-    question = os.path.join(folder, "statement.json")
+    path = os.path.join(folder, "statement.json")
     while True:
         try:
-            with open(question, encoding="utf-8") as f:
+            with open(path, encoding="utf-8") as f:
                 statement = json.load(f)
         except FileNotFoundError:
             time.sleep(_POLL_SECONDS)
             continue
-        os.unlink(question)
+        os.unlink(path)
         if language == "SQL":
             statement["code"] = f"spark.sql({statement['code']!r}).show({_SQL_ROWS}, truncate=False)"
-        _answer(folder, statement, names)
+        _run_statement(folder, statement, names)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Starting a command under its supervisor, and ending it."""
+"""Command that runs under a supervisor process."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from airflow_provider_dataflow.local.engines import supervisor
-from airflow_provider_dataflow.local.engines.processes import MARKER, marker, sweep
+from airflow_provider_dataflow.local.engines.processes import MARKER, kill_with_marker, marker_value
 
 GRACE_SECONDS = 2.0
 
 
 class SupervisedProcess:
-    """A command, all of whose processes end when it ends, when it is cancelled, or when this process dies."""
+    """Command whose processes all end when it ends, when it is cancelled, and when this process dies."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class SupervisedProcess:
     ) -> None:
         self._home, self._run_id, self._exit_file = home, run_id, exit_file
         self._lock = threading.Lock()
-        # -I -S: it needs nothing but the standard library, and starts in a third of the time.
+        # -I -S: the supervisor needs only the standard library, and starts three times as fast with these.
         script = [sys.executable, "-I", "-S", supervisor.__file__]
         with open(folder.parent / "supervisor.log", "ab") as errors:
             self._popen = subprocess.Popen(  # noqa: S603
@@ -44,29 +44,29 @@ class SupervisedProcess:
                 stdout=errors,
                 stderr=errors,
                 cwd=folder,
-                env={**environment, MARKER: marker(home, run_id)},
+                env={**environment, MARKER: marker_value(home, run_id)},
                 start_new_session=True,
             )
 
     def cancel(self) -> None:
-        """Ask to end, with the grace in which Spark cleans up."""
+        """Request the end with SIGTERM, so that Spark can clean up, and SIGKILL after the grace period."""
         with self._lock, contextlib.suppress(OSError, ValueError):
             assert self._popen.stdin is not None  # noqa: S101
             os.write(self._popen.stdin.fileno(), b"cancel\n")
 
     def kill(self) -> None:
-        """End at once: what happens anyway when this process dies."""
+        """Kill all processes at once, as when this process dies."""
         with self._lock, contextlib.suppress(OSError):
             assert self._popen.stdin is not None  # noqa: S101
             self._popen.stdin.close()
 
     def wait(self) -> dict[str, object] | None:
-        """Wait until no process is left; return what the supervisor wrote, ``None`` if that was killed."""
+        """Wait until no process is left. Return the supervisor's report, or ``None`` if it was killed."""
         self._popen.wait()
         self.kill()
         outcome = read_exit_file(self._exit_file)
         if outcome is None or sys.platform != "linux":
-            sweep(self._home, self._run_id)
+            kill_with_marker(self._home, self._run_id)
         return outcome
 
 

@@ -1,4 +1,4 @@
-"""A server to be killed, again and again, and what all tests that do so need."""
+"""Server that a test kills and starts again, and helpers for such tests."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_dataflow.local.engines.processes import marked
+from airflow_provider_dataflow.local.engines.processes import pids_with_marker
 from airflow_provider_dataflow.local.state.home import Home
-from tests.contract import killable
+from tests.contract import server_forker
 
 COMPARTMENT = "ocid1.compartment.oc1..aaaa"
 
 
-class Killable:
-    """One home, and the server that works in it at the moment.
+class KillableServer:
+    """Home of a server, and its current server process.
 
-    :param options: of ``dataflow-local serve``
-    :param variables: of its environment
+    :param options: options of ``dataflow-local serve``.
+    :param variables: environment variables of the server.
     """
 
     def __init__(self, folder: Path, *options: str, **variables: str) -> None:
@@ -32,7 +32,7 @@ class Killable:
         self.log = open(folder / "log", "ab")  # noqa: SIM115 - closed below
         self._process = subprocess.Popen(
             [
-                *(sys.executable, killable.__file__, "serve", "--home", str(self.home.path)),
+                *(sys.executable, server_forker.__file__, "serve", "--home", str(self.home.path)),
                 *("--port", "0", "--no-verify", "--no-warm", "--quiet", *options),
             ],
             stdin=subprocess.PIPE,
@@ -52,7 +52,7 @@ class Killable:
         return self._process.stdout.readline().strip()
 
     def start(self) -> None:
-        """Begin to start; see :meth:`listens_by`."""
+        """Start a server process without waiting for it; see :meth:`listens_by`."""
         self._pid = int(self._tell("start"))
 
     def kill(self) -> None:
@@ -62,6 +62,7 @@ class Killable:
         assert self._tell("kill") == "killed"
 
     def listens_by(self, deadline: float) -> bool:
+        """Wait until the server accepts connections. Return ``False`` at the deadline."""
         while time.monotonic() < deadline:
             info = self.home.info()
             if info is not None and info.pid == self._pid:
@@ -76,12 +77,12 @@ class Killable:
         content = None if body is None else json.dumps(body)
         self._connection.request(method, path, content, headers | {"content-type": "application/json"})
         response = self._connection.getresponse()
-        answer = response.read()
-        assert response.status < 300, answer
-        return json.loads(answer) if answer else None
+        content = response.read()
+        assert response.status < 300, content
+        return json.loads(content) if content else None
 
     def cancel(self, run_id: str) -> bool:
-        """:return: ``False`` if it had ended already"""
+        """Cancel a run. Return ``False`` if it had already ended."""
         assert self._connection is not None
         self._connection.request("DELETE", f"/20200129/runs/{run_id}")
         response = self._connection.getresponse()
@@ -90,7 +91,7 @@ class Killable:
         return response.status == 204
 
     def send_only(self, method: str, path: str, body: Any = None, token: str | None = None) -> None:
-        """Ask, and be gone before there is an answer."""
+        """Send a request without waiting for the response."""
         assert self._connection is not None
         headers = {} if token is None else {"opc-retry-token": token}
         content = None if body is None else json.dumps(body)
@@ -104,14 +105,14 @@ class Killable:
         self.log.close()
 
 
-def wait_until_nothing_is_left(server: Killable) -> None:
+def wait_until_no_process_is_left(server: KillableServer) -> None:
     deadline = time.monotonic() + 10
-    while left := marked(server.home.path):
+    while left := pids_with_marker(server.home.path):
         assert time.monotonic() < deadline, left
         time.sleep(0.02)
 
 
-def application(server: Killable, **fields: Any) -> str:
+def application(server: KillableServer, **fields: Any) -> str:
     details = {
         "compartmentId": COMPARTMENT,
         "displayName": "app",
@@ -122,10 +123,10 @@ def application(server: Killable, **fields: Any) -> str:
         "sparkVersion": "3.5.0",
         "fileUri": "oci://data@ns/app.py",
     } | fields
-    answer: dict[str, Any] = server.call("POST", "/20200129/applications", details)
-    return str(answer["id"])
+    created: dict[str, Any] = server.call("POST", "/20200129/applications", details)
+    return str(created["id"])
 
 
-def all_runs(server: Killable) -> list[dict[str, Any]]:
+def all_runs(server: KillableServer) -> list[dict[str, Any]]:
     runs: list[dict[str, Any]] = server.call("GET", f"/20200129/runs?compartmentId={COMPARTMENT}&limit=1000")
     return runs
