@@ -1,28 +1,25 @@
-"""Typed errors: what went wrong, with everything that one needs to act on it.
+"""Typed errors with the ids, states, service messages and log lines that are needed to act on them.
 
-Plain Python, picklable, and free of secrets: they hold ids, states, service messages and log lines only.
+They can be pickled and hold no secrets.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-#: A task's error is read in a log and in alerts; the whole log is one click away.
+#: Lines of a log in a message, which also goes into alerts.
 LOG_TAIL_LINES = 20
 
+#: Limit of one text in a message: a proxy may send a whole page.
+MAX_TEXT_CHARACTERS = 2000
 
-#: Characters of one text in a message: what a service or a proxy sends may be a whole page.
-MAX_TEXT_LENGTH = 2000
-
-#: A text that ends with one of these needs no full stop.
-_ENDS = (".", "!", "?", "…")
+_END_MARKS = (".", "!", "?", "…")
 
 
 def sentences(*texts: object) -> str:
-    """Join texts on one line, so that each ends as a sentence does; empty ones are left out.
+    """Join texts to one line of sentences. Empty texts are left out.
 
-    The one place that composes messages: what a service or the network says may lack its full stop, be of
-    several lines, or be empty.
+    Messages of services and of the network may lack a full stop, have several lines, or be empty.
     """
     return " ".join(filter(None, (_sentence(text) for text in texts)))
 
@@ -31,8 +28,8 @@ def _sentence(text: object) -> str:
     line = _one_line(text).rstrip(" ,;:")
     if not line:
         return ""
-    # What is quoted or in brackets may bring its own.
-    return line if line.rstrip("\"')]»”").endswith(_ENDS) else f"{line}."
+    # The end mark may stand before a closing quote or bracket.
+    return line if line.rstrip("\"')]»”").endswith(_END_MARKS) else f"{line}."
 
 
 def _one_line(text: object) -> str:
@@ -40,21 +37,21 @@ def _one_line(text: object) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= MAX_TEXT_LENGTH else f"{text[:MAX_TEXT_LENGTH]}…"
+    return text if len(text) <= MAX_TEXT_CHARACTERS else f"{text[:MAX_TEXT_CHARACTERS]}…"
 
 
 class DataFlowError(Exception):
-    """Base of all errors of this package. Its message ends with a full stop.
+    """Base of all errors of this package. The message ends with a full stop.
 
     :param message: what happened, and what to do about it.
-    :param is_report: whether it has lines of its own; otherwise it becomes one line.
+    :param is_report: keep the lines of the message; otherwise they are joined to one.
     """
 
     def __init__(self, message: str = "", *, is_report: bool = False) -> None:
         super().__init__(message if is_report else sentences(message))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Keyword-only constructors do not pickle by themselves, and executors pickle exceptions.
+        # Executors pickle exceptions, which fails by default for keyword-only constructors.
         return _rebuild, (type(self), self.args, self.__dict__)
 
 
@@ -66,10 +63,10 @@ def _rebuild(cls: type[DataFlowError], args: tuple[Any, ...], state: dict[str, A
 
 
 class InvalidArgument(DataFlowError, ValueError):
-    """An argument was refused before anything was sent.
+    """An argument was refused before any request was sent.
 
-    :param path: which one, down to the element: ``driver_shape_config.ocpus``.
-    :param problem: what is wrong with it and what was expected.
+    :param path: the argument or its element, for example ``driver_shape_config.ocpus``.
+    :param problem: what was found and what was expected.
     """
 
     def __init__(self, path: str, problem: str) -> None:
@@ -79,20 +76,20 @@ class InvalidArgument(DataFlowError, ValueError):
 
 
 class InvalidConnection(DataFlowError, ValueError):
-    """A field of the Airflow connection is missing or malformed; nothing was sent."""
+    """A field of the Airflow connection is missing or malformed. No request was sent."""
 
 
 class ServiceError(DataFlowError):
-    """The service answered with an error, or could not be reached.
+    """The service returned an error, or could not be reached.
 
-    :param operation: the API operation, for example ``GetRun``.
-    :param status: HTTP status, or ``None`` if there was no answer.
-    :param code: the service's code, for example ``NotAuthorizedOrNotFound``.
-    :param message: the service's message, or what the network said.
-    :param opc_request_id: what Oracle's support asks for.
-    :param endpoint: where the request was sent.
-    :param retry_after: seconds that the service asks to wait, from the header ``Retry-After``.
-    :param date: the service's clock, from the header ``Date``.
+    :param operation: operation of the API, for example ``GetRun``.
+    :param status: HTTP status; None if there was no response.
+    :param code: error code of the service, for example ``NotAuthorizedOrNotFound``.
+    :param message: message of the service or of the network error.
+    :param opc_request_id: id of the request, for Oracle's support.
+    :param endpoint: URL of the service.
+    :param retry_after: seconds from the header ``Retry-After``.
+    :param date: value of the header ``Date``, the service's clock.
     """
 
     consequence = ""
@@ -121,75 +118,80 @@ class ServiceError(DataFlowError):
 
     @property
     def summary(self) -> str:
-        """What was asked, and what the answer was, without what to do about it."""
+        """Operation and response, without the hint."""
         where = f" at {self.endpoint}" if self.endpoint else ""
         message = _one_line(self.message).rstrip(" ,;:")
         message = f": {message}" if message else ""
         request = f" (opc-request-id {self.opc_request_id})" if self.opc_request_id else ""
+        return f"{self.operation}{where} {self._response}{message}{request}"
+
+    @property
+    def _response(self) -> str:
         if self.status is None:
-            return f"{self.operation}{where} got no answer{message}{request}"
-        code = f" {self.code}" if self.code else ""
-        return f"{self.operation}{where} was answered with {self.status}{code}{message}{request}"
+            return "got no response"
+        return f"returned {self.status} {self.code}" if self.code else f"returned {self.status}"
 
     @property
     def hint(self) -> str | None:
-        """What to do about it; ``None`` if the message says that already."""
-        # Its patterns are not for every DAG that is parsed.
-        from airflow_provider_dataflow.error_hints import hint_for_answer
+        """Advice; None if the message already contains it."""
+        # Imported late, so that parsing a DAG does not compile its patterns.
+        from airflow_provider_dataflow.error_hints import hint_for_response
 
-        return hint_for_answer(self.operation, self.status, self.code, self.message)
+        return hint_for_response(self.operation, self.status, self.code, self.message)
 
     @property
     def is_transient(self) -> bool:
-        """Whether the same request may succeed later: no answer, throttled, or the service's fault."""
+        """Whether the same request may succeed later: no response, throttled, or an error of the service."""
         if self.status is None or self.status == 429:
             return True
         return self.status >= 500 and self.status != 501
 
     @property
     def may_be_stray(self) -> bool:
-        """Whether it may be a hiccup although it looks final.
+        """Whether the error looks final but may go away.
 
-        OCI's IAM is eventually consistent, and a gateway in trouble may redirect to a page of its own.
+        OCI's IAM is eventually consistent, so 401, 403 and 404 may be wrong for a while. A failing gateway
+        may redirect to an error page.
         """
         return self.status in (401, 403, 404) or (self.status is not None and self.status < 400)
 
 
 class UnexpectedResponse(ServiceError):
-    """The service responded with something that the API does not describe; nothing in it is used.
+    """The response does not match the API. Nothing in it is used.
 
-    It has no ``status``, so it is retried as a request without a response is.
+    It has no ``status``, so that it is retried like a request without a response.
     """
 
-    def _sentence(self) -> str:
-        where = f" at {self.endpoint}" if self.endpoint else ""
-        return f"{self.operation}{where} got an unexpected response: {self.message}"
+    @property
+    def _response(self) -> str:
+        return "got an unexpected response"
 
 
 class SubmitRejected(ServiceError):
-    """The service refused to create the run: no run exists."""
+    """The service refused to create the run. No run exists."""
 
     consequence = "No run was created."
 
 
 class NotSubmitted(DataFlowError):
-    """The triggerer could not submit the run; its log says more."""
+    """The triggerer could not submit the run. The triggerer's log has the details."""
 
 
 class RunError(DataFlowError):
-    """A run did not end as it should.
+    """A run did not succeed, or its end is unknown.
 
     :param run_id: OCID of the run.
-    :param state: its ``lifecycleState`` when last seen.
-    :param lifecycle_details: what the service says about it.
-    :param hint: what to do about it, if the cause is a well-known one.
-    :param opc_request_id: the request id that the service keeps with the run.
-    :param url: the run's page.
-    :param log_tail: the last lines of the driver's stderr.
+    :param state: last known ``lifecycleState``.
+    :param lifecycle_details: details of the state, from the service.
+    :param hint: advice for a well-known cause. Default: ``advice`` of the class.
+    :param opc_request_id: id of the request that created the run, from the service.
+    :param url: page of the run in the console.
+    :param log_tail: last lines of the driver's stderr.
+    :param note: further information.
     """
 
-    headline = "did not end as it should"
-    advice = "Look at the run's page for what happened."
+    headline = "did not end as expected"
+    advice = "See the run's page for the cause."
 
     def __init__(
         self,
@@ -231,47 +233,47 @@ class RunFailed(RunError):
     """The run ended FAILED."""
 
     headline = "failed"
-    advice = "The end of the driver's stderr, and the logs on the run's page, say why."
+    advice = "See the end of the driver's stderr, and the logs on the run's page, for the cause."
 
 
 class RunCanceled(RunError):
-    """The run ended CANCELED: somebody cancelled it, or it reached its maximum duration."""
+    """The run ended CANCELED: a user cancelled it, or it reached its maximum duration."""
 
     headline = "was canceled"
     advice = (
-        "OCI's audit log says who cancelled it; a run is also cancelled at its maximum duration. Clear the "
-        "task to run it again."
+        "OCI's audit log shows who cancelled it; the service also cancels a run at its maximum duration. "
+        "Clear the task to run it again."
     )
 
 
 class RunStopped(RunError):
-    """The run ended STOPPED: the service stopped it, as it does for maintenance."""
+    """The run ended STOPPED: the service stopped it, for example for maintenance."""
 
     headline = "was stopped"
     advice = "The service stops runs for maintenance. Clear the task to run it again."
 
 
 class RunTimedOut(RunError):
-    """The task's time was up before the run had ended."""
+    """The run did not end before the task's timeout."""
 
     headline = "did not end in time"
-    advice = "Give the task more time, or look at the run's page for what takes so long."
+    advice = "Raise the task's timeout, or see the run's page for what takes so long."
 
 
 class RunLost(RunError):
-    """The service could not be asked about the run for longer than the error budget; it may still go on."""
+    """The run's state could not be read for longer than the error budget. The run may still be active."""
 
-    headline = "is out of sight: the service could not be asked about it"
-    advice = "The run may still be under way: look at its page before the task is cleared."
+    headline = "is in an unknown state: polling failed for longer than the error budget"
+    advice = "The run may still be active: check its page before you clear the task."
 
 
 class AmbiguousName(DataFlowError):
-    """Several resources have the display name by which one was asked for.
+    """Several resources of the compartment have the display name.
 
     :param kind: application or pool.
     :param display_name: the name.
-    :param compartment_id: where it was looked for.
-    :param ids: OCIDs of all that have it.
+    :param compartment_id: OCID of the compartment that was searched.
+    :param ids: OCIDs of the resources with the name.
     """
 
     def __init__(self, *, kind: str, display_name: str, compartment_id: str, ids: list[str]) -> None:
@@ -288,11 +290,11 @@ class AmbiguousName(DataFlowError):
 
 
 class NotFound(DataFlowError):
-    """No resource has the display name by which one was asked for.
+    """No resource of the compartment has the display name.
 
     :param kind: application or pool.
     :param display_name: the name.
-    :param compartment_id: where it was looked for.
+    :param compartment_id: OCID of the compartment that was searched.
     """
 
     def __init__(self, *, kind: str, display_name: str, compartment_id: str) -> None:
@@ -303,16 +305,16 @@ class NotFound(DataFlowError):
 
 
 class PoolError(DataFlowError):
-    """A pool did not get to where it was wanted.
+    """A pool did not reach the expected state.
 
     :param pool_id: OCID of the pool.
-    :param state: its ``lifecycleState`` when last seen.
-    :param lifecycle_details: what the service says about it.
-    :param note: what else there is to say.
+    :param state: last known ``lifecycleState``.
+    :param lifecycle_details: details of the state, from the service.
+    :param note: further information.
     """
 
-    headline = "did not get to the state that was wanted"
-    advice = "Look at the pool in the console for what happened."
+    headline = "did not reach the expected state"
+    advice = "See the pool in the console for the cause."
 
     def __init__(
         self,
@@ -336,37 +338,37 @@ class PoolError(DataFlowError):
 
 
 class PoolFailed(PoolError):
-    """The pool is in a state from which it does not get there."""
+    """The pool is in a state from which it cannot reach the expected one."""
 
 
 class PoolTimedOut(PoolError):
-    """The task's time was up before the pool had got there; it may still do so."""
+    """The pool did not reach the expected state before the task's timeout. It may still do so."""
 
-    headline = "did not get to the state that was wanted in time"
-    advice = "Give the task more time (timeout): a cold pool takes up to ten minutes to start."
+    headline = "did not reach the expected state in time"
+    advice = "Raise the task's timeout: a cold pool takes up to ten minutes to start."
 
 
 class PoolLost(PoolError):
-    """The service could not be asked about the pool for longer than the error budget."""
+    """The state of the pool could not be read for longer than the error budget."""
 
-    headline = "is out of sight: the service could not be asked about it"
-    advice = "Look at the pool in the console before the task is cleared."
+    headline = "is in an unknown state: polling failed for longer than the error budget"
+    advice = "Check the pool in the console before you clear the task."
 
 
 class StatementError(DataFlowError):
-    """A statement of a session did not end as it should.
+    """A statement of a session did not succeed, or its end is unknown.
 
     :param run_id: OCID of the SESSION run.
-    :param statement_id: its number in the session.
-    :param state: its ``lifecycleState`` when last seen.
-    :param error_name: type of the exception that it raised.
+    :param statement_id: number of the statement in the session.
+    :param state: last known ``lifecycleState``.
+    :param error_name: type of the exception that the statement raised.
     :param error_value: message of that exception.
-    :param traceback: its lines; of many, the last ones.
-    :param note: what else there is to say.
+    :param traceback: lines of its traceback, of which the last are kept.
+    :param note: further information.
     """
 
-    headline = "did not end as it should"
-    advice = "The log of the session's run says more."
+    headline = "did not end as expected"
+    advice = "See the log of the session's run for the cause."
 
     def __init__(
         self,
@@ -397,50 +399,51 @@ class StatementFailed(StatementError):
     """The code raised an exception."""
 
     headline = "failed"
-    advice = "Correct the code of the statement; what the statements before it have defined is still there."
+    advice = "Correct the code of the statement. Definitions of earlier statements are still there."
 
 
 class StatementCanceled(StatementError):
-    """The statement was cancelled, by somebody or with its session."""
+    """The statement was cancelled, by a user or because its session ended."""
 
     headline = "was cancelled"
     advice = (
-        "It ends with its session, too: look at the run of the session, and clear the task to send it again."
+        "A statement also ends with its session: check the session's run. Clear the task to send it again."
     )
 
 
 class StatementTimedOut(StatementError):
-    """The task's time was up before the statement had ended."""
+    """The statement did not end before the task's timeout."""
 
     headline = "did not end in time"
-    advice = "Give the task more time (timeout); statements of a session wait for each other."
+    advice = "Raise the task's timeout. Statements of a session run one after the other."
 
 
 class StatementLost(StatementError):
-    """The session has ended, or the service could not be asked for longer than the error budget."""
+    """The session has ended, or the statement could not be read for longer than the error budget."""
 
-    headline = "is out of sight"
-    advice = "Look at the run of the session. A retry sends the code again, to a session that is IN_PROGRESS."
+    headline = "is in an unknown state"
+    advice = "Check the session's run. A retry sends the code again, if the session is IN_PROGRESS."
 
 
 def _report(headline: str, lines: dict[str, str | None], tail: tuple[str, str | None] = ("", None)) -> str:
-    """One line per thing to know, and below them the last lines of a log."""
-    told = [line for line in (tail[1] or "").splitlines() if line.strip()][-LOG_TAIL_LINES:]
+    """Return a headline, labelled lines, and the last lines of a log."""
+    tail_label, tail_text = tail
+    tail_lines = [line for line in (tail_text or "").splitlines() if line.strip()][-LOG_TAIL_LINES:]
     return "\n".join(
         [
             sentences(headline),
-            *(f"  {label}: {text}" for label, value in lines.items() if (text := _labelled(label, value))),
-            *([f"  {tail[0]}:"] if told else ()),
-            *(f"    {_cut(line)}" for line in told),
+            *(f"  {label}: {text}" for label, value in lines.items() if (text := _value_of(label, value))),
+            *([f"  {tail_label}:"] if tail_lines else ()),
+            *(f"    {_cut(line)}" for line in tail_lines),
         ]
     )
 
 
-#: Lines that are sentences; others are values, which are copied.
-_SPOKEN = ("hint", "note")
+#: Labels of lines that are sentences. Values of the other lines are kept as they are.
+_SENTENCE_LABELS = ("hint", "note")
 
 
-def _labelled(label: str, value: str | None) -> str:
-    if label in _SPOKEN:
+def _value_of(label: str, value: str | None) -> str:
+    if label in _SENTENCE_LABELS:
         return sentences(value)
     return _cut("\n    ".join(line for line in str(value or "").strip().splitlines() if line.strip()))

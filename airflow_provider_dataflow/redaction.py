@@ -1,4 +1,4 @@
-"""Hiding secrets in what is shown: by the names of values, and by what secrets look like in text."""
+"""Redaction of secrets, found by the names of values and by forms such as tokens and private keys."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 
 HIDDEN = "***"
 
-#: What in a name says that its value is a secret: what Airflow's masker looks for, and what else Spark and
-#: OCI's connectors have such values under.
+#: Parts of names whose values are secrets: those of Airflow's masker, and others that Spark and OCI's
+#: connectors use.
 SENSITIVE_NAMES = (
     "access_key",
     "access_token",
@@ -42,7 +42,7 @@ SENSITIVE_NAMES = (
     "webhook_url",
 )
 
-# Secrets that can be told without a name; the group is what is hidden.
+# Secrets with a form of their own. The group is hidden.
 _SECRET_FORMS = (
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----(.*?)(?:-----END|\Z)",
     r"\b(eyJ[\w-]+\.eyJ[\w-]+\.[\w-]*)",  # a JSON web token
@@ -51,9 +51,9 @@ _SECRET_FORMS = (
     r"\bthin:[^/\s:@]+/([^@\s]+)@",  # the same in a JDBC URL of Oracle's
     r"/p/([\w-]{16,})/n/",  # a pre-authenticated request of Object Storage
 )
-# ``name=value`` and ``"name": "value"`` within a text, also within a text in that text.
+# ``name=value`` and ``"name": "value"`` within a text, also with escaped quotes.
 _NAME = r"""(?<![\w.-])([\w.-]+)(?:\\*["']?\s*=\s*|\\*["']\s*:\s*|:\s+)"""
-# ``--name value`` within a text; the value is a word in quotes, or goes to the next space.
+# ``--name value`` within a text. The value is quoted, or ends at the next space.
 _NAME_OF_OPTION = r"""(?<![^\s"'(=\[,])--?([A-Za-z][\w.-]*)\s+(?!-)"""
 _VALUE_OF_OPTION = (
     r"""(?P<placeholder>\$\{\w+\})|(?P<quote>["'])(?:\\.|(?!(?P=quote))[^\\])*(?:(?P=quote)|\Z)|"""
@@ -63,23 +63,22 @@ _VALUE = (
     r"""(?P<placeholder>\$\{\w+\})|(?P<quote>["'])(?:\\.|(?!(?P=quote))[^\\])*(?:(?P=quote)|\Z)|"""
     r"""\\+(?P<escaped>["']).*?(?:(?P=escaped)|\Z)|[^\s,;&"'}]+"""
 )
-# A whole word of that form: here the value goes to the end, whatever is in it.
+# A whole word ``name=value`` of a command line, whose value may contain any character.
 _ASSIGNMENT = r"""(["']?)([\w.-]+)=(.+)"""
 _OPTION = r"--?[A-Za-z][\w.-]*"
 _PLACEHOLDER = r"\$\{\w+\}"
-# Words of a command line with their quotes, and the space between. A quote that is not closed goes to the
-# end.
+# Words of a command line with their quotes, and the space between them. An unclosed quote extends to the end.
 _WORD = r"""(?:\\(?:.|\Z)|[^\s"'\\]|"(?:\\.|[^"\\])*(?:"|\Z)|'[^']*(?:'|\Z))+|\s+"""
 
 
 @cache
 def _form(pattern: str) -> re.Pattern[str]:
-    """Compiled as late as it is needed: not by whoever parses a DAG."""
+    """Compile a pattern on first use, so that parsing a DAG compiles none."""
     return re.compile(pattern, re.DOTALL)
 
 
 def structure_in(text: str) -> Any:
-    """Return the list or dict that a text writes as JSON or as Python does, or ``None``."""
+    """Return the list or dict that a text spells as JSON or as Python, or None."""
     if text.lstrip()[:1] in ("{", "["):
         for parse in (json.loads, ast.literal_eval):
             with suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
@@ -88,10 +87,10 @@ def structure_in(text: str) -> Any:
 
 
 class Redactor:
-    """Hides secrets.
+    """Hides secrets, and collects them.
 
-    :param names: parts of names whose values are secrets, lower case, words with ``_`` between.
-    :ivar hidden: the secrets that were hidden so far.
+    :param names: parts of names whose values are secrets, in snake_case.
+    :ivar hidden: secrets that were hidden so far.
     """
 
     def __init__(self, names: Iterable[str] = SENSITIVE_NAMES) -> None:
@@ -99,14 +98,13 @@ class Redactor:
         self.hidden: set[str] = set()
 
     def is_secret(self, name: str) -> bool:
-        """Whether a value of this name is one. As Airflow's masker decides, and for camel case, too."""
+        """Return whether values of this name are secrets: as Airflow's masker, and also in camelCase."""
         plain = re.sub(r"\W+", "_", name.strip().lower())
         split = re.sub(r"\W+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip()).lower())
         return any(part in plain or part in split for part in self._names)
 
     def text(self, value: str) -> str:
-        """Without the secrets that can be told in free text."""
-
+        """Return free text with the secrets hidden that their names or forms give away."""
         for form in _SECRET_FORMS:
             value = _form(form).sub(self._hide_group, value)
         shown, end = [], 0
@@ -124,7 +122,7 @@ class Redactor:
         return "".join((*shown, value[end:]))
 
     def value(self, name: str, value: Any) -> Any:
-        """A value by its name; of a structure, what is in it. Comes out as what JSON can have."""
+        """Return a value as plain JSON, redacted by its name. Redact the values of nested dicts and lists."""
         if value is None or isinstance(value, bool):
             return value
         if self.is_secret(name):
@@ -139,7 +137,7 @@ class Redactor:
         return value if isinstance(value, (int, float)) else self.text(str(value))
 
     def arguments(self, words: Iterable[str]) -> list[str]:
-        """Words of a command line: the one after ``--password`` is a secret."""
+        """Redact the words of a command line. The word after an option such as ``--password`` is a secret."""
         result: list[str] = []
         after_secret_option = False
         for word in words:
@@ -163,7 +161,7 @@ class Redactor:
         return f"{match[1]}{match[2]}={HIDDEN}{match[1]}"
 
     def command_line(self, line: str) -> str:
-        """The same for a line as a whole; its quotes and spaces stay."""
+        """Redact a command line given as one text. Other words keep their quotes and spaces."""
         parts = _form(_WORD).findall(line)
         words = iter(self.arguments(part for part in parts if not part.isspace()))
         return "".join(part if part.isspace() else next(words) for part in parts)
@@ -175,13 +173,13 @@ class Redactor:
         return result
 
     def _hide_word(self, word: str) -> None:
-        """Keep a secret word of a command line as it is written, and as a shell reads it."""
+        """Collect a secret word of a command line, as it is written and as a shell reads it."""
         self._hide(word.strip("\"'"))
         with suppress(ValueError):
             self.hidden.update(shlex.split(word)[:1])
 
     def _hide(self, value: Any) -> None:
-        """Keep a secret; of a structure, also of one in a text, what is in it."""
+        """Collect a secret, and the values of a dict or list, also of one that is given as text."""
         if isinstance(value, str):
             self.hidden.add(value)
             self.text(value)
@@ -200,27 +198,19 @@ class Redactor:
         return f"{match[0][:start]}{HIDDEN}{match[0][end:]}"
 
 
-#: How a field of a request is redacted if not like any other, by its name on the wire.
-SPECIAL: dict[str, Callable[[Redactor, Any], Any]] = {
+#: Redaction of the fields that hold a command line, by API name. :meth:`Redactor.value` redacts the others.
+COMMAND_LINE_FIELDS: dict[str, Callable[[Redactor, Any], Any]] = {
     "arguments": Redactor.arguments,
     "execute": Redactor.command_line,
 }
 
 
 def redacted_body(body: Mapping[str, Any], names: Iterable[str] = SENSITIVE_NAMES) -> dict[str, Any]:
-    """The body of a request, to be shown."""
-    return _redacted(Redactor(names), body)
-
-
-def secrets_in_body(body: Mapping[str, Any], names: Iterable[str] = SENSITIVE_NAMES) -> set[str]:
-    """What of the body of a request is hidden where it is shown."""
+    """Return the body of a request with its secrets hidden, for logs."""
     redactor = Redactor(names)
-    _redacted(redactor, body)
-    return redactor.hidden
-
-
-def _redacted(redactor: Redactor, body: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        key: SPECIAL[key](redactor, value) if key in SPECIAL else redactor.value(key, value)
+        key: COMMAND_LINE_FIELDS[key](redactor, value)
+        if key in COMMAND_LINE_FIELDS
+        else redactor.value(key, value)
         for key, value in body.items()
     }

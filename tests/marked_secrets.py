@@ -1,4 +1,4 @@
-"""Secrets that are easy to find again: what is planted, and where it may be found in what forms."""
+"""Secrets with a unique marker, and the search for them in files."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ PARAMETER = "MARKED-parameter-91ab"
 SETTING = "MARKED-setting-c2e4"
 ARGUMENT = "MARKED-argument-08f7"
 TOKEN = "MARKED-token-77de"
-#: Whose logs are wanted at every level: all who get to see a secret, but for Airflow itself.
-TALKATIVE = ("airflow_provider_dataflow", "oci", "aiohttp", "asyncio", "urllib3", "tenacity", "http")
-LEVELS = " ".join(f"{name}=DEBUG" for name in TALKATIVE)
+#: Loggers of all packages that handle secrets, except Airflow. Tests log them at level DEBUG.
+LOGGERS = ("airflow_provider_dataflow", "oci", "aiohttp", "asyncio", "urllib3", "tenacity", "http")
+LEVELS = " ".join(f"{name}=DEBUG" for name in LOGGERS)
 
 
 def encrypted(pem: str) -> str:
+    """Return a private key encrypted with the marked passphrase."""
     key = serialization.load_pem_private_key(pem.encode(), None)
     return key.private_bytes(
         serialization.Encoding.PEM,
@@ -29,9 +30,9 @@ def encrypted(pem: str) -> str:
 
 
 def marked_connection(connection_json: str, **extra: str) -> str:
-    """A connection as JSON, with a key that needs a passphrase, and with a delegation token.
+    """Return a connection as JSON, with an encrypted key and a delegation token.
 
-    :param extra: further fields, or others.
+    :param extra: fields to add or to replace.
     """
     fields: dict[str, Any] = json.loads(connection_json)
     key = encrypted(fields["extra"]["private_key_content"])
@@ -40,10 +41,10 @@ def marked_connection(connection_json: str, **extra: str) -> str:
 
 
 def marks_of(connections: Iterable[str], **others: str) -> dict[str, bytes]:
-    """By what they are, secrets in the forms in which they might be found.
+    """Return the secrets by description, plain and in base64.
 
-    :param connections: as JSON; each line of their keys is a secret.
-    :param others: further secrets.
+    :param connections: connections as JSON. Each line of their keys is a secret.
+    :param others: further secrets by description.
     """
     marks = {
         "passphrase": PASS_PHRASE,
@@ -61,10 +62,11 @@ def marks_of(connections: Iterable[str], **others: str) -> dict[str, bytes]:
 
 
 def lines_of(pem: str, name: str) -> dict[str, str]:
+    """Return the lines of a key, without its header and footer, by description."""
     lines = pem.split("\n")
     return {f"line {n} of {name}": line for n, line in enumerate(lines) if line[:1] not in ("", "-")}
 
 
 def found_in(text: bytes, marks: Mapping[str, bytes]) -> list[str]:
-    """What of the marked secrets is in a text."""
-    return [what for what, mark in marks.items() if mark in text]
+    """Return the descriptions of the secrets in a text."""
+    return [description for description, mark in marks.items() if mark in text]

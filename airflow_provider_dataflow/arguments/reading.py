@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_dataflow.arguments.settings import SETTINGS
 from airflow_provider_dataflow.exceptions import InvalidArgument
-from airflow_provider_dataflow.models.run_request_checks import is_plain
+from airflow_provider_dataflow.models.argument_values import is_literal
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
@@ -55,7 +55,7 @@ class RendersKeys:
             jinja_env = jinja_env.overlay(finalize=finalize)
         if isinstance(content, Enum):
             content = content.value
-        elif isinstance(content, os.PathLike) and not is_plain(content):
+        elif isinstance(content, os.PathLike) and not is_literal(content):
             content = str(content)
 
         def render(item: Any) -> Any:
@@ -96,7 +96,7 @@ class ReadsSettings(RendersKeys):
         :raises InvalidArgument: an argument is refused.
         """
         for name in self.setting_names():
-            if name in vars(self) and is_plain(value := getattr(self, name)):
+            if name in vars(self) and is_literal(value := getattr(self, name)):
                 setattr(self, name, SETTINGS[name].read(value, name))
 
     def read_settings(self) -> None:

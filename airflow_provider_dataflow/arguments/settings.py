@@ -1,7 +1,7 @@
 """How the arguments are read that say how a task works, as opposed to what it asks for.
 
 A name means the same in all operators, sensors and triggers, so there is one table. What a run, an
-application or a pool is asked to be is in ``RunRequest`` and ``Details``.
+application or a pool is asked to be is in the classes of ``RequestBody``.
 """
 
 from __future__ import annotations
@@ -10,20 +10,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from airflow_provider_dataflow.exceptions import InvalidArgument
-from airflow_provider_dataflow.models.durations import minutes, moment, seconds
-from airflow_provider_dataflow.models.fields import (
+from airflow_provider_dataflow.models.argument_values import parse_collection, redacted_repr, unwrap
+from airflow_provider_dataflow.models.coercion import (
     Coercion,
     boolean,
     choice,
+    choices,
     ocid,
     optional,
-    parsed,
-    shown,
-    some_of,
     text,
-    unwrapped,
     whole_number,
 )
+from airflow_provider_dataflow.models.durations import minutes, moment, seconds
 from airflow_provider_dataflow.models.run import KNOWN_STATES, SUCCESS_STATES
 from airflow_provider_dataflow.polling import (
     DEFAULT_CANCEL_TIMEOUT_SECONDS,
@@ -54,17 +52,17 @@ class Setting(NamedTuple):
 
 def compartments(value: Any, path: str) -> list[str]:
     """Read OCIDs of compartments: a list in any form, or text with commas or spaces between."""
-    raw = parsed(value)
+    raw = parse_collection(value)
     if isinstance(raw, str):
         raw = raw.replace(",", " ").split()
     if isinstance(raw, (bytes, Mapping)) or not isinstance(raw, Iterable):
-        raise InvalidArgument(path, f"expected OCIDs of compartments, got {shown(value)}")
+        raise InvalidArgument(path, f"expected OCIDs of compartments, got {redacted_repr(value)}")
     return [compartment(item, f"{path}[{index}]") for index, item in enumerate(raw)]
 
 
 def guard(value: Any, path: str) -> bool | list[str]:
     """Read ``private_endpoint_guard``: True or False, or OCIDs of compartments."""
-    raw = unwrapped(value)
+    raw = unwrap(value)
     if isinstance(raw, bool) or (isinstance(raw, str) and raw.strip().lower() in ("true", "false")):
         return boolean(raw, path)
     try:
@@ -73,17 +71,17 @@ def guard(value: Any, path: str) -> bool | list[str]:
         if error.path != path:
             raise
         raise InvalidArgument(
-            path, f"expected True, False or OCIDs of compartments, got {shown(value)}"
+            path, f"expected True, False or OCIDs of compartments, got {redacted_repr(value)}"
         ) from None
 
 
 def state_names(value: Any, path: str) -> list[str]:
     """Read states of a trigger's row, sorted: also those that only a newer version knows."""
-    raw = parsed(value)
+    raw = parse_collection(value)
     if isinstance(raw, str):
         raw = raw.replace(",", " ").split()
     if isinstance(raw, (bytes, Mapping)) or not isinstance(raw, Iterable):
-        raise InvalidArgument(path, f"expected names of states, got {shown(value)}")
+        raise InvalidArgument(path, f"expected names of states, got {redacted_repr(value)}")
     return sorted({text(item, path).upper() for item in raw})
 
 
@@ -92,7 +90,7 @@ def optional_id(read: Coercion) -> Coercion:
     read_if_given = optional(read)
 
     def read_unless_blank(value: Any, path: str) -> Any:
-        raw = unwrapped(value)
+        raw = unwrap(value)
         return None if isinstance(raw, str) and not raw.strip() else read_if_given(value, path)
 
     return read_unless_blank
@@ -130,8 +128,8 @@ SETTINGS: dict[str, Setting] = {
     "private_endpoint_guard": Setting(guard, False),
     "report_only": Setting(boolean, True),
     "start_from_trigger": _OFF,
-    "states": Setting(some_of(*KNOWN_STATES), sorted(map(str, SUCCESS_STATES))),
-    "target_states": Setting(some_of(*KNOWN_STATES), sorted(map(str, SUCCESS_STATES))),
+    "states": Setting(choices(*KNOWN_STATES), sorted(map(str, SUCCESS_STATES))),
+    "target_states": Setting(choices(*KNOWN_STATES), sorted(map(str, SUCCESS_STATES))),
     "wait_for_completion": _ON,
     # Which, and with which access
     "application_id": Setting(optional_id(ocid("dataflowapplication")), None),

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_dataflow.client.auth.access import is_loopback
 from airflow_provider_dataflow.client.retry import CONNECT_TIMEOUT, READ_TIMEOUT
-from airflow_provider_dataflow.models.typed import text
+from airflow_provider_dataflow.models.decoding import decode_text
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.sdk_calls import Caller
@@ -33,7 +33,7 @@ def visible_compartments(caller: Caller, tenancy_id: str) -> list[str]:
     client = with_our_session(identity, caller.part)
     compartments = caller.pages(
         "ListCompartments",
-        lambda compartment: text(compartment.id),  # type: ignore[attr-defined]
+        lambda compartment: decode_text(compartment.id),  # type: ignore[attr-defined]
         lambda page: client.list_compartments(
             tenancy_id,
             compartment_id_in_subtree=True,

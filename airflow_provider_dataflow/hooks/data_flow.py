@@ -9,7 +9,7 @@ from airflow_provider_dataflow.client.threads import module
 from airflow_provider_dataflow.compat import BaseHook, conf
 from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument, ServiceError
 from airflow_provider_dataflow.hooks.cached_values import kept
-from airflow_provider_dataflow.models.fields import optional, text
+from airflow_provider_dataflow.models.coercion import optional, text
 from airflow_provider_dataflow.polling import MAX_REQUESTS_PER_SECOND
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""What the API says: runs, requests, applications, pools, statements. No Airflow, no OCI SDK, no I/O."""
+"""Runs, applications, pools and statements as the API defines them. No Airflow, no OCI SDK, no I/O."""

@@ -1,4 +1,4 @@
-"""Applications: what they are, and what one can be asked to be. Plain Python: no Airflow, no OCI SDK."""
+"""Applications: as the service returns them, and the request to create or update one."""
 
 from __future__ import annotations
 
@@ -8,43 +8,43 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from airflow_provider_dataflow.exceptions import InvalidArgument
-from airflow_provider_dataflow.models.execute_text import execute_text
-from airflow_provider_dataflow.models.field_names import api_field
-from airflow_provider_dataflow.models.fields import (
+from airflow_provider_dataflow.models.coercion import (
     choice,
-    defined_tags,
-    freeform_tags,
     object_uri,
     object_uris,
     ocid,
     parameters,
     text,
     text_map,
-    text_of,
     texts,
     whole_number,
 )
-from airflow_provider_dataflow.models.request_body import Details, argument
+from airflow_provider_dataflow.models.execute_text import execute_text
+from airflow_provider_dataflow.models.field_names import api_field
+from airflow_provider_dataflow.models.oci_tags import defined_tags, freeform_tags
+from airflow_provider_dataflow.models.request_body import RequestBody, argument
 from airflow_provider_dataflow.models.resource import Resource
-from airflow_provider_dataflow.models.run_request import (
-    MAX_DISPLAY_NAME,
-    RUN_TYPES,
-    idle_minutes,
+from airflow_provider_dataflow.models.shared_fields import (
+    IGNORED_WITH_EXECUTE,
+    compartment_ocid,
+    display_name,
+    duration_minutes,
+    ignored_field_warnings,
     log_config,
-    minutes_of_run,
+    run_type,
+    session_idle_minutes,
     shape_config,
 )
-from airflow_provider_dataflow.models.run_request_checks import OVERRIDDEN_BY_EXECUTE
 
 LANGUAGES = ("SCALA", "JAVA", "PYTHON", "SQL")
 
-#: An application in one of these is there no more.
+#: States of an application that is deleted or about to be.
 GONE_STATES: frozenset[str] = frozenset({"DELETING", "DELETED"})
 
 
 @dataclass(frozen=True, slots=True)
 class Application(Resource):
-    """An application as the service describes it (``Application`` or ``ApplicationSummary``)."""
+    """Application as the service returns it (``Application`` or ``ApplicationSummary``)."""
 
     kind: ClassVar[str] = "application"
 
@@ -85,66 +85,64 @@ class Application(Resource):
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApplicationDetails(Details):
-    """What an application can be asked to be (``CreateApplicationDetails``, ``UpdateApplicationDetails``)."""
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ApplicationDetails(RequestBody):
+    """Request for an application (``CreateApplicationDetails``, ``UpdateApplicationDetails``)."""
 
-    application_log_config: Mapping[str, str] | None = argument(log_config, filled_in=True)
+    application_log_config: Mapping[str, str] | None = argument(log_config, service_adds_members=True)
     archive_uri: str | None = argument(object_uris)
     arguments: list[str] | None = argument(texts)
     class_name: str | None = argument(text)
-    compartment_id: str | None = argument(ocid("compartment", "tenancy"), required=True, fixed=True)
+    compartment_id: str | None = argument(compartment_ocid, required=True, immutable=True)
     configuration: Mapping[str, str] | None = argument(text_map)
     defined_tags: Mapping[str, Mapping[str, Any]] | None = argument(defined_tags)
     description: str | None = argument(text)
-    display_name: str | None = argument(text_of(1, MAX_DISPLAY_NAME), required=True)
+    display_name: str | None = argument(display_name, required=True)
     driver_shape: str | None = argument(text, required=True)
-    driver_shape_config: Mapping[str, float] | None = argument(shape_config, filled_in=True)
+    driver_shape_config: Mapping[str, float] | None = argument(shape_config, service_adds_members=True)
     execute: str | None = argument(execute_text)
     executor_shape: str | None = argument(text, required=True)
-    executor_shape_config: Mapping[str, float] | None = argument(shape_config, filled_in=True)
+    executor_shape_config: Mapping[str, float] | None = argument(shape_config, service_adds_members=True)
     file_uri: str | None = argument(object_uri)
     freeform_tags: Mapping[str, str] | None = argument(freeform_tags)
-    idle_timeout_in_minutes: int | None = argument(idle_minutes)
+    idle_timeout_in_minutes: int | None = argument(session_idle_minutes)
     language: str | None = argument(choice(*LANGUAGES), required=True)
     logs_bucket_uri: str | None = argument(object_uri)
-    max_duration_in_minutes: int | None = argument(minutes_of_run)
+    max_duration_in_minutes: int | None = argument(duration_minutes)
     metastore_id: str | None = argument(ocid("datacatalogmetastore"))
     num_executors: int | None = argument(whole_number(1), required=True)
     parameters: list[dict[str, str]] | None = argument(parameters)
     pool_id: str | None = argument(ocid("dataflowpool"))
     private_endpoint_id: str | None = argument(ocid("dataflowprivateendpoint"))
     spark_version: str | None = argument(text, required=True)
-    type: str | None = argument(choice(*RUN_TYPES), fixed=True)
+    type: str | None = argument(run_type, immutable=True)
     warehouse_bucket_uri: str | None = argument(object_uri)
 
     def check(self) -> None:
         super(ApplicationDetails, self).check()
         if not self.file_uri and not self.execute and self.type != "SESSION":
             raise InvalidArgument("file_uri", "missing; only an application of type SESSION needs no program")
-        # Beside execute, file_uri has no effect.
+        # Beside execute, the service ignores file_uri.
         needs_class = self.language in ("SCALA", "JAVA") and self.file_uri and not self.execute
         if needs_class and not self.class_name:
-            raise InvalidArgument("class_name", f"missing; needed for the language {self.language}")
+            raise InvalidArgument("class_name", f"missing; required for the language {self.language}")
 
     def warnings(self) -> list[str]:
-        """Return what the service accepts, but what has no effect. Sentences for the log."""
-        body = self.body()
-        # The API wants a language from every application.
-        without_effect = [name for name in OVERRIDDEN_BY_EXECUTE if name in body and name != "language"]
-        if not self.execute or not without_effect:
-            return []
-        return [f"No effect beside execute, which alone counts: {', '.join(without_effect)}"]
+        """Return log messages about arguments that the service accepts but that have no effect."""
+        # ``language`` is required, so it cannot be left out beside ``execute``.
+        return ignored_field_warnings(
+            self.body(), [name for name in IGNORED_WITH_EXECUTE if name != "language"]
+        )
 
-    def differences(self, found: Mapping[str, Any]) -> dict[str, Any]:
-        """As of ``Details``; what the service takes from ``execute`` is not compared beside it.
+    def differences(self, existing: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the JSON of the update, without the fields that the service derives from ``execute``.
 
-        :raises InvalidArgument: a difference that no update can make up for.
+        :raises InvalidArgument: the type differs, which no update can change.
         """
-        kind = found.get("type")
-        if self.type and kind and self.type != kind:
-            raise InvalidArgument("type", f"the application is {kind}, which cannot be changed")
-        changes = super(ApplicationDetails, self).differences(found)
+        existing_type = existing.get("type")
+        if self.type and existing_type and self.type != existing_type:
+            raise InvalidArgument("type", f"the application is {existing_type}, which cannot be changed")
+        changes = super(ApplicationDetails, self).differences(existing)
         if self.execute:
-            return {name: value for name, value in changes.items() if name not in OVERRIDDEN_BY_EXECUTE}
+            return {name: value for name, value in changes.items() if name not in IGNORED_WITH_EXECUTE}
         return changes

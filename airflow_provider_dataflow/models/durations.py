@@ -1,7 +1,6 @@
-"""Duration arguments: seconds, or a timedelta. The one definition for all operators, sensors and triggers.
+"""Coercion of duration arguments of operators, sensors and triggers: seconds, or a timedelta.
 
-A template renders to text, so the text of either is read too: ``"30"``, or ``"0:30:00"`` as Python writes a
-timedelta.
+Templates render both to text, so ``"30"`` and ``"0:30:00"``, the text of a timedelta, are accepted as well.
 """
 
 from __future__ import annotations
@@ -12,55 +11,57 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from airflow_provider_dataflow.exceptions import InvalidArgument
-from airflow_provider_dataflow.models.fields import number_or_none, shown, unwrapped
+from airflow_provider_dataflow.models.argument_values import number_or_none, redacted_repr, unwrap
 
-#: For signatures: what a duration argument takes, a template's text among it.
+#: Type of a duration argument in signatures; ``str`` because it may be a template.
 Duration = float | str | timedelta
 
-#: A hundred years. Dates and event loops cannot count much further.
+#: A hundred years. Dates and event loops fail on much longer durations.
 MAX_SECONDS = 100 * 365.25 * 24 * 3600.0
 
-_TIMEDELTA = re.compile(
+_TIMEDELTA_TEXT = re.compile(
     r"(?:(?P<days>\d+) days?, )?(?P<hours>\d+):(?P<minutes>\d\d):(?P<seconds>\d\d(\.\d+)?)"
 )
 
 
 def seconds(value: Any, path: str) -> float:
-    """Read a duration in seconds.
+    """Coerce a duration to seconds.
 
-    :raises InvalidArgument: it is none, not finite, not above zero, or longer than a hundred years.
+    :raises InvalidArgument: the value is not a duration, not finite, not above zero, or longer than a
+        hundred years.
     """
-    found = _seconds_in(value)
+    found = _seconds_or_none(value)
     if found is None or not 0 < found < math.inf:
-        raise InvalidArgument(path, f"expected seconds above zero or a timedelta, got {shown(value)}")
+        raise InvalidArgument(path, f"expected seconds above zero or a timedelta, got {redacted_repr(value)}")
     return _within_limit(found, value, path)
 
 
 def minutes(value: Any, path: str) -> float:
-    """Read an age in minutes: a number or a timedelta, of zero or more.
+    """Coerce an age to minutes, from a number of minutes or a timedelta; zero is allowed.
 
-    :raises InvalidArgument: it is none, not finite, below zero, or longer than a hundred years.
+    :raises InvalidArgument: the value is not a duration, not finite, below zero, or longer than a hundred
+        years.
     """
-    found = _seconds_in(value)
-    if found is not None and not isinstance(_timedelta_in(value), timedelta):
+    found = _seconds_or_none(value)
+    if found is not None and _timedelta_or_none(value) is None:
         found *= 60
     if found is None or not 0 <= found < math.inf:
-        raise InvalidArgument(path, f"expected minutes or a timedelta, got {shown(value)}")
+        raise InvalidArgument(path, f"expected minutes or a timedelta, got {redacted_repr(value)}")
     return _within_limit(found, value, path) / 60
 
 
-def whole_minutes_in(value: Any) -> Any:
-    """Return a timedelta as its minutes, and everything else as it is: for fields that the API counts so."""
-    duration = _timedelta_in(value)
+def timedelta_to_minutes(value: Any) -> Any:
+    """Return the minutes of a timedelta, and other values unchanged."""
+    duration = _timedelta_or_none(value)
     return value if duration is None else duration.total_seconds() / 60
 
 
 def moment(value: Any, path: str) -> float:
-    """Read a moment: seconds since the epoch, or a datetime with its offset.
+    """Coerce a point in time to seconds since the epoch, from such a number or an aware datetime.
 
-    :raises InvalidArgument: it is neither.
+    :raises InvalidArgument: the value is neither.
     """
-    raw = unwrapped(value)
+    raw = unwrap(value)
     if isinstance(raw, str) and number_or_none(raw) is None:
         try:
             raw = datetime.fromisoformat(raw.strip())
@@ -72,16 +73,17 @@ def moment(value: Any, path: str) -> float:
         found = None if isinstance(raw, date) else number_or_none(raw)
     if found is None:
         raise InvalidArgument(
-            path, f"expected seconds since the epoch or a datetime with its offset, got {shown(value)}"
+            path,
+            f"expected seconds since the epoch or a datetime with its offset, got {redacted_repr(value)}",
         )
     return found
 
 
-def _timedelta_in(value: Any) -> timedelta | None:
-    raw = unwrapped(value)
+def _timedelta_or_none(value: Any) -> timedelta | None:
+    raw = unwrap(value)
     if isinstance(raw, timedelta):
         return raw
-    if isinstance(raw, str) and (match := _TIMEDELTA.fullmatch(raw.strip())):
+    if isinstance(raw, str) and (match := _TIMEDELTA_TEXT.fullmatch(raw.strip())):
         try:
             return timedelta(
                 **{name: float(match[name] or 0) for name in ("days", "hours", "minutes", "seconds")}
@@ -91,12 +93,12 @@ def _timedelta_in(value: Any) -> timedelta | None:
     return None
 
 
-def _seconds_in(value: Any) -> float | None:
-    duration = _timedelta_in(value)
+def _seconds_or_none(value: Any) -> float | None:
+    duration = _timedelta_or_none(value)
     return number_or_none(value) if duration is None else duration.total_seconds()
 
 
 def _within_limit(found: float, value: Any, path: str) -> float:
     if found > MAX_SECONDS:
-        raise InvalidArgument(path, f"expected a hundred years at most, got {shown(value)}")
+        raise InvalidArgument(path, f"expected a hundred years at most, got {redacted_repr(value)}")
     return found

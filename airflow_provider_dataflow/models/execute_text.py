@@ -1,4 +1,4 @@
-"""Check of the ``execute`` string: what only a shell or a word processor understands is refused by name."""
+"""Coercion of ``execute``: refuses text that only a shell or a word processor understands."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import unicodedata
 from typing import Any
 
 from airflow_provider_dataflow.exceptions import InvalidArgument
-from airflow_provider_dataflow.models.fields import text
+from airflow_provider_dataflow.models.coercion import text
 
 _QUOTED = re.compile(r"'[^']*'|\"(?:[^\"\\]|\\.)*\"|\\[^\s]", re.DOTALL)
 _CONTINUATION = re.compile(r"\\[^\S\n]*(?:\n|\Z)")
-# Before the main file, with or without a path or a shell's prompt.
+# Before the main file, with or without a path or a shell prompt.
 _SPARK_SUBMIT = re.compile(r"(?:\A|\s)(?:[^\s=]*/)?spark-submit(?:\.sh|\.cmd)?(?=\s|\Z)")
-# What looks like a blank but separates no words, and what cannot be seen at all.
+# Blanks that separate no words, and invisible characters.
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\xa0\xad\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\u2060\u3000\ufeff]"
 )
@@ -24,37 +24,39 @@ _SMART_DASH = re.compile(
 
 
 def execute_text(value: Any, path: str) -> str:
-    """Return the string as it is, if it is one line of words as spark-submit would get them.
+    """Coerce to text, and check that the service splits it into the words that were meant.
 
-    :raises InvalidArgument: it holds something that the service would take for a part of a word.
+    :raises InvalidArgument: the text starts with spark-submit, or has a line continuation, an invisible
+        character, a smart quote or a smart dash outside of quotes.
     """
     result = text(value, path)
-    # Of the same length, so that positions stay: what is in quotes is the application's own.
+    # Quoted words are the application's own. Their replacement keeps the length, so that positions agree.
     unquoted = _QUOTED.sub(lambda match: "x" * len(match[0]), result)
     if match := _SPARK_SUBMIT.search(unquoted.partition("oci://")[0]):
         raise InvalidArgument(
-            path, "starts with spark-submit: leave that word out, and begin with the options or the main file"
+            path, "starts with spark-submit: remove that word, and begin with the options or the main file"
         )
     if match := _CONTINUATION.search(unquoted):
         line = result.count("\n", 0, match.start()) + 1
         raise InvalidArgument(
-            path,
-            f"line {line} ends with a backslash, which only a shell understands: leave the backslash out",
+            path, f"line {line} ends with a backslash, which only a shell understands: remove the backslash"
         )
-    for pattern, instead in (
+    for pattern, replacement in (
         (_INVISIBLE, "a plain blank or nothing"),
         (_SMART_QUOTE, "a straight quote (' or \")"),
         (_SMART_DASH, "a plain hyphen (-)"),
     ):
         if match := pattern.search(unquoted):
             raise InvalidArgument(
-                path, f"{_character(result, match.end() - 1)} is not what it looks like: type {instead}"
+                path,
+                f"{_describe_character(result, match.end() - 1)} is not allowed outside quotes: "
+                f"type {replacement}",
             )
     return result
 
 
-def _character(whole: str, position: int) -> str:
-    """A character by its name and its place. What is around it may be a secret."""
+def _describe_character(whole: str, position: int) -> str:
+    """Return the name and the position of a character. The text around it may be a secret."""
     line = whole.count("\n", 0, position) + 1
     column = position - whole.rfind("\n", 0, position)
     character = whole[position]

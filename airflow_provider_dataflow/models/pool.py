@@ -1,4 +1,4 @@
-"""Pools: compute that is kept ready. Their states and attributes, and what one can be asked to be."""
+"""Pools of reserved compute: states, attributes, and the request to create or update one."""
 
 from __future__ import annotations
 
@@ -9,25 +9,21 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from airflow_provider_dataflow.exceptions import InvalidArgument
+from airflow_provider_dataflow.models.coercion import choice, list_of, structure, text, whole_number
 from airflow_provider_dataflow.models.field_names import api_field
-from airflow_provider_dataflow.models.fields import (
-    choice,
-    defined_tags,
-    freeform_tags,
-    list_of,
-    ocid,
-    structure,
-    text,
-    text_of,
-    whole_number,
-)
-from airflow_provider_dataflow.models.request_body import Details, argument
+from airflow_provider_dataflow.models.oci_tags import defined_tags, freeform_tags
+from airflow_provider_dataflow.models.request_body import RequestBody, argument
 from airflow_provider_dataflow.models.resource import Resource
-from airflow_provider_dataflow.models.run_request import MAX_DISPLAY_NAME, minutes_of_run, shape_config
+from airflow_provider_dataflow.models.shared_fields import (
+    compartment_ocid,
+    display_name,
+    duration_minutes,
+    shape_config,
+)
 
 
 class PoolState(StrEnum):
-    """The states of a pool (``lifecycleState`` of the API)."""
+    """States of a pool (``lifecycleState`` of the API)."""
 
     ACCEPTED = "ACCEPTED"
     SCHEDULED = "SCHEDULED"
@@ -41,10 +37,11 @@ class PoolState(StrEnum):
     FAILED = "FAILED"
 
 
-#: On its way to ACTIVE, without anybody's doing.
+#: States that lead to ACTIVE without a further request.
 STARTING_STATES: frozenset[str] = frozenset({PoolState.ACCEPTED, PoolState.SCHEDULED, PoolState.CREATING})
+#: States of a pool that is deleted or about to be.
 GONE_STATES: frozenset[str] = frozenset({PoolState.DELETING, PoolState.DELETED})
-#: A pool in one of these does not reach another one unless somebody deletes it.
+#: States that a pool leaves only if somebody deletes it.
 DEAD_STATES: frozenset[str] = frozenset({PoolState.FAILED, PoolState.DELETED})
 
 DAYS = ("SUNDAY", "MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY")
@@ -58,7 +55,7 @@ schedules = list_of(structure("day_of_week", day_of_week=choice(*DAYS), start_ti
 
 @dataclass(frozen=True, slots=True)
 class Pool(Resource):
-    """A pool as the service describes it (``Pool`` or ``PoolSummary``)."""
+    """Pool as the service returns it (``Pool`` or ``PoolSummary``)."""
 
     kind: ClassVar[str] = "pool"
 
@@ -81,18 +78,20 @@ class Pool(Resource):
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolDetails(Details):
-    """What a pool can be asked to be (``CreatePoolDetails``, ``UpdatePoolDetails``)."""
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class PoolDetails(RequestBody):
+    """Request for a pool (``CreatePoolDetails``, ``UpdatePoolDetails``)."""
 
-    compartment_id: str | None = argument(ocid("compartment", "tenancy"), required=True, fixed=True)
-    configurations: list[dict[str, Any]] | None = argument(configurations, required=True, filled_in=True)
+    compartment_id: str | None = argument(compartment_ocid, required=True, immutable=True)
+    configurations: list[dict[str, Any]] | None = argument(
+        configurations, required=True, service_adds_members=True
+    )
     defined_tags: Mapping[str, Mapping[str, Any]] | None = argument(defined_tags)
     description: str | None = argument(text)
-    display_name: str | None = argument(text_of(1, MAX_DISPLAY_NAME), required=True)
+    display_name: str | None = argument(display_name, required=True)
     freeform_tags: Mapping[str, str] | None = argument(freeform_tags)
-    idle_timeout_in_minutes: int | None = argument(minutes_of_run)
-    schedules: list[dict[str, Any]] | None = argument(schedules, filled_in=True)
+    idle_timeout_in_minutes: int | None = argument(duration_minutes)
+    schedules: list[dict[str, Any]] | None = argument(schedules, service_adds_members=True)
 
     def check(self) -> None:
         super(PoolDetails, self).check()

@@ -1,4 +1,4 @@
-"""What the service describes, read by the names of our attributes."""
+"""Base of the resources that the service returns: runs, applications, pools and statements."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any, ClassVar, Self
 
-from airflow_provider_dataflow.models import typed
+from airflow_provider_dataflow.models.decoding import decode_fields
 
-#: Also those that the API adds tomorrow.
+#: Matches any plausible state, so that a state that the API adds later is accepted.
 STATE = re.compile(r"[A-Za-z][A-Za-z_ -]{0,99}")
 
-#: Members of structures whose own name is not the wire's; all others have the same in both.
-_OWN_NAMES = {"memoryInGBs": "memory_in_gbs", "logGroupId": "log_group_id", "logId": "log_id"}
+#: Members of ``*_config`` structures whose attribute name differs from their API name.
+_MEMBER_NAMES = {"memoryInGBs": "memory_in_gbs", "logGroupId": "log_group_id", "logId": "log_id"}
 
 
 class Resource:
-    """Base of frozen dataclasses with ``id``, ``state`` and ``raw``, the whole answer.
+    """Base of frozen dataclasses with ``id``, ``state`` and ``raw``, the JSON of the whole response.
 
-    What the service leaves out is ``None``. Times are timezone-aware.
+    Attributes that the response lacks are None. Times are timezone-aware.
     """
 
     __slots__ = ()
@@ -28,24 +28,24 @@ class Resource:
 
     @classmethod
     def from_api(cls, body: Mapping[str, Any]) -> Self:
-        """Read the service's JSON, whole or as a summary.
+        """Decode the service's JSON, of the resource or of its summary.
 
-        :raises ValueError: it is no such resource, as after a truncated answer, or a value in it has another
-            type than the API says.
+        :raises ValueError: the JSON is not such a resource, for example because the response was truncated,
+            or a value has another type than the API documents.
         """
         if not isinstance(body, Mapping) or body.get("id") in (None, "") or not body.get("lifecycleState"):
-            raise ValueError(f"the answer is no {cls.kind}: it has no id and lifecycleState")
+            raise ValueError(f"the response is no {cls.kind}: it has no id and lifecycleState")
         try:
-            resource = cls(**typed.values_of(cls, body), raw=body)  # type: ignore[call-arg]
+            resource = cls(**decode_fields(cls, body), raw=body)  # type: ignore[call-arg]
             resource.check()
         except ValueError as error:
-            raise ValueError(f"the answer is no {cls.kind}: {error}") from error
+            raise ValueError(f"the response is no {cls.kind}: {error}") from error
         return resource
 
     def check(self) -> None:
-        """Refuse what no later use could cope with.
+        """Check the form of attributes beyond their types.
 
-        :raises ValueError: an attribute has the declared type, but not the form.
+        :raises ValueError: an attribute has an unusable form.
         """
         state: str = self.state  # type: ignore[attr-defined]
         if not STATE.fullmatch(state):
@@ -53,30 +53,23 @@ class Resource:
 
     @classmethod
     def attribute_names(cls) -> tuple[str, ...]:
+        """Return the names of all attributes except ``raw``."""
         return tuple(f.name for f in fields(cls) if f.name != "raw")  # type: ignore[arg-type]
 
     def attributes(self) -> dict[str, Any]:
-        """All attributes by name, without ``raw``."""
+        """Return all attributes by name, except ``raw``."""
         return {name: getattr(self, name) for name in self.attribute_names()}
 
 
-def time_of(value: str | None) -> datetime | None:
-    """Read a time in ISO 8601.
-
-    :raises ValueError: it is none.
-    """
-    return None if value is None else typed.time(value)
-
-
 def as_json(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes as JSON has them: times in ISO 8601, and the members of structures by our names."""
+    """Return attributes as plain JSON: times in ISO 8601, members of structures in snake_case."""
 
     def plain(name: str, value: Any) -> Any:
         if isinstance(value, datetime):
             return value.isoformat()
-        # Not for Spark's configuration: its keys are the user's.
+        # Keys of Spark's ``configuration`` belong to the user and stay.
         if isinstance(value, Mapping) and name.endswith("_config"):
-            return {_OWN_NAMES.get(key, key): item for key, item in value.items()}
+            return {_MEMBER_NAMES.get(key, key): item for key, item in value.items()}
         return value
 
     return {name: plain(name, value) for name, value in attributes.items()}

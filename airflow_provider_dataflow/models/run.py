@@ -1,6 +1,6 @@
-"""What a run is: its states, what they mean, and its attributes.
+"""Runs: lifecycle states and their meaning, attributes, and log files.
 
-The only place that knows the eight lifecycle states of OCI Data Flow. Plain Python: no Airflow, no OCI SDK.
+No other module knows the meaning of the eight states.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, ClassVar, Self
 
+from airflow_provider_dataflow.models.decoding import decode_fields
 from airflow_provider_dataflow.models.field_names import api_field
 from airflow_provider_dataflow.models.resource import Resource
-from airflow_provider_dataflow.models.typed import values_of
 from airflow_provider_dataflow.redaction import SENSITIVE_NAMES, redacted_body
 
 log = logging.getLogger(__name__)
 
 
 class LifecycleState(StrEnum):
-    """The states of a run (``lifecycleState`` of the API)."""
+    """States of a run (``lifecycleState`` of the API)."""
 
     ACCEPTED = "ACCEPTED"
     IN_PROGRESS = "IN_PROGRESS"
@@ -39,33 +39,37 @@ TERMINAL_STATES: frozenset[str] = frozenset(
         LifecycleState.CANCELED,
         LifecycleState.FAILED,
         LifecycleState.SUCCEEDED,
-        # Easy to forget: a STREAMING or SESSION run ends here, and so does one that the service stopped.
+        # STREAMING and SESSION runs end here, and every run that the service stops.
         LifecycleState.STOPPED,
     }
 )
 SUCCESS_STATES: frozenset[str] = frozenset({LifecycleState.SUCCEEDED})
-#: On the way to an end that is not success, whatever anybody does.
+#: States that always lead to an end other than success.
 ENDING_STATES: frozenset[str] = frozenset({LifecycleState.CANCELING, LifecycleState.STOPPING})
 KNOWN_STATES: frozenset[str] = frozenset(LifecycleState)
 
 
 @lru_cache(maxsize=100)
 def _warn_of_unknown_state(state: str) -> None:
-    """Once per process and state: the cache is what remembers."""
-    log.warning("Data Flow reports the run state %r, which this version does not know; waiting on.", state)
+    """Log a warning. The cache limits it to one per process and state."""
+    log.warning(
+        "Data Flow reports the run state %r, which this version of the provider does not know. It counts as "
+        "not ended, so tasks keep waiting. Upgrade the provider if a run stays in this state.",
+        state,
+    )
 
 
 def is_terminal(state: str) -> bool:
-    """Whether a run in this state has ended. A state that the API adds tomorrow counts as not ended."""
+    """Return whether a run in this state has ended. An unknown state counts as not ended."""
     if state not in KNOWN_STATES:
         _warn_of_unknown_state(state)
     return state in TERMINAL_STATES
 
 
 def has_reached(state: str, targets: Collection[str]) -> bool:
-    """Whether a run in this state is, or has been, in one of the target states.
+    """Return whether a run in this state is, or must have been, in one of the target states.
 
-    A run that has succeeded was accepted and in progress before, even if nobody looked at the time.
+    A run that has succeeded was accepted and in progress before, even if no poll saw it.
     """
     if state in targets:
         return True
@@ -77,16 +81,16 @@ def has_reached(state: str, targets: Collection[str]) -> bool:
     return any(target in passed for target in targets)
 
 
-#: Attributes in which somebody may have put a secret.
+#: Attributes that may contain a secret, because their values come from users.
 MAY_HOLD_SECRETS = ("arguments", "configuration", "defined_tags", "execute", "freeform_tags", "parameters")
 
 
 @dataclass(frozen=True, slots=True)
 class Run(Resource):
-    """A run as the service describes it, by the attribute names of Terraform's data source.
+    """Run as the service returns it (``Run`` or ``RunSummary``).
 
-    Built from the JSON of ``Run`` or ``RunSummary``; what the service leaves out is ``None``. Times are
-    timezone-aware. ``raw`` keeps the whole answer, also what this version has no attribute for.
+    Attributes have the names of Terraform's data source. Those that the response lacks are None. Times are
+    timezone-aware. ``raw`` is the JSON of the whole response, with fields that this version does not know.
     """
 
     kind: ClassVar[str] = "run"
@@ -143,7 +147,7 @@ class Run(Resource):
 
     @property
     def is_ending(self) -> bool:
-        """Whether it has ended, or will without anybody's doing."""
+        """Whether the run has ended, or is CANCELING or STOPPING."""
         return self.is_terminal or self.state in ENDING_STATES
 
     @property
@@ -153,10 +157,10 @@ class Run(Resource):
     def attributes(
         self, *, hide_secrets: bool = False, sensitive_names: Iterable[str] = SENSITIVE_NAMES
     ) -> dict[str, Any]:
-        """All attributes by name, without ``raw``.
+        """Return all attributes by name, except ``raw``.
 
-        :param hide_secrets: in what a run was asked for, such as ``arguments``. For logs and XComs.
-        :param sensitive_names: parts of names whose values are hidden then.
+        :param hide_secrets: hide secrets in ``MAY_HOLD_SECRETS``, for logs and XComs.
+        :param sensitive_names: parts of names whose values are secrets.
         """
         result = Resource.attributes(self)
         if hide_secrets:
@@ -167,13 +171,13 @@ class Run(Resource):
 
 @dataclass(frozen=True, slots=True)
 class RunLog:
-    """One log of a run (``RunLogSummary``).
+    """Log file of a run (``RunLogSummary``).
 
-    :param name: what GetRunLog takes, for example ``spark_application_stdout.log.gz``.
+    :param name: argument of GetRunLog, for example ``spark_application_stdout.log.gz``.
     :param source: APPLICATION, DRIVER or EXECUTOR.
     :param type: STDOUT or STDERR.
-    :param size_in_bytes: as stored, compressed.
-    :param time_created: when it was stored.
+    :param size_in_bytes: compressed size.
+    :param time_created: time at which the service stored the log.
     """
 
     name: str
@@ -184,11 +188,11 @@ class RunLog:
 
     @classmethod
     def from_api(cls, body: Mapping[str, Any]) -> Self:
-        """Read the service's JSON.
+        """Decode the service's JSON.
 
-        :raises ValueError: it is no log.
+        :raises ValueError: the JSON is not a log, or a value has another type than the API documents.
         """
         if not isinstance(body, Mapping) or not body.get("name"):
-            raise ValueError("the answer is no log: it has no name")
-        values = values_of(cls, body)
+            raise ValueError("the response is no log: it has no name")
+        values = decode_fields(cls, body)
         return cls(**{**values, "source": values["source"] or "", "type": values["type"] or ""})

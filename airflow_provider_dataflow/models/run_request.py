@@ -1,242 +1,163 @@
-"""What is asked for: one definition of every argument of a run.
+"""Requests to create and to update a run, with the checks of arguments that depend on each other.
 
-``RunRequest`` has one field for each field of the API's ``CreateRunDetails``, and one for the header that
-goes with it. Each field carries how it is read (templates render ``"2"``, the service wants ``2``) and its
-name on the wire, so that nothing else needs to spell the fields out.
+The operators repeat the names of the arguments for editors and readers. A test compares them, and the fields
+here, with the installed SDK and with Terraform.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
-from json import dumps as json_text
-from typing import Any, Self
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from airflow_provider_dataflow.models import run_request_checks as checks
-from airflow_provider_dataflow.models.durations import whole_minutes_in
-from airflow_provider_dataflow.models.execute_text import execute_text
-from airflow_provider_dataflow.models.field_names import api_name
-from airflow_provider_dataflow.models.fields import (
-    Coercion,
-    body,
-    choice,
-    defined_tags,
-    freeform_tags,
-    is_given,
+from airflow_provider_dataflow.exceptions import InvalidArgument
+from airflow_provider_dataflow.models.coercion import (
     object_uri,
     object_uris,
     ocid,
     parameters,
-    plain_json,
-    positive_number,
-    structure,
     text,
     text_map,
-    text_of,
     texts,
     whole_number,
 )
-from airflow_provider_dataflow.redaction import HIDDEN, SENSITIVE_NAMES, redacted_body
+from airflow_provider_dataflow.models.execute_text import execute_text
+from airflow_provider_dataflow.models.field_names import api_name
+from airflow_provider_dataflow.models.oci_tags import defined_tags, freeform_tags
+from airflow_provider_dataflow.models.request_body import RequestBody, argument
+from airflow_provider_dataflow.models.shared_fields import (
+    compartment_ocid,
+    display_name,
+    duration_minutes,
+    ignored_field_warnings,
+    log_config,
+    run_type,
+    session_idle_minutes,
+    shape_config,
+)
 
-RUN_TYPES = ("BATCH", "STREAMING", "SESSION")
-
-#: The fields of a run that can be changed later on (``UpdateRunDetails``).
-UPDATABLE = ("defined_tags", "freeform_tags", "idle_timeout_in_minutes", "max_duration_in_minutes")
-
-#: A session lives for seven days at most, so it cannot be idle for longer.
-MAX_IDLE_MINUTES = 7 * 24 * 60
-MAX_DISPLAY_NAME = 255
-
-log_config = structure("log_group_id", "log_id", log_group_id=ocid("loggroup"), log_id=ocid("log"))
-shape_config = structure(ocpus=positive_number, memory_in_gbs=positive_number)
-
-
-def minutes_of_run(value: Any, path: str) -> int:
-    """Read the longest duration of a run: whole minutes, or a timedelta of some."""
-    return whole_number(1)(whole_minutes_in(value), path)
+PLACEHOLDER = re.compile(r"\$\{(\w+)\}", re.ASCII)
 
 
-def idle_minutes(value: Any, path: str) -> int:
-    """Read the time without work after which a session ends: whole minutes, or a timedelta of some."""
-    return whole_number(1, MAX_IDLE_MINUTES)(whole_minutes_in(value), path)
+def _check_application_or_execute(request: RunRequest) -> None:
+    if not request.application_id and not request.execute:
+        raise InvalidArgument(
+            "application_id", "expected exactly one of application_id and execute, but neither was given"
+        )
 
 
-def _argument(read: Coercion, **metadata: Any) -> Any:
-    return field(default=None, metadata={"read": read, **metadata})
+def _check_spark_version(request: RunRequest) -> None:
+    if request.spark_version and not request.execute:
+        raise InvalidArgument("spark_version", "allowed only together with execute")
+
+
+def _check_idle_timeout(request: RunRequest) -> None:
+    # Without a type, a run has the type of its application, which is not known here.
+    may_be_session = request.type == "SESSION" or (request.type is None and request.effective_application_id)
+    if request.idle_timeout_in_minutes is not None and not may_be_session:
+        raise InvalidArgument("idle_timeout_in_minutes", "allowed only for runs of type SESSION")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class RunRequest:
-    """Everything that a run can be asked for (``CreateRunDetails``), checked and in the service's types."""
+class RunRequest(RequestBody):
+    """Request for a new run (``CreateRunDetails``), in the types of the API."""
 
-    application_id: str | None = _argument(ocid("dataflowapplication"))
-    application_log_config: Mapping[str, str] | None = _argument(log_config)
-    archive_uri: str | None = _argument(object_uris)
-    arguments: list[str] | None = _argument(texts)
-    compartment_id: str | None = _argument(ocid("compartment", "tenancy"))
-    configuration: Mapping[str, str] | None = _argument(text_map)
-    defined_tags: Mapping[str, Mapping[str, Any]] | None = _argument(defined_tags)
-    display_name: str | None = _argument(text_of(1, MAX_DISPLAY_NAME))
-    driver_shape: str | None = _argument(text)
-    driver_shape_config: Mapping[str, float] | None = _argument(shape_config)
-    execute: str | None = _argument(execute_text)
-    executor_shape: str | None = _argument(text)
-    executor_shape_config: Mapping[str, float] | None = _argument(shape_config)
-    freeform_tags: Mapping[str, str] | None = _argument(freeform_tags)
-    idle_timeout_in_minutes: int | None = _argument(idle_minutes)
-    logs_bucket_uri: str | None = _argument(object_uri)
-    max_duration_in_minutes: int | None = _argument(minutes_of_run)
-    metastore_id: str | None = _argument(ocid("datacatalogmetastore"))
-    num_executors: int | None = _argument(whole_number(1))
-    opc_parent_rpt_url: str | None = _argument(text, header="opc-parent-rpt-url")
-    parameters: list[dict[str, str]] | None = _argument(parameters)
-    pool_id: str | None = _argument(ocid("dataflowpool"))
-    spark_version: str | None = _argument(text)
-    type: str | None = _argument(choice(*RUN_TYPES))
-    warehouse_bucket_uri: str | None = _argument(object_uri)
-    #: What the API knows and this version does not, by its names on the wire.
-    further: Mapping[str, Any] = field(default_factory=dict)
+    combination_checks: ClassVar[Mapping[tuple[str, ...], Callable[[Any], None]]] = {
+        ("application_id", "execute"): _check_application_or_execute,
+        ("spark_version", "execute"): _check_spark_version,
+        ("idle_timeout_in_minutes", "type", "application_id", "execute"): _check_idle_timeout,
+    }
 
-    @classmethod
-    def argument_names(cls) -> tuple[str, ...]:
-        """The arguments, which are also the operator's."""
-        return tuple(f.name for f in fields(cls) if "read" in f.metadata)
-
-    @classmethod
-    def read(cls, name: str, value: Any) -> Any:
-        """One argument's value in the service's type; ``None`` stays.
-
-        :raises InvalidArgument: it has the wrong type or form.
-        """
-        return cls.__dataclass_fields__[name].metadata["read"](value, name) if is_given(value) else None
-
-    @classmethod
-    def given(cls, arguments: Mapping[str, Any], json: Mapping[str, Any] | str | None = None) -> list[str]:
-        """Return the names of what is given, for messages: arguments, and ``json`` if anything is in it.
-
-        :raises InvalidArgument: ``json`` is no body.
-        """
-        given = [name for name in cls.argument_names() if is_given(arguments.get(name))]
-        return [*given, "json"] if body(json, "json") else given
-
-    @classmethod
-    def build(cls, arguments: Mapping[str, Any], json: Mapping[str, Any] | str | None = None) -> Self:
-        """Read arguments (by their names here) and a raw body (by the API's names); the former win.
-
-        None is what is not given, in both, and also as a template writes it.
-
-        :param json: a dict, or the JSON text of one.
-        :raises InvalidArgument: a value has the wrong type or form.
-        """
-        rest = body(json, "json")
-        values: dict[str, Any] = {}
-        for f in fields(cls):
-            if "read" not in f.metadata:
-                continue
-            path, value = f.name, arguments.get(f.name)
-            wire_name = api_name(f)
-            from_json = None if f.metadata.get("header") else rest.pop(wire_name, None)
-            if not is_given(value) and from_json is not None:
-                path, value = f"json.{wire_name}", from_json
-            if is_given(value):
-                values[f.name] = f.metadata["read"](value, path)
-        return cls(**values, further=plain_json(rest, "json"))
+    application_id: str | None = argument(ocid("dataflowapplication"))
+    application_log_config: Mapping[str, str] | None = argument(log_config)
+    archive_uri: str | None = argument(object_uris)
+    arguments: list[str] | None = argument(texts)
+    compartment_id: str | None = argument(compartment_ocid)
+    configuration: Mapping[str, str] | None = argument(text_map)
+    defined_tags: Mapping[str, Mapping[str, Any]] | None = argument(defined_tags)
+    display_name: str | None = argument(display_name)
+    driver_shape: str | None = argument(text)
+    driver_shape_config: Mapping[str, float] | None = argument(shape_config)
+    execute: str | None = argument(execute_text)
+    executor_shape: str | None = argument(text)
+    executor_shape_config: Mapping[str, float] | None = argument(shape_config)
+    freeform_tags: Mapping[str, str] | None = argument(freeform_tags)
+    idle_timeout_in_minutes: int | None = argument(session_idle_minutes)
+    logs_bucket_uri: str | None = argument(object_uri)
+    max_duration_in_minutes: int | None = argument(duration_minutes)
+    metastore_id: str | None = argument(ocid("datacatalogmetastore"))
+    num_executors: int | None = argument(whole_number(1))
+    opc_parent_rpt_url: str | None = argument(text, header="opc-parent-rpt-url")
+    parameters: list[dict[str, str]] | None = argument(parameters)
+    pool_id: str | None = argument(ocid("dataflowpool"))
+    spark_version: str | None = argument(text)
+    type: str | None = argument(run_type)
+    warehouse_bucket_uri: str | None = argument(object_uri)
 
     def check(self) -> None:
-        """Refuse what the service would refuse, where that can be known from the request alone.
-
-        :raises InvalidArgument: arguments contradict each other, or one is missing.
-        """
-        checks.check_compartment(self)
-        for check in checks.OF_FIELDS_TOGETHER.values():
-            check(self)
+        if not self.compartment_id:
+            raise InvalidArgument(
+                "compartment_id", "missing: give it to the operator or as compartment_id in the connection"
+            )
+        super(RunRequest, self).check()
 
     def check_placeholders(self, application_parameters: Iterable[Mapping[str, str]] = ()) -> None:
-        """Refuse a ``${name}`` in the arguments that no parameter fills in, as the service would.
+        """Refuse a ``${name}`` in ``arguments`` that has no parameter, as the service would.
 
-        :param application_parameters: the application's own (its ``parameters``). A run needs to give only
-            those that it wants to be different.
+        :param application_parameters: parameters of the application, which the run's parameters override.
         :raises InvalidArgument: a parameter is missing.
         """
-        checks.check_placeholders(self, application_parameters)
+        if self.execute:
+            return  # the service ignores arguments beside execute
+        known = {item.get("name") for item in (*application_parameters, *(self.parameters or ()))}
+        for index, word in enumerate(self.arguments or ()):
+            for name in PLACEHOLDER.findall(word):
+                if name not in known:
+                    raise InvalidArgument(f"arguments[{index}]", f"no parameter {name!r} for ${{{name}}}")
 
     def warnings(self) -> list[str]:
-        """What the service accepts, but what is hardly meant. Sentences for the log."""
-        return checks.warnings(self)
+        """Return log messages about arguments that the service accepts but that have no effect."""
+        result = ignored_field_warnings(self.body())
+        if placeholders := dict.fromkeys(PLACEHOLDER.findall(self.execute or "")):
+            names = ", ".join(f"${{{name}}}" for name in placeholders)
+            result.append(f"execute: {names} will not be replaced: parameters are ignored beside execute")
+        api_names = {f.name: api_name(f) for f in self.argument_fields()}
+        result += [
+            f"json.{name}: the API does not know this name; use {api_names[name]}"
+            for name in self.unknown_fields
+            if name in api_names
+        ]
+        return result
 
     @property
     def effective_application_id(self) -> str | None:
-        """The application that is run: none beside ``execute``, from which the service makes a new one."""
+        """Application of the run; None beside ``execute``, for which the service creates a new one."""
         return None if self.execute else self.application_id
 
     @property
     def subject(self) -> str:
-        """What is to be run, for messages. Of ``execute`` only what it runs: its arguments may be secrets."""
+        """Application or main file, for messages. Arguments in ``execute`` may be secret and are left out."""
         if self.effective_application_id:
             return f"application_id {self.effective_application_id}"
         main = next((word for word in (self.execute or "").split() if word.startswith("oci://")), "...")
         return f"execute {main}"
 
-    def body(self) -> dict[str, Any]:
-        """The JSON of ``CreateRunDetails``."""
-        named = {
-            api_name(f): getattr(self, f.name)
-            for f in fields(self)
-            if "read" in f.metadata and not f.metadata.get("header") and getattr(self, f.name) is not None
-        }
-        return {**self.further, **named}
 
-    def redacted(self, sensitive_names: Iterable[str] = SENSITIVE_NAMES) -> dict[str, Any]:
-        """The request for logs and ``dry_run``: its ``body`` and, if there are any, ``headers``.
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class RunUpdate(RequestBody):
+    """Request to change a submitted run (``UpdateRunDetails``)."""
 
-        Secrets are hidden, as far as the names of values and their looks tell them. Plain JSON.
+    defined_tags: Mapping[str, Mapping[str, Any]] | None = argument(defined_tags)
+    freeform_tags: Mapping[str, str] | None = argument(freeform_tags)
+    idle_timeout_in_minutes: int | None = argument(session_idle_minutes)
+    max_duration_in_minutes: int | None = argument(duration_minutes)
 
-        :param sensitive_names: parts of names whose values are hidden.
+    def differences(self, existing: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the JSON of the update.
+
+        :raises InvalidArgument: ``idle_timeout_in_minutes`` is given for a run that is not a session.
         """
-        headers = {
-            f.metadata["header"]: HIDDEN
-            for f in fields(self)
-            if f.metadata.get("header") and getattr(self, f.name) is not None
-        }
-        shown: dict[str, Any] = {"body": redacted_body(self.body(), sensitive_names)}
-        return {"headers": headers, **shown} if headers else shown
-
-    def redacted_text(self, sensitive_names: Iterable[str] = SENSITIVE_NAMES) -> str:
-        """Return :meth:`redacted` as indented JSON, for the log."""
-        return json_text(self.redacted(sensitive_names), indent=2, sort_keys=True, ensure_ascii=False)
-
-    def __repr__(self) -> str:
-        return f"RunRequest({self.redacted()})"
-
-
-def check_at_parse(arguments: Mapping[str, Any], json: Any = None) -> None:
-    """Refuse, when a DAG is parsed, what is certain to be refused when its task runs.
-
-    Only what is plain Python data without a template is looked at, and what belongs together only if all
-    of it is plain. Not for a task that adopts a run: it needs neither ``application_id`` nor ``execute``.
-
-    :param arguments: by their names; others than those of a request are ignored.
-    :param json: the raw body, as a dict, as text, or something that is a body only later.
-    :raises InvalidArgument: as of :meth:`RunRequest.build` and :meth:`RunRequest.check`.
-    """
-    plain = {name: arguments[name] for name in RunRequest.argument_names() if name in arguments}
-    later = {name for name, value in plain.items() if not checks.is_plain(value)}
-    plain = {name: value for name, value in plain.items() if name not in later}
-    unset = {name for name in RunRequest.argument_names() if not is_given(plain.get(name))}
-    known: dict[Any, Any] = {}
-    if isinstance(json, Mapping) or checks.is_plain(json):
-        wire_names = {api_name(f): f.name for f in fields(RunRequest)}
-        raw = json if isinstance(json, Mapping) else body(json, "json")
-        for key, value in raw.items():
-            if not checks.is_plain(key):
-                later |= unset  # it may be any of them
-            elif checks.is_plain(value) and wire_names.get(key) not in later:
-                known[key] = value
-            elif wire_names.get(key) in unset:
-                later.add(wire_names[key])
-    else:
-        later |= unset
-    request = RunRequest.build(plain, known)
-    for involved, check in checks.OF_FIELDS_TOGETHER.items():
-        if later.isdisjoint(involved):
-            check(request)
+        if self.idle_timeout_in_minutes is not None and existing.get("type") not in (None, "SESSION"):
+            raise InvalidArgument("idle_timeout_in_minutes", "allowed only for runs of type SESSION")
+        return super(RunUpdate, self).differences(existing)

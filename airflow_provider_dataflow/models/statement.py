@@ -1,4 +1,4 @@
-"""Statements of SESSION runs: code that is sent to a session, and what came of it."""
+"""Statements of SESSION runs: states, attributes, output, and the request to create one."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Self
 
-from airflow_provider_dataflow.models import typed
+from airflow_provider_dataflow.models.coercion import verbatim_text
+from airflow_provider_dataflow.models.decoding import decode_text, decoder
 from airflow_provider_dataflow.models.field_names import api_field
-from airflow_provider_dataflow.models.fields import verbatim_text
-from airflow_provider_dataflow.models.request_body import Details, argument
+from airflow_provider_dataflow.models.request_body import RequestBody, argument
 from airflow_provider_dataflow.models.resource import Resource
-from airflow_provider_dataflow.models.typed import reader
 
-#: XCom that names the statement that a task waits for: pushed right after its create, and asked before any
-#: cancel. The number alone is only unique in its run.
+#: XCom key of :func:`statement_name`. Pushed right after the create, and read before any cancel to check that
+#: the task still waits for this statement.
 STATEMENT = "statement"
 
 
 def statement_name(run_id: str, statement_id: int) -> str:
+    """Return a name that is unique across runs; the number of a statement is unique only within its run."""
     return f"{run_id}/statements/{statement_id}"
 
 
 class StatementState(StrEnum):
-    """The states of a statement (``lifecycleState`` of the API); not spelled as those of a run."""
+    """States of a statement (``lifecycleState`` of the API). A run's CANCELED is spelled with one L."""
 
     ACCEPTED = "ACCEPTED"
     IN_PROGRESS = "IN_PROGRESS"
@@ -42,14 +42,14 @@ ENDED_STATES: frozenset[str] = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class StatementOutput:
-    """What a statement has put out (``StatementOutput``).
+    """Output of a statement (``StatementOutput``).
 
     :param status: OK or ERROR.
-    :param type: of ``value``: TEXT_PLAIN, TEXT_HTML or IMAGE_PNG.
-    :param value: what was printed, and the value of the last expression.
+    :param type: type of ``value``: TEXT_PLAIN, TEXT_HTML or IMAGE_PNG.
+    :param value: printed text and the value of the last expression.
     :param error_name: type of the exception.
-    :param error_value: its message.
-    :param traceback: its lines.
+    :param error_value: message of the exception.
+    :param traceback: lines of the exception's traceback.
     """
 
     status: str | None = None
@@ -61,9 +61,9 @@ class StatementOutput:
 
     @classmethod
     def from_api(cls, body: Mapping[str, Any] | None) -> Self | None:
-        """Read the service's JSON.
+        """Decode the service's JSON; None stays None.
 
-        :raises ValueError: it is no output.
+        :raises ValueError: a value has another type than the API documents.
         """
         if body is None:
             return None
@@ -71,23 +71,23 @@ class StatementOutput:
         if not isinstance(data, Mapping):
             raise ValueError(f"output.data: expected an object, got {type(data).__name__}")
         return cls(
-            status=_text(body, "status"),
-            type=_text(data, "type"),
-            value=_text(data, "value"),
-            error_name=_text(body, "errorName"),
-            error_value=_text(body, "errorValue"),
-            traceback=tuple(reader(list[str])(body.get("traceback") or [])),
+            status=_text_or_none(body, "status"),
+            type=_text_or_none(data, "type"),
+            value=_text_or_none(data, "value"),
+            error_name=_text_or_none(body, "errorName"),
+            error_value=_text_or_none(body, "errorValue"),
+            traceback=tuple(decoder(list[str])(body.get("traceback") or [])),
         )
 
 
-def _text(body: Mapping[str, Any], name: str) -> str | None:
+def _text_or_none(body: Mapping[str, Any], name: str) -> str | None:
     value = body.get(name)
-    return None if value is None else typed.text(value)
+    return None if value is None else decode_text(value)
 
 
 @dataclass(frozen=True, slots=True)
 class Statement(Resource):
-    """A statement as the service describes it (``Statement`` or ``StatementSummary``)."""
+    """Statement as the service returns it (``Statement`` or ``StatementSummary``)."""
 
     kind: ClassVar[str] = "statement"
 
@@ -111,12 +111,12 @@ class Statement(Resource):
 
     @property
     def result(self) -> StatementOutput | None:
-        """The output, if there is one yet."""
+        """Output, or None before there is one."""
         return StatementOutput.from_api(self.output)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatementDetails(Details):
-    """What a statement is made from (``CreateStatementDetails``)."""
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class StatementDetails(RequestBody):
+    """Request for a new statement (``CreateStatementDetails``)."""
 
     code: str | None = argument(verbatim_text, required=True, verbatim=True)

@@ -1,4 +1,4 @@
-"""Identity of an Airflow task instance, as it goes into retry tokens and freeform tags."""
+"""Identity of an Airflow task instance, which is part of retry tokens and freeform tags."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ class TaskIdentity:
 
     @classmethod
     def of(cls, ti: Any) -> Self:
-        """Read the identity of a task instance; some that are not mapped have ``map_index=None``."""
+        """Return the identity of a task instance. Unmapped ones may have ``map_index=None``."""
         return cls(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index)

@@ -1,4 +1,4 @@
-"""What a run has used: times, OCPU hours and bytes, for an XCom and for a line of the log."""
+"""Usage of a run: times, OCPU hours and bytes, for an XCom and a log line."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from airflow_provider_dataflow.models.run import Run
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """A run's usage, as far as the service tells; what it does not is ``None``.
+    """Usage of a run. Values that the service does not report are None.
 
-    :param queue_seconds: of an ended run, what of the time from ``timeCreated`` to ``timeUpdated`` is not
-        ``runDurationInMilliseconds``: waiting for resources, mostly. The API has no time of a run's start,
-        and moves ``timeUpdated`` on when an ended run's tags are changed; so this is an upper bound.
+    :param queue_seconds: upper bound of the time before Spark started; only for a run that has ended. It is
+        ``timeUpdated`` minus ``timeCreated`` minus ``runDurationInMilliseconds``. The API does not
+        report when a run started, and a later change of tags moves ``timeUpdated``.
     :param run_seconds: ``runDurationInMilliseconds``.
-    :param ocpu_hours: ``totalOCpu``, which is what the run has asked for, times ``run_seconds``. Not a bill:
-        executors that dynamic allocation has not started count, too.
+    :param ocpu_hours: requested OCPUs (``totalOCpu``) times ``run_seconds``. Not the billed amount: executors
+        that dynamic allocation never started count as well.
     :param data_read_in_bytes: ``dataReadInBytes``.
     :param data_written_in_bytes: ``dataWrittenInBytes``.
     """
@@ -30,6 +30,7 @@ class Usage:
 
     @classmethod
     def of(cls, run: Run) -> Self:
+        """Compute the usage of a run from its attributes."""
         run_seconds = queue_seconds = ocpu_hours = None
         if run.run_duration_in_milliseconds is not None:
             run_seconds = run.run_duration_in_milliseconds / 1000
@@ -41,7 +42,7 @@ class Usage:
         return cls(queue_seconds, run_seconds, ocpu_hours, run.data_read_in_bytes, run.data_written_in_bytes)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON."""
+        """Return the usage as plain JSON."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -56,12 +57,12 @@ class Usage:
 
 
 def _duration(seconds: float) -> str:
-    """``1h 2m 3s``; below a minute with a tenth."""
+    """Return for example ``1h 2m 3s``; below a minute ``2.5s``."""
     if seconds < 60:
         return f"{seconds:.1f}s"
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, remainder = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}h {minutes}m {rest}s" if hours else f"{minutes}m {rest}s"
+    return f"{hours}h {minutes}m {remainder}s" if hours else f"{minutes}m {remainder}s"
 
 
 def _size(count: int) -> str:

@@ -137,7 +137,7 @@ class CreateOrUpdateApplicationOperator(DataFlowOperator):
         super().__init__(**kwargs)
         for name, attribute in ATTRIBUTES.items():
             setattr(self, attribute, given[name])
-        ApplicationDetails.check_plain(given)
+        ApplicationDetails.check_at_parse(given)
 
     @entry_point
     def execute(self, context: Context) -> str:

@@ -19,7 +19,7 @@ from airflow_provider_dataflow.compat import (
 from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument
 from airflow_provider_dataflow.hooks.arguments import UsesHook
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
-from airflow_provider_dataflow.models.fields import is_given
+from airflow_provider_dataflow.models.argument_values import is_given
 from airflow_provider_dataflow.models.task_identity import TaskIdentity
 from airflow_provider_dataflow.operators.entry_point import entry_point, trigger_error
 from airflow_provider_dataflow.operators.templated import TemplatedTask

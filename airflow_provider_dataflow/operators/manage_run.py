@@ -13,11 +13,12 @@ from airflow_provider_dataflow.compat import sensitive_names
 from airflow_provider_dataflow.exceptions import InvalidArgument, RunLost, RunTimedOut
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.links.run import RunLink
-from airflow_provider_dataflow.models.fields import choice, is_given, ocid, shown, text, unwrapped
-from airflow_provider_dataflow.models.resource import as_json, time_of
+from airflow_provider_dataflow.models.argument_values import is_given, is_literal, redacted_repr, unwrap
+from airflow_provider_dataflow.models.coercion import choice, ocid, text
+from airflow_provider_dataflow.models.decoding import decode_time
+from airflow_provider_dataflow.models.resource import as_json
 from airflow_provider_dataflow.models.run import TERMINAL_STATES, LifecycleState, Run
-from airflow_provider_dataflow.models.run_request_checks import is_plain
-from airflow_provider_dataflow.models.run_update import RunUpdate
+from airflow_provider_dataflow.models.run_request import RunUpdate
 from airflow_provider_dataflow.operators.base import (
     WAIT_ARGUMENTS,
     DataFlowOperator,
@@ -35,15 +36,15 @@ if TYPE_CHECKING:
 
 
 def _time(value: Any, path: str) -> str:
-    time = unwrapped(value)
+    time = unwrap(value)
     try:
-        time = time_of(time) if isinstance(time, str) else time
+        time = decode_time(time) if isinstance(time, str) else time
         if not isinstance(time, datetime) or time.utcoffset() is None:
             raise ValueError
         return time.isoformat()
     except ValueError:
         raise InvalidArgument(
-            path, f"expected a time with its offset, as 2026-01-01T00:00:00Z, got {shown(value)}"
+            path, f"expected a time with its offset, as 2026-01-01T00:00:00Z, got {redacted_repr(value)}"
         ) from None
 
 
@@ -163,7 +164,7 @@ class ListRunsOperator(DataFlowOperator):
                 " and ".join(given), "the service takes one filter beside the compartment, not two"
             )
         for name, value in given.items():
-            if is_plain(value):
+            if is_literal(value):
                 FILTERS[name](value, name)
         self.read_settings_at_parse()
 
@@ -241,7 +242,7 @@ class UpdateRunOperator(DataFlowOperator):
         if all(getattr(self, name) is None for name in names):
             raise InvalidArgument(names[0], f"expected at least one of {', '.join(names)}")
         self.read_settings_at_parse()
-        RunUpdate.check_plain({name: getattr(self, name) for name in RunUpdate.argument_names()})
+        RunUpdate.check_at_parse({name: getattr(self, name) for name in RunUpdate.argument_names()})
 
     @entry_point
     def execute(self, context: Context) -> list[str]:

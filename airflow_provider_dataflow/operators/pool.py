@@ -105,7 +105,7 @@ class CreatePoolOperator(PoolOperator):
         self.freeform_tags = freeform_tags
         self.idle_timeout_in_minutes = idle_timeout_in_minutes
         self.schedules = schedules
-        PoolDetails.check_plain({name: getattr(self, name) for name in PoolDetails.argument_names()})
+        PoolDetails.check_at_parse({name: getattr(self, name) for name in PoolDetails.argument_names()})
 
     @entry_point
     def execute(self, context: Context) -> str:

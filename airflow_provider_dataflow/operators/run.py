@@ -42,10 +42,10 @@ from airflow_provider_dataflow.exceptions import (
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.links.run import LogsBucketLink, RunLink
-from airflow_provider_dataflow.models.fields import body, plain_json
+from airflow_provider_dataflow.models.argument_values import is_literal
+from airflow_provider_dataflow.models.coercion import json_value, raw_fields
 from airflow_provider_dataflow.models.run import SUCCESS_STATES, TERMINAL_STATES, has_reached
-from airflow_provider_dataflow.models.run_request import RunRequest, check_at_parse
-from airflow_provider_dataflow.models.run_request_checks import is_plain
+from airflow_provider_dataflow.models.run_request import RunRequest
 from airflow_provider_dataflow.operators.base import DataFlowOperator
 from airflow_provider_dataflow.operators.entry_point import entry_point, trigger_failure
 from airflow_provider_dataflow.operators.outcome import (
@@ -291,7 +291,7 @@ class InvokeRunOperator(DataFlowOperator):
         )
         self.read_settings_at_parse()
         if self.run_id is None:
-            check_at_parse(given, json)
+            RunRequest.check_at_parse(given, json)
         if self.start_from_trigger:
             self.deferrable = True
             self.start_trigger_args = self._start_trigger_args()
@@ -666,12 +666,12 @@ def _for_the_row(name: str, value: Any) -> Any:
 
     :raises InvalidArgument: it is refused, or is known only in a worker.
     """
-    if is_plain(value):
+    if is_literal(value):
         if name == "json":
-            return plain_json(body(value, name), name) or None
-        return RunRequest.read(name, value) if name in ATTRIBUTES else SETTINGS[name].read(value, name)
+            return json_value(raw_fields(value, name), name) or None
+        return RunRequest.coerce(name, value) if name in ATTRIBUTES else SETTINGS[name].read(value, name)
     try:
-        return plain_json(value, name)
+        return json_value(value, name)
     except InvalidArgument as error:
         raise InvalidArgument(
             error.path,

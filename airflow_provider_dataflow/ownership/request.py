@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.exceptions import InvalidArgument
-from airflow_provider_dataflow.models.fields import body, is_given
+from airflow_provider_dataflow.models.argument_values import is_given
+from airflow_provider_dataflow.models.coercion import raw_fields
 from airflow_provider_dataflow.models.run_request import RunRequest
 from airflow_provider_dataflow.polling import TIMEOUT_MARGIN_SECONDS
 
@@ -29,7 +30,7 @@ def build_request(
     """
     given = dict(arguments)
     if not is_given(given.get("compartment_id")) or given["compartment_id"] == "":
-        named_in_json = "compartmentId" in body(json, "json")
+        named_in_json = "compartmentId" in raw_fields(json, "json")
         given["compartment_id"] = None if named_in_json else hook.compartment_id
     request = RunRequest.build(given, json)
     request.check()

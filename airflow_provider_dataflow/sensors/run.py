@@ -27,8 +27,8 @@ from airflow_provider_dataflow.exceptions import (
 )
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS, UsesHook
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from airflow_provider_dataflow.models.argument_values import is_literal
 from airflow_provider_dataflow.models.run import SUCCESS_STATES, has_reached, is_terminal
-from airflow_provider_dataflow.models.run_request_checks import is_plain
 from airflow_provider_dataflow.operators.entry_point import entry_point, trigger_error
 from airflow_provider_dataflow.operators.outcome import copy_driver_logs, finish, log_end_of_wait
 from airflow_provider_dataflow.operators.templated import TemplatedTask
@@ -100,7 +100,9 @@ class RunSensor(ReadsSettings, UsesHook, TemplatedTask, BaseSensorOperator):
         given = dict(locals())
         # Airflow's own constructor takes no templates.
         durations = {
-            name: SETTINGS[name].read(given[name], name) if is_plain(given[name]) else SETTINGS[name].fallback
+            name: SETTINGS[name].read(given[name], name)
+            if is_literal(given[name])
+            else SETTINGS[name].fallback
             for name in ("poke_interval", "timeout")
         }
         super().__init__(**durations, **kwargs)
@@ -111,7 +113,7 @@ class RunSensor(ReadsSettings, UsesHook, TemplatedTask, BaseSensorOperator):
         self.error_budget: Any = error_budget
         self.fetch_logs: Any = fetch_logs
         for name in durations:
-            if not is_plain(given[name]):
+            if not is_literal(given[name]):
                 setattr(self, name, given[name])
         self.read_settings_at_parse()
         self._last_state: str | None = None

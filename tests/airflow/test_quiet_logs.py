@@ -105,7 +105,7 @@ def test_a_refused_tasks_log_ends_with_its_own_error(session: Session, task_id: 
     (told,) = last["error_detail"]
     assert told["exc_type"] == error
     message = told["exc_value"]
-    assert "was answered with 404" in message
+    assert "returned 404" in message
     assert "nope" in message
     assert "opc-request-id" in message
     assert "Check the OCIDs" in message

@@ -193,7 +193,7 @@ def test_others(local: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> None
         lambda: GetRunOperator(task_id="t", run_id=NO_RUN),
     ):
         message = last_words(task, ServiceError)
-        assert "was answered with 404" in message
+        assert "returned 404" in message
         assert "opc-request-id" in message
         assert "Check the OCIDs" in message
     message = last_words(lambda: DeleteApplicationOperator(task_id="t", display_name="nope"), NotFound)

@@ -470,5 +470,5 @@ def test_capacity_wait_ends_at_submit_timeout(task):
 def test_an_outage_at_the_submit_passes_on_its_error(task, mocker):
     mocker.patch("airflow_provider_dataflow.client.retry.MAX_ATTEMPTS", 1)
     task.local.add_fault("drop", operation="CreateRun")
-    with pytest.raises(ServiceError, match="got no answer"):
+    with pytest.raises(ServiceError, match="got no response"):
         task.run()

@@ -1,4 +1,4 @@
-"""Marked secrets go into a DAG run in every way there is; nothing that it leaves behind may have one."""
+"""Search of everything that a DAG run leaves behind for marked secrets that were passed to it."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ DAG_FILE = Path(__file__).parent / "dags" / "secret_run.py"
 @pytest.fixture
 def local(tmp_path):
     with DataFlowFixture(tmp_path / "local", engine="scripted") as server:
-        # Drivers print no secrets here: Airflow masks no log of dag.test().
+        # Drivers must not print secrets here, because Airflow does not mask the logs of dag.test().
         server.succeeds(duration=0.1)
         server.fails("No luck.", display_name="fails")
         yield server
 
 
 @pytest.mark.slow
-def test_a_dag_run_leaves_no_secret_behind(local, tmp_path):
+def test_dag_run_leaves_no_secret_behind(local, tmp_path):
     home = tmp_path / "airflow"
     home.mkdir()
     connections = [
@@ -57,7 +57,7 @@ def test_a_dag_run_leaves_no_secret_behind(local, tmp_path):
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_FOLDER": str(DAG_FILE.parent),
         "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
-        # All but Airflow itself: of dag.test() it logs the very messages that tell it what to mask.
+        # Airflow stays at INFO: for dag.test() its debug log contains the messages that register secrets.
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
         "AIRFLOW__LOGGING__NAMESPACE_LEVELS": LEVELS,
         "AIRFLOW_CONN_OCI_DEFAULT": connections[0],
@@ -95,15 +95,15 @@ def test_a_dag_run_leaves_no_secret_behind(local, tmp_path):
         "shows_what_it_can": "success",
         "pushes_a_hook": "success",
     }, tested.stderr[-3000:]
-    # The secrets did get to where they belong.
+    # The secrets did reach the service.
     assert all(mark in json.dumps(local.runs) for mark in (PARAMETER, SETTING, ARGUMENT))
     assert "***" in tested.stdout + tested.stderr
 
     left = [path for path in home.rglob("*") if path.is_file()]
     assert {"airflow.db", "output.txt"} <= {path.name for path in left}
     found = [
-        f"{what} in {path.relative_to(home)}"
+        f"{description} in {path.relative_to(home)}"
         for path in left
-        for what in found_in(path.read_bytes(), marks_of(connections))
+        for description in found_in(path.read_bytes(), marks_of(connections))
     ]
     assert found == []

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_dataflow.error_hints import CAUSES, MAX_TEXT, hint_for
+from airflow_provider_dataflow.error_hints import CAUSES, MAX_TEXT_CHARACTERS, hint_for
 
-# What the service, Object Storage's connector and Spark say, and what of the advice tells the causes apart.
-SAID = [
+# Messages of the service, of Object Storage's connector and of Spark, and a part of the advice.
+MESSAGES = [
     ("Only one application with a private endpoint can have runs at a time: the run x", "Airflow pool"),
     ("The private endpoint of application a is in use", "Airflow pool"),
     ("LimitExceeded: The following service limits were exceeded: standard-e4-core-count", "limit or quota"),
@@ -51,7 +51,7 @@ SAID = [
     ("java.lang.UnsupportedClassVersionError: Main has been compiled by a more recent", "another version of"),
     ("java.lang.NoSuchMethodError: 'scala.collection.immutable.Seq org.apache.spark.x()'", "another version"),
     ("java.lang.NoClassDefFoundError: scala/Product$class", "another version of Spark, Scala or Java"),
-    ("sparkVersion 2.3.0 is not supported; these are: 3.5.0", "does not have this spark_version"),
+    ("sparkVersion 2.3.0 is not supported; these are: 3.5.0", "does not support this spark_version"),
     (
         "Exception: Python in worker has different version 3.8 than that in driver 3.11",
         "archive has another Python",
@@ -61,24 +61,30 @@ SAID = [
     ("ModuleNotFoundError: No module named 'pandas.io'", "The Python module pandas.io is missing"),
     (
         "java.net.UnknownHostException: db.private.example: Name or service",
-        "know the host db.private.example",
+        "cannot resolve the host db.private.example",
     ),
     ("The run was canceled: it exceeded its maximum duration of 60 minutes.", "max_duration_in_minutes"),
 ]
 
 
-@pytest.mark.parametrize(("said", "advice"), SAID, ids=lambda text: text[:40])
-def test_well_known_causes(said, advice):
-    for hint in (hint_for(said), hint_for(None, f"noise\n{said}\nmore noise"), hint_for("exit code 1", said)):
+@pytest.mark.parametrize(("message", "advice"), MESSAGES, ids=lambda text: text[:40])
+def test_well_known_cause_gets_its_advice(message, advice):
+    for hint in (
+        hint_for(message),
+        hint_for(None, f"noise\n{message}\nmore noise"),
+        hint_for("exit code 1", message),
+    ):
         assert hint is not None
         assert advice in hint
         assert "{" not in hint
         assert hint.endswith(".")
 
 
-def test_every_cause_is_tried():
-    assert {hint_for(said) for said, _ in SAID} >= {c.advice for c in CAUSES if "{" not in c.advice}
-    assert len(CAUSES) == len({advice.advice for advice in CAUSES})
+def test_every_cause_has_a_message_here():
+    assert {hint_for(message) for message, _ in MESSAGES} >= {
+        cause.advice for cause in CAUSES if "{" not in cause.advice
+    }
+    assert len(CAUSES) == len({cause.advice for cause in CAUSES})
 
 
 @pytest.mark.parametrize(
@@ -94,15 +100,15 @@ def test_every_cause_is_tried():
         ("exit code 1", "WARN the private endpoint of the driver is 10.0.0.1"),
     ],
 )
-def test_no_hint_is_better_than_a_wrong_one(details, stderr):
+def test_unknown_cause_gets_no_hint(details, stderr):
     assert hint_for(details, stderr) is None
 
 
-def test_the_services_word_comes_first():
+def test_lifecycle_details_take_precedence_over_stderr():
     assert "limit or quota" in str(hint_for("LimitExceeded", "ModuleNotFoundError: No module named 'x'"))
 
 
-def test_names_may_be_anything():
+def test_names_are_cut_and_not_formatted_again():
     assert "{0}" not in str(hint_for("ClassNotFoundException: a$b{0}x"))
     assert hint_for("ModuleNotFoundError: No module named '" + "x" * 500) is not None
-    assert hint_for("LimitExceeded" + "x" * MAX_TEXT) is None
+    assert hint_for("LimitExceeded" + "x" * MAX_TEXT_CHARACTERS) is None

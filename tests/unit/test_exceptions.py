@@ -21,6 +21,7 @@ from airflow_provider_dataflow.exceptions import (
     ServiceError,
     StatementFailed,
     SubmitRejected,
+    UnexpectedResponse,
 )
 
 ERRORS = [
@@ -37,15 +38,15 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("through", [lambda e: pickle.loads(pickle.dumps(e)), copy.deepcopy])
-def test_errors_can_be_pickled_and_copied(error, through):
-    again = through(error)
-    assert type(again) is type(error)
-    assert str(again) == str(error)
-    assert vars(again) == vars(error)
+@pytest.mark.parametrize("copy_error", [lambda e: pickle.loads(pickle.dumps(e)), copy.deepcopy])
+def test_errors_can_be_pickled_and_copied(error, copy_error):
+    copied = copy_error(error)
+    assert type(copied) is type(error)
+    assert str(copied) == str(error)
+    assert vars(copied) == vars(error)
 
 
-def test_a_failed_run_says_everything_that_one_needs():
+def test_run_failed_reports_all_details_and_the_last_log_lines():
     tail = "\n".join(f"line {n}" for n in range(100))
     text = str(
         RunFailed(
@@ -71,8 +72,8 @@ def test_a_failed_run_says_everything_that_one_needs():
     assert text.count("line ") == LOG_TAIL_LINES
 
 
-def every_error() -> list[type[DataFlowError]]:
-    """All error classes of the package, also those of modules that nothing else has imported."""
+def error_classes() -> list[type[DataFlowError]]:
+    """Return all error classes of the package, after importing all of its modules."""
     import airflow_provider_dataflow
 
     for module in pkgutil.walk_packages(airflow_provider_dataflow.__path__, "airflow_provider_dataflow."):
@@ -84,8 +85,8 @@ def every_error() -> list[type[DataFlowError]]:
     return found
 
 
-def made(kind: type[DataFlowError], text: str | None) -> DataFlowError:
-    """An error whose every text is ``text``."""
+def make_error(kind: type[DataFlowError], text: str | None) -> DataFlowError:
+    """Create an error with ``text`` for each of its texts."""
     values: dict[str, object] = {
         "status": 404,
         "statement_id": 1,
@@ -97,7 +98,7 @@ def made(kind: type[DataFlowError], text: str | None) -> DataFlowError:
     return kind(**{name: values.get(name, text) for name in names})
 
 
-ODD = {
+TEXTS = {
     "plain": "Connection refused",
     "full stop": "Connection refused.",
     "question": "Is it there?",
@@ -111,41 +112,47 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("text", ODD.values(), ids=ODD)
-@pytest.mark.parametrize("kind", every_error(), ids=lambda kind: kind.__name__)
-def test_every_message_is_of_whole_sentences(kind: type[DataFlowError], text: str):
-    message = str(made(kind, text))
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+@pytest.mark.parametrize("kind", error_classes(), ids=lambda kind: kind.__name__)
+def test_every_message_consists_of_sentences(kind: type[DataFlowError], text: str):
+    message = str(make_error(kind, text))
     headline, *labelled = message.split("\n")
     lines = [headline, *(line for line in labelled if line.startswith(("  hint:", "  note:")))]
     for line in lines:
         assert not line or line.rstrip("\"')")[-1] in ".?!…", line
         assert not re.search(r"\.\.|[:;,?!]\.|\.;| \.| {3}|\(\)|None", line.strip()), line
-        # What the network says does not run into what we add.
+        # A full stop separates the message of the network from our own sentences.
         assert not re.search(r"refused(?!again)[ ]+[A-Z]", line), line
     assert len(message) < 20_000
-    assert str(pickle.loads(pickle.dumps(made(kind, text)))) == message
+    assert str(pickle.loads(pickle.dumps(make_error(kind, text)))) == message
 
 
-def test_sentences_do_not_run_into_each_other():
+def test_service_error_separates_message_and_hint():
     error = ServiceError(operation="GetRun", message="Connection refused", endpoint="http://127.0.0.1:1")
     assert str(error) == (
-        "GetRun at http://127.0.0.1:1 got no answer: Connection refused. Nothing listens there: is "
-        "service_endpoint right, and is the service started?"
+        "GetRun at http://127.0.0.1:1 got no response: Connection refused. Nothing listens there: check "
+        "service_endpoint, and that the service is started."
     )
 
 
+def test_unexpected_response_is_not_reported_as_missing_response():
+    error = UnexpectedResponse(operation="GetRun", message="expected a list, got str")
+    assert str(error) == "GetRun got an unexpected response: expected a list, got str."
+    assert error.is_transient
+
+
 @pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 409, 412, 413, 422, 429, 500, 503])
-def test_every_refusal_says_what_to_do_and_whom_to_ask(status: int):
+def test_submit_rejected_names_request_id_and_hint(status: int):
     error = SubmitRejected(
         operation="CreateRun", message="no", status=status, code="Odd", opc_request_id="req-1"
     )
     assert error.hint
-    assert str(error).startswith(f"CreateRun was answered with {status} Odd: no (opc-request-id req-1). ")
+    assert str(error).startswith(f"CreateRun returned {status} Odd: no (opc-request-id req-1). ")
     assert str(error).endswith(f"No run was created. {error.hint}")
 
 
 @pytest.mark.parametrize(
-    ("status", "transient", "stray"),
+    ("status", "is_transient", "may_be_stray"),
     [
         (None, True, False),
         (400, False, False),
@@ -159,6 +166,6 @@ def test_every_refusal_says_what_to_do_and_whom_to_ask(status: int):
         (503, True, False),
     ],
 )
-def test_which_errors_may_pass(status, transient, stray):
+def test_status_decides_whether_an_error_may_go_away(status, is_transient, may_be_stray):
     error = ServiceError(operation="GetRun", message="", status=status)
-    assert (error.is_transient, error.may_be_stray) == (transient, stray)
+    assert (error.is_transient, error.may_be_stray) == (is_transient, may_be_stray)

@@ -8,7 +8,7 @@ REDACTOR = Redactor()
 
 
 @pytest.mark.parametrize(
-    ("name", "secret"),
+    ("name", "is_secret"),
     [
         ("password", True),
         ("DB_PASSWORD", True),
@@ -25,11 +25,11 @@ REDACTOR = Redactor()
         ("monkey", False),
     ],
 )
-def test_names_of_secrets(name, secret):
-    assert REDACTOR.is_secret(name) is secret
+def test_names_decide_what_is_secret(name, is_secret):
+    assert REDACTOR.is_secret(name) is is_secret
 
 
-def test_the_names_are_at_least_those_of_airflows_masker():
+def test_names_include_those_of_airflows_masker():
     masker = pytest.importorskip("airflow.sdk._shared.secrets_masker.secrets_masker", reason="Airflow 3.2")
 
     assert [name for name in masker.DEFAULT_SENSITIVE_FIELDS if not REDACTOR.is_secret(name)] == []
@@ -37,7 +37,7 @@ def test_the_names_are_at_least_those_of_airflows_masker():
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "redacted"),
     [
         ("--date 2026-01-01", "--date 2026-01-01"),
         ("password=abc", "password=***"),
@@ -72,12 +72,12 @@ def test_the_names_are_at_least_those_of_airflows_masker():
         ("well-known token abc", "well-known token abc"),
     ],
 )
-def test_secrets_in_free_text(text, shown):
-    assert REDACTOR.text(text) == shown
+def test_text_hides_secrets(text, redacted):
+    assert REDACTOR.text(text) == redacted
 
 
 @pytest.mark.parametrize(
-    ("words", "shown"),
+    ("words", "redacted"),
     [
         (["--password", "x", "y"], ["--password", "***", "y"]),
         (["-token", "x"], ["-token", "***"]),
@@ -91,12 +91,12 @@ def test_secrets_in_free_text(text, shown):
         (["--token", "eyJhbGciOi.eyJzdWIiOi.sig"], ["--token", "***"]),
     ],
 )
-def test_secrets_in_arguments(words, shown):
-    assert REDACTOR.arguments(words) == shown
+def test_arguments_hide_secrets(words, redacted):
+    assert REDACTOR.arguments(words) == redacted
 
 
 @pytest.mark.parametrize(
-    ("line", "shown"),
+    ("line", "redacted"),
     [
         (
             "--class  Main\n--conf spark.a.secret=x  oci://b@n/a.jar",
@@ -111,16 +111,16 @@ def test_secrets_in_arguments(words, shown):
         ("", ""),
     ],
 )
-def test_secrets_in_a_command_line(line, shown):
-    assert REDACTOR.command_line(line) == shown
+def test_command_line_hides_secrets_and_keeps_spaces(line, redacted):
+    assert REDACTOR.command_line(line) == redacted
 
 
-def test_a_body_comes_out_as_plain_json():
-    class Odd:
+def test_redacted_body_is_plain_json():
+    class Unknown:
         def __str__(self) -> str:
             return "password=abc"
 
-    body = {"a": (1, 2.5, True, None, Odd()), "authToken": 5, "b": {1: {"secret": ["x"]}}}
+    body = {"a": (1, 2.5, True, None, Unknown()), "authToken": 5, "b": {1: {"secret": ["x"]}}}
     assert redacted_body(body) == {
         "a": [1, 2.5, True, None, "password=***"],
         "authToken": "***",

@@ -25,8 +25,8 @@ from airflow_provider_dataflow.arguments.reading import argument_names
 from airflow_provider_dataflow.arguments.settings import OF_TRIGGERS, SETTINGS
 from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from airflow_provider_dataflow.models.coercion import boolean, choice, choices
 from airflow_provider_dataflow.models.durations import MAX_SECONDS, minutes, moment, seconds
-from airflow_provider_dataflow.models.fields import boolean, choice, some_of
 from tests.unit.support import APPLICATION_ID, RUN_ID, FakeTaskInstance
 
 POOL_ID = "ocid1.dataflowpool.oc1.iad.aaaa"
@@ -239,7 +239,7 @@ def test_odd_states_are_refused_by_name(value):
 
 
 def test_states_in_any_form():
-    read = some_of("FAILED", "SUCCEEDED")
+    read = choices("FAILED", "SUCCEEDED")
     for value in (
         "failed, SUCCEEDED",
         '["FAILED", "SUCCEEDED"]',

@@ -209,7 +209,7 @@ def test_no_proxy_is_honoured(get_run, server, key_fields, monkeypatch, environm
         monkeypatch.setenv(name, value)
         monkeypatch.setenv(name.lower(), value)
     access = access_to("http://dataflow.test:81", key_fields, allowed_endpoints=["dataflow.test"])
-    with pytest.raises(ServiceError, match="got no answer"):
+    with pytest.raises(ServiceError, match="got no response"):
         get_run(access)
     assert not server.requests
 

@@ -124,7 +124,7 @@ def test_a_proxy_is_used(get_run, proxy, key_fields, private_key, monkeypatch, v
 @pytest.mark.parametrize("variable", ["NO_PROXY", "no_proxy"])
 def test_no_proxy_names_a_host(get_run, proxy, key_fields, monkeypatch, variable, no_proxy):
     set_variables(monkeypatch, {"HTTP_PROXY": "127.0.0.1:PORT", variable: no_proxy}, proxy.port)
-    with pytest.raises(ServiceError, match="got no answer"):
+    with pytest.raises(ServiceError, match="got no response"):
         get_run(access_to(HTTP_ENDPOINT, key_fields, allowed_endpoints=HOSTS))
     assert not proxy.requests
 

@@ -1,4 +1,4 @@
-"""Every call of both clients against responses that no service should send."""
+"""Calls of both clients that get malformed responses."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from airflow_provider_dataflow.models.run import Run, RunLog
 from airflow_provider_dataflow.models.run_request import RunRequest
 from airflow_provider_dataflow.models.statement import Statement, StatementDetails
 from airflow_provider_dataflow.models.usage import Usage
-from tests.unit.hostile import NO_RESOURCE, ODD_VALUES, HostileService, odd_bodies, response
+from tests.unit.hostile import INVALID_VALUES, NO_RESOURCE, HostileService, response, runs_with_invalid_fields
 from tests.unit.support import APPLICATION_ID, COMPARTMENT_ID, RUN_ID, run_body
 
 POOL_ID = "ocid1.dataflowpool.oc1.iad.aaaa"
 REQUEST = RunRequest.build({"application_id": APPLICATION_ID, "compartment_id": COMPARTMENT_ID})
 
-#: Calls that read a resource or a list, by the name of the method.
+#: Calls that return a resource or a list, by the name of the method.
 SYNC_READS: dict[str, Callable[[DataFlowClient], Any]] = {
     "create_run": lambda client: client.create_run(REQUEST, "token"),
     "get_run": lambda client: client.get_run(RUN_ID),
@@ -62,7 +62,7 @@ SYNC_READS: dict[str, Callable[[DataFlowClient], Any]] = {
     "statements.get": lambda client: client.statements.get(RUN_ID, 1),
     "statements.list": lambda client: list(client.statements.list(RUN_ID)),
 }
-#: Calls that read nothing but the status.
+#: Calls whose response has only a status.
 SYNC_ACTIONS: dict[str, Callable[[DataFlowClient], Any]] = {
     "change_run_compartment": lambda client: client.change_run_compartment(RUN_ID, COMPARTMENT_ID),
     "cancel_run": lambda client: client.cancel_run(RUN_ID),
@@ -100,7 +100,7 @@ def methods(kind: type) -> set[str]:
     }
 
 
-def test_every_call_is_here():
+def test_every_method_of_the_clients_is_tested_here():
     sync = methods(DataFlowClient) | {
         f"{prefix}.{name}"
         for prefix, kind in (("applications", Applications), ("pools", Pools), ("statements", Statements))
@@ -118,7 +118,7 @@ def service() -> Iterator[HostileService]:
 
 
 @pytest.fixture(autouse=True)
-def once(monkeypatch):
+def no_retries(monkeypatch):
     monkeypatch.setattr(retry, "MAX_ATTEMPTS", 1)
 
 
@@ -138,7 +138,7 @@ def test_sync_reads_raise_service_errors_only(service, access, call):
         respond_with(service, data)
         with pytest.raises(ServiceError) as caught:
             SYNC_READS[call](client)
-        check(caught.value, name)
+        check_error(caught.value, name)
 
 
 @pytest.mark.parametrize("call", SYNC_ACTIONS)
@@ -149,7 +149,7 @@ def test_sync_actions_raise_service_errors_only(service, access, call):
         try:
             SYNC_ACTIONS[call](client)
         except ServiceError as error:
-            check(error, name)
+            check_error(error, name)
 
 
 @pytest.mark.parametrize("call", ASYNC_READS)
@@ -159,7 +159,7 @@ async def test_async_reads_raise_service_errors_only(service, access, call):
             respond_with(service, data)
             with pytest.raises(ServiceError) as caught:
                 await ASYNC_READS[call](client)
-            check(caught.value, name)
+            check_error(caught.value, name)
 
 
 @pytest.mark.parametrize("call", ASYNC_ACTIONS)
@@ -170,11 +170,11 @@ async def test_async_actions_raise_service_errors_only(service, access, call):
             try:
                 await ASYNC_ACTIONS[call](client)
             except ServiceError as error:
-                check(error, name)
+                check_error(error, name)
 
 
-def check(error: ServiceError, name: str) -> None:
-    """It uses up a budget, and can be logged and stored."""
+def check_error(error: ServiceError, name: str) -> None:
+    """Check that a wait tolerates the error, and that it can be logged and stored."""
     assert error.is_transient or error.may_be_stray, name
     assert len(str(error)) < MAX_MESSAGE + 1000
     for text in (str(error), error.code, error.opc_request_id, error.date):
@@ -183,14 +183,14 @@ def check(error: ServiceError, name: str) -> None:
     clock_skew(error.date)
 
 
-def test_a_page_that_names_itself_is_read_once(service, access):
+def test_repeated_page_token_is_an_error(service, access):
     respond_with(service, response([run_body()], headers="opc-next-page: again\r\n"))
     with pytest.raises(ServiceError, match="comes twice"):
         list(DataFlowClient(access).list_runs(COMPARTMENT_ID))
     assert Pages().next("") is None
 
 
-async def test_a_body_without_end_is_given_up(service, access, mocker):
+async def test_body_over_the_limit_is_an_error(service, access, mocker):
     mocker.patch("airflow_provider_dataflow.client.async_client.MAX_BODY_BYTES", 1000)
     respond_with(service, response(run_body(note="x" * 2000)))
     async with await AsyncDataFlowClient.create(lambda: access) as client:
@@ -198,23 +198,23 @@ async def test_a_body_without_end_is_given_up(service, access, mocker):
             await client.get_run(RUN_ID)
 
 
-def test_arguments_that_the_sdk_refuses_are_errors_of_the_caller(access):
+def test_arguments_that_the_sdk_refuses_are_no_service_errors(access):
     with pytest.raises(ValueError, match="runId"):
         DataFlowClient(access).get_run("")
 
 
-def test_an_unreadable_submit_is_repeated_with_its_token(service, access, monkeypatch):
+def test_submit_with_unreadable_response_is_repeated(service, access, monkeypatch):
     monkeypatch.setattr(retry, "MAX_ATTEMPTS", 3)
     monkeypatch.setattr(retry, "wait", lambda state: 0)
-    answers = [response("<html>"), response({"id": 5}), response(run_body())]
-    service.respond = lambda method, path: answers.pop(0)
+    responses = [response("<html>"), response({"id": 5}), response(run_body())]
+    service.respond = lambda method, path: responses.pop(0)
     assert DataFlowClient(access).create_run(REQUEST, "token").id == RUN_ID
 
 
-# What is read
+# --- Decoding -------------------------------------------------------------------------------------------
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.just(10**400)
-anything = st.recursive(
+json_values = st.recursive(
     scalars,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
     max_leaves=8,
@@ -224,10 +224,10 @@ anything = st.recursive(
 @pytest.mark.parametrize("kind", [Run, Application, Pool, Statement])
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_a_resource_is_read_or_refused(kind: type[Resource], data):
+def test_resource_with_any_values_is_usable_or_refused(kind: type[Resource], data):
     names = [api_name(f) for f in fields(kind) if f.name != "raw"]  # type: ignore[arg-type]
     body = {"id": 1 if kind is Statement else RUN_ID, "lifecycleState": "IN_PROGRESS"}
-    body |= data.draw(st.dictionaries(st.sampled_from(names), anything | st.just("2026-01-01T00:00:00Z")))
+    body |= data.draw(st.dictionaries(st.sampled_from(names), json_values | st.just("2026-01-01T00:00:00Z")))
     try:
         resource = kind.from_api(body)
     except ValueError:
@@ -236,8 +236,8 @@ def test_a_resource_is_read_or_refused(kind: type[Resource], data):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_an_odd_run_is_read_or_refused(seed):
-    for body in odd_bodies(seed, 100):
+def test_run_with_invalid_fields_is_usable_or_refused(seed):
+    for body in runs_with_invalid_fields(seed, 100):
         try:
             run = Run.from_api(json.loads(body))
         except ValueError:
@@ -246,7 +246,7 @@ def test_an_odd_run_is_read_or_refused(seed):
 
 
 def use(resource: Any) -> None:
-    """As the rest of the package does."""
+    """Use a resource like the rest of the package."""
     assert isinstance(resource.state, str)
     json.dumps(resource.attributes(), default=datetime.isoformat, allow_nan=False).encode()
     repr(resource).encode()
@@ -258,13 +258,13 @@ def use(resource: Any) -> None:
         assert "".join(resource.result.traceback) is not None
 
 
-@pytest.mark.parametrize("value", [value for value in ODD_VALUES if value != "x"])
-def test_a_state_that_is_none_is_refused(value):
-    with pytest.raises(ValueError, match="the answer is no run"):
+@pytest.mark.parametrize("value", [value for value in INVALID_VALUES if value != "x"])
+def test_invalid_state_is_refused(value):
+    with pytest.raises(ValueError, match="the response is no run"):
         Run.from_api(run_body(value))
 
 
-def test_what_a_program_has_put_out_is_read_whatever_it_is():
+def test_output_with_nul_and_surrogates_is_replaced():
     output = {"status": "OK", "data": {"type": "TEXT_PLAIN", "value": "a\0b\ud800"}}
     statement = Statement.from_api({"id": 1, "lifecycleState": "SUCCEEDED", "output": output})
     assert statement.result
@@ -272,14 +272,12 @@ def test_what_a_program_has_put_out_is_read_whatever_it_is():
 
 
 @pytest.mark.parametrize("body", [None, 5, [], {}, {"name": 5}, {"name": "x", "sizeInBytes": "many"}])
-def test_a_log_is_read_or_refused(body):
+def test_invalid_log_is_refused(body):
     with pytest.raises(ValueError, match=r"no log|expected"):
         RunLog.from_api(body)
 
 
-def test_signing_problems_are_no_responses(access):
-    """Whoever cannot sign has no request under way."""
-
+def test_failure_to_sign_is_a_service_error(access):
     async def main() -> None:
         async with await AsyncDataFlowClient.create(lambda: access) as client:
             client._signer = None  # type: ignore[assignment]

@@ -88,7 +88,7 @@ def test_an_endpoint_elsewhere_needs_the_administrator(connection, monkeypatch):
 def test_an_endpoint_that_nobody_listens_at(connection, monkeypatch):
     monkeypatch.setattr("airflow_provider_dataflow.client.retry.MAX_ATTEMPTS", 1)
     with pytest.raises(
-        ServiceError, match=r"GetRun at http://127.0.0.1:9 got no answer: .*refused"
+        ServiceError, match=r"GetRun at http://127.0.0.1:9 got no response: .*refused"
     ) as caught:
         DataFlowHook().get_run(RUN_ID)
     assert caught.value.is_transient

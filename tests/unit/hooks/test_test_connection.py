@@ -119,7 +119,7 @@ def test_an_identity_that_the_connection_may_not_choose(connection):
         ({"message": "Connection timed out"}, "A firewall may drop the packets"),
         (
             {"message": "certificate verify failed: self-signed"},
-            "does a proxy open the connection",
+            "whether a proxy intercepts the connection",
         ),
         ({"message": "", "status": 302}, "Redirects are not followed"),
         ({"message": "", "status": 503}, "the service itself is busy or in trouble"),

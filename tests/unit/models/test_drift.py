@@ -1,4 +1,4 @@
-"""Our fields beside those of the installed SDK and of Terraform: none is missing, none is made up."""
+"""Fields of the models compared with the installed SDK and with Terraform."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from airflow_provider_dataflow.models.application import Application, Applicatio
 from airflow_provider_dataflow.models.field_names import api_name
 from airflow_provider_dataflow.models.pool import Pool, PoolDetails, PoolState
 from airflow_provider_dataflow.models.run import Run, RunLog
-from airflow_provider_dataflow.models.run_request import UPDATABLE, RunRequest
-from airflow_provider_dataflow.models.run_update import RunUpdate
+from airflow_provider_dataflow.models.run_request import RunRequest, RunUpdate
 from airflow_provider_dataflow.models.statement import (
     Statement,
     StatementDetails,
@@ -19,7 +18,7 @@ from airflow_provider_dataflow.models.statement import (
     StatementState,
 )
 
-# Terraform's resource oci_dataflow_invoke_run.
+# Arguments of Terraform's resource oci_dataflow_invoke_run.
 TERRAFORM_ARGUMENTS = frozenset(
     [
         *("application_id", "application_log_config", "archive_uri", "arguments", "asynchronous"),
@@ -30,7 +29,7 @@ TERRAFORM_ARGUMENTS = frozenset(
         "warehouse_bucket_uri",
     ]
 )
-# Its attributes, and those of the data source of the same name: together, all that a run has.
+# Attributes of that resource and of the data source of the same name: all that a run has.
 TERRAFORM_ATTRIBUTES = frozenset(
     [
         *("application_id", "application_log_config", "archive_uri", "arguments", "class_name"),
@@ -46,8 +45,8 @@ TERRAFORM_ATTRIBUTES = frozenset(
         "warehouse_bucket_uri",
     ]
 )
-# How Terraform waits; here, that is the operator's.
-ONLY_TERRAFORMS = {"asynchronous"}
+# Controls how Terraform waits, as the operator's own arguments do.
+TERRAFORM_ONLY = {"asynchronous"}
 
 
 def sdk_fields(model: str) -> set[str]:
@@ -56,41 +55,37 @@ def sdk_fields(model: str) -> set[str]:
     return set(getattr(models, model)().attribute_map.values())
 
 
-def wire_names(cls, names) -> set[str]:
+def api_names(cls, names) -> set[str]:
     return {api_name(f) for f in fields(cls) if f.name in names}
 
 
-def test_the_arguments_are_the_sdks():
-    body = {f.name for f in fields(RunRequest) if "read" in f.metadata and "header" not in f.metadata}
-    assert wire_names(RunRequest, body) == sdk_fields("CreateRunDetails")
+def test_run_request_has_the_fields_of_the_sdk():
+    body = {f.name for f in RunRequest.argument_fields() if not f.metadata["header"]}
+    assert api_names(RunRequest, body) == sdk_fields("CreateRunDetails")
 
 
-def test_what_can_be_updated_is_what_the_sdk_can_update():
-    assert wire_names(RunRequest, UPDATABLE) == sdk_fields("UpdateRunDetails")
+def test_run_has_the_attributes_of_the_sdk():
+    assert api_names(Run, Run.attribute_names()) == sdk_fields("Run")
 
 
-def test_the_attributes_are_the_sdks():
-    assert wire_names(Run, Run.attribute_names()) == sdk_fields("Run")
-
-
-def test_a_summary_has_no_attribute_that_a_run_has_not():
+def test_run_summary_has_no_attribute_of_its_own():
     assert sdk_fields("RunSummary") <= sdk_fields("Run")
 
 
-def test_the_fields_of_a_log_are_the_sdks():
-    assert wire_names(RunLog, {f.name for f in fields(RunLog)}) == sdk_fields("RunLogSummary") - {"runId"}
+def test_run_log_has_the_fields_of_the_sdk():
+    assert api_names(RunLog, {f.name for f in fields(RunLog)}) == sdk_fields("RunLogSummary") - {"runId"}
 
 
 @pytest.mark.parametrize(
-    ("ours", "terraforms"),
+    ("names", "terraform_names"),
     [
-        (RunRequest.argument_names(), TERRAFORM_ARGUMENTS - ONLY_TERRAFORMS),
+        (RunRequest.argument_names(), TERRAFORM_ARGUMENTS - TERRAFORM_ONLY),
         (Run.attribute_names(), TERRAFORM_ATTRIBUTES),
     ],
     ids=["arguments", "attributes"],
 )
-def test_the_names_are_terraforms(ours, terraforms):
-    assert set(ours) == terraforms
+def test_run_has_the_names_of_terraform(names, terraform_names):
+    assert set(names) == terraform_names
 
 
 @pytest.mark.parametrize(
@@ -102,31 +97,31 @@ def test_the_names_are_terraforms(ours, terraforms):
         (RunUpdate, None, "UpdateRunDetails"),
     ],
 )
-def test_what_can_be_asked_for_is_what_the_sdk_can_ask_for(details, create, update):
-    names = {f.name for f in fields(details)}
+def test_request_bodies_have_the_fields_of_the_sdk(details, create, update):
+    names = set(details.argument_names())
     if create:
-        assert wire_names(details, names) == sdk_fields(create)
+        assert api_names(details, names) == sdk_fields(create)
     if update:
-        changeable = {f.name for f in fields(details) if not f.metadata["fixed"]}
-        assert wire_names(details, changeable) == sdk_fields(update)
+        mutable = {f.name for f in details.argument_fields() if not f.metadata["immutable"]}
+        assert api_names(details, mutable) == sdk_fields(update)
 
 
 @pytest.mark.parametrize("resource", [Application, Pool, Statement])
-def test_the_attributes_of_the_others_are_the_sdks(resource):
-    assert wire_names(resource, resource.attribute_names()) == sdk_fields(resource.__name__)
+def test_other_resources_have_the_attributes_of_the_sdk(resource):
+    assert api_names(resource, resource.attribute_names()) == sdk_fields(resource.__name__)
     assert sdk_fields(f"{resource.__name__}Summary") <= sdk_fields(resource.__name__)
 
 
-def test_the_output_of_a_statement_is_the_sdks():
-    ours = {f.name for f in fields(StatementOutput)} - {"type", "value"}
-    assert wire_names(StatementOutput, ours) == sdk_fields("StatementOutput") - {"data"}
+def test_statement_output_has_the_fields_of_the_sdk():
+    names = {f.name for f in fields(StatementOutput)} - {"type", "value"}
+    assert api_names(StatementOutput, names) == sdk_fields("StatementOutput") - {"data"}
 
 
-@pytest.mark.parametrize(("ours", "model"), [(PoolState, "Pool"), (StatementState, "Statement")])
-def test_the_states_of_the_others_are_the_sdks(ours, model):
+@pytest.mark.parametrize(("states", "model"), [(PoolState, "Pool"), (StatementState, "Statement")])
+def test_pool_and_statement_have_the_states_of_the_sdk(states, model):
     from oci.data_flow import models
 
-    of_sdk = {
+    sdk_states = {
         value for name, value in vars(getattr(models, model)).items() if name.startswith("LIFECYCLE_STATE_")
     }
-    assert of_sdk == set(ours)
+    assert sdk_states == set(states)

@@ -1,5 +1,4 @@
-"""The ``execute`` string: what a shell or a word processor leaves in it is refused by name, by operator and
-Local Data Flow alike."""
+"""Checks of ``execute``, which the operator and Local Data Flow make alike."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ from airflow_provider_dataflow.local.http.messages import ApiError
 from airflow_provider_dataflow.local.state.execute_string import parse_execute
 from airflow_provider_dataflow.models.execute_text import execute_text
 
-# The text, and what each message says of it.
+# The text, and a part of the message.
 REFUSED = [
     ("spark-submit oci://b@n/a.py", "spark-submit"),
     ("  $ ./bin/spark-submit\toci://b@n/a.py", "spark-submit"),
@@ -38,7 +37,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("text", "message"), REFUSED)
-def test_what_only_looks_right_is_refused_by_name(text, message):
+def test_leftovers_of_shells_and_word_processors_are_refused(text, message):
     with pytest.raises(InvalidArgument, match=rf"^execute: .*{message}"):
         execute_text(text, "execute")
     with pytest.raises(ApiError, match=rf"^execute: .*{message}"):
@@ -57,7 +56,7 @@ def test_what_only_looks_right_is_refused_by_name(text, message):
         ("oci://b@n/a.py \U0001f468\u200d\U0001f469 \u0645\u06cc\u200c\u062e", None),
     ],
 )
-def test_what_an_application_may_be_given_passes(text, arguments):
+def test_quoted_words_and_text_of_any_language_are_accepted(text, arguments):
     assert execute_text(text, "execute") == text
     parsed = parse_execute(text)
     assert parsed.main.endswith("a.py")

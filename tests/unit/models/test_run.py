@@ -17,29 +17,29 @@ from airflow_provider_dataflow.models.run import (
 BODY = {"id": "ocid1.dataflowrun.oc1..a", "lifecycleState": "IN_PROGRESS"}
 
 
-def test_the_states_are_those_of_the_sdk():
+def test_states_are_those_of_the_sdk():
     from oci.data_flow.models import Run as SdkRun
 
-    of_sdk = {
+    sdk_states = {
         value
         for name, value in vars(SdkRun).items()
         if name.startswith("LIFECYCLE_STATE_") and value != "UNKNOWN_ENUM_VALUE"
     }
-    assert of_sdk == KNOWN_STATES
+    assert sdk_states == KNOWN_STATES
 
 
 @pytest.mark.parametrize("state", sorted(KNOWN_STATES))
-def test_a_run_has_ended_in_four_of_the_eight_states(state):
+def test_four_of_the_eight_states_are_terminal(state):
     assert is_terminal(state) == (state in {"CANCELED", "FAILED", "SUCCEEDED", "STOPPED"})
     assert Run.from_api(BODY | {"lifecycleState": state}).is_terminal == (state in TERMINAL_STATES)
 
 
 @pytest.mark.parametrize("state", sorted(KNOWN_STATES))
-def test_only_succeeded_is_a_success(state):
+def test_only_succeeded_counts_as_success(state):
     assert Run.from_api(BODY | {"lifecycleState": state}).succeeded == (state == "SUCCEEDED")
 
 
-def test_an_unknown_state_has_not_ended_and_is_warned_of_once(caplog):
+def test_unknown_state_is_not_terminal_and_logs_one_warning(caplog):
     run_module._warn_of_unknown_state.cache_clear()
     with caplog.at_level(logging.WARNING):
         assert not is_terminal("HIBERNATING")
@@ -59,37 +59,37 @@ def test_an_unknown_state_has_not_ended_and_is_warned_of_once(caplog):
         ("STOPPED", {"SUCCEEDED"}, False),
     ],
 )
-def test_a_state_that_a_run_has_passed_counts_as_reached(state, targets, expected):
+def test_state_that_a_run_has_passed_counts_as_reached(state, targets, expected):
     assert has_reached(state, targets) is expected
 
 
-def test_reading_a_run_keeps_types_and_what_is_unknown():
+def test_from_api_converts_types_and_keeps_unknown_fields():
     run = Run.from_api(
         BODY
         | {
             "totalOCpu": 4,
             "timeCreated": "2026-11-25T03:04:05.678Z",
             "lifecycleDetails": "x",
-            "tomorrow": [1],
+            "addedLater": [1],
         }
     )
     assert run.total_ocpu == 4
     assert run.time_created is not None
     assert run.time_created.utcoffset().total_seconds() == 0
     assert run.time_created.isoformat() == "2026-11-25T03:04:05.678000+00:00"
-    assert run.raw["tomorrow"] == [1]
+    assert run.raw["addedLater"] == [1]
     assert run.attributes()["state"] == LifecycleState.IN_PROGRESS
 
 
-def test_secrets_are_neither_in_its_repr_nor_in_what_is_shown():
-    asked = {
+def test_secrets_are_hidden_in_repr_and_on_request_in_attributes():
+    fields = {
         "arguments": ["--token", "s1"],
         "configuration": {"spark.x.password": "s2"},
         "execute": "a.py --secret s3",
         "parameters": [{"name": "api_key", "value": "s4"}],
         "timeCreated": "2026-11-25T03:04:05Z",
     }
-    run = Run.from_api(BODY | asked)
+    run = Run.from_api(BODY | fields)
     shown = run.attributes(hide_secrets=True)
     for secret in ("s1", "s2", "s3", "s4"):
         assert secret not in repr(run)
@@ -101,6 +101,6 @@ def test_secrets_are_neither_in_its_repr_nor_in_what_is_shown():
 
 
 @pytest.mark.parametrize("body", [{}, {"id": "x"}, {"lifecycleState": "FAILED"}, [], None, "run"])
-def test_what_is_no_run_is_refused(body):
+def test_response_that_is_no_run_is_refused(body):
     with pytest.raises(ValueError, match="is no run"):
         Run.from_api(body)

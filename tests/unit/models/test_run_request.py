@@ -7,7 +7,7 @@ from types import MappingProxyType, SimpleNamespace
 import pytest
 
 from airflow_provider_dataflow.exceptions import InvalidArgument
-from airflow_provider_dataflow.models.run_request import RunRequest, check_at_parse
+from airflow_provider_dataflow.models.run_request import RunRequest, RunUpdate
 from airflow_provider_dataflow.ownership.request import build_request
 
 APPLICATION = "ocid1.dataflowapplication.oc1.iad.aaaa"
@@ -22,7 +22,7 @@ def build(json=None, **arguments):
 
 
 @pytest.mark.parametrize(
-    ("argument", "given", "wire_name", "sent"),
+    ("argument", "given", "api_name", "expected"),
     [
         ("num_executors", "2", "numExecutors", 2),
         ("num_executors", 2.0, "numExecutors", 2),
@@ -59,7 +59,7 @@ def build(json=None, **arguments):
         ("type", "batch", "type", "BATCH"),
         ("logs_bucket_uri", "oci://b@n/", "logsBucketUri", "oci://b@n/"),
         ("archive_uri", "oci://b@n/a.zip, oci://b@n/b.zip", "archiveUri", "oci://b@n/a.zip,oci://b@n/b.zip"),
-        # What a template renders to for a list or dict: JSON, or what Python writes.
+        # Templates render lists and dicts to JSON, or to text as Python prints them.
         ("configuration", '{"spark.x": 1.0}', "configuration", {"spark.x": "1.0"}),
         ("configuration", "{'spark.x': True}", "configuration", {"spark.x": "true"}),
         ("arguments", "['a', 1]", "arguments", ["a", "1"]),
@@ -72,8 +72,8 @@ def build(json=None, **arguments):
         ("max_duration_in_minutes", 1, "maxDurationInMinutes", 1),
     ],
 )
-def test_values_are_sent_in_the_services_types(argument, given, wire_name, sent):
-    assert build(**{argument: given}).body() == {wire_name: sent}
+def test_values_are_converted_to_the_types_of_the_api(argument, given, api_name, expected):
+    assert build(**{argument: given}).body() == {api_name: expected}
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_values_are_sent_in_the_services_types(argument, given, wire_name, sent)
         ({"defined_tags": {"N": {"k": {}}}}, "defined_tags['N']['k']", "expected a plain value, got dict"),
     ],
 )
-def test_bad_values_are_refused_by_name(arguments, path, problem):
+def test_error_names_path_and_problem_of_invalid_value(arguments, path, problem):
     with pytest.raises(InvalidArgument) as caught:
         build(**arguments)
     assert caught.value.path == path
@@ -150,7 +150,7 @@ def test_bad_values_are_refused_by_name(arguments, path, problem):
     assert str(caught.value).startswith(path)
 
 
-def test_a_long_value_is_not_quoted_whole():
+def test_error_quotes_only_the_start_of_a_long_value():
     with pytest.raises(InvalidArgument) as caught:
         build(num_executors="x" * 500)
     assert len(str(caught.value)) < 120
@@ -166,26 +166,28 @@ def test_a_long_value_is_not_quoted_whole():
         {"logs_bucket_uri": "https://user:abc@host/"},
     ],
 )
-def test_no_secret_is_quoted(arguments):
+def test_error_hides_secrets_in_the_quoted_value(arguments):
     with pytest.raises(InvalidArgument) as caught:
         build(**arguments)
     assert "abc" not in str(caught.value)
     assert "***" in str(caught.value)
 
 
-def test_named_arguments_win_over_json_and_unknown_fields_are_kept():
+def test_arguments_override_json_and_unknown_fields_are_kept():
     request = build(
-        {"displayName": "json", "numExecutors": "3", "fieldOfTomorrow": {"a": 1}}, display_name="named"
+        {"displayName": "json", "numExecutors": "3", "fieldAddedLater": {"a": 1}}, display_name="named"
     )
-    assert request.body() == {"displayName": "named", "numExecutors": 3, "fieldOfTomorrow": {"a": 1}}
+    assert request.body() == {"displayName": "named", "numExecutors": 3, "fieldAddedLater": {"a": 1}}
 
 
-@pytest.mark.parametrize("json", [{"numExecutors": "3", "further": 1}, '{"numExecutors": 3, "further": 1}'])
-def test_the_body_may_be_text_and_its_known_fields_are_converted(json):
-    assert build(json).body() == {"numExecutors": 3, "further": 1}
+@pytest.mark.parametrize(
+    "json", [{"numExecutors": "3", "addedLater": 1}, '{"numExecutors": 3, "addedLater": 1}']
+)
+def test_json_may_be_text_and_its_known_fields_are_converted(json):
+    assert build(json).body() == {"numExecutors": 3, "addedLater": 1}
 
 
-def test_a_null_in_json_says_nothing_about_a_field_that_is_known():
+def test_null_in_json_counts_as_not_given():
     assert build({"numExecutors": None}).body() == {}
     assert build({"numExecutors": None}, num_executors=1).body() == {"numExecutors": 1}
 
@@ -209,7 +211,7 @@ def test_a_null_in_json_says_nothing_about_a_field_that_is_known():
     ],
 )
 @pytest.mark.parametrize("given", [None, "None", ""])
-def test_compartment_of_json_is_told_by_its_key(json, compartment, given):
+def test_compartment_comes_from_connection_unless_json_has_the_field(json, compartment, given):
     hook = SimpleNamespace(compartment_id=COMPARTMENT)
     arguments = {"application_id": APPLICATION, "compartment_id": given}
     body = build_request(hook, arguments, json, timeout=None).body()
@@ -217,19 +219,19 @@ def test_compartment_of_json_is_told_by_its_key(json, compartment, given):
     assert body["compartmentId"] == expected[compartment]
 
 
-def test_null_is_not_given_also_where_the_field_is_unknown():
-    assert RunRequest.build({}, '{"further": null, "numExecutors": null}').body() == {}
+def test_null_of_unknown_field_counts_as_not_given():
+    assert RunRequest.build({}, '{"addedLater": null, "numExecutors": null}').body() == {}
     assert RunRequest.given({"num_executors": "None"}, {"numExecutors": None}) == []
     assert RunRequest.given({"num_executors": 0}, '{"a": 1}') == ["num_executors", "json"]
 
 
 @pytest.mark.parametrize("json", ["compartmentId", "[1]", 5, [["a"]], "{", "{1", {("a",): 1}])
-def test_a_body_that_is_none_is_refused_by_name(json):
+def test_json_that_is_no_object_is_refused(json):
     with pytest.raises(InvalidArgument, match=r"^json: "):
         RunRequest.build({}, json)
 
 
-def test_minutes_may_be_a_timedelta():
+def test_minutes_accept_a_timedelta():
     request = RunRequest.build(
         {"max_duration_in_minutes": timedelta(hours=1), "idle_timeout_in_minutes": "0:10:00"}
     )
@@ -238,14 +240,14 @@ def test_minutes_may_be_a_timedelta():
         RunRequest.build({"max_duration_in_minutes": timedelta(seconds=90)})
 
 
-def test_one_argument_by_itself():
-    assert RunRequest.read("max_duration_in_minutes", "60") == 60
-    assert RunRequest.read("freeform_tags", None) is None
+def test_coerce_converts_one_argument():
+    assert RunRequest.coerce("max_duration_in_minutes", "60") == 60
+    assert RunRequest.coerce("freeform_tags", None) is None
     with pytest.raises(InvalidArgument, match=r"^idle_timeout_in_minutes: expected a number"):
-        RunRequest.read("idle_timeout_in_minutes", "x")
+        RunRequest.coerce("idle_timeout_in_minutes", "x")
 
 
-def test_the_header_is_not_in_the_body():
+def test_header_is_not_in_the_body():
     request = build(opc_parent_rpt_url="https://x")
     assert request.opc_parent_rpt_url == "https://x"
     assert request.body() == {}
@@ -284,30 +286,30 @@ def test_the_header_is_not_in_the_body():
         ),
     ],
 )
-def test_contradictions_are_refused_before_the_submit(arguments, path):
+def test_check_refuses_contradictory_arguments(arguments, path):
     request = build(**arguments)
     with pytest.raises(InvalidArgument) as caught:
         request.check()
     assert caught.value.path == path
 
 
-def test_a_complete_request_passes():
+def test_check_accepts_complete_requests():
     build(compartment_id=COMPARTMENT, application_id=APPLICATION, arguments=["${day}"]).check()
     build(compartment_id=COMPARTMENT, execute="x", arguments=["${day}"]).check()
     build(compartment_id=COMPARTMENT, execute="x", application_id=APPLICATION, spark_version="3.5.0").check()
     build(compartment_id=COMPARTMENT, execute="x", type="SESSION", idle_timeout_in_minutes=5).check()
-    # It may be an application of type SESSION.
+    # The application may have the type SESSION.
     build(compartment_id=COMPARTMENT, application_id=APPLICATION, idle_timeout_in_minutes=5).check()
 
 
-def test_the_application_beside_execute_is_not_asked():
+def test_execute_takes_precedence_over_the_application():
     request = build(application_id=APPLICATION, execute="oci://b@n/a.py", arguments=["${day}"])
     request.check_placeholders()
     assert request.effective_application_id is None
     assert request.subject == "execute oci://b@n/a.py"
 
 
-def test_placeholders_against_the_parameters_of_an_application():
+def test_placeholders_need_a_parameter_of_run_or_application():
     request = build(application_id=APPLICATION, arguments=["${day}", "x${region}y"], parameters={"day": 1})
     request.check_placeholders([{"name": "region", "value": "iad"}])
     with pytest.raises(InvalidArgument, match=r"^arguments\[1\]: no parameter 'region' for \$\{region\}"):
@@ -322,28 +324,28 @@ def test_placeholders_against_the_parameters_of_an_application():
         ({"execute": "x", "arguments": []}, []),
         (
             {"execute": "x", "arguments": ["a"], "configuration": {"a": 1}, "json": {"className": "Main"}},
-            ["No effect beside execute, which alone counts: arguments, className, configuration"],
+            ["Ignored by the service because execute is given: arguments, className, configuration"],
         ),
         (
             {"execute": "x", "application_id": APPLICATION, "parameters": {"a": 1}},
-            ["No effect beside execute, which alone counts: applicationId, parameters"],
+            ["Ignored by the service because execute is given: applicationId, parameters"],
         ),
         (
             {"execute": "x ${day} ${day}/${b}"},
-            ["execute: nothing fills in ${day}, ${b}, as parameters do not count beside it"],
+            ["execute: ${day}, ${b} will not be replaced: parameters are ignored beside execute"],
         ),
         (
             {"execute": "x", "json": {"num_executors": 1}},
-            ["json.num_executors: the API does not know this name; its own is numExecutors"],
+            ["json.num_executors: the API does not know this name; use numExecutors"],
         ),
     ],
 )
-def test_warnings_of_what_is_hardly_meant(arguments, expected):
+def test_warnings_name_arguments_without_effect(arguments, expected):
     assert build(**arguments).warnings() == expected
 
 
-class Later:
-    """What another task gives."""
+class Unresolved:
+    """Stands for an XComArg, whose value is known only when the task runs."""
 
 
 PLAIN = {"application_id": APPLICATION, "num_executors": 1}
@@ -359,26 +361,26 @@ PLAIN = {"application_id": APPLICATION, "num_executors": 1}
         {"arguments": ["a", "${day}", "{% if x %}"]},
         {"arguments": ["${day}"]},
         {"configuration": {"{{ a }}": object()}},
-        {"configuration": Later()},
-        {"configuration": {"a": Later()}},
+        {"configuration": Unresolved()},
+        {"configuration": {"a": Unresolved()}},
         {"application_id": None, "json": "{{ var.json.body }}"},
-        {"application_id": None, "json": Later()},
-        {"application_id": None, "json": {"applicationId": Later()}},
+        {"application_id": None, "json": Unresolved()},
+        {"application_id": None, "json": {"applicationId": Unresolved()}},
         {"application_id": None, "json": {"{{ field }}": "x"}},
         {"application_id": None, "json": {"applicationId": APPLICATION}},
         {"execute": "{{ params.execute or '' }}"},
         {"application_id": "{{ x }}", "execute": "oci://b@n/a.py"},
         {"spark_version": "3.5.0", "json": {"execute": "{{ x }}"}, "application_id": None},
         {"idle_timeout_in_minutes": 5, "type": "{{ x }}"},
-        {"num_executors": "{{ n }}", "json": {"numExecutors": "of no use"}},
-        {"of_another_kind": {1, 2}},
+        {"num_executors": "{{ n }}", "json": {"numExecutors": "ignored"}},
+        {"of_no_request": {1, 2}},
         {"execute": "oci://b@n/a.py", "arguments": ["${day}"]},
         {"execute": "oci://b@n/{{ 'a' }}.py \\\n--day 1"},
     ],
 )
-def test_at_parse_nothing_is_refused_that_may_be_right_in_the_end(arguments):
+def test_check_at_parse_accepts_arguments_that_may_become_valid(arguments):
     given = PLAIN | arguments
-    check_at_parse(given, given.pop("json", None))
+    RunRequest.check_at_parse(given, given.pop("json", None))
 
 
 @pytest.mark.parametrize(
@@ -396,16 +398,16 @@ def test_at_parse_nothing_is_refused_that_may_be_right_in_the_end(arguments):
         ({"json": "[]"}, "json"),
     ],
 )
-def test_at_parse_what_is_certainly_wrong_is_refused(arguments, path):
+def test_check_at_parse_refuses_arguments_that_stay_invalid(arguments, path):
     given = PLAIN | arguments
     with pytest.raises(InvalidArgument) as caught:
-        check_at_parse(given, given.pop("json", None))
+        RunRequest.check_at_parse(given, given.pop("json", None))
     assert caught.value.path == path
 
 
-def test_the_request_is_shown_without_its_secrets():
+def test_redacted_and_repr_hide_secrets():
     request = build(
-        {"tomorrow": {"authToken": "s1", "n": 1}},
+        {"addedLater": {"authToken": "s1", "n": 1}},
         compartment_id=COMPARTMENT,
         execute="--conf spark.x.password=s2 oci://b@n/a.py --secret s3 plain",
         parameters={"db_password": "s4", "day": "1"},
@@ -418,7 +420,7 @@ def test_the_request_is_shown_without_its_secrets():
     assert shown == {
         "headers": {"opc-parent-rpt-url": "***"},
         "body": {
-            "tomorrow": {"authToken": "***", "n": 1},
+            "addedLater": {"authToken": "***", "n": 1},
             "arguments": ["--password", "***", "--day", "${day}"],
             "compartmentId": COMPARTMENT,
             "configuration": {"spark.hadoop.fs.oci.client.auth.passphrase": "***", "spark.y": "1"},
@@ -432,3 +434,10 @@ def test_the_request_is_shown_without_its_secrets():
     assert not any(f"s{n}" in repr(request) for n in range(1, 9))
     assert build(display_name="x").redacted() == {"body": {"displayName": "x"}}
     assert build(freeform_tags={"team": "x"}).redacted(["team"])["body"] == {"freeformTags": {"team": "***"}}
+
+
+def test_update_accepts_idle_timeout_of_sessions_only():
+    update = RunUpdate.build({"idle_timeout_in_minutes": 5})
+    assert update.differences({"type": "SESSION"}) == {"idleTimeoutInMinutes": 5}
+    with pytest.raises(InvalidArgument, match="only for runs of type SESSION"):
+        update.differences({"type": "BATCH"})

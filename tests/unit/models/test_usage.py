@@ -23,7 +23,7 @@ def usage(**changes):
     return Usage.of(Run.from_api({k: v for k, v in {**ENDED, **changes}.items() if v is not None}))
 
 
-def test_an_ended_run():
+def test_usage_of_ended_run():
     result = usage()
     assert result.as_dict() == {
         "queue_seconds": 95.25,
@@ -37,14 +37,14 @@ def test_an_ended_run():
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "expected"),
     [
         (
             {"lifecycleState": "IN_PROGRESS", "runDurationInMilliseconds": 30_000, "dataReadInBytes": 0},
             "ran 30.0s, 0.025 OCPU hours, read 0 bytes, wrote 12 bytes",
         ),
         (
-            # Cancelled before it began.
+            # Canceled before Spark started.
             {
                 "lifecycleState": "CANCELED",
                 "runDurationInMilliseconds": None,
@@ -53,18 +53,18 @@ def test_an_ended_run():
             },
             "queued 1h 31m 35s",
         ),
-        # A duration that counts from the creation would leave less than nothing.
+        # A duration longer than the lifetime must not give a negative queue time.
         (
             {"runDurationInMilliseconds": 6_000_000, "totalOCpu": None, "dataReadInBytes": 2**40},
             "queued 0.0s",
         ),
     ],
 )
-def test_what_is_not_known_is_not_made_up(changes, said):
-    assert str(usage(**changes)).startswith(said)
+def test_values_that_the_service_does_not_report_are_left_out(changes, expected):
+    assert str(usage(**changes)).startswith(expected)
 
 
-def test_a_run_of_which_nothing_is_known():
+def test_usage_without_any_values_is_unknown():
     result = Usage.of(Run(id="x", state="ACCEPTED"))
     assert set(result.as_dict().values()) == {None}
     assert str(result) == "unknown"

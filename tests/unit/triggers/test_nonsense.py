@@ -19,7 +19,7 @@ from airflow_provider_dataflow.triggers.pool import PoolTrigger
 from airflow_provider_dataflow.triggers.run import RunTrigger
 from airflow_provider_dataflow.triggers.run_event import RunEventTrigger
 from airflow_provider_dataflow.triggers.statement import StatementTrigger
-from tests.unit.hostile import NO_RESOURCE, HostileService, odd_bodies, response
+from tests.unit.hostile import NO_RESOURCE, HostileService, response, runs_with_invalid_fields
 from tests.unit.support import COMPARTMENT_ID, run_body
 
 HEALTHY = [f"ocid1.dataflowrun.oc1.iad.healthy{number}" for number in range(5)]
@@ -99,7 +99,7 @@ async def test_nonsense_about_some_runs_loses_these_and_no_other(service, lists)
 @pytest.mark.parametrize("seed", range(3))
 async def test_odd_fields_of_some_runs_lose_at_most_these(service, seed):
     course = Course()
-    about = {f"bad{number}": body for number, body in enumerate(odd_bodies(seed, 40))}
+    about = {f"bad{number}": body for number, body in enumerate(runs_with_invalid_fields(seed, 40))}
 
     def respond(method: str, path: str) -> bytes:
         name = path.rpartition("/")[2]

@@ -123,7 +123,7 @@ def test_a_failed_renewal_is_logged_once_and_tried_again_later(caplog, monkeypat
     wait_until(lambda: first.is_due)
     wait_until(lambda: signer.current() is not first)
     assert [record.message for record in caplog.records].count(
-        "OCI: the sign-in could not be renewed: SignIn got no answer: down."
+        "OCI: the sign-in could not be renewed: SignIn got no response: down."
     ) == 2
     assert signed(signer) is None
 
