@@ -1,13 +1,26 @@
-"""The only file that knows that Airflow releases differ.
+"""Differences between Airflow releases, and the private parts of Airflow that this package uses.
 
-What the rest of the package needs from Airflow is imported here, and what a release may lack is found by
-looking for it, not by comparing versions.
+No other module depends on the release. A feature is detected by its attribute or module, never by a version
+number.
+
+Private attributes and modules of Airflow and asgiref, each with a test in ``tests/unit/test_compat.py`` that
+fails when it is gone:
+
+- ``AbstractOperator._do_render_template_fields``, overridden in ``operators/templated.py``: of a mapped task,
+  Airflow calls no other method before it stores the rendered fields.
+- ``airflow.sdk.definitions._internal.setup_teardown``: see :func:`unmapped_for_checks`.
+- ``AssetStateStoreAccessors._by_name``: see :func:`asset_state_store`.
+- ``airflow.jobs.triggerer_job_runner._USER_ACTION_CANCEL_MSG``, copied as :data:`KILL_MESSAGE`.
+- ``airflow.models.trigger.TRIGGER_FAIL_REPR``, copied as :data:`TRIGGER_FAILED`.
+- ``asgiref.sync.SyncToAsync.threadlocal``: see :func:`bind_thread_to_loop`.
+- ``airflow.sdk.execution_time``, which is documented as internal: XComs, task states and ``NEVER_EXPIRE``.
 """
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +36,8 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_dataflow import polling
+from airflow_provider_dataflow.client import threads
+from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.models.task_identity import TaskIdentity
 from airflow_provider_dataflow.redaction import SENSITIVE_NAMES
 
@@ -36,7 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NEVER_EXPIRE",
-    "NO_EVENT_BEFORE",
+    "NO_EVENT_BEFORE_SECONDS",
     "TRIGGER_FAILED",
     "AirflowSensorTimeout",
     "AirflowSkipException",
@@ -56,16 +71,20 @@ __all__ = [
     "TriggerEvent",
     "airflow_version",
     "asset_state_store",
+    "bind_thread_to_loop",
     "conf",
+    "connection_form_widgets",
     "dag_run_start",
     "delay_trigger",
     "deployment_id",
     "is_younger_than",
+    "kill_looks_like_shutdown",
     "mask_secret",
     "min_length_of_masked",
     "own_xcom",
     "pull_xcom",
     "push_xcom",
+    "require_start_from_trigger",
     "sensitive_names",
     "task_state_store",
     "task_states",
@@ -75,40 +94,22 @@ __all__ = [
     "xcom_value",
 ]
 
-#: Importing these costs a third as much again as an operator does, and whoever parses a DAG needs none.
-OF_TRIGGERS = ("BaseEventTrigger", "BaseTrigger", "StartTriggerArgs", "TriggerEvent")
+#: Names from ``airflow.triggers.base``, imported at first use: a DAG file needs none of them, and the import
+#: takes a third as long as that of an operator.
+LAZY_TRIGGER_NAMES = ("BaseEventTrigger", "BaseTrigger", "StartTriggerArgs", "TriggerEvent")
 
 
 def __getattr__(name: str) -> Any:
-    if name in OF_TRIGGERS:
+    if name in LAZY_TRIGGER_NAMES:
         from airflow.triggers import base
 
         return getattr(base, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def triggers_have_on_kill() -> bool:
-    """Since 3.3 the triggerer calls ``on_kill``; before, a killed trigger only sees itself cancelled."""
-    from airflow.triggers.base import BaseTrigger
-
-    return hasattr(BaseTrigger, "on_kill")
-
-
-#: With this message the triggerer cancels a trigger whose task was killed; when it ends itself, without any.
-KILL_MESSAGE = "__airflow_user_action__"
-
-
-def trigger_was_killed(error: asyncio.CancelledError) -> bool:
-    """Whether a trigger is cancelled since its task was killed.
-
-    Before 3.3 nothing tells that from a restart of the triggerer, and the look at the task has to do.
-    """
-    return not triggers_have_on_kill() or error.args[:1] == (KILL_MESSAGE,)
-
-
 try:
     from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferralError, TaskDeferralTimeout
-except ImportError:
+except ImportError:  # an older release
     from airflow.exceptions import (  # type: ignore[no-redef]
         AirflowTaskTimeout,
         TaskDeferralError,
@@ -118,32 +119,102 @@ except ImportError:
 try:
     from airflow.sdk.execution_time.context import NEVER_EXPIRE
 except ImportError:
-    # There is no task state store either, then, and nothing that it would be told to.
+    # Before Airflow 3.3, which has no task state store either.
     NEVER_EXPIRE = None  # type: ignore[assignment]
 
-#: Seconds that a trigger waits before it answers, as long as Airflow needs to hear of the end of a worker.
-NO_EVENT_BEFORE: float = conf.getfloat(
+#: Seconds from the start of a trigger to its first event. Airflow can fail a task whose event arrives before
+#: the scheduler has seen the end of the worker that deferred it.
+NO_EVENT_BEFORE_SECONDS: float = conf.getfloat(
     "oci_data_flow", "no_event_before", fallback=polling.DEFAULT_NO_EVENT_BEFORE
 )
 
-#: The ``next_method`` of a task whose trigger failed or timed out.
+#: ``next_method`` of a task whose trigger failed or timed out.
 TRIGGER_FAILED = "__fail__"
 
-
-#: Where no address of its own is configured, Airflow has this one: shared by all, so it names nothing.
+#: Airflow's address if none is configured. All such deployments share it, so it identifies none.
 DEFAULT_BASE_URL = "http://localhost:8080"
+
+#: Message with which Airflow cancels the trigger of a killed task. A triggerer that stops uses no message.
+KILL_MESSAGE = "__airflow_user_action__"
+
+# --- Triggers -------------------------------------------------------------------------------------------
+
+
+def triggers_have_on_kill() -> bool:
+    """Return whether Airflow calls ``on_kill`` of a trigger (3.3 and later)."""
+    from airflow.triggers.base import BaseTrigger
+
+    return hasattr(BaseTrigger, "on_kill")
+
+
+def trigger_was_killed(error: asyncio.CancelledError) -> bool:
+    """Return whether a trigger is cancelled because its task was killed.
+
+    Always true before Airflow 3.3, where the stop of a triggerer looks the same. The caller then has to read
+    the state of the task.
+    """
+    return kill_looks_like_shutdown() or error.args[:1] == (KILL_MESSAGE,)
+
+
+def kill_looks_like_shutdown() -> bool:
+    """Return whether a trigger cannot tell that its task was killed from the stop of its triggerer."""
+    return not triggers_have_on_kill()
+
+
+def require_start_from_trigger() -> None:
+    """Refuse ``start_from_trigger`` if no kill would reach the trigger that submits the run.
+
+    :raises InvalidArgument: this Airflow is too old.
+    """
+    if not triggers_have_on_kill():
+        raise InvalidArgument("start_from_trigger", "needs Airflow 3.3 or newer")
+
+
+def delay_trigger(moment: datetime) -> BaseTrigger:
+    """Return Airflow's trigger that fires at a moment."""
+    from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+
+    return DateTimeTrigger(moment=moment)
+
+
+def asset_state_store(trigger: BaseEventTrigger) -> Any:
+    """Return the store of an asset watcher, with ``aget`` and ``aset``; ``None`` before Airflow 3.3.
+
+    It survives restarts of the triggerer and belongs to an asset. A trigger that watches for several assets
+    uses the store of the first one by name.
+    """
+    stores = getattr(trigger, "asset_state_store", None)
+    by_name = getattr(stores, "_by_name", None)
+    if by_name:
+        return by_name[min(by_name)]
+    return stores
+
+
+def bind_thread_to_loop(loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
+    """Return the function with which a thread lets asgiref find the event loop of the triggerer.
+
+    Before Airflow 3.2, a call to Airflow in a triggerer goes through asgiref, which looks in the calling
+    thread for the loop that delivers the response. Without an entry it takes another loop, and the triggerer
+    loses track of its responses and ends.
+    """
+    # Imported here, on the event loop, before a thread may import it. A DAG file does not need it.
+    from asgiref.sync import SyncToAsync
+
+    def bind() -> None:
+        local = SyncToAsync.threadlocal
+        local.main_event_loop, local.main_event_loop_pid, local.task_context = loop, os.getpid(), []
+
+    return bind
+
+
+threads.set_loop_binding(bind_thread_to_loop)
+
+# --- Operators and sensors ------------------------------------------------------------------------------
 
 
 def task_state_store(context: Context) -> Any:
     """Return the store that survives retries and clears of a task instance; ``None`` before Airflow 3.3."""
     return context.get("task_state_store")
-
-
-def delay_trigger(moment: datetime) -> BaseTrigger:
-    """Airflow's own trigger that fires at a moment."""
-    from airflow.providers.standard.triggers.temporal import DateTimeTrigger
-
-    return DateTimeTrigger(moment=moment)
 
 
 def airflow_version() -> str:
@@ -154,7 +225,10 @@ def airflow_version() -> str:
 
 
 def deployment_id() -> str:
-    """Which Airflow this is, where several run in one compartment; empty if nobody has said."""
+    """Return the name that distinguishes this Airflow from others in the same compartment.
+
+    ``[oci_data_flow] deployment_id``, or else ``[api] base_url``. Empty if neither is configured.
+    """
     named: str = conf.get("oci_data_flow", "deployment_id", fallback="") or ""
     if named.strip():
         return named.strip()
@@ -169,18 +243,17 @@ def dag_run_start(context: Context) -> str:
 
 
 def sensitive_names() -> set[str]:
-    """Parts of names whose values are not to be shown: the usual ones, and what the administrator adds."""
+    """Return the parts of names whose values are secrets, with those that the administrator has added."""
     added: str = conf.get("core", "sensitive_var_conn_names", fallback="") or ""
     return {*SENSITIVE_NAMES, *(name.strip().lower() for name in added.split(",") if name.strip())}
 
 
 def unmapped_for_checks(task: MappedOperator, values: Mapping[str, Any]) -> None:
-    """Call the constructor of a mapped task's operator, so that it checks its arguments, and drop the result.
+    """Create a mapped task's operator, which checks its arguments, and drop it.
 
-    The operator is none of the DAG's tasks, and is kept out of ``with setup_task:`` blocks, which would add
-    every operator that is created within them.
+    The operator is not added to the DAG. A ``with setup_task:`` block would add it, so that is switched off.
 
-    :param values: stand for the mapped arguments.
+    :param values: placeholders for the mapped arguments.
     """
     try:
         from airflow.sdk.definitions._internal.setup_teardown import SetupTeardownContext
@@ -197,16 +270,16 @@ def unmapped_for_checks(task: MappedOperator, values: Mapping[str, Any]) -> None
 
 
 def min_length_of_masked() -> int:
-    """Characters that a secret must have for Airflow's masker to hide it."""
+    """Return the length from which Airflow's masker hides a secret."""
     length: int = conf.getint("logging", "min_length_masked_secret", fallback=5)
     return length
 
 
 def xcom_value(ti_key: TaskInstanceKey, key: str) -> Any:
-    """An XCom of a task instance, or nothing."""
+    """Return an XCom of a task instance; ``None`` if it has none. For links."""
     from airflow.providers.common.compat.sdk import XCom
 
-    # Airflow logs an error for an XCom that is asked for by map index and missing.
+    # Airflow logs an error if the XCom of a single map index is missing, so look for any of that key first.
     get_all = getattr(XCom, "get_all", None)
     if get_all is not None and not get_all(
         key=key, dag_id=ti_key.dag_id, task_id=ti_key.task_id, run_id=ti_key.run_id
@@ -216,10 +289,9 @@ def xcom_value(ti_key: TaskInstanceKey, key: str) -> Any:
 
 
 def own_xcom(ti: Any, key: str) -> Any:
-    """An XCom of the task instance that a worker runs, or nothing. For workers.
+    """Return an XCom of the worker's own task instance; ``None`` if it has none.
 
-    Airflow logs an error for an XCom that is asked for by map index and missing, so ask first whether the
-    task has any of that key.
+    Airflow logs an error if the XCom of a single map index is missing, so look for any of that key first.
     """
     if ti.xcom_pull(task_ids=ti.task_id, key=key) is None:
         return None
@@ -227,7 +299,7 @@ def own_xcom(ti: Any, key: str) -> Any:
 
 
 def pull_xcom(identity: TaskIdentity, key: str) -> Any:
-    """An XCom of a task instance, or nothing. For triggers; blocks, so call it in a thread."""
+    """Return an XCom of a task instance, or ``None``. For triggers. Blocks: call it in a thread."""
     from airflow.sdk.execution_time.xcom import XCom
 
     return XCom.get_one(
@@ -240,7 +312,7 @@ def pull_xcom(identity: TaskIdentity, key: str) -> Any:
 
 
 def push_xcom(identity: TaskIdentity, key: str, value: Any) -> None:
-    """Set an XCom of a task instance. For triggers; blocks, so call it in a thread."""
+    """Set an XCom of a task instance. For triggers. Blocks: call it in a thread."""
     from airflow.sdk.execution_time.xcom import XCom
 
     XCom.set(
@@ -254,9 +326,9 @@ def push_xcom(identity: TaskIdentity, key: str, value: Any) -> None:
 
 
 def is_younger_than(ti: Any, seconds: float) -> bool:
-    """Return whether a try was created within the last seconds, by the time in its UUID (version 7).
+    """Return whether a try was created less than ``seconds`` ago, by the time in its UUID (version 7).
 
-    False if the UUID has no time.
+    False if the UUID is of another version.
     """
     made = ti.id.int >> 80 if ti.id.version == 7 else 0
     return time.time() - made / 1000 < seconds
@@ -265,7 +337,7 @@ def is_younger_than(ti: Any, seconds: float) -> bool:
 def task_states(identity: TaskIdentity) -> Mapping[str, Any]:
     """Return the states of a task's instances in a DAG run, by task id and map index.
 
-    For workers and triggers, which have no database. Blocks, and imports much the first time.
+    For workers and triggers, which have no database. Blocks; the first call imports much of Airflow.
     """
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
@@ -278,13 +350,30 @@ def task_states(identity: TaskIdentity) -> Mapping[str, Any]:
     return of_runs.get(identity.run_id) or {}
 
 
-def asset_state_store(trigger: BaseEventTrigger) -> Any:
-    """What outlives a watcher's trigger: aget(key), aset(key, value). ``None`` before Airflow 3.3.
+# --- Connection form ------------------------------------------------------------------------------------
 
-    It belongs to an asset. A trigger that watches for several keeps its notes with the first of them.
+
+def connection_form_widgets(fields: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the form's fields as Flask widgets, for ``get_connection_form_widgets`` of a hook.
+
+    Airflow 3.2 and later read the provider's metadata instead. Older releases install the imported packages.
+
+    :param fields: ``conn-fields`` of the metadata.
     """
-    stores = getattr(trigger, "asset_state_store", None)
-    by_name = getattr(stores, "_by_name", None)
-    if by_name:
-        return by_name[min(by_name)]
-    return stores
+    from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
+    from wtforms import PasswordField, StringField
+    from wtforms.validators import Optional
+
+    widgets = {}
+    for name, field in fields.items():
+        is_secret = field["schema"].get("format") == "password"
+        widget_class, input_class = (
+            (PasswordField, BS3PasswordFieldWidget) if is_secret else (StringField, BS3TextFieldWidget)
+        )
+        widgets[name] = widget_class(
+            field["label"],
+            validators=[Optional()],
+            widget=input_class(),
+            description=field["description"],
+        )
+    return widgets

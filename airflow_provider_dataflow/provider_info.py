@@ -1,4 +1,4 @@
-"""What Airflow's providers manager is told about this package."""
+"""Metadata of this package for Airflow's providers manager."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ INTEGRATION = "OCI Data Flow"
 
 
 def get_provider_info() -> dict[str, Any]:
-    """The ``apache_airflow_provider`` entry point."""
+    """Return the metadata. Entry point ``apache_airflow_provider``."""
     info: dict[str, Any] = {
         "package-name": PACKAGE,
         "name": INTEGRATION,
@@ -47,7 +47,7 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "config": _config(),
     }
-    if not _airflow_has_its_own():
+    if not _has_oci_provider():
         info["connection-types"] = [_connection_type()]
     return info
 
@@ -59,8 +59,8 @@ def _modules(*names: str) -> dict[str, Any]:
     }
 
 
-def _airflow_has_its_own() -> bool:
-    """Airflow's own ``oci`` provider, where installed, owns the connection type; we read the same fields."""
+def _has_oci_provider() -> bool:
+    """Return whether Airflow's ``oci`` provider is installed, which defines the same connection type."""
     try:
         return find_spec("airflow.providers.oci") is not None
     except ModuleNotFoundError:
@@ -83,40 +83,40 @@ def _config() -> dict[str, Any]:
             "description": "Settings of the provider for OCI Data Flow.",
             "options": {
                 "allowed_endpoints": _option(
-                    "Hosts, with commas between, that signed requests may be sent to beside OCI's own and "
-                    "loopback.",
+                    "Additional hosts that signed requests may be sent to, separated by commas. OCI's own "
+                    "hosts and loopback are always allowed.",
                     "dataflow.internal.example",
                 ),
                 "allowed_auth_types": _option(
-                    "What a connection may choose as its auth_type by itself, with commas between, beside "
-                    "api_key: config_file, security_token, instance_principal, resource_principal, "
+                    "Values of auth_type that a connection may use besides api_key, separated by commas: "
+                    "config_file, security_token, instance_principal, resource_principal, "
                     "oke_workload_identity, instance_principal_delegation, resource_principal_delegation. "
-                    "Whoever can edit a connection can then make workers read the configuration file below, "
-                    "or use the identity of where they run.",
+                    "Anyone who can edit a connection can then make workers read the configuration file "
+                    "below, or use the identity of the machine that they run on.",
                     "instance_principal",
                 ),
                 "config_file": _option(
-                    "The SDK's configuration file on workers, for auth_type config_file and security_token. "
-                    "Default: ~/.oci/config, or what OCI_CONFIG_FILE names.",
+                    "Path of the SDK's configuration file on workers, for auth_type config_file and "
+                    "security_token. Default: the environment variable OCI_CONFIG_FILE, or ~/.oci/config.",
                     "/etc/oci/config",
                 ),
-                "profile": _option("Section of that file. Default: DEFAULT.", "airflow"),
+                "profile": _option("Section of the configuration file. Default: DEFAULT.", "airflow"),
                 "deployment_id": _option(
-                    "Names this Airflow in the tags of its runs, so that several can share a compartment. "
+                    "Name of this Airflow in the tags of its runs, so that several can share a compartment. "
                     "Default: [api] base_url.",
                     "production",
                 ),
                 "no_event_before": _option(
-                    "How many seconds a trigger waits before it answers. Airflow fails a task whose trigger "
-                    "answers before the scheduler has heard that the worker is done, so a scheduler that is "
-                    "slower than that needs more.",
+                    "Seconds from the start of a trigger to its first event. Airflow fails a task whose "
+                    "event arrives before the scheduler has seen the end of its worker, so increase this if "
+                    "the scheduler is slow.",
                     "30",
                     type="float",
                     default="10",
                 ),
                 "max_requests_per_second": _option(
-                    "How many requests a triggerer sends through one connection in a second, at most. It "
-                    "lowers that by itself for a while when the service answers 429.",
+                    "Maximum rate of the requests that a triggerer sends through one connection. It lowers "
+                    "the rate for a while when the service responds with 429.",
                     "5",
                     type="float",
                     default="20",

@@ -17,8 +17,8 @@ LIFECYCLE_STATE = "lifecycle_state"
 #: Times, OCPU hours and bytes of the run. Pushed when its task ends.
 USAGE = "usage"
 
-#: How many triggers of a task have crashed.
+#: Number of triggers of the task that have crashed.
 TRIGGER_FAILURES = "trigger_failures"
 
-#: How far each driver log has been copied into the task's log, so that another triggerer continues there.
+#: Position up to which each driver log was copied into the task's log. Another triggerer continues there.
 LOG_CURSOR = "log_cursor"

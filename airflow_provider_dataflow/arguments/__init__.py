@@ -1,1 +1,1 @@
-"""Arguments that DAG authors give to tasks: how they are read, rendered and masked."""
+"""Arguments of tasks and triggers: how they are read, rendered and masked."""

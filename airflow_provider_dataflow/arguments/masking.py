@@ -1,7 +1,7 @@
-"""Secrets among rendered values and in runs, registered with Airflow's masker before anything shows them.
+"""Registration of the secrets in a request with Airflow's secrets masker.
 
-Airflow's masker knows the names in a dict. It does not look into a list of ``{"name": ..., "value": ...}``, a
-command line or a text, and it does not know a value again where a driver prints it.
+The masker hides a value in a dict whose key sounds like a secret. It misses secrets in a list of
+``{"name": ..., "value": ...}``, in a command line and in text, and a secret that a driver prints.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from airflow_provider_dataflow.redaction import HIDDEN, Redactor, structure_in
 if TYPE_CHECKING:
     from airflow_provider_dataflow.models.run import Run
 
-#: A value without letters needs this many digits to count as a secret. Shorter numbers are sizes and counts.
+#: Digits that a number needs to count as a secret. Shorter numbers are sizes and counts.
 MIN_DIGITS = 8
 
-#: Values under the name of a secret that say how it is used, or that every log is full of. A masked value
-#: disappears from all of the task's log, so these are never masked.
+#: Values that are never masked, because the masker hides a value wherever it occurs in the task's log. They
+#: say how a secret is used, or occur in every log.
 ORDINARY_WORDS = frozenset(
     [
         *("true", "false", "none", "null", "empty", "default", "enabled", "disabled", "required", "optional"),
@@ -46,10 +46,10 @@ _TEMPLATE_MARKS = ("{{", "{%")
 
 
 def mask_secrets(arguments: Mapping[str, Any], json: Any = None) -> set[str]:
-    """Register with Airflow's masker what the names in a request call a secret, and what looks like one.
+    """Register the secrets in a request with Airflow's masker.
 
-    :param arguments: of an operator or a run, by their names.
-    :param json: raw fields of the request.
+    :param arguments: arguments of an operator or fields of a run, by their names.
+    :param json: raw body of the request.
     :return: the secrets.
     """
     secrets = secrets_among({**arguments, "json": json} if json is not None else arguments)
@@ -59,21 +59,21 @@ def mask_secrets(arguments: Mapping[str, Any], json: Any = None) -> set[str]:
 
 
 def mask_secrets_of_run(run: Run) -> set[str]:
-    """Register the secrets that a run was asked for with. Its driver may print them.
+    """Register the secrets in a run's fields with Airflow's masker. The driver may print them.
 
-    A sensor or a trigger has no other way to know them, and an application has arguments of its own.
+    The fields include those that the run has from its application. A sensor or trigger has no other source.
 
-    :return: the secrets. Hide them in output with :func:`without_secrets`: Airflow's executors may echo a
-        task's log to their own output, where the task's masker has no effect.
+    :return: the secrets. Also hide them with :func:`without_secrets`: Airflow's executors may copy a task's
+        log to their own output, which the task's masker does not reach.
     """
     return mask_secrets({name: getattr(run, name) for name in MAY_HOLD_SECRETS})
 
 
 def secrets_among(arguments: Mapping[str, Any]) -> set[str]:
-    """Return the secrets, in all the forms in which they may be shown, that are worth masking."""
+    """Return the secrets in the arguments, in all forms in which a log may show them."""
     redactor = Redactor(sensitive_names())
     for name, value in arguments.items():
-        _look_through(redactor, name, value)
+        _find_secrets(redactor, name, value)
     shortest = min_length_of_masked()
     return {form for secret in redactor.hidden for form in _forms(secret) if is_maskable(form, shortest)}
 
@@ -86,10 +86,12 @@ def without_secrets(text: str, secrets: Iterable[str]) -> str:
 
 
 def is_maskable(value: str, shortest: int = 5) -> bool:
-    """Return whether masking the value everywhere hides a secret, and not ordinary text of a log.
+    """Return whether a value can be masked without hiding ordinary text of a log.
 
-    Not masked: what is shorter than Airflow's limit, numbers of fewer than 8 digits, dates, ordinary words,
-    OCIDs, and what is only a placeholder or still a template.
+    False for numbers of fewer than 8 digits, dates, ordinary words, OCIDs, ``${...}`` placeholders and
+    templates.
+
+    :param shortest: length from which Airflow's masker hides a value.
     """
     if len(value) < shortest or value.strip().lower() in ORDINARY_WORDS:
         return False
@@ -111,13 +113,13 @@ def _is_number(value: str) -> bool:
     return True
 
 
-def _look_through(redactor: Redactor, name: str, value: Any) -> None:
-    """Let the redactor find the secrets in an argument, whatever type a template has made of it."""
+def _find_secrets(redactor: Redactor, name: str, value: Any) -> None:
+    """Let the redactor collect the secrets in an argument, also in the text that a template renders to."""
     if isinstance(value, str) and (structure := structure_in(value)) is not None:
-        _look_through(redactor, name, structure)
+        _find_secrets(redactor, name, structure)
     if name == "json" and isinstance(value, Mapping):
         for key, item in value.items():
-            _look_through(redactor, str(key), item)
+            _find_secrets(redactor, str(key), item)
     elif name == "arguments" and isinstance(value, (list, tuple)):
         redactor.arguments(str(word) for word in value)
     elif name in ("arguments", "execute") and isinstance(value, str):
@@ -127,7 +129,7 @@ def _look_through(redactor: Redactor, name: str, value: Any) -> None:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """Yield a secret as it is, without escapes, as JSON and Python's repr write it, and line by line."""
+    """Yield the forms in which output may show a secret: decoded, in JSON, in a repr, and each line."""
     unescaped = set()
     with suppress(ValueError):
         unescaped.add(json_module.loads(f'"{secret}"'))
@@ -136,5 +138,5 @@ def _forms(secret: str) -> Iterator[str]:
         yield json_module.dumps(text)[1:-1]
         yield json_module.dumps(text, ensure_ascii=False)[1:-1]
         yield repr(text)[1:-1]
-        # Output is logged line by line.
+        # Output is logged line by line, so the masker sees the lines of a secret one at a time.
         yield from (line.strip() for line in text.splitlines() if len(line.strip()) < len(text))

@@ -1,11 +1,10 @@
-"""Arguments of a run's request, by the names of the operator's attributes."""
+"""Attributes in which the operators keep the arguments of a run's request."""
 
 from __future__ import annotations
 
 from airflow_provider_dataflow.models.run_request import RunRequest
 
-#: Arguments that are kept in an attribute of another name, which is also their template field: every operator
-#: has a method ``execute``.
+#: Arguments whose attribute and template field have another name. ``execute`` is a method of every operator.
 RENAMED_ATTRIBUTES = {"execute": "execute_string"}
 
 #: Attribute of each argument of the request.

@@ -1,7 +1,7 @@
-"""How the arguments are read that say how a task works, as opposed to what it asks for.
+"""Tables of the settings: arguments that say how a task works, such as ``poll_interval``.
 
-A name means the same in all operators, sensors and triggers, so there is one table. What a run, an
-application or a pool is asked to be is in the classes of ``RequestBody``.
+A setting means the same in all operators, sensors and triggers. Arguments that are fields of a run, an
+application or a pool are not here: ``RunRequest`` and the ``...Details`` classes in ``models`` read them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from airflow_provider_dataflow.polling import (
     DEFAULT_SUBMIT_TIMEOUT_SECONDS,
 )
 
-#: Seconds; as Airflow's sensors have it.
+#: Default of Airflow's own sensors, in seconds.
 DEFAULT_POKE_INTERVAL = 60.0
 
 FETCH_LOGS = ("always", "on_failure", "never")
@@ -39,19 +39,19 @@ compartment = ocid("compartment", "tenancy")
 
 
 class Setting(NamedTuple):
-    """How an argument is read.
+    """How one argument is read.
 
-    :param read: returns the value in the type that the code works with.
-    :param fallback: what is used in the place of an unusable value where it is too late to refuse it, since a
-        run is under way.
+    :param read: checks a value and returns it in the type that the code works with. Raises InvalidArgument.
+    :param if_unusable: replaces an unusable value where refusing it would lose an active run: after a
+        deferral and in the triggerer.
     """
 
     read: Coercion
-    fallback: Any
+    if_unusable: Any
 
 
 def compartments(value: Any, path: str) -> list[str]:
-    """Read OCIDs of compartments: a list in any form, or text with commas or spaces between."""
+    """Read OCIDs of compartments: a list, or text that separates them with commas or spaces."""
     raw = parse_collection(value)
     if isinstance(raw, str):
         raw = raw.replace(",", " ").split()
@@ -61,7 +61,7 @@ def compartments(value: Any, path: str) -> list[str]:
 
 
 def guard(value: Any, path: str) -> bool | list[str]:
-    """Read ``private_endpoint_guard``: True or False, or OCIDs of compartments."""
+    """Read ``private_endpoint_guard``: True, False or OCIDs of compartments."""
     raw = unwrap(value)
     if isinstance(raw, bool) or (isinstance(raw, str) and raw.strip().lower() in ("true", "false")):
         return boolean(raw, path)
@@ -76,7 +76,7 @@ def guard(value: Any, path: str) -> bool | list[str]:
 
 
 def state_names(value: Any, path: str) -> list[str]:
-    """Read states of a trigger's row, sorted: also those that only a newer version knows."""
+    """Read and sort the states in a trigger's row. Accept states that this version does not know."""
     raw = parse_collection(value)
     if isinstance(raw, str):
         raw = raw.replace(",", " ").split()
@@ -86,7 +86,7 @@ def state_names(value: Any, path: str) -> list[str]:
 
 
 def optional_id(read: Coercion) -> Coercion:
-    """Make None a value of its own, and text that a template rendered to nothing, too."""
+    """Return a function that reads None and blank text as None, and other values with ``read``."""
     read_if_given = optional(read)
 
     def read_unless_blank(value: Any, path: str) -> Any:
@@ -100,7 +100,8 @@ _OFF = Setting(boolean, False)
 _ON = Setting(boolean, True)
 _ANY_TEXT = Setting(optional(text), None)
 
-SETTINGS: dict[str, Setting] = {
+#: Settings of operators and sensors, by the names of their arguments.
+TASK_SETTINGS: dict[str, Setting] = {
     # Durations and moments
     "cancel_timeout": Setting(seconds, DEFAULT_CANCEL_TIMEOUT_SECONDS),
     "completion_timeout": Setting(optional(seconds), None),
@@ -131,7 +132,7 @@ SETTINGS: dict[str, Setting] = {
     "states": Setting(choices(*KNOWN_STATES), sorted(map(str, SUCCESS_STATES))),
     "target_states": Setting(choices(*KNOWN_STATES), sorted(map(str, SUCCESS_STATES))),
     "wait_for_completion": _ON,
-    # Which, and with which access
+    # Ids, and access to the service
     "application_id": Setting(optional_id(ocid("dataflowapplication")), None),
     "auth_type": _ANY_TEXT,
     "compartment_id": Setting(optional_id(compartment), None),
@@ -147,13 +148,13 @@ SETTINGS: dict[str, Setting] = {
     "service_endpoint": _ANY_TEXT,
 }
 
-#: Of a trigger: ids are text that a task has checked already, and a kill cancels only if the row says so.
-OF_TRIGGERS: dict[str, Setting] = {
-    **SETTINGS,
+#: Settings of triggers. A task has checked the ids already. A row without ``cancel_on_kill`` means False.
+TRIGGER_SETTINGS: dict[str, Setting] = {
+    **TASK_SETTINGS,
     "application_id": _ANY_TEXT,
     "cancel_on_kill": _OFF,
     "compartment_id": _ANY_TEXT,
     "pool_id": Setting(text, ""),
     "run_id": Setting(text, ""),
-    "target_states": Setting(state_names, SETTINGS["target_states"].fallback),
+    "target_states": Setting(state_names, TASK_SETTINGS["target_states"].if_unusable),
 }

@@ -1,4 +1,4 @@
-"""How long things may take, as authors give it and as Airflow is told."""
+"""Timeouts of tasks: when they start to count, and which of several applies."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
 
 
 def started_at(context: Context) -> float:
-    """When the task has started, in seconds since the epoch: now, for a task instance that does not say."""
+    """Return the start of the task in seconds since the epoch; now, if Airflow does not tell it."""
     start_date = getattr(context["ti"], "start_date", None)
     return start_date.timestamp() if start_date else time.time()
 
 
 def tightest(*limits: float | timedelta | None) -> float | None:
-    """The shortest of the durations that are given, in seconds."""
+    """Return the shortest of the given durations in seconds; ``None`` if all are ``None``."""
     given = (limit.total_seconds() if isinstance(limit, timedelta) else limit for limit in limits)
     return min((limit for limit in given if limit is not None), default=None)
 
 
 def backstop(deadline: float | None) -> timedelta | None:
-    """Airflow's own timeout of a deferral: for a trigger that does not even get to its deadline.
+    """Return the timeout of a deferral, which ends a task whose trigger misses its own deadline.
 
-    :param deadline: seconds since the epoch.
+    :param deadline: the trigger's, in seconds since the epoch.
     """
     if deadline is None:
         return None

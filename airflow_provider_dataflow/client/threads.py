@@ -25,6 +25,7 @@ _threads: ThreadPoolExecutor
 _urgent: ThreadPoolExecutor
 #: The loop that a thread of ours works for.
 _of_thread = threading.local()
+_loop_binding: Callable[[asyncio.AbstractEventLoop], Callable[[], None]] | None = None
 
 _modules: dict[str, ModuleType] = {}
 _importing: dict[str, asyncio.Task[ModuleType]] = {}
@@ -74,25 +75,29 @@ def answer_within(seconds: float, question: Callable[[], T]) -> T:
     return answer.result(seconds)
 
 
-def known_to_loop(work: Callable[P, T]) -> Callable[P, T]:
-    """``work``, for a thread of ours that the running loop, or this thread's, may have to do something for.
+def set_loop_binding(binding: Callable[[asyncio.AbstractEventLoop], Callable[[], None]]) -> None:
+    """Set what binds a thread to the event loop that it works for; ``compat`` knows what Airflow needs.
 
-    A triggerer before Airflow 3.2 answers questions by asgiref, which looks for the loop in the thread that
-    asks. Where none is noted, it takes another, and the triggerer loses count of its answers and ends.
+    :param binding: called with the loop, before the thread starts. Returns what the thread calls first.
     """
+    global _loop_binding
+    _loop_binding = binding
+
+
+def known_to_loop(work: Callable[P, T]) -> Callable[P, T]:
+    """Return ``work`` for a thread, bound to the running event loop or to the loop of this thread."""
     try:
         loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
     except RuntimeError:
         loop = getattr(_of_thread, "loop", None)
     if loop is None:
         return work
-    # Late, since whoever parses a DAG needs none; first on the loop, before any thread may import it.
-    from asgiref.sync import SyncToAsync
+    bind = _loop_binding(loop) if _loop_binding is not None else None
 
     def known(*args: P.args, **kwargs: P.kwargs) -> T:
         _of_thread.loop = loop
-        local = SyncToAsync.threadlocal
-        local.main_event_loop, local.main_event_loop_pid, local.task_context = loop, os.getpid(), []
+        if bind is not None:
+            bind()
         return work(*args, **kwargs)
 
     return known

@@ -11,7 +11,7 @@ def _field(label: str, description: str, **schema: Any) -> dict[str, Any]:
     return {"label": label, "description": description, "schema": {"type": ["string", "null"], **schema}}
 
 
-#: As ``conn-fields`` of the provider's metadata (Airflow 3.2 and later).
+#: Fields of the form, as ``conn-fields`` of the provider's metadata.
 FIELDS: dict[str, dict[str, Any]] = {
     "auth_type": _field(
         "Auth type",
@@ -47,27 +47,6 @@ FIELD_BEHAVIOUR: dict[str, Any] = {
         "compartment_id": "ocid1.compartment.oc1..aaaa...",
     },
 }
-
-
-def widgets() -> dict[str, Any]:
-    """As ``get_connection_form_widgets`` of a hook (before Airflow 3.2).
-
-    What it imports is there wherever such a release asks for it.
-    """
-    from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
-    from wtforms import PasswordField, StringField
-    from wtforms.validators import Optional
-
-    made = {}
-    for name, field in FIELDS.items():
-        secret = field["schema"].get("format") == "password"
-        kind, widget = (
-            (PasswordField, BS3PasswordFieldWidget) if secret else (StringField, BS3TextFieldWidget)
-        )
-        made[name] = kind(
-            field["label"], validators=[Optional()], widget=widget(), description=field["description"]
-        )
-    return made
 
 
 def field_behaviour() -> dict[str, Any]:

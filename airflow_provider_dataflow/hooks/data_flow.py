@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.client.threads import module
-from airflow_provider_dataflow.compat import BaseHook, conf
+from airflow_provider_dataflow.compat import BaseHook, conf, connection_form_widgets
 from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument, ServiceError
 from airflow_provider_dataflow.hooks.cached_values import kept
 from airflow_provider_dataflow.models.coercion import optional, text
@@ -302,9 +302,9 @@ class DataFlowHook(BaseHook):
     @staticmethod
     def get_connection_form_widgets() -> dict[str, Any]:
         """The form's own fields, for releases of Airflow that do not take them from the metadata."""
-        from airflow_provider_dataflow.hooks.connection_form import widgets
+        from airflow_provider_dataflow.hooks.connection_form import FIELDS
 
-        return widgets()
+        return connection_form_widgets(FIELDS)
 
     @staticmethod
     def get_ui_field_behaviour() -> dict[str, Any]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dataflow.arguments.reading import ReadsSettings
+from airflow_provider_dataflow.arguments.task_settings import TaskSettingsMixin
 from airflow_provider_dataflow.arguments.timeouts import backstop, started_at, tightest
 from airflow_provider_dataflow.compat import (
     BaseOperator,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 WAIT_ARGUMENTS = ("wait_for_completion", "deferrable", "poll_interval", "timeout", "error_budget")
 
 
-class DataFlowOperator(ReadsSettings, UsesHook, TemplatedTask, BaseOperator):
+class DataFlowOperator(TaskSettingsMixin, UsesHook, TemplatedTask, BaseOperator):
     """Base: a task that calls Data Flow.
 
     :param oci_conn_id: Airflow connection of type ``oci``.

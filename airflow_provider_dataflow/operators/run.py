@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from airflow_provider_dataflow.arguments.masking import mask_secrets_of_run, secrets_among, without_secrets
 from airflow_provider_dataflow.arguments.run_arguments import ATTRIBUTES
 from airflow_provider_dataflow.arguments.settings import (
-    SETTINGS,
+    TASK_SETTINGS,
 )
 from airflow_provider_dataflow.arguments.timeouts import backstop, started_at, tightest
 from airflow_provider_dataflow.client.cancel import CancelResult, cancel_run
@@ -26,9 +26,9 @@ from airflow_provider_dataflow.compat import (
     conf,
     delay_trigger,
     own_xcom,
+    require_start_from_trigger,
     sensitive_names,
     task_state_store,
-    triggers_have_on_kill,
 )
 from airflow_provider_dataflow.exceptions import (
     DataFlowError,
@@ -286,7 +286,7 @@ class InvokeRunOperator(DataFlowOperator):
         self.private_endpoint_guard: Any = private_endpoint_guard
         self.fetch_logs: Any = fetch_logs
         # Airflow reads this before anything is rendered.
-        self.start_from_trigger = SETTINGS["start_from_trigger"].read(
+        self.start_from_trigger = TASK_SETTINGS["start_from_trigger"].read(
             start_from_trigger, "start_from_trigger"
         )
         self.read_settings_at_parse()
@@ -514,8 +514,7 @@ class InvokeRunOperator(DataFlowOperator):
                 "start_from_trigger",
                 f"waits for the end of the run; wait_for_completion is {self.wait_for_completion}",
             )
-        if not triggers_have_on_kill():
-            raise InvalidArgument("start_from_trigger", "needs Airflow 3.3 or newer")
+        require_start_from_trigger()
         attributes = ATTRIBUTES | {name: name for name in ("json", "run_id", *HOOK_ARGUMENTS)}
         given = {
             attribute: value
@@ -669,7 +668,7 @@ def _for_the_row(name: str, value: Any) -> Any:
     if is_literal(value):
         if name == "json":
             return json_value(raw_fields(value, name), name) or None
-        return RunRequest.coerce(name, value) if name in ATTRIBUTES else SETTINGS[name].read(value, name)
+        return RunRequest.coerce(name, value) if name in ATTRIBUTES else TASK_SETTINGS[name].read(value, name)
     try:
         return json_value(value, name)
     except InvalidArgument as error:

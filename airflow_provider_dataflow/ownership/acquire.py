@@ -47,7 +47,7 @@ class SubmitLater(Exception):
     """The submit must wait. Caught by the operator and the trigger, never seen by a user.
 
     :param reason: for the log.
-    :param seconds: how long to wait; with ``run_id``, at most.
+    :param seconds: pause before the next submit; with ``run_id``, at most.
     :param run_id: OCID of the conflicting run whose end is waited for, if that is the reason.
     """
 
@@ -253,7 +253,7 @@ class RunAcquirer:
     ) -> tuple[SubmissionRecord, Run]:
         """Find the run of a submit that cannot be repeated by its tags, or submit the next generation.
 
-        :param exists: the service has just said that the run exists, so wait until it is listed.
+        :param exists: the service has just reported that the run exists, so wait until it is listed.
         """
         until = time.monotonic() + self.pauses.list_lag
         while True:

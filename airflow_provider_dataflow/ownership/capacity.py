@@ -1,4 +1,4 @@
-"""When to repeat a submit that failed because of a limit of the tenancy or an outage. Pure."""
+"""Pauses between submits that fail because of a limit of the tenancy or an outage. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def seconds_until_next_submit(
     error_budget: float,
     pause_bounds: tuple[float, float],
 ) -> float | None:
-    """Return how long to wait before the next submit; ``None`` to give up.
+    """Return the pause before the next submit in seconds; ``None`` to give up.
 
     :param error: of the last submit.
     :param waited: seconds since the task started.

@@ -26,7 +26,7 @@ TOKEN_LIFETIME_SECONDS = 23 * 3600
 def retry_token(identity: TaskIdentity, *, clear_epoch: int, generation: int, dag_run_start: str = "") -> str:
     """Return the ``opc-retry-token`` of a submit, which is known before the call.
 
-    The service answers a repeated submit with the same token with the run that it already has.
+    If a submit is repeated with the same token, the service returns the run that it already has.
 
     :param clear_epoch: equal for all tries between two clears.
     :param generation: number of the submit within the clear epoch.
@@ -92,7 +92,7 @@ class SubmissionRecord:
 
 
 class RunDecision(StrEnum):
-    """What to do with the run that a submit returned or that an earlier try left."""
+    """Decision about the run that a submit returned or that an earlier try left."""
 
     USE = "use"
     """Wait for it: it is active, or this very try submitted it."""

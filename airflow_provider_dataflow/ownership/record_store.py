@@ -1,4 +1,4 @@
-"""Where the submission record of a task instance is kept between its tries."""
+"""Stores of the submission record between the tries of a task instance."""
 
 from __future__ import annotations
 

@@ -78,5 +78,5 @@ class TaskAttempt:
 
     @property
     def started(self) -> float:
-        """Start of the try in seconds since the epoch; now, if Airflow does not say."""
+        """Start of the try in seconds since the epoch; now, if Airflow does not tell it."""
         return self.start_time.timestamp() if self.start_time else time.time()

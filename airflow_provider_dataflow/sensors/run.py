@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_provider_dataflow.arguments.reading import ReadsSettings
-from airflow_provider_dataflow.arguments.settings import DEFAULT_POKE_INTERVAL, SETTINGS
+from airflow_provider_dataflow.arguments.settings import DEFAULT_POKE_INTERVAL, TASK_SETTINGS
+from airflow_provider_dataflow.arguments.task_settings import TaskSettingsMixin
 from airflow_provider_dataflow.arguments.timeouts import backstop
 from airflow_provider_dataflow.compat import (
     TRIGGER_FAILED,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.models.run import Run
 
 
-class RunSensor(ReadsSettings, UsesHook, TemplatedTask, BaseSensorOperator):
+class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
     """Waits until a run of OCI Data Flow has succeeded, or is in one of the given states.
 
     A run that ends in another state can no longer reach them: the sensor fails at once, with the same typed
@@ -100,9 +100,9 @@ class RunSensor(ReadsSettings, UsesHook, TemplatedTask, BaseSensorOperator):
         given = dict(locals())
         # Airflow's own constructor takes no templates.
         durations = {
-            name: SETTINGS[name].read(given[name], name)
+            name: TASK_SETTINGS[name].read(given[name], name)
             if is_literal(given[name])
-            else SETTINGS[name].fallback
+            else TASK_SETTINGS[name].if_unusable
             for name in ("poke_interval", "timeout")
         }
         super().__init__(**durations, **kwargs)

@@ -1,4 +1,4 @@
-"""Base of the triggers of tasks: wait, send one event, and cancel if the task is killed."""
+"""Base classes of all triggers."""
 
 from __future__ import annotations
 
@@ -8,83 +8,115 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator
 from concurrent.futures import CancelledError, Future
 from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_dataflow.arguments.trigger_row import ReadsRow
+from airflow_provider_dataflow.arguments.trigger_settings import TriggerSettingsMixin
 from airflow_provider_dataflow.client.threads import answer_within, start
 from airflow_provider_dataflow.compat import (
+    NO_EVENT_BEFORE_SECONDS,
     BaseTrigger,
     TriggerEvent,
+    kill_looks_like_shutdown,
     trigger_was_killed,
-    triggers_have_on_kill,
 )
 from airflow_provider_dataflow.hooks.arguments import UsesHook
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.task_identity import TaskIdentity
 from airflow_provider_dataflow.ownership.task_state import TaskState, read_task_state
+from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
 from airflow_provider_dataflow.triggers.events import Event
 
-#: Raised by a question to Airflow if the event loop that would deliver the answer has ended.
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from airflow_provider_dataflow.models.durations import Duration
+
+#: Raised by a call to Airflow if the event loop that would deliver the response has ended.
 CANCELLED = (asyncio.CancelledError, CancelledError)
 
-#: Airflow gives ``on_kill`` 30 seconds from the kill.
-KILL_TIMEOUT_SECONDS = 25
 
+class DataFlowTrigger(TriggerSettingsMixin, UsesHook, BaseTrigger):
+    """Base of all triggers: the arguments of the hook, and the trigger's row in Airflow's database.
 
-class WaitTrigger(ReadsRow, UsesHook, BaseTrigger):
-    """Base: waits, sends an event, and cancels what it waits for when its task is killed.
-
-    Airflow cancels a killed trigger's coroutine again every second, and calls ``on_kill`` after writing a log
-    line. If that takes longer than a second, as in a busy triggerer, the next cancellation ends the trigger
-    and ``on_kill`` is never called. So :meth:`run` calls it at the first cancellation.
+    :param oci_conn_id: Airflow connection of type ``oci``.
+    :param region: region name. Default: the connection's.
+    :param service_endpoint: URL of the service. Default: the connection's, or the region's own.
+    :param auth_type: how to sign in. Default: as the connection says.
+    :param config_file: path of the SDK's configuration file.
+    :param profile: section of that file.
+    :param unknown: ignored. Workers and triggerers are not upgraded at the same moment, so a row may have
+        arguments that only a newer version of the trigger knows.
+    :raises InvalidArgument: an argument is unusable, and this is no triggerer.
     """
 
-    cancel_on_kill: bool = False
+    serialized_fields: ClassVar[tuple[str, ...]]
+    """Arguments of the constructor that the row stores, each from the attribute of the same name."""
+
     _part = "triggerer"
-    _kill: Future[None] | None = None
-    _kill_until: float = 0.0
+
+    def __init__(
+        self,
+        *,
+        oci_conn_id: str | None = DataFlowHook.default_conn_name,
+        region: str | None = None,
+        service_endpoint: str | None = None,
+        auth_type: str | None = None,
+        config_file: str | None = None,
+        profile: str | None = None,
+        **unknown: Any,
+    ) -> None:
+        super().__init__()
+        self.replaced_settings = ()
+        self.oci_conn_id = self.read_setting("oci_conn_id", oci_conn_id)
+        self.region = self.read_setting("region", region)
+        self.service_endpoint = self.read_setting("service_endpoint", service_endpoint)
+        self.auth_type = self.read_setting("auth_type", auth_type)
+        self.config_file = self.read_setting("config_file", config_file)
+        self.profile = self.read_setting("profile", profile)
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        path = f"{type(self).__module__}.{type(self).__qualname__}"
+        return path, {name: getattr(self, name) for name in self.serialized_fields}
 
     @property
     def hook(self) -> DataFlowHook:
+        """A new hook with the trigger's arguments."""
         return self.new_hook()
+
+
+class TaskTrigger(DataFlowTrigger):
+    """Base of the triggers of deferred tasks: waits, sends one event, and cancels if the task is killed.
+
+    Airflow cancels a killed trigger's coroutine every second, and calls ``on_kill`` after it has written a
+    log line. In a busy triggerer that takes longer than a second, and the next cancellation ends the trigger
+    before ``on_kill`` is called. So :meth:`run` calls it at the first cancellation.
+
+    :param kwargs: arguments of :class:`DataFlowTrigger`.
+    """
+
+    cancel_on_kill: bool = False
+
+    #: Longest run time of ``on_kill``. Airflow ends it 30 seconds after the kill.
+    KILL_TIMEOUT_SECONDS: ClassVar[float] = 25.0
+    #: Limit for reading the task's state from Airflow, and the pause between two attempts.
+    STATE_TIMEOUT_SECONDS: ClassVar[float] = 6.0
+    STATE_PAUSE_SECONDS: ClassVar[float] = 1.0
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._kill: Future[None] | None = None
+        self._kill_until = 0.0
 
     @abstractmethod
     async def wait(self) -> Event:
         """Wait and return the event for the task."""
 
     def cancel_unless_awaited(self) -> None:
-        """Cancel what the task waited for, unless it still waits for it. Blocks, and never raises."""
+        """Cancel what the task waited for, unless the task still waits for it. Blocks, and never raises."""
         raise NotImplementedError
 
-    #: Limit for reading the task's state from Airflow, and the pause between two attempts.
-    STATE_TIMEOUT_SECONDS, STATE_PAUSE_SECONDS = 6.0, 1.0
-
-    def task_state(self, xcom_key: str) -> TaskState | None:
-        """Return the task's state and one of its XComs; ``None`` if Airflow does not answer. Blocks."""
-        if self.task_instance is None:
-            return TaskState(exists=False)
-        ask = partial(read_task_state, TaskIdentity.of(self.task_instance), xcom_key)
-        until = time.monotonic() + self.STATE_TIMEOUT_SECONDS
-        while True:
-            try:
-                # A triggerer that is shutting down does not answer.
-                return answer_within(max(until - time.monotonic(), 0.1), ask)
-            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - any failure means: unknown
-                if time.monotonic() + self.STATE_PAUSE_SECONDS >= until or isinstance(error, CANCELLED):
-                    self.log.warning("Cannot read the state of the task from Airflow: %r", error)
-                    return None
-                time.sleep(self.STATE_PAUSE_SECONDS)
-
-    @property
-    def keep_if_unknown(self) -> bool:
-        """Whether to cancel nothing if the task's state cannot be read.
-
-        True before Airflow 3.3, where a kill looks like a shutdown of the triggerer. The next try re-attaches
-        to a run that is kept.
-        """
-        return not triggers_have_on_kill()
-
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        self.warn_of_replaced()
+        self.log_replaced_settings()
         try:
             event = await self.wait()
         except asyncio.CancelledError as error:
@@ -94,18 +126,69 @@ class WaitTrigger(ReadsRow, UsesHook, BaseTrigger):
         yield TriggerEvent(event.payload())
 
     async def on_kill(self) -> None:
-        """Cancel what the task waited for, unless it still waits for it. A second call does not repeat it."""
+        """Cancel what the task waited for. Airflow and :meth:`run` call it; a second call joins the first."""
         if not self.cancel_on_kill:
             return
         loop = asyncio.get_running_loop()
         if self._kill is None:
-            # In a thread: a task of the event loop would end with the triggerer.
+            # In a thread: an asyncio task would end with the triggerer's event loop.
             self._kill = start(self.cancel_unless_awaited, urgent=True)
-            self._kill_until = loop.time() + KILL_TIMEOUT_SECONDS
+            self._kill_until = loop.time() + self.KILL_TIMEOUT_SECONDS
         kill = asyncio.wrap_future(self._kill)
         while not kill.done() and loop.time() < self._kill_until:
             try:
                 await asyncio.wait({kill}, timeout=1)
             except asyncio.CancelledError:
+                # Airflow repeats the cancellation every second.
                 if (current := asyncio.current_task()) is not None:
                     current.uncancel()
+
+    def task_state(self, xcom_key: str) -> TaskState | None:
+        """Return the task's state and one of its XComs; ``None`` if Airflow does not respond. Blocks."""
+        if self.task_instance is None:
+            return TaskState(exists=False)
+        read = partial(read_task_state, TaskIdentity.of(self.task_instance), xcom_key)
+        until = time.monotonic() + self.STATE_TIMEOUT_SECONDS
+        while True:
+            try:
+                # A triggerer that is shutting down never responds, so the call needs a timeout.
+                return answer_within(max(until - time.monotonic(), 0.1), read)
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - any failure means: unknown
+                if time.monotonic() + self.STATE_PAUSE_SECONDS >= until or isinstance(error, CANCELLED):
+                    self.log.warning("Cannot read the state of the task from Airflow: %r", error)
+                    return None
+                time.sleep(self.STATE_PAUSE_SECONDS)
+
+    @property
+    def keep_if_unknown(self) -> bool:
+        """True if nothing is cancelled when the task's state cannot be read.
+
+        This is so where a kill looks like a shutdown. The next try re-attaches to a run that was kept.
+        """
+        return kill_looks_like_shutdown()
+
+
+class PollingTrigger(TaskTrigger):
+    """Base of the triggers that poll the service until a run, pool or statement reaches a state.
+
+    :param poll_interval: seconds (or a timedelta) between two polls.
+    :param deadline: seconds since the epoch, or a datetime, at which to give up. Default: never.
+    :param error_budget: seconds (or a timedelta) for which service errors are retried.
+    :param kwargs: arguments of :class:`DataFlowTrigger`.
+    """
+
+    #: No event is sent earlier than this after the start; see ``compat``.
+    NO_EVENT_BEFORE_SECONDS: ClassVar[float] = NO_EVENT_BEFORE_SECONDS
+
+    def __init__(
+        self,
+        *,
+        poll_interval: Duration = DEFAULT_POLL_INTERVAL,
+        deadline: float | datetime | None = None,
+        error_budget: Duration = DEFAULT_ERROR_BUDGET,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.poll_interval: float = self.read_setting("poll_interval", poll_interval)
+        self.deadline: float | None = self.read_setting("deadline", deadline)
+        self.error_budget: float = self.read_setting("error_budget", error_budget)

@@ -1,4 +1,4 @@
-"""What a trigger tells its task when the wait is over: one schema, one constructor, one parser."""
+"""Events that triggers send to their tasks: schema, serialization and parsing."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ VERSION = 1
 
 
 class Outcome(StrEnum):
-    """Why a wait ended."""
+    """Reason for the end of a wait."""
 
     REACHED = "reached"
-    """The run is in one of the states that were waited for, or has ended."""
+    """The run is in a target state, or has ended."""
     TIMEOUT = "timeout"
-    """The deadline passed first."""
+    """The deadline has passed."""
     NOT_SUBMITTED = "not_submitted"
-    """The trigger was to submit the run first, and there is none."""
+    """The trigger should have submitted a run, and could not."""
     LOST = "lost"
-    """The service could not be asked for longer than the error budget."""
+    """Service errors have used up the error budget."""
 
 
 class Event:
-    """Base of the events: frozen dataclasses with ``outcome``."""
+    """Base of the events, which are frozen dataclasses with a field ``outcome``."""
 
     __slots__ = ()
 
     def payload(self) -> dict[str, Any]:
-        """The event as Airflow stores it."""
+        """Return the event as JSON, as Airflow stores it."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
         return {"version": VERSION, **values, "outcome": values["outcome"].value}
 
     @classmethod
     def parse(cls, payload: Mapping[str, Any] | None) -> Self:
-        """Read an event, also one of another version of this package: what it adds is ignored.
+        """Read an event of any version of this package. Ignores fields that this version does not know.
 
-        :raises ValueError: it is no event of ours.
+        :raises ValueError: the payload is no such event.
         """
         try:
             if payload is None:
@@ -48,20 +48,18 @@ class Event:
             }
             return cls(**{**values, "outcome": Outcome(values["outcome"])})
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"the trigger sent something else than the end of a wait: {payload!r}"
-            ) from error
+            raise ValueError(f"expected a {cls.__name__} from the trigger, got {payload!r}") from error
 
 
 @dataclass(frozen=True, slots=True)
 class RunEvent(Event):
-    """The end of a wait for a run.
+    """End of a wait for a run.
 
-    :param outcome: why the wait ended.
+    :param outcome: reason for the end.
     :param run_id: OCID of the run.
-    :param state: its ``lifecycleState`` when last seen, if it was seen.
-    :param message: for a person: what went wrong, if anything did.
-    :param log_cursor: how far the driver's logs have been copied already (``LogFollower.cursor``).
+    :param state: last known ``lifecycleState``.
+    :param message: description of the problem, if there was one.
+    :param log_cursor: position up to which each driver log was copied (``LogFollower.cursor``).
     """
 
     outcome: Outcome
@@ -73,7 +71,10 @@ class RunEvent(Event):
 
 @dataclass(frozen=True, slots=True)
 class PoolEvent(Event):
-    """The end of a wait for a pool; otherwise as :class:`RunEvent`."""
+    """End of a wait for a pool; the other fields are those of :class:`RunEvent`.
+
+    :param pool_id: OCID of the pool.
+    """
 
     outcome: Outcome
     pool_id: str
@@ -83,7 +84,11 @@ class PoolEvent(Event):
 
 @dataclass(frozen=True, slots=True)
 class StatementEvent(Event):
-    """The end of a wait for a statement of a run; otherwise as :class:`RunEvent`."""
+    """End of a wait for a statement; the other fields are those of :class:`RunEvent`.
+
+    :param run_id: OCID of the SESSION run.
+    :param statement_id: number of the statement in the run.
+    """
 
     outcome: Outcome
     run_id: str

@@ -1,16 +1,11 @@
-"""The driver's output in the task's log while the task is deferred.
-
-It costs requests for every single run, which the waits themselves do not (see ``client/poller``). So only as
-many runs of a triggerer process are followed as a person could look at; the others get their output at the
-end, as all do that are followed in part.
-"""
+"""Copy of the driver's output into the task's log while the task is deferred."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from airflow_provider_dataflow.client.threads import in_thread
 from airflow_provider_dataflow.compat import pull_xcom, push_xcom
@@ -20,21 +15,25 @@ from airflow_provider_dataflow.xcom_keys import LOG_CURSOR
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.logs.follower import AsyncLogSource
 
-#: Runs that are followed at a time in one triggerer process.
-MAX_FOLLOWED = 32
-
+#: Ids of the instances that follow a run in this triggerer process.
 _followed: set[int] = set()
 
 
 class LiveLog:
-    """Follows one run's log for as long as it is entered. Nothing here ever fails.
+    """Context manager that copies a run's driver logs into the task's log. Errors are logged, never raised.
 
-    :param source: where the logs are read: the poller, which keeps to the pace of all.
+    Following costs requests for each run, unlike polling (see ``client/poller``), so a triggerer process
+    follows a limited number of runs. Output that was not copied here is copied when the task resumes.
+
+    :param source: source of the logs: the poller, which applies the rate limit of the connection.
     :param run_id: OCID of the run.
     :param log: the trigger's logger, which writes into the task's log.
-    :param task_instance: of the trigger; ``None`` where it has none, as in tests of a DAG.
-    :param hide: awaited before anything is copied, for a function that hides secrets in a line.
+    :param task_instance: the trigger's; ``None`` if it has none, as in ``dag.test()``.
+    :param hide: awaited before the first line is copied; returns the function that hides secrets in a line.
     """
+
+    #: Runs that one triggerer process follows at the same time.
+    MAX_FOLLOWED: ClassVar[int] = 32
 
     def __init__(
         self,
@@ -51,10 +50,10 @@ class LiveLog:
         self._task = TaskIdentity.of(task_instance) if task_instance is not None else None
         self._following: asyncio.Task[None] | None = None
         self.cursor: dict[str, int] | None = None
-        """How far each log has been copied; ``None`` if nothing has."""
+        """Position up to which each log was copied; ``None`` if nothing was."""
 
     async def __aenter__(self) -> Self:
-        if len(_followed) < MAX_FOLLOWED:
+        if len(_followed) < self.MAX_FOLLOWED:
             _followed.add(id(self))
             self._following = asyncio.create_task(self._follow())
         return self
@@ -70,27 +69,30 @@ class LiveLog:
 
         try:
             hide = await self._hide() if self._hide is not None else None
-            cursor = await self._recorded()
+            cursor = await self._saved_cursor()
             follower = AsyncLogFollower(self._source, self._run_id, self._log, cursor=cursor)
             if hide is not None:
                 follower.hide = hide
-            await follower.follow(self._progress)
-        except Exception:  # noqa: BLE001 - a log never decides over a task
-            self._log.exception("The output of run %s is no longer followed", self._run_id)
+            await follower.follow(self._save_cursor)
+        except Exception:  # noqa: BLE001 - a log problem must not fail the task
+            self._log.exception(
+                "Run %s: cannot copy its output during the wait; it is copied when the task resumes",
+                self._run_id,
+            )
 
-    async def _recorded(self) -> Mapping[str, int] | None:
-        cursor = await in_thread(partial(self._on_record, pull_xcom)) if self._task else None
+    async def _saved_cursor(self) -> Mapping[str, int] | None:
+        cursor = await in_thread(partial(self._access_xcom, pull_xcom)) if self._task else None
         return cursor if isinstance(cursor, dict) else None
 
-    async def _progress(self, cursor: dict[str, int]) -> None:
+    async def _save_cursor(self, cursor: dict[str, int]) -> None:
         self.cursor = cursor
         if self._task:
-            await in_thread(partial(self._on_record, push_xcom, cursor))
+            await in_thread(partial(self._access_xcom, push_xcom, cursor))
 
-    def _on_record(self, access: Any, *value: Any) -> Any:
-        """Read or write the record. Without it, only a restart of the triggerer repeats some lines."""
+    def _access_xcom(self, access: Callable[..., Any], *value: Any) -> Any:
+        """Read or write the cursor in XCom. If that fails, a restarted triggerer repeats some lines."""
         try:
             return access(self._task, LOG_CURSOR, *value)
-        except Exception as error:  # noqa: BLE001 - a log never decides over a task
-            self._log.debug("The record of the copied output is out of reach: %s", error)
+        except Exception as error:  # noqa: BLE001 - a log problem must not fail the task
+            self._log.debug("Cannot access the saved position in the driver's logs: %s", error)
             return None

@@ -1,4 +1,4 @@
-"""The trigger of asset watchers: tells of runs of an application or compartment, whoever started them."""
+"""RunEventTrigger: emits asset events for the runs of an application or compartment, whoever started them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import json
 import time
 from collections.abc import AsyncIterator, Collection, Hashable
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_dataflow.arguments.trigger_row import ReadsRow
 from airflow_provider_dataflow.client.poller.reported_runs import OVERLAP_SECONDS, ReportedRuns, event_payload
 from airflow_provider_dataflow.client.threads import in_thread, module
 from airflow_provider_dataflow.compat import BaseEventTrigger, TriggerEvent, asset_state_store
-from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS, UsesHook
+from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.run import SUCCESS_STATES
 from airflow_provider_dataflow.polling import DEFAULT_POLL_INTERVAL
+from airflow_provider_dataflow.triggers.base import DataFlowTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.poller.poller import RunPoller
@@ -25,31 +25,38 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.models.durations import Duration
     from airflow_provider_dataflow.models.run import Run
 
-#: Seconds between two notes of how far the watcher is, if there is nothing to tell.
-NOTE_EVERY = 600.0
-#: Seconds that the last note may take when the triggerer stops.
-LAST_NOTE = 3.0
 
+class RunEventTrigger(DataFlowTrigger, BaseEventTrigger):
+    """Emits an event for every run that reaches one of the states, for an ``AssetWatcher``.
 
-class RunEventTrigger(ReadsRow, UsesHook, BaseEventTrigger):
-    """Tells of every run that reaches one of the states, for an ``AssetWatcher``.
+    A run has one event, for the first of the states that it reaches. A run that has SUCCEEDED counts as
+    having been IN_PROGRESS. States that were reached before the trigger first started have no events. All
+    triggers of a connection share one poller. All watchers of an application or compartment share one stream
+    of runs, if Airflow supports shared streams.
 
-    Each run is told of once, in the first of the states that it reaches; a run that has succeeded has been
-    IN_PROGRESS, too. What had been reached before the watch began is not told of. All watchers of an
-    application or compartment share one stream (Airflow 3.3), and all triggers of a connection one poller.
-
-    :param application_id: OCID of the application whose runs are watched; default: all of the compartment.
-    :param compartment_id: OCID of the compartment; default: the connection's.
-    :param states: lifecycle states to tell of, SUCCEEDED by default.
-    :param oci_conn_id: Airflow connection.
-    :param region: region name; default: the connection's.
-    :param service_endpoint: URL of the service; default: the connection's, or the region's own.
-    :param auth_type: how to sign in; default: as the connection says.
+    :param application_id: OCID of the application whose runs are watched. Default: all runs of the
+        compartment.
+    :param compartment_id: OCID of the compartment. Default: the connection's.
+    :param states: lifecycle states that have events. Default: ``SUCCEEDED``.
+    :param oci_conn_id: Airflow connection of type ``oci``.
+    :param region: region name. Default: the connection's.
+    :param service_endpoint: URL of the service. Default: the connection's, or the region's own.
+    :param auth_type: how to sign in. Default: as the connection says.
     :param config_file: path of the SDK's configuration file.
     :param profile: section of that file.
     :param poll_interval: seconds (or a timedelta) between two polls.
-    :raises InvalidArgument: an argument is refused, outside of a triggerer.
+    :param unknown: ignored; arguments in the row that only a newer version knows.
+    :raises InvalidArgument: an argument is unusable, and this is no triggerer.
     """
+
+    #: The order must not change: the key of the saved progress is a hash of the arguments in this order.
+    serialized_fields = ("application_id", "compartment_id", "states", *HOOK_ARGUMENTS, "poll_interval")
+
+    #: Longest time between two saves of the progress, and the pause before a missing compartment is looked up
+    #: again.
+    SAVE_INTERVAL_SECONDS: ClassVar[float] = 600.0
+    #: Limit for the last save when the triggerer stops.
+    LAST_SAVE_TIMEOUT_SECONDS: ClassVar[float] = 3.0
 
     def __init__(
         self,
@@ -63,34 +70,32 @@ class RunEventTrigger(ReadsRow, UsesHook, BaseEventTrigger):
         config_file: str | None = None,
         profile: str | None = None,
         poll_interval: Duration = DEFAULT_POLL_INTERVAL,
-        **_: Any,
+        **unknown: Any,
     ) -> None:
-        # As in RunTrigger, what a newer version has written is ignored.
-        given = dict(locals())
-        super().__init__()
-        self.application_id: str | None = self.setting("application_id", application_id)
-        self.compartment_id: str | None = self.setting("compartment_id", compartment_id)
-        self.states: list[str] = sorted(self.setting("states", states))
-        self.keep_hook_arguments(self.hook_settings(given))
-        self.poll_interval: float = self.setting("poll_interval", poll_interval)
-        self.warn_of_replaced()
-        self._progress: ReportedRuns | None = None
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        names = (
-            "application_id",
-            "compartment_id",
-            "states",
-            *HOOK_ARGUMENTS,
-            "poll_interval",
+        super().__init__(
+            oci_conn_id=oci_conn_id,
+            region=region,
+            service_endpoint=service_endpoint,
+            auth_type=auth_type,
+            config_file=config_file,
+            profile=profile,
         )
-        return f"{type(self).__module__}.{type(self).__qualname__}", {
-            name: getattr(self, name) for name in names
-        }
+        self.application_id: str | None = self.read_setting("application_id", application_id)
+        self.compartment_id: str | None = self.read_setting("compartment_id", compartment_id)
+        self.states: list[str] = sorted(self.read_setting("states", states))
+        self.poll_interval: float = self.read_setting("poll_interval", poll_interval)
+        self._progress: ReportedRuns | None = None
+        self.log_replaced_settings()
 
-    # Two ways to run: Airflow 3.3 opens one stream for all triggers of a key, older ones run each by itself.
+    # --- Entry points: Airflow calls run, or, if it shares streams, the three others --------------------
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        async with self._stream() as stream, self._poller() as (poller, scope):
+            async for event in self._events(stream, poller, scope):
+                yield event
 
     def shared_stream_key(self) -> Hashable | None:
+        """Return the key of the stream, which the watchers of other states share."""
         path, kwargs = self.serialize()
         return path, *(kwargs[name] for name in kwargs if name != "states")
 
@@ -107,120 +112,118 @@ class RunEventTrigger(ReadsRow, UsesHook, BaseEventTrigger):
             async for event in self._events(shared_stream, poller, scope):
                 yield event
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        async with self._stream() as stream, self._poller() as (poller, scope):
-            async for event in self._events(stream, poller, scope):
-                yield event
-
     async def cleanup(self) -> None:
-        """The triggerer stops, or the watcher is gone: note what is known, so that less is asked again."""
+        """Save the progress when the triggerer stops, so that the next one polls fewer runs."""
         with suppress(Exception):
-            await asyncio.wait_for(self._note(), LAST_NOTE)
+            await asyncio.wait_for(self._save_progress(), self.LAST_SAVE_TIMEOUT_SECONDS)
+
+    # --- Events -----------------------------------------------------------------------------------------
 
     async def _events(
         self, stream: AsyncIterator[Run | None], poller: RunPoller, scope: Scope
     ) -> AsyncIterator[TriggerEvent]:
         for run in await self._catch_up(poller, scope):
             yield TriggerEvent(event_payload(run))
-        notes = asyncio.create_task(self._keep_notes())
+        saving = asyncio.create_task(self._keep_progress_saved())
         try:
             async for seen in stream:
-                # None: the stream has only now begun to follow everything, so look at what was in between.
+                # None: the stream is complete from now on, so catch up with the runs that it has missed.
                 runs = [seen] if seen else await self._catch_up(poller, scope)
                 for run in runs:
-                    if seen is None or self._tell(run):
+                    if seen is None or self._is_new_event(run):
                         self.log.info("Run %s is %s", run.id, run.state)
                         yield TriggerEvent(event_payload(run))
         finally:
-            notes.cancel()
+            saving.cancel()
 
     async def _catch_up(self, poller: RunPoller, scope: Scope) -> list[Run]:
-        """Runs to tell of that nobody has watched."""
+        """Return the runs that have reached a state while nobody watched, and record them as reported."""
         from airflow_provider_dataflow.client.poller.run_stream import read_missed_changes
 
         warned = False
         while True:
             try:
-                if self._progress is None and (saved := await self._noted()) is not None:
+                if self._progress is None and (saved := await self._saved_progress()) is not None:
                     self._progress = ReportedRuns.from_snapshot(self.states, saved)
                 if self._progress is None:
-                    begin = ReportedRuns(self.states, time.time() - OVERLAP_SECONDS)
-                    runs, _ = await read_missed_changes(poller, scope, begin.since, {})
-                    begin.add_existing(runs)
-                    self._progress = begin
-                    await self._note()
+                    first = ReportedRuns(self.states, time.time() - OVERLAP_SECONDS)
+                    runs, _ = await read_missed_changes(poller, scope, first.since, {})
+                    first.add_existing(runs)
+                    self._progress = first
+                    await self._save_progress()
                     return []
                 progress = self._progress
                 found, gone = await read_missed_changes(poller, scope, progress.since, progress.open)
                 for run_id in gone:
                     progress.forget(run_id)
-                return [run for run in found if self._tell(run)]
-            except Exception as error:  # noqa: BLE001 - a watcher outlasts whatever may pass
+                return [run for run in found if self._is_new_event(run)]
+            except Exception as error:  # noqa: BLE001 - a watcher must survive any outage
                 if not warned:
-                    self.log.warning("The watch has not begun yet: %s", error)
+                    self.log.warning(
+                        "Cannot read the runs to watch, retrying every %.0f s: %s", self.poll_interval, error
+                    )
                 warned = True
                 await asyncio.sleep(self.poll_interval)
 
-    def _tell(self, run: Run) -> bool:
+    def _is_new_event(self, run: Run) -> bool:
         return self._progress is not None and self._progress.update(run, _monotonic())
 
-    # What outlives this trigger
+    # --- Progress, which Airflow stores for the next trigger --------------------------------------------
 
     @property
-    def _note_key(self) -> str:
-        """An asset may have several watchers."""
+    def _progress_key(self) -> str:
+        """Key of the saved progress: a hash of the arguments, because an asset may have several watchers."""
         _, kwargs = self.serialize()
         del kwargs["poll_interval"]
         return f"run_event:{hashlib.sha256(json.dumps(kwargs).encode()).hexdigest()[:16]}"
 
-    async def _noted(self) -> Any:
+    async def _saved_progress(self) -> Any:
         store = asset_state_store(self)
-        return await store.aget(self._note_key) if store else None
+        return await store.aget(self._progress_key) if store else None
 
-    async def _note(self) -> None:
+    async def _save_progress(self) -> None:
         store = asset_state_store(self)
         if store and self._progress:
-            await store.aset(self._note_key, self._progress.snapshot(_monotonic()))
+            await store.aset(self._progress_key, self._progress.snapshot(_monotonic()))
 
-    async def _keep_notes(self) -> None:
-        """Soon after each event, and now and then."""
-        noted_at = _monotonic()
+    async def _keep_progress_saved(self) -> None:
+        """Save the progress soon after each event, and every ten minutes."""
+        saved_at = _monotonic()
         while True:
             await asyncio.sleep(1)
             now = _monotonic()
             progress = self._progress
-            if progress and (now - noted_at > NOTE_EVERY or progress.has_settled_since(noted_at, now)):
-                noted_at = now
+            if progress is None:
+                continue
+            if now - saved_at > self.SAVE_INTERVAL_SECONDS or progress.has_settled_since(saved_at, now):
+                saved_at = now
                 try:
-                    await self._note()
-                except Exception as error:  # noqa: BLE001 - it is tried again
-                    self.log.warning("How far the watch is could not be noted: %s", error)
+                    await self._save_progress()
+                except Exception as error:  # noqa: BLE001 - the next save repeats it
+                    self.log.warning("Cannot save the progress of the watcher, retrying later: %s", error)
 
-    # Access
-
-    _part = "triggerer"
-
-    @property
-    def _hook(self) -> DataFlowHook:
-        return self.new_hook()
+    # --- Access to the service --------------------------------------------------------------------------
 
     @asynccontextmanager
     async def _poller(self) -> AsyncIterator[tuple[RunPoller, Scope]]:
+        """Enter the poller of the connection. Also yield the scope of the runs that are watched."""
         poller_module = await module("airflow_provider_dataflow.client.poller.shared")
         stream_module = await module("airflow_provider_dataflow.client.poller.run_stream")
-        hook = self._hook
+        hook = self.hook
         async with poller_module.shared_poller(hook.key, hook.async_client) as poller:
             compartment_id = self.compartment_id
             while not compartment_id:
-                # Never fails, since Airflow would begin anew every second.
+                # Retry instead of raising: Airflow would restart the trigger every second.
                 try:
-                    compartment_id = await in_thread(lambda: self._hook.compartment_id)
-                    problem: object = "there is no compartment_id, and the connection has none either"
+                    compartment_id = await in_thread(lambda: self.hook.compartment_id)
+                    problem: object = "neither the trigger nor its connection has a compartment_id"
                 except Exception as error:  # noqa: BLE001
                     problem = error
                 if not compartment_id:
-                    self.log.error("Runs cannot be watched: %s", problem)
-                    await asyncio.sleep(NOTE_EVERY)
+                    self.log.error(
+                        "Cannot watch runs, retrying in %.0f s: %s", self.SAVE_INTERVAL_SECONDS, problem
+                    )
+                    await asyncio.sleep(self.SAVE_INTERVAL_SECONDS)
             yield poller, stream_module.Scope(compartment_id, self.application_id)
 
     @asynccontextmanager

@@ -1,27 +1,27 @@
-"""Trigger that submits a run and waits for it, so that the task needs no worker to start."""
+"""SubmitRunTrigger: submits a run and waits for it, so that the task needs no worker to start."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dataflow.arguments.reading import RendersKeys
-from airflow_provider_dataflow.arguments.settings import SETTINGS
+from airflow_provider_dataflow.arguments.run_arguments import ATTRIBUTES
+from airflow_provider_dataflow.arguments.settings import TASK_SETTINGS, Setting
+from airflow_provider_dataflow.arguments.templates import NestedTemplatesMixin
 from airflow_provider_dataflow.arguments.timeouts import tightest
 from airflow_provider_dataflow.client.threads import answer_within, in_thread, start
 from airflow_provider_dataflow.compat import is_younger_than, push_xcom
 from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
-from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.task_identity import TaskIdentity
 from airflow_provider_dataflow.ownership.record_store import XComRecordStore
 from airflow_provider_dataflow.ownership.task_attempt import TaskAttempt
-from airflow_provider_dataflow.triggers.base import WaitTrigger
+from airflow_provider_dataflow.triggers.base import TaskTrigger
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 from airflow_provider_dataflow.triggers.run import RunTrigger
 from airflow_provider_dataflow.xcom_keys import (
@@ -34,6 +34,7 @@ from airflow_provider_dataflow.xcom_keys import (
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
+    from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
     from airflow_provider_dataflow.models.run import Run
     from airflow_provider_dataflow.ownership.acquire import RunAcquirer
 
@@ -47,73 +48,104 @@ CONFLICT_PAUSE_SECONDS = 60.0
 FIRST_START_SECONDS = 120.0
 
 
-class SubmitRunTrigger(RendersKeys, WaitTrigger):
+class SubmitRunTrigger(NestedTemplatesMixin, TaskTrigger):
     """Submits the run of a task that starts in the triggerer, and waits for it.
 
     Created by :class:`~airflow_provider_dataflow.operators.run.InvokeRunOperator` with
     ``start_from_trigger=True``. Airflow renders the arguments in the triggerer. After a restart, the
     triggerer finds the run by its record in XCom, and a submit without a response by its retry token.
 
-    :param oci_conn_id: Airflow connection.
-    :param region: region name. Default: the connection's.
-    :param service_endpoint: URL of the service. Default: the connection's, or the region's own.
-    :param auth_type: how to sign in. Default: as the connection says.
-    :param config_file: path of the SDK's configuration file.
-    :param profile: section of that file.
     :param json: raw body of the request.
     :param run_id: OCID of an existing run to wait for instead of submitting one.
     :param settings: ``submit``: fields of
         :class:`~airflow_provider_dataflow.ownership.acquire.AcquireSettings`; ``wait``: arguments of
         :class:`~airflow_provider_dataflow.triggers.run.RunTrigger`; ``timeout`` and
         ``completion_timeout``: seconds from the submit to the end of the run; the shorter one counts.
-    :param arguments: the operator's arguments of the run, by the names of its attributes.
+    :param kwargs: arguments of :class:`~airflow_provider_dataflow.triggers.base.DataFlowTrigger`.
+
+    The other arguments are those of the operator that describe the run, by the names of its attributes.
     """
+
+    serialized_fields = (*HOOK_ARGUMENTS, "json", "run_id", "settings", *ATTRIBUTES.values())
 
     def __init__(
         self,
         *,
-        oci_conn_id: str | None = DataFlowHook.default_conn_name,
-        region: str | None = None,
-        service_endpoint: str | None = None,
-        auth_type: str | None = None,
-        config_file: str | None = None,
-        profile: str | None = None,
+        settings: Mapping[str, Any],
         json: Any = None,
         run_id: str | None = None,
-        settings: Mapping[str, Any],
-        **arguments: Any,
+        application_id: Any = None,
+        application_log_config: Any = None,
+        archive_uri: Any = None,
+        arguments: Any = None,
+        compartment_id: Any = None,
+        configuration: Any = None,
+        defined_tags: Any = None,
+        display_name: Any = None,
+        driver_shape: Any = None,
+        driver_shape_config: Any = None,
+        execute_string: Any = None,
+        executor_shape: Any = None,
+        executor_shape_config: Any = None,
+        freeform_tags: Any = None,
+        idle_timeout_in_minutes: Any = None,
+        logs_bucket_uri: Any = None,
+        max_duration_in_minutes: Any = None,
+        metastore_id: Any = None,
+        num_executors: Any = None,
+        opc_parent_rpt_url: Any = None,
+        parameters: Any = None,
+        pool_id: Any = None,
+        spark_version: Any = None,
+        type: Any = None,
+        warehouse_bucket_uri: Any = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(**kwargs)
         if not isinstance(settings, Mapping):
             # The one error for which Airflow fails the trigger and not the triggerer.
             raise TypeError(f"settings: expected a dict, got {settings!r}")
-        self.oci_conn_id = oci_conn_id
-        self.region = region
-        self.service_endpoint = service_endpoint
-        self.auth_type = auth_type
-        self.config_file = config_file
-        self.profile = profile
+        self.settings: dict[str, Any] = dict(settings)
         self.json = json
         self.run_id = run_id
-        self.settings: dict[str, Any] = dict(settings)
-        self._names = tuple(arguments)
-        # Airflow renders the attributes that have the names of the operator's template fields.
-        for name, value in arguments.items():
-            setattr(self, name, value)
+        # Attributes, because Airflow renders those that have the names of the operator's template fields.
+        self.application_id = application_id
+        self.application_log_config = application_log_config
+        self.archive_uri = archive_uri
+        self.arguments = arguments
+        self.compartment_id = compartment_id
+        self.configuration = configuration
+        self.defined_tags = defined_tags
+        self.display_name = display_name
+        self.driver_shape = driver_shape
+        self.driver_shape_config = driver_shape_config
+        self.execute_string = execute_string
+        self.executor_shape = executor_shape
+        self.executor_shape_config = executor_shape_config
+        self.freeform_tags = freeform_tags
+        self.idle_timeout_in_minutes = idle_timeout_in_minutes
+        self.logs_bucket_uri = logs_bucket_uri
+        self.max_duration_in_minutes = max_duration_in_minutes
+        self.metastore_id = metastore_id
+        self.num_executors = num_executors
+        self.opc_parent_rpt_url = opc_parent_rpt_url
+        self.parameters = parameters
+        self.pool_id = pool_id
+        self.spark_version = spark_version
+        self.type = type
+        self.warehouse_bucket_uri = warehouse_bucket_uri
         self._submit: Future[Run] | None = None
         self._acquirer: RunAcquirer | None = None
         self._run: Run | None = None
         self._run_trigger: RunTrigger | None = None
         self._killed = False
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        names = (*HOOK_ARGUMENTS, "json", "run_id", "settings", *self._names)
-        return f"{type(self).__module__}.{type(self).__qualname__}", {
-            name: getattr(self, name) for name in names
-        }
+    def read_setting(self, name: str, value: Any, setting: Setting | None = None) -> Any:
+        """Return the value as it is, since it may be a template. :meth:`_read_settings` reads it later."""
+        return value
 
     def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
-        """Called by Airflow before ``run``. Render ``settings`` too, which is no template field."""
+        """Render the template fields and ``settings``, which is none. Called by Airflow before ``run``."""
         super().render_template_fields(context, jinja_env)
         self.settings = self.render_template(self.settings, context, jinja_env)
 
@@ -205,31 +237,32 @@ class SubmitRunTrigger(RendersKeys, WaitTrigger):
     def _read_settings(self) -> None:
         """Check the rendered settings before the submit. Once there is a run, replace unusable ones instead.
 
-        :raises InvalidArgument: an argument is refused, and nothing has been submitted.
+        :raises InvalidArgument: a setting is unusable, and nothing has been submitted.
         """
         try:
-            self._read_each(None)
-        except InvalidArgument as error:
+            self._read_rendered_settings(_read_or_raise)
+        except InvalidArgument:
             # A row of another version, or a template that renders to something else after a restart.
             record = XComRecordStore(self._identity).load()
             if record is None or record.clear_epoch != self._epoch:
                 raise
-            self._read_each(error)
+            self._read_rendered_settings(self._read_or_replace)
 
-    def _read_each(self, refused: InvalidArgument | None) -> None:
-        def read(name: str, value: Any) -> Any:
-            setting = SETTINGS.get(name)
-            if setting is None:
-                return value
-            try:
-                return setting.read(value, name)
-            except InvalidArgument as error:
-                if refused is None:
-                    raise
-                self.log.warning("%s; using %r instead", error, setting.fallback)
-                return setting.fallback
+    def _read_or_replace(self, name: str, value: Any) -> Any:
+        try:
+            return _read_or_raise(name, value)
+        except InvalidArgument as error:
+            replacement = TASK_SETTINGS[name].if_unusable
+            self.log.warning("%s; using %r instead", error, replacement)
+            return replacement
 
-        hook_arguments = {name: read(name, getattr(self, name)) for name in HOOK_ARGUMENTS}
+    def _read_rendered_settings(self, read: Callable[[str, Any], Any]) -> None:
+        oci_conn_id = read("oci_conn_id", self.oci_conn_id)
+        region = read("region", self.region)
+        service_endpoint = read("service_endpoint", self.service_endpoint)
+        auth_type = read("auth_type", self.auth_type)
+        config_file = read("config_file", self.config_file)
+        profile = read("profile", self.profile)
         run_id = read("run_id", self.run_id)
         settings = {
             part: {name: read(name, value) for name, value in self.settings[part].items()}
@@ -244,18 +277,22 @@ class SubmitRunTrigger(RendersKeys, WaitTrigger):
             )
         completion_timeout = read("completion_timeout", self.settings.get("completion_timeout"))
         timeout = tightest(completion_timeout, read("timeout", self.settings.get("timeout")))
-        for name, value in hook_arguments.items():
-            setattr(self, name, value)
+        # Only now that all are read: after an error, _read_settings reads the original values again.
+        self.oci_conn_id = oci_conn_id
+        self.region = region
+        self.service_endpoint = service_endpoint
+        self.auth_type = auth_type
+        self.config_file = config_file
+        self.profile = profile
         self.run_id = run_id
         self.settings = {**self.settings, **settings, "timeout": timeout}
 
     def _submit_or_reuse(self, hook: DataFlowHook, started: float, records: XComRecordStore) -> Run:
         from airflow_provider_dataflow.arguments.masking import mask_secrets
-        from airflow_provider_dataflow.arguments.run_arguments import ATTRIBUTES
         from airflow_provider_dataflow.ownership.acquire import AcquireSettings, RunAcquirer
         from airflow_provider_dataflow.ownership.request import build_request
 
-        arguments = {name: getattr(self, attribute, None) for name, attribute in ATTRIBUTES.items()}
+        arguments = {name: getattr(self, attribute) for name, attribute in ATTRIBUTES.items()}
         mask_secrets(arguments, self.json)
         settings = AcquireSettings.from_row(self.settings["submit"])
         self._acquirer = RunAcquirer(
@@ -305,8 +342,8 @@ class SubmitRunTrigger(RendersKeys, WaitTrigger):
         """Return whether no trigger can have recorded a submit of this task before, judged by its age.
 
         Airflow logs an error for a missing XCom, so the record is not read then. If the triggerer was
-        restarted within these seconds, the run is found by its token or tags. An older task leaves the error
-        once.
+        restarted within these seconds, the run is found by its token or tags. For an older task, the error is
+        logged once.
         """
         submit, ti = self.settings["submit"], self.task_instance
         return bool(
@@ -316,3 +353,9 @@ class SubmitRunTrigger(RendersKeys, WaitTrigger):
             and not submit.get("private_endpoint_guard")
             and is_younger_than(ti, FIRST_START_SECONDS)
         )
+
+
+def _read_or_raise(name: str, value: Any) -> Any:
+    """Read a setting; keep a value that only another version of this package knows."""
+    setting = TASK_SETTINGS.get(name)
+    return value if setting is None else setting.read(value, name)

@@ -81,8 +81,7 @@ def scripted(server: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFl
 def ready(server: LocalDataFlow, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
-    for module in ("run", "watching"):
-        monkeypatch.setattr(f"airflow_provider_dataflow.triggers.{module}.NO_EVENT_BEFORE", 0)
+    monkeypatch.setattr("airflow_provider_dataflow.triggers.base.PollingTrigger.NO_EVENT_BEFORE_SECONDS", 0)
     folder = server.create_bucket("weather")
     shutil.copytree(EXAMPLES / "data" / "nyc_weather", folder / "nyc_weather", dirs_exist_ok=True)
     shutil.copytree(EXAMPLES / "spark", folder / "apps", dirs_exist_ok=True)

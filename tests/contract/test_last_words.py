@@ -36,8 +36,6 @@ from airflow_provider_dataflow.operators.run import InvokeRunOperator
 from airflow_provider_dataflow.operators.statement import RunStatementOperator
 from airflow_provider_dataflow.ownership.acquire import AcquirePauses, RunAcquirer
 from airflow_provider_dataflow.sensors.run import RunSensor
-from airflow_provider_dataflow.triggers import run as run_trigger
-from airflow_provider_dataflow.triggers import watching
 from tests.contract.conftest import target_of
 from tests.contract.tasks import run_task
 from tests.unit.support import FakeTaskInstance
@@ -58,8 +56,7 @@ def local(server: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowF
     server.reset()
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
-    for module in (run_trigger, watching):
-        monkeypatch.setattr(module, "NO_EVENT_BEFORE", 0)
+    monkeypatch.setattr("airflow_provider_dataflow.triggers.base.PollingTrigger.NO_EVENT_BEFORE_SECONDS", 0)
     monkeypatch.setattr(retry, "wait", lambda state: 0)
     monkeypatch.setattr(RunAcquirer, "pauses", AcquirePauses(refusal=0, list_lag=0))
     return server

@@ -54,7 +54,6 @@ from tests.contract.tasks import run_task
 from tests.unit.support import FakeTaskInstance
 
 OTHER_COMPARTMENT = "ocid1.compartment.oc1..other"
-TRIGGERS = ("run", "watching")
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +69,7 @@ def local(server: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowF
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("airflow_provider_dataflow.client.retry.wait", lambda state: 0)
-    for module in TRIGGERS:
-        monkeypatch.setattr(f"airflow_provider_dataflow.triggers.{module}.NO_EVENT_BEFORE", 0)
+    monkeypatch.setattr("airflow_provider_dataflow.triggers.base.PollingTrigger.NO_EVENT_BEFORE_SECONDS", 0)
 
     def goes_on(seconds: float, check: Any) -> None:
         check()
@@ -630,7 +628,7 @@ def test_statements_on_spark_end_with_their_tasks(spark, monkeypatch):
     """Those that go on: out of time, killed in the worker, and killed while deferred."""
     for name, value in spark.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("airflow_provider_dataflow.triggers.watching.NO_EVENT_BEFORE", 0)
+    monkeypatch.setattr("airflow_provider_dataflow.triggers.base.PollingTrigger.NO_EVENT_BEFORE_SECONDS", 0)
     target = target_of(spark)
     run_id = session(target)
     endless = "import time\nwhile True: time.sleep(0.01)"

@@ -1,6 +1,6 @@
-"""A task that starts in the triggerer: the trigger through the real clients, without a whole Airflow.
+"""Tasks that start in the triggerer: SubmitRunTrigger with the real clients, without a running Airflow.
 
-Airflow's part (the row, rendering, the task instance, XComs) is played here as it was measured.
+The class ``Airflow`` stands for Airflow's part: the row, rendering, the task instance and XComs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from airflow_provider_dataflow.ownership.acquire import AcquirePauses, RunAcquir
 from airflow_provider_dataflow.ownership.task_state import TaskState
 from airflow_provider_dataflow.triggers import base as base_trigger
 from airflow_provider_dataflow.triggers import live_log
-from airflow_provider_dataflow.triggers import run as run_trigger
 from airflow_provider_dataflow.triggers import submit as submit_trigger
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 from airflow_provider_dataflow.triggers.submit import SubmitRunTrigger
@@ -45,12 +44,12 @@ def local(server: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowF
     server.reset()
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(run_trigger, "NO_EVENT_BEFORE", 0)
+    monkeypatch.setattr("airflow_provider_dataflow.triggers.base.PollingTrigger.NO_EVENT_BEFORE_SECONDS", 0)
     return server
 
 
 class Airflow:
-    """What of Airflow a trigger that starts a task meets."""
+    """Fake of the parts of Airflow that the trigger uses."""
 
     def __init__(self, local: DataFlowFixture, mocker: Any) -> None:
         self.application_id = target_of(local).create_application("hello.py").id
@@ -70,7 +69,7 @@ class Airflow:
         self.xcoms[key] = json.loads(json.dumps(value))
 
     def new_try(self, try_number: int = 1) -> None:
-        """A retry, or a clear: in both the task instance has another id, and XComs stay."""
+        """Begin a retry, or the first try after a clear. Both change the id and keep the XComs."""
         self.ti = FakeTaskInstance(id=uuid.uuid4(), try_number=try_number)
 
     def operator(self, **kwargs: Any) -> InvokeRunOperator:
@@ -79,7 +78,7 @@ class Airflow:
         return InvokeRunOperator(task_id="task", start_from_trigger=True, **arguments | kwargs)
 
     def trigger(self, **kwargs: Any) -> SubmitRunTrigger:
-        """The trigger as the triggerer makes it from its row."""
+        """Return the trigger as the triggerer creates it from its row."""
         operator = self.operator(**kwargs)
         assert operator.start_from_trigger
         assert operator.start_trigger_args is not None
@@ -91,7 +90,7 @@ class Airflow:
 
 
 def new_id() -> uuid.UUID:
-    """A UUID of version 7, as Airflow gives each try."""
+    """Return a UUID of version 7, as Airflow gives to each try."""
     bits = (int(time.time() * 1000) << 80) | (uuid.uuid4().int & (1 << 80) - 1)
     return uuid.UUID(int=bits & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62)
 
@@ -107,8 +106,8 @@ async def event_of(trigger: SubmitRunTrigger) -> RunEvent:
     return event
 
 
-async def submitted(trigger: SubmitRunTrigger) -> asyncio.Task[RunEvent]:
-    """The trigger, as soon as its run is under way."""
+async def start(trigger: SubmitRunTrigger) -> asyncio.Task[RunEvent]:
+    """Start the trigger and return when it has submitted its run."""
     task = asyncio.create_task(event_of(trigger))
     async with asyncio.timeout(30):
         while trigger._run_trigger is None:  # noqa: ASYNC110 - the service has no event
@@ -116,10 +115,10 @@ async def submitted(trigger: SubmitRunTrigger) -> asyncio.Task[RunEvent]:
     return task
 
 
-async def unanswered(
+async def start_without_response(
     local: DataFlowFixture, airflow: Airflow, mocker: Any
 ) -> tuple[asyncio.Task[RunEvent], SubmitRunTrigger]:
-    """A trigger whose submit has made a run, but got no answer, before it tries again."""
+    """Start a trigger whose submit has created a run but got no response. Return before the next submit."""
     local.keeps_running()
     local.add_fault("lost_response", operation="CreateRun")
     mocker.patch("airflow_provider_dataflow.client.retry.MAX_ATTEMPTS", 1)
@@ -132,14 +131,14 @@ async def unanswered(
     return task, trigger
 
 
-async def killed(task: asyncio.Task[RunEvent], trigger: SubmitRunTrigger) -> None:
-    """As the triggerer does it."""
+async def kill(task: asyncio.Task[RunEvent], trigger: SubmitRunTrigger) -> None:
+    """Kill the trigger like the triggerer."""
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await trigger.on_kill()
 
 
-def test_it_submits_waits_and_says_whose_the_run_is(local, airflow):
+def test_trigger_submits_a_tagged_run_and_waits(local, airflow):
     event = asyncio.run(event_of(airflow.trigger(num_executors="2", arguments=["--day", 1])))
     (run,) = local.runs
     assert event == RunEvent(Outcome.REACHED, run["id"], "SUCCEEDED")
@@ -153,35 +152,35 @@ def test_it_submits_waits_and_says_whose_the_run_is(local, airflow):
     assert result == run["id"]
 
 
-async def test_a_restarted_triggerer_goes_on_with_the_run(local, airflow):
+async def test_restarted_triggerer_reattaches_to_the_run(local, airflow):
     local.keeps_running()
-    task = await submitted(airflow.trigger())
+    task = await start(airflow.trigger())
     task.cancel()  # a restart: on_kill is not called
     await asyncio.gather(task, return_exceptions=True)
     again = airflow.trigger()
-    task = await submitted(again)
+    task = await start(again)
     assert again._run_trigger.run_id == local.runs_created[0]
     assert len(local.runs_created) == 1
     assert local.cancels == []
     task.cancel()
 
 
-async def test_no_xcom_is_asked_for_that_is_missing(local, airflow, mocker):
-    """Airflow logs an error for each, in the log of the triggerer."""
+async def test_no_missing_xcom_is_read(local, airflow, mocker):
+    """Airflow logs an error for a missing XCom in the triggerer's log."""
     airflow.ti.id = new_id()
     for module in (record_store, live_log):
-        # A KeyError is an XCom that is missing.
+        # A KeyError means that the XCom is missing.
         mocker.patch.object(module, "pull_xcom", lambda task, key: airflow.xcoms[key])
     mocker.patch.object(live_log, "push_xcom", lambda task, key, value: airflow._push(key, value))
     debug = mocker.patch.object(SubmitRunTrigger, "log").debug
     local.keeps_running()
-    task = await submitted(airflow.trigger(fetch_logs="always", completion_timeout=600))
+    task = await start(airflow.trigger(fetch_logs="always", completion_timeout=600))
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     airflow.xcoms["log_cursor"] = {"spark_application_stdout.log.gz": 7}
 
-    # Restarted so soon that it takes itself for the first.
-    again = await submitted(airflow.trigger(fetch_logs="always", completion_timeout=600))
+    # A restart within seconds looks like the first start.
+    again = await start(airflow.trigger(fetch_logs="always", completion_timeout=600))
     run_ids = {entry["resource_id"] for entry in local.journal("CreateRun")}
     assert run_ids == {airflow.xcoms["run_id"]}, "the same token leads to the same run"
     local.end_run(airflow.xcoms["run_id"])
@@ -189,22 +188,22 @@ async def test_no_xcom_is_asked_for_that_is_missing(local, airflow, mocker):
     debug.assert_not_called()
 
 
-async def test_a_submit_whose_answer_was_not_recorded_is_repeated(local, airflow):
+async def test_submit_whose_run_id_was_not_recorded_is_repeated(local, airflow):
     local.keeps_running()
-    task = await submitted(airflow.trigger())
+    task = await start(airflow.trigger())
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     airflow.xcoms["oci_data_flow_submission"].pop("run_id")
     again = airflow.trigger()
-    task = await submitted(again)
+    task = await start(again)
     assert [again._run_trigger.run_id] == local.runs_created
     task.cancel()
 
 
 @pytest.mark.parametrize("try_number", [1, 2])
-async def test_another_try_ends_the_run_from_before_and_starts_over(local, airflow, try_number):
+async def test_next_try_cancels_the_earlier_run_and_submits_another(local, airflow, try_number):
     local.keeps_running()
-    task = await submitted(airflow.trigger())
+    task = await start(airflow.trigger())
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     airflow.new_try(try_number)
@@ -214,16 +213,16 @@ async def test_another_try_ends_the_run_from_before_and_starts_over(local, airfl
     assert event.run_id == local.runs_created[1]
 
 
-async def test_a_kill_cancels_the_run(local, airflow):
+async def test_kill_cancels_the_run(local, airflow):
     local.keeps_running()
     trigger = airflow.trigger()
-    task = await submitted(trigger)
+    task = await start(trigger)
     airflow.state = "failed"
-    await killed(task, trigger)
+    await kill(task, trigger)
     assert [run["lifecycleState"] for run in local.runs] == ["CANCELED"]
 
 
-async def test_a_kill_while_the_submit_is_under_way_cancels_what_comes_of_it(local, airflow):
+async def test_kill_during_the_submit_cancels_its_run(local, airflow):
     local.keeps_running()
     local.add_fault("slow", operation="CreateRun", seconds=1)
     trigger = airflow.trigger()
@@ -232,36 +231,33 @@ async def test_a_kill_while_the_submit_is_under_way_cancels_what_comes_of_it(loc
         while not local.runs_created:  # noqa: ASYNC110 - the service has no event
             await asyncio.sleep(0.02)
     airflow.state = "failed"
-    await killed(task, trigger)
+    await kill(task, trigger)
     assert [run["lifecycleState"] for run in local.runs] == ["CANCELED"]
 
 
-async def test_a_kill_while_a_submit_waits_for_its_next_attempt_cancels_what_came_of_the_first(
-    local, airflow, mocker
-):
-    """An answer that was lost: the run may exist."""
-    task, trigger = await unanswered(local, airflow, mocker)
+async def test_kill_after_a_submit_without_response_cancels_its_run(local, airflow, mocker):
+    task, trigger = await start_without_response(local, airflow, mocker)
     airflow.state = "failed"
-    await killed(task, trigger)
+    await kill(task, trigger)
     assert [run["lifecycleState"] for run in local.runs] == ["CANCELED"]
 
 
-async def test_a_triggerer_that_lost_its_task_leaves_an_unanswered_submit_to_the_other(
+async def test_triggerer_that_lost_its_task_keeps_the_run_of_a_submit_without_response(
     local, airflow, mocker
 ):
-    task, trigger = await unanswered(local, airflow, mocker)
-    await killed(task, trigger)  # as it is told; the task is still deferred
+    task, trigger = await start_without_response(local, airflow, mocker)
+    await kill(task, trigger)  # the task is still deferred, in another triggerer
     assert [run["lifecycleState"] for run in local.runs] == ["IN_PROGRESS"]
 
 
-async def test_a_kill_finds_a_run_whose_xcoms_could_not_be_pushed(local, airflow, mocker):
+async def test_kill_finds_the_run_if_its_xcoms_could_not_be_pushed(local, airflow, mocker):
     local.keeps_running()
     trigger = airflow.trigger()
     push = submit_trigger.push_xcom
 
     def refused(task, key, value):
         if key == "run_id":
-            raise RuntimeError("the API server is away")
+            raise RuntimeError("the API server is down")
         push(task, key, value)
 
     mocker.patch.object(submit_trigger, "push_xcom", refused)
@@ -270,18 +266,18 @@ async def test_a_kill_finds_a_run_whose_xcoms_could_not_be_pushed(local, airflow
         while trigger._run is None:  # noqa: ASYNC110 - the service has no event
             await asyncio.sleep(0.02)
     airflow.state = "failed"
-    await killed(task, trigger)
+    await kill(task, trigger)
     assert [run["lifecycleState"] for run in local.runs] == ["CANCELED"]
 
 
-def test_the_row_of_another_version(local, airflow):
+def test_row_of_another_version_is_read(local, airflow):
     trigger = airflow.trigger()
     trigger.settings["submit"]["added_tomorrow"] = True
     del trigger.settings["submit"]["private_endpoint_guard"]
     assert asyncio.run(event_of(trigger)).state == "SUCCEEDED"
 
 
-async def test_what_cannot_be_submitted_fails_the_task_with_the_reason(local, airflow):
+async def test_rejected_submit_fails_the_task_with_the_reason(local, airflow):
     local.add_fault("status", status=400, operation="CreateRun")
     event = await event_of(airflow.trigger())
     assert event.outcome is Outcome.NOT_SUBMITTED
@@ -289,7 +285,7 @@ async def test_what_cannot_be_submitted_fails_the_task_with_the_reason(local, ai
         airflow.operator().execute_complete({"ti": FakeTaskInstance()}, event.payload())
 
 
-async def test_room_is_waited_for_in_the_triggerer(local, airflow, mocker):
+async def test_triggerer_waits_for_capacity(local, airflow, mocker):
     mocker.patch.object(RunAcquirer, "pauses", AcquirePauses(capacity_min=0.3))
     fault = local.add_fault("limit_exceeded", limit=0)
     task = asyncio.create_task(event_of(airflow.trigger()))
@@ -300,34 +296,34 @@ async def test_room_is_waited_for_in_the_triggerer(local, airflow, mocker):
     assert (await task).state == "SUCCEEDED"
 
 
-async def test_the_timeout_counts_from_the_submit_over_restarts(local, airflow):
+async def test_timeout_counts_from_the_submit_also_after_a_restart(local, airflow):
     local.keeps_running()
     trigger = airflow.trigger(completion_timeout=3600)
-    task = await submitted(trigger)
+    task = await start(trigger)
     first = trigger._run_trigger.deadline
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     airflow.xcoms["oci_data_flow_submission"]["time"] -= 1800
     again = airflow.trigger(completion_timeout=3600)
-    task = await submitted(again)
+    task = await start(again)
     assert again._run_trigger.deadline == pytest.approx(first - 1800, abs=5)
     task.cancel()
 
 
-async def test_a_run_that_exists_is_only_waited_for(local, airflow):
+async def test_existing_run_is_not_submitted_again(local, airflow):
     run_id = target_of(local).submit(airflow.application_id).id
     event = await event_of(airflow.trigger(application_id=None, run_id=run_id))
     assert (event.run_id, event.state) == (run_id, "SUCCEEDED")
     assert local.runs_created == [run_id]
 
 
-def test_it_waits_for_the_end(airflow):
+def test_wait_for_completion_is_required(airflow):
     with pytest.raises(InvalidArgument, match="start_from_trigger"):
         airflow.operator(wait_for_completion=False)
 
 
 def rendered(trigger: SubmitRunTrigger, **context: Any) -> SubmitRunTrigger:
-    """As Airflow does it in the triggerer, before it runs the trigger."""
+    """Render the trigger's templates, like Airflow before it runs the trigger."""
     trigger.template_fields = tuple(
         name for name in InvokeRunOperator.template_fields if name in trigger.serialize()[1]
     )
@@ -346,26 +342,28 @@ TEMPLATES: dict[str, Any] = {
 VALUES = {"x": 0.1, "hours": "1:00:00", "states": ["SUCCEEDED"], "switch": False, "team": "a", "budget": 60}
 
 
-async def test_settings_and_keys_are_rendered_in_the_triggerer(local, airflow):
+async def test_settings_and_keys_of_dicts_are_rendered_in_the_triggerer(local, airflow):
     trigger = rendered(airflow.trigger(**TEMPLATES), **VALUES)
     event = await event_of(trigger)
     assert event.state == "SUCCEEDED"
     (run,) = local.runs
     assert run["freeformTags"]["a"] == "0.1"
     assert run["freeformTags"]["airflow_outlives_task"] == "true"
-    waiting = trigger._run_trigger
-    assert (waiting.poll_interval, waiting.error_budget, waiting.cancel_on_kill) == (0.1, 60, False)
-    assert waiting.target_states == ["SUCCEEDED"]
-    assert waiting.deadline == pytest.approx(time.time() + 3600, abs=60)
+    run_trigger = trigger._run_trigger
+    assert (run_trigger.poll_interval, run_trigger.error_budget, run_trigger.cancel_on_kill) == (
+        0.1,
+        60,
+        False,
+    )
+    assert run_trigger.target_states == ["SUCCEEDED"]
+    assert run_trigger.deadline == pytest.approx(time.time() + 3600, abs=60)
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [("x", 0), ("hours", "soon"), ("states", "DONE"), ("switch", "yes"), ("budget", "None")],
 )
-async def test_template_that_renders_to_nothing_usable_is_refused_before_the_submit(
-    local, airflow, name, value
-):
+async def test_unusable_rendered_setting_is_refused_before_the_submit(local, airflow, name, value):
     event = await event_of(rendered(airflow.trigger(**TEMPLATES), **VALUES | {name: value}))
     argument = next(key for key, template in TEMPLATES.items() if name in template)
     assert event.outcome is Outcome.NOT_SUBMITTED
@@ -373,19 +371,19 @@ async def test_template_that_renders_to_nothing_usable_is_refused_before_the_sub
     assert local.runs_created == []
 
 
-async def test_row_of_an_older_version_with_odd_values_does_not_lose_its_run(local, airflow):
+async def test_unusable_setting_in_a_row_is_replaced_once_there_is_a_run(local, airflow):
     local.keeps_running()
-    task = await submitted(airflow.trigger())
+    task = await start(airflow.trigger())
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     again = airflow.trigger()
     again.settings["wait"] |= {"poll_interval": 0, "error_budget": timedelta(minutes=30)}
     again.settings["submit"] |= {"submit_timeout": None}
     local.succeeds()
-    task = await submitted(again)
-    waiting = again._run_trigger
-    assert (waiting.poll_interval, waiting.error_budget) == (30.0, 1800.0)
-    assert [waiting.run_id] == local.runs_created
+    task = await start(again)
+    run_trigger = again._run_trigger
+    assert (run_trigger.poll_interval, run_trigger.error_budget) == (30.0, 1800.0)
+    assert [run_trigger.run_id] == local.runs_created
     task.cancel()
 
 
@@ -398,12 +396,12 @@ async def test_row_of_an_older_version_with_odd_values_does_not_lose_its_run(loc
         ("json", {"a": object()}),
     ],
 )
-def test_what_only_a_worker_can_resolve_is_refused_by_name_when_the_dag_is_parsed(airflow, name, value):
+def test_value_that_only_a_worker_can_resolve_is_refused_by_name_at_parse(airflow, name, value):
     with pytest.raises(InvalidArgument, match=rf"^{name}\S*: (start_from_trigger|expected)"):
         airflow.operator(**{name: value})
 
 
-def test_the_row_is_plain_json_whatever_the_arguments_are(local, airflow):
+def test_row_is_plain_json_for_arguments_of_any_type(local, airflow):
     trigger = airflow.trigger(
         arguments=(Decimal("1.5"), Path("/data"), uuid.UUID(int=1), True),
         configuration=MappingProxyType({"spark.day": date(2026, 1, 2)}),

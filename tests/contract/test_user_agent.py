@@ -41,8 +41,7 @@ def local(server: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowF
     server.reset()
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
-    for module in ("run", "watching"):
-        monkeypatch.setattr(f"airflow_provider_dataflow.triggers.{module}.NO_EVENT_BEFORE", 0)
+    monkeypatch.setattr("airflow_provider_dataflow.triggers.base.PollingTrigger.NO_EVENT_BEFORE_SECONDS", 0)
     return server
 
 

@@ -1,4 +1,4 @@
-"""Ids, bodies, and a verifier of signatures that shares nothing with what signs."""
+"""Ids, response bodies, a signature check that is independent of the signer, and fakes."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ def run_body(state: str = "ACCEPTED", **fields: Any) -> dict[str, Any]:
 def verify_signature(
     key: rsa.RSAPublicKey, method: str, target: str, headers: Mapping[str, str], body: bytes | None = None
 ) -> None:
-    """:raises InvalidSignature: the request is not signed as it was received.
-    :raises AssertionError: something that counts is not signed, or the body is another.
+    """Check the signature of a request.
+
+    :raises InvalidSignature: the signature is not that of the received request.
+    :raises AssertionError: a required header is not signed, or the body has another hash.
     """
     received = {name.lower(): value for name, value in headers.items()}
     signature = dict(re.findall(r'(\w+)="([^"]*)"', received["authorization"]))
@@ -44,7 +46,7 @@ def verify_signature(
 
 
 class FakeClient:
-    """In the place of the synchronous client: a run that goes through ``states``, and a journal of calls."""
+    """Fake of the synchronous client, with one run that passes through ``states``. Records the calls."""
 
     def __init__(self, *states: str | Exception, stderr: str = "", stdout: str = "") -> None:
         self.states: list[str | Exception] = list(states or ["SUCCEEDED"])
@@ -82,7 +84,7 @@ class FakeClient:
 
 
 class FakeTaskInstance:
-    """What of a task instance the operators use."""
+    """Fake of the parts of a task instance that the operators use."""
 
     def __init__(self, task_id: str = "task", **fields: Any) -> None:
         self.dag_id, self.run_id, self.task_id, self.map_index = "dag", "manual__1", task_id, -1
@@ -97,7 +99,7 @@ class FakeTaskInstance:
     def xcom_pull(self, task_ids: str, key: str, map_indexes: int | None = None) -> Any:
         assert task_ids == self.task_id
         if map_indexes is None:
-            # As Airflow does it: of all map indexes, without an error for none.
+            # Airflow then reads all map indexes, and logs no error if there is none.
             return self.xcoms.get(key)
         assert map_indexes == self.map_index
         assert key in self.xcoms, f"Airflow logs an error: XCom not found ... key={key!r}"
@@ -105,7 +107,7 @@ class FakeTaskInstance:
 
 
 class FakeStateStore:
-    """Airflow's task state store: outlives the tries of a task instance."""
+    """Fake of Airflow's task state store, which survives the tries of a task instance."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
@@ -114,5 +116,5 @@ class FakeStateStore:
         return self.values.get(key, default)
 
     def set(self, key: str, value: Any, *, retention: Any = None) -> None:
-        # What is kept is JSON.
+        # Airflow stores JSON.
         self.values[key] = json.loads(json.dumps(value))

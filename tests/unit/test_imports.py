@@ -13,13 +13,13 @@ import airflow_provider_dataflow
 
 PACKAGE = airflow_provider_dataflow.__name__
 ROOT = Path(airflow_provider_dataflow.__file__).parent
-#: What runs in the processes of Airflow, and there in many threads.
+#: Modules that run in the processes of Airflow, in many threads.
 FILES = {
     ".".join((PACKAGE, *file.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): file
     for file in ROOT.rglob("*.py")
     if file.relative_to(ROOT).parts[0] != "local"
 }
-#: Imported by threads that all begin at the same time, in a random order and as Python's switches come.
+#: Imports modules in random order, in threads that start at the same time and switch often.
 RACE = """
 import importlib, random, sys, threading
 seed, names, foreign = int(sys.argv[1]), sys.argv[2].split(","), sys.argv[3].split(",")
@@ -49,7 +49,7 @@ sys.exit("\\n".join(failed) or 0)
 
 
 def packages_after_importing(*modules: str) -> set[str]:
-    """In a process of its own, since everything is imported somewhere in this one."""
+    """Return the top-level packages that the imports load, in a new process."""
     imports = ", ".join(f"{PACKAGE}.{module}" for module in modules)
     code = f"import sys, {imports}\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
     return set(
@@ -79,10 +79,10 @@ def test_parsing_a_dag_imports_neither_the_sdk_nor_aiohttp(module):
     ],
 )
 def test_parsing_a_dag_imports_no_triggers(module):
-    """Airflow's base of triggers alone costs a third of what an operator does."""
+    """The import of Airflow's trigger base takes a third as long as that of an operator."""
     code = f"import sys, {PACKAGE}.{module}\nprint('airflow.triggers.base' in sys.modules)"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert answer.stdout.split() == ["False"]
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.split() == ["False"]
 
 
 @pytest.mark.parametrize(
@@ -113,31 +113,36 @@ def test_parsing_a_dag_imports_no_triggers(module):
             {"airflow", "pyspark"},
         ),
     ],
-    ids=["core", "core of the others", "clients", "Local Data Flow"],
+    ids=["root", "models", "clients", "Local Data Flow"],
 )
-def test_imports_point_inwards(modules, unknown):
+def test_inner_rooms_load_no_outer_packages(modules, unknown):
     assert packages_after_importing(*modules).isdisjoint(unknown)
 
 
 def imports_of(tree: ast.AST, *, at_once: bool) -> Iterator[tuple[str, str]]:
-    """:param at_once: only what is imported with the module, not what its functions import later."""
+    """Yield module and name of each import.
+
+    :param at_once: only imports at the top of the module, not those in functions.
+    """
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.ImportFrom):
             yield from ((node.module or "", alias.name) for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names)
-        elif at_once and (isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) or is_for_types(node)):
+        elif at_once and (
+            isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) or is_type_checking_block(node)
+        ):
             continue
         else:
             yield from imports_of(node, at_once=at_once)
 
 
-def is_for_types(node: ast.AST) -> bool:
+def is_type_checking_block(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
 
 
 def test_one_module_imports_the_sdk():
-    """Whose circular imports break for good if two threads begin with different ones."""
+    """The SDK's circular imports fail permanently if two threads start with different modules."""
     importing = {
         name
         for name, file in FILES.items()
@@ -147,20 +152,22 @@ def test_one_module_imports_the_sdk():
     assert importing <= {f"{PACKAGE}.client.sdk"}
 
 
-def test_no_import_goes_in_circles():
-    """A package that imports its own modules is one: whoever imports one of them imports the package, too."""
+def test_no_circular_imports():
+    """A package that imports its own modules is a circle, because their import imports the package."""
     graph: dict[str, set[str]] = {}
     for name, file in FILES.items():
         needs = graph[name] = {name.rpartition(".")[0]} & FILES.keys()
-        for module, what in imports_of(ast.parse(file.read_text()), at_once=True):
-            found = {module, f"{module}.{what}"} & FILES.keys()
+        for module, imported in imports_of(ast.parse(file.read_text()), at_once=True):
+            found = {module, f"{module}.{imported}"} & FILES.keys()
             needs |= found - {name}
     assert len(tuple(TopologicalSorter(graph).static_order())) == len(FILES)
 
 
-@pytest.mark.parametrize("foreign", [[], ["oci.auth.signers", "oci.regions"]], ids=["alone", "beside-others"])
+@pytest.mark.parametrize(
+    "foreign", [[], ["oci.auth.signers", "oci.regions"]], ids=["alone", "with-other-imports"]
+)
 @pytest.mark.parametrize("seed", range(3))
-def test_threads_may_import_at_the_same_time(seed, foreign):
+def test_threads_can_import_at_the_same_time(seed, foreign):
     names = [name for name in FILES if name.startswith(f"{PACKAGE}.client.")]
     command = [sys.executable, "-c", RACE, str(seed), ",".join(names), ",".join(foreign or ["json"])]
     race = subprocess.run(command, capture_output=True, text=True)

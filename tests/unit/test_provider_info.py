@@ -22,12 +22,12 @@ from airflow_provider_dataflow.provider_info import get_provider_info
 INFO = get_provider_info()
 
 
-def test_it_fits_airflows_own_schema():
+def test_info_matches_airflows_schema():
     schema = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())
     jsonschema.validate(INFO, schema)
 
 
-def test_the_entry_point_leads_to_it():
+def test_entry_point_returns_the_info():
     (entry_point,) = (
         found
         for found in entry_points(group="apache_airflow_provider")
@@ -39,7 +39,7 @@ def test_the_entry_point_leads_to_it():
 
 
 @pytest.mark.parametrize("kind", ["operators", "sensors", "hooks", "triggers"])
-def test_every_module_that_it_names_exists(kind):
+def test_every_listed_module_exists(kind):
     for entry in INFO[kind]:
         for module in entry["python-modules"]:
             importlib.import_module(module)
@@ -48,17 +48,17 @@ def test_every_module_that_it_names_exists(kind):
 @pytest.mark.parametrize(
     "path", [*INFO["extra-links"], *(kind["hook-class-name"] for kind in INFO["connection-types"])]
 )
-def test_every_class_that_it_names_exists(path):
+def test_every_listed_class_exists(path):
     module, _, name = path.rpartition(".")
     assert hasattr(importlib.import_module(module), name)
 
 
-def test_the_form_stands_back_for_airflows_own_provider(mocker):
+def test_connection_form_is_left_to_airflows_oci_provider(mocker):
     mocker.patch.object(provider_info, "find_spec", return_value=object())
     assert "connection-types" not in get_provider_info()
 
 
-def test_secret_fields_are_password_widgets():
+def test_secret_fields_of_the_form_are_passwords():
     (connection_type,) = INFO["connection-types"]
     secret = {
         name
@@ -69,9 +69,10 @@ def test_secret_fields_are_password_widgets():
 
 
 @pytest.mark.skipif(
-    "conn-fields" not in inspect.getsource(providers_manager), reason="older releases ask the hook"
+    "conn-fields" not in inspect.getsource(providers_manager),
+    reason="older releases read the form from the hook",
 )
-def test_airflow_builds_the_form_from_the_metadata(recwarn):
+def test_airflow_builds_the_form_from_the_info(recwarn):
     manager = ProvidersManager()
     manager.initialize_providers_hooks()
     fields = {
@@ -91,8 +92,8 @@ def test_airflow_builds_the_form_from_the_metadata(recwarn):
     assert not [w for w in recwarn if "get_connection_form_widgets" in str(w.message)]
 
 
-def test_older_releases_get_the_same_form_from_the_hook(monkeypatch):
-    """With stand-ins for the parts of Flask, which the releases that ask for it bring."""
+def test_hook_returns_the_same_form_for_older_releases(monkeypatch):
+    """With fakes of the Flask packages that these releases install."""
 
     class Field:
         def __init__(self, label, **options):
@@ -122,6 +123,6 @@ def test_older_releases_get_the_same_form_from_the_hook(monkeypatch):
     jsonschema.validate(behaviour, schema)
 
 
-def test_all_that_an_administrator_can_set_is_declared():
+def test_configuration_options_are_declared():
     options = INFO["config"]["oci_data_flow"]["options"]
     assert {"allowed_endpoints", "allowed_auth_types", "config_file", "profile"} <= set(options)

@@ -1,6 +1,6 @@
-"""What may come into an argument, and what becomes of it: the table of docs/operators/inputs.md.
+"""Table of docs/operators/inputs.md: what each kind of argument makes of values of each Python type.
 
-``python -m tests.unit.arguments.inputs`` prints the table, for the page.
+``python -m tests.unit.arguments.inputs`` prints the table for the page.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import pendulum
 
-from airflow_provider_dataflow.arguments.settings import SETTINGS
+from airflow_provider_dataflow.arguments.settings import TASK_SETTINGS
 from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.models.run_request import RunRequest
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
@@ -27,17 +27,17 @@ TIME = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 class Kind(Enum):
-    """As a user may have it, without any mixin."""
+    """Enum of a user, without a mixin."""
 
     BATCH = "BATCH"
 
 
-class TextKind(str, Enum):  # noqa: UP042 - whose text is not its value
+class TextKind(str, Enum):  # noqa: UP042 - its str() is not its value
     BATCH = "BATCH"
 
 
 class Lazy(Sequence):
-    """As Airflow's sequence of the results of a mapped task: neither list nor tuple."""
+    """Sequence that is neither list nor tuple, like Airflow's results of a mapped task."""
 
     def __init__(self, *items: Any) -> None:
         self._items = items
@@ -49,7 +49,7 @@ class Lazy(Sequence):
         return self._items[index]
 
 
-#: What comes in, as a page and a test id call it.
+#: Values by their names on the page.
 INPUTS: dict[str, Any] = {
     "`'2'`": "2",
     "`2`": 2,
@@ -82,7 +82,7 @@ INPUTS: dict[str, Any] = {
     "other object": object(),
 }
 
-#: Argument that stands for its kind.
+#: Kinds of arguments, each represented by one argument.
 ARGUMENTS = {
     "display_name": "text",
     "num_executors": "number",
@@ -98,12 +98,12 @@ ARGUMENTS = {
 
 
 def outcome(argument: str, value: Any) -> Any:
-    """What an argument's value becomes.
+    """Return what an argument makes of a value.
 
-    :raises InvalidArgument: it is refused.
+    :raises InvalidArgument: the value is refused.
     """
-    if argument in SETTINGS and argument not in InvokeRunOperator.body_arguments:
-        return SETTINGS[argument].read(value, argument)
+    if argument in TASK_SETTINGS and argument not in InvokeRunOperator.body_arguments:
+        return TASK_SETTINGS[argument].read(value, argument)
     if argument == "json":
         return RunRequest.build({}, value).body()
     return getattr(RunRequest.build({argument: value}), argument)
@@ -118,7 +118,7 @@ def cell(argument: str, value: Any) -> str:
 
 
 def table(cell: Callable[[str, Any], str] = cell) -> str:
-    """The table in Markdown."""
+    """Return the table in Markdown."""
     head = ["Comes in", *(f"{kind}, as `{name}`" for name, kind in ARGUMENTS.items())]
     rows = [head, ["---"] * len(head)]
     rows += [[label, *(cell(name, value) for name in ARGUMENTS)] for label, value in INPUTS.items()]

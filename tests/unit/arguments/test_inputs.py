@@ -1,4 +1,4 @@
-"""Whatever comes into an argument is sent as what it says, or refused by name: the table of the page."""
+"""Values of any type are sent as the page says, or refused with the name of the argument."""
 
 from __future__ import annotations
 
@@ -23,12 +23,15 @@ from tests.unit.support import APPLICATION_ID, RUN_ID, FakeClient, FakeTaskInsta
 
 PAGE = Path(__file__).parents[3] / "docs" / "operators" / "inputs.md"
 
-#: What Python makes of an object that has no text of its own, or of an Enum member.
-ODD = re.compile(r" at 0x|Kind\.|PurePosixPath|Decimal\(|b'|datetime\.|UUID\(")
+#: Text that Python makes of an object without ``__str__``, an Enum member and others.
+PYTHON_REPR = re.compile(r" at 0x|Kind\.|PurePosixPath|Decimal\(|b'|datetime\.|UUID\(")
 
 
 def rendered(*, native: bool, x: Any = None, kind: type = InvokeRunOperator, **arguments: Any) -> Any:
-    """A task as it is before its execute, with ``x`` in the context of its templates."""
+    """Return a task with rendered templates.
+
+    :param x: variable ``x`` of the templates.
+    """
     with DAG("dag", render_template_as_native_obj=native, schedule=None):
         task = kind(task_id="task", **arguments)
     task.render_template_fields({"x": x, "ti": FakeTaskInstance()})
@@ -44,12 +47,12 @@ def attribute(task: Any, name: str) -> Any:
     return getattr(task, ATTRIBUTES.get(name, name))
 
 
-def test_the_page_has_the_table():
-    assert table() in PAGE.read_text(), "python -m tests.unit.arguments.inputs prints it"
+def test_page_has_the_table():
+    assert table() in PAGE.read_text(), "paste the output of python -m tests.unit.arguments.inputs"
 
 
 @pytest.mark.parametrize("argument", ARGUMENTS)
-def test_native_template_is_worth_its_value(client, argument):
+def test_native_template_is_treated_like_its_value(client, argument):
     for value in INPUTS.values():
         client.submitted.clear()
         check_native(client, argument, value)
@@ -70,11 +73,11 @@ def check_native(client: FakeClient, argument: str, value: Any) -> None:
         return
     task.execute({"ti": FakeTaskInstance()})
     sent = json.dumps(client.submitted)
-    assert not ODD.search(sent)
+    assert not PYTHON_REPR.search(sent)
 
 
 @pytest.mark.parametrize("argument", ARGUMENTS)
-def test_text_of_a_template_is_never_sent_as_an_odd_string(client, argument):
+def test_text_of_a_template_is_never_sent_as_a_python_repr(client, argument):
     for value in INPUTS.values():
         client.submitted.clear()
         check_text(client, argument, value)
@@ -90,7 +93,7 @@ def check_text(client: FakeClient, argument: str, value: Any) -> None:
     assert refused in (None, argument)
     assert len(client.submitted) == (refused is None)
     sent = json.dumps([body for body, _ in client.submitted])
-    # What Python writes for a list of plain values is JSON to us, and bytes cannot be told from text.
+    # Not the other forms: the repr of a list of plain values is read as JSON, that of bytes as text.
     assert not re.search(r" at 0x|Kind\.", sent)
 
 
@@ -129,7 +132,7 @@ def test_template_in_a_key_of_the_application_operator_is_rendered():
 
 
 @pytest.mark.parametrize("x", ["a", ["list"], None, {"a": 1}])
-def test_two_keys_that_render_alike_and_a_key_that_is_none_are_refused(x):
+def test_equal_rendered_keys_and_unusable_keys_are_refused(x):
     with pytest.raises(InvalidArgument, match="rendered to"):
         rendered(
             native=True, x=x, application_id=APPLICATION_ID, freeform_tags={"{{ x }}": "1", "{{x}}": "2"}
@@ -146,18 +149,18 @@ def test_templates_in_less_common_containers_are_rendered(client, arguments):
 
 @pytest.mark.parametrize("native", [True, False])
 @pytest.mark.parametrize("kind", [Kind.BATCH, TextKind.BATCH])
-def test_enum_within_a_template_is_its_value(client, kind, native):
+def test_enum_in_a_template_renders_to_its_value(client, kind, native):
     invoke("display_name", "run-{{ x }}", native=native, x=kind).execute({"ti": FakeTaskInstance()})
     assert client.submitted[0][0]["displayName"] == "run-BATCH"
 
 
-def test_results_of_other_tasks_are_not_rendered_again(client):
+def test_results_of_other_tasks_are_not_rendered(client):
     task = invoke("arguments", "{{ x }}", native=True, x=Lazy("{{ secret }}"))
     task.execute({"ti": FakeTaskInstance()})
     assert client.submitted[0][0]["arguments"] == ["{{ secret }}"]
 
 
-def test_code_is_sent_whatever_it_looks_like():
+def test_code_is_sent_unchanged():
     from airflow_provider_dataflow.models.statement import StatementDetails
 
     for code in ("None", "x  # <object at 0x7f>", "null"):
@@ -181,11 +184,11 @@ class Number(Enum):
         (b'{"a": 1}', {"a": 1}),
     ],
 )
-def test_the_raw_body_is_plain_json(body, sent):
+def test_raw_body_becomes_plain_json(body, sent):
     assert outcome("json", body) == sent
 
 
 @pytest.mark.parametrize("value", [float("nan"), object(), {1, 2}, "\ud800", {("a",): 1}, "<object at 0x7f>"])
-def test_the_raw_body_refuses_by_path_what_json_has_no_form_for(value):
+def test_value_without_json_form_in_the_raw_body_is_refused_with_its_path(value):
     with pytest.raises(InvalidArgument, match=r"^json\.a"):
         outcome("json", {"a": value})

@@ -1,4 +1,4 @@
-"""What of a request Airflow is told to mask."""
+"""Secrets of requests and runs that are registered with Airflow's masker."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tests.unit.support import run_body
 
 @pytest.fixture
 def masked(mocker) -> set[str]:
+    """Registered secrets."""
     masked: set[str] = set()
     mocker.patch.object(masking, "mask_secret", side_effect=masked.add)
     return masked
@@ -43,7 +44,7 @@ def masked(mocker) -> set[str]:
         ({"execute": 'oci://b@n/a.py \'{"password": "hush-1"}\''}, None, {"hush-1"}),
         ({"archive_uri": "https://me:hush-1@example.com/a.zip"}, None, {"hush-1"}),
         ({"code": "connect(password='hush-1')"}, None, {"hush-1"}),
-        # As text, which is what a template renders to, and as an XCom or native rendering has it.
+        # Text that a template renders to, and values of an XCom or of native rendering.
         ({"parameters": '{"db_password": "hush-1"}'}, None, {"hush-1"}),
         ({"parameters": '[{"name": "db_password", "value": "hush-1"}]'}, None, {"hush-1"}),
         ({"parameters": "[{'name': 'db_password', 'value': 'hush-1'}]"}, None, {"hush-1"}),
@@ -56,14 +57,14 @@ def masked(mocker) -> set[str]:
         ({"parameters": {"password": 1234567890}}, None, {"1234567890"}),
         ({"configuration": {"spark.a.credentials": '{"user": "x", "pin": "hush-1"}'}}, None, None),
         ({"configuration": {"spark.connection_string": "Server=x;Password=hush-1"}}, None, None),
-        # Settings, sizes and what is filled in later.
+        # Ordinary values, numbers and placeholders.
         ({"execute": "oci://b@n/a.py --password ${db_password}"}, None, set()),
         ({"configuration": {"spark.tokens.enabled": "true", "spark.token.renewals": "100000"}}, None, set()),
-        ({"arguments": [1, None, "--password", 12345], "execute": None}, "no mapping", set()),
+        ({"arguments": [1, None, "--password", 12345], "execute": None}, "not a dict", set()),
         ({"arguments": ["--token-type", "bearer", "--password", "{{ x }}"]}, None, set()),
     ],
 )
-def test_secrets_are_masked_and_settings_are_not(masked, arguments, json, secrets):
+def test_secrets_are_masked_and_ordinary_values_are_not(masked, arguments, json, secrets):
     masking.mask_secrets(arguments, json)
     if secrets is None:
         assert "hush-1" in masked
@@ -93,7 +94,7 @@ def test_secrets_are_masked_and_settings_are_not(masked, arguments, json, secret
         ("{{ var.value.x }}", False),
     ],
 )
-def test_ordinary_text_of_a_log_is_not_masked(value, expected):
+def test_value_is_masked_unless_it_is_ordinary_text(value, expected):
     assert masking.is_maskable(value) is expected
 
 
@@ -110,13 +111,13 @@ def test_ordinary_text_of_a_log_is_not_masked(value, expected):
         ({"arguments": '["--password", "a\\"b-1"]'}, ['a"b-1', 'a\\"b-1']),
     ],
 )
-def test_a_secret_is_masked_in_the_forms_in_which_it_is_printed(masked, arguments, printed):
+def test_secret_is_masked_in_all_printed_forms(masked, arguments, printed):
     masking.mask_secrets(arguments)
     assert set(printed) <= masked
 
 
-def test_too_short_for_airflows_masker_is_not_registered(masked, monkeypatch):
-    """It would log a warning."""
+def test_secret_shorter_than_airflows_limit_is_not_registered(masked, monkeypatch):
+    """Airflow would log a warning."""
     masking.mask_secrets({"parameters": {"password": "hush"}})
     assert masked == set()
     monkeypatch.setattr(masking, "min_length_of_masked", lambda: 4)
@@ -124,7 +125,7 @@ def test_too_short_for_airflows_masker_is_not_registered(masked, monkeypatch):
     assert masked == {"hush"}
 
 
-def test_the_secrets_of_a_run_are_masked(masked):
+def test_secrets_of_a_run_are_masked(masked):
     run = Run.from_api(
         run_body(
             arguments=["--token", "hush-1"],
@@ -137,16 +138,15 @@ def test_the_secrets_of_a_run_are_masked(masked):
     assert masked == {"hush-1", "hush-2", "hush-3", "hush-4"}
 
 
-def test_what_is_masked_is_what_a_log_would_not_show(masked):
-    """A private key in an argument, without any name."""
+def test_private_key_without_a_name_is_masked(masked):
     masking.mask_secrets(
         {"arguments": ["-----BEGIN PRIVATE KEY-----\nMIIEvQ\n-----END PRIVATE KEY-----"]}, None
     )
     assert masked == {"MIIEvQ"}
 
 
-def test_whatever_shows_a_rendered_operator_shows_no_secret():
-    """OpenLineage's listener, for one, sends an operator's attributes, redacted by Airflow's masker."""
+def test_attributes_of_a_rendered_operator_are_redacted():
+    """OpenLineage's listener sends an operator's attributes, redacted by Airflow's masker."""
     with DAG("masked", schedule=None, start_date=pendulum.datetime(2013, 1, 1, tz="UTC")):
         task = InvokeRunOperator(
             task_id="run",

@@ -1,4 +1,4 @@
-"""Every argument of every operator, sensor and trigger is read by one table, before anything is sent."""
+"""The tables of settings read every argument of every operator, sensor and trigger before any request."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from airflow.serialization.serialized_objects import DagSerialization
 from airflow.triggers.base import BaseTrigger
 
 import airflow_provider_dataflow
-from airflow_provider_dataflow.arguments.reading import argument_names
-from airflow_provider_dataflow.arguments.settings import OF_TRIGGERS, SETTINGS
+from airflow_provider_dataflow.arguments.settings import TASK_SETTINGS, TRIGGER_SETTINGS
+from airflow_provider_dataflow.arguments.task_settings import argument_names
 from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.coercion import boolean, choice, choices
@@ -30,8 +30,8 @@ from airflow_provider_dataflow.models.durations import MAX_SECONDS, minutes, mom
 from tests.unit.support import APPLICATION_ID, RUN_ID, FakeTaskInstance
 
 POOL_ID = "ocid1.dataflowpool.oc1.iad.aaaa"
-#: What each class needs to be made. A new class fails the tests until it is here.
-NEEDED: dict[str, dict[str, Any]] = {
+#: Required arguments of each class. A new class fails the tests until it is here.
+REQUIRED: dict[str, dict[str, Any]] = {
     "CancelOrphanRunsOperator": {"deployment_id": "here"},
     "CancelRunOperator": {"run_id": RUN_ID},
     "CreateOrUpdateApplicationOperator": {"display_name": "app"},
@@ -51,11 +51,11 @@ NEEDED: dict[str, dict[str, Any]] = {
     "StopPoolOperator": {"pool_id": POOL_ID},
     "UpdateRunOperator": {"run_id": RUN_ID, "max_duration_in_minutes": 5},
 }
-#: Not read by the table: code is sent as it is, and the row of a submit is read by the trigger.
-READ_ELSEWHERE = {"code", "json"}
-#: Which cannot be filled in by a template: Airflow reads it before anything is rendered.
+#: Arguments that are no settings: both are sent as they are.
+NO_SETTINGS = {"code", "json"}
+#: Arguments that cannot be templates: Airflow reads them before it renders.
 NEVER_TEMPLATED = {"start_from_trigger"}
-#: Arguments that are durations, by what their names say, whatever the table says of them.
+#: Durations are recognized by their names, independently of the table.
 LOOKS_LIKE_A_DURATION = re.compile(r"timeout|interval|budget|delay|pause|period|seconds|wait(?!_for)|margin")
 OPTIONAL = {"timeout", "completion_timeout"}
 
@@ -87,7 +87,7 @@ def public_classes() -> list[type]:
             and not kind.__name__.startswith("_")
             and kind.__name__ not in ("DataFlowOperator", "WaitingOperator", "PoolOperator")
             and not inspect.isabstract(kind)
-            and kind.__name__ not in ("WaitTrigger", "WatchTrigger", "SubmitRunTrigger")
+            and kind.__name__ not in ("DataFlowTrigger", "SubmitRunTrigger")
         ),
         key=lambda kind: kind.__name__,
     )
@@ -110,62 +110,61 @@ DURATIONS_OF_TRIGGERS = [(kind, name) for kind in TRIGGERS for name in durations
 
 def made(kind: type, **arguments: Any) -> Any:
     task_id = {"task_id": "task"} if issubclass(kind, BaseOperator) else {}
-    return kind(**task_id, **NEEDED[kind.__name__] | arguments)
+    return kind(**task_id, **REQUIRED[kind.__name__] | arguments)
 
 
 @pytest.fixture
 def no_calls(mocker, connection):
-    """Whoever calls the service fails."""
+    """Fails a test that calls the service."""
     mocker.patch.object(DataFlowHook, "new_client", side_effect=AssertionError("the service was called"))
     mocker.patch.object(DataFlowHook, "async_client", side_effect=AssertionError("the service was called"))
 
 
 def test_all_classes_are_found():
-    assert {kind.__name__ for kind in CLASSES} == set(NEEDED)
+    assert {kind.__name__ for kind in CLASSES} == set(REQUIRED)
     assert len(DURATIONS_OF_TASKS) > 20
     assert len(DURATIONS_OF_TRIGGERS) >= 6
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_every_argument_is_read(kind):
-    """A new argument has to be in the table, or in the request."""
+def test_every_argument_is_in_the_table_or_in_the_request(kind):
     body = getattr(kind, "body_arguments", set())
-    for name in set(argument_names(kind)) - body - READ_ELSEWHERE:
-        assert name in (SETTINGS if issubclass(kind, BaseOperator) else OF_TRIGGERS), name
+    for name in set(argument_names(kind)) - body - NO_SETTINGS:
+        assert name in (TASK_SETTINGS if issubclass(kind, BaseOperator) else TRIGGER_SETTINGS), name
     for name in durations_of(kind):
         with pytest.raises(InvalidArgument):
-            SETTINGS[name].read(0, name)
+            TASK_SETTINGS[name].read(0, name)
 
 
 @pytest.mark.parametrize("kind", TASKS)
-def test_whatever_a_template_may_fill_is_templated(kind):
+def test_every_argument_that_airflow_can_render_is_templated(kind):
     attributes = {name: "execute_string" if name == "execute" else name for name in argument_names(kind)}
-    # The statement's wait is what it is for.
+    # RunStatementOperator always waits.
     unused = {"wait_for_completion"} if kind.__name__ == "RunStatementOperator" else set()
     templated = {attributes[name] for name in argument_names(kind)} - NEVER_TEMPLATED - unused
     assert templated == set(kind.template_fields)
 
 
 @pytest.mark.parametrize(("kind", "name"), DURATIONS_OF_TASKS)
-def test_duration_is_seconds_or_a_timedelta(kind, name):
+def test_duration_may_be_seconds_or_a_timedelta(kind, name):
     for value in USABLE:
         assert getattr(made(kind, **{name: value}), name) == 5.0
 
 
 @pytest.mark.parametrize(("kind", "name"), DURATIONS_OF_TASKS)
-def test_unusable_duration_is_refused_by_name_before_anything_is_sent(kind, name, no_calls):
+def test_unusable_duration_is_refused_by_name_before_any_request(kind, name, no_calls):
     for value in UNUSABLE:
         if type(value) is not object:
             with pytest.raises(InvalidArgument, match=rf"^{name}: expected"):
                 made(kind, **{name: value})
         task = made(kind)
-        setattr(task, name, value)  # as a template renders
+        setattr(task, name, value)  # like a rendered template
         with pytest.raises(InvalidArgument, match=rf"^{name}: expected"):
             task.execute({"ti": FakeTaskInstance()})
 
 
 @pytest.mark.parametrize(("kind", "name"), DURATIONS_OF_TASKS)
-def test_none_is_a_duration_only_where_there_may_be_none(kind, name, no_calls):
+def test_only_optional_durations_may_be_none(kind, name, no_calls):
     if name in OPTIONAL:
         made(kind, **{name: None})
     else:
@@ -174,25 +173,25 @@ def test_none_is_a_duration_only_where_there_may_be_none(kind, name, no_calls):
 
 
 @pytest.mark.parametrize("kind", TASKS)
-def test_templates_and_results_of_other_tasks_are_rendered_and_linked(kind):
-    """All settings at once, as a template and as an XComArg."""
-    names = [name for name in kind.setting_names() if name in kind.template_fields and name not in BODY_ONLY]
+def test_templates_are_rendered_and_results_of_other_tasks_are_linked(kind):
+    """All settings at once, as templates and as XComArgs."""
+    names = [name for name in kind.setting_names() if name in kind.template_fields and name not in EXCLUSIVE]
     with DAG("dag", schedule=None, render_template_as_native_obj=True):
         upstream = BaseOperator(task_id="upstream")
         task = made(kind, **{name: XComArg(upstream, key=name) for name in names})
         templated = made_as("templated", kind, **{name: f"{{{{ x.{name} }}}}" for name in names})
     assert task.upstream_task_ids == {"upstream"}
-    values = {name: GOOD.get(name, "5") for name in names}
+    values = {name: VALID.get(name, "5") for name in names}
     templated.render_template_fields({"x": values, "ti": FakeTaskInstance()})
     templated.read_settings()
     for name in names:
-        assert getattr(templated, name) == SETTINGS[name].read(values[name], name)
+        assert getattr(templated, name) == TASK_SETTINGS[name].read(values[name], name)
 
 
-#: One of these alone is allowed, as a test of its own says.
-BODY_ONLY = {"display_name", "application_id"}
-GOOD: dict[str, Any] = {
-    **{name: True for name, setting in SETTINGS.items() if setting.read is boolean},
+#: Settings that exclude other arguments of the same task.
+EXCLUSIVE = {"display_name", "application_id"}
+VALID: dict[str, Any] = {
+    **{name: True for name, setting in TASK_SETTINGS.items() if setting.read is boolean},
     "run_id": RUN_ID,
     "pool_id": POOL_ID,
     "compartment_id": "ocid1.compartment.oc1..a",
@@ -204,7 +203,7 @@ GOOD: dict[str, Any] = {
 
 
 def made_as(task_id: str, kind: type, **arguments: Any) -> Any:
-    return kind(task_id=task_id, **NEEDED[kind.__name__] | arguments)
+    return kind(task_id=task_id, **REQUIRED[kind.__name__] | arguments)
 
 
 @pytest.mark.parametrize(
@@ -213,10 +212,10 @@ def made_as(task_id: str, kind: type, **arguments: Any) -> Any:
         (kind, name)
         for kind in TASKS
         for name in kind.setting_names()
-        if SETTINGS[name].read is boolean and name not in NEVER_TEMPLATED
+        if TASK_SETTINGS[name].read is boolean and name not in NEVER_TEMPLATED
     ],
 )
-def test_switch_is_true_or_false(kind, name, no_calls):
+def test_switch_must_be_true_or_false(kind, name, no_calls):
     for value, read in ((True, True), ("False", False), ("true", True)):
         assert getattr(made(kind, **{name: value}), name) is read
     for value in (None, 1, "yes", "", [], 0.0, timedelta(1)):
@@ -238,7 +237,7 @@ def test_odd_states_are_refused_by_name(value):
                 task.read_settings()
 
 
-def test_states_in_any_form():
+def test_states_may_be_text_json_or_a_collection():
     read = choices("FAILED", "SUCCEEDED")
     for value in (
         "failed, SUCCEEDED",
@@ -254,24 +253,24 @@ def test_states_in_any_form():
 
 
 @pytest.mark.parametrize(("kind", "name"), DURATIONS_OF_TRIGGERS)
-def test_trigger_refuses_an_authors_unusable_duration_by_name(kind, name):
+def test_trigger_in_a_dag_refuses_an_unusable_duration_by_name(kind, name):
     for value in UNUSABLE:
         with pytest.raises(InvalidArgument, match=rf"^{name}: expected"):
             made(kind, **{name: value})
 
 
 @pytest.mark.parametrize(("kind", "name"), DURATIONS_OF_TRIGGERS)
-async def test_row_with_an_unusable_duration_falls_back_and_says_so(kind, name):
+async def test_unusable_duration_in_a_row_is_replaced_with_a_warning(kind, name):
     for value in UNUSABLE:
         trigger = made(kind, **{name: value})
-        assert getattr(trigger, name) == OF_TRIGGERS[name].fallback > 0
-        (sentence,) = trigger.replaced
-        assert re.match(rf"{name}: expected .*; using {OF_TRIGGERS[name].fallback} instead$", sentence)
+        assert getattr(trigger, name) == TRIGGER_SETTINGS[name].if_unusable > 0
+        (message,) = trigger.replaced_settings
+        assert re.match(rf"{name}: expected .*; using {TRIGGER_SETTINGS[name].if_unusable} instead$", message)
 
 
 @pytest.mark.parametrize("kind", TRIGGERS)
-async def test_no_row_ends_the_triggerer(kind):
-    """Airflow expects a TypeError of a constructor at most; whatever else ends the triggerer."""
+async def test_no_value_in_a_row_raises_in_the_triggerer(kind):
+    """Airflow catches only a TypeError of the constructor. Any other error would end the triggerer."""
     for value in (*UNUSABLE, None, "None", Decimal("1.5"), pendulum.now(), ["x"], {"a": object()}):
         for name in set(argument_names(kind)) - {"_"}:
             trigger = made(kind, **{name: value})
@@ -293,12 +292,12 @@ def test_row_of_a_trigger_is_plain_json(kind, value):
 @pytest.mark.parametrize(
     "value", [5, "5.0", Decimal(5), datetime.fromtimestamp(5, UTC), "1970-01-01T00:00:05Z"]
 )
-def test_moment_is_seconds_since_the_epoch_or_a_datetime(value):
+def test_deadline_may_be_seconds_since_the_epoch_or_a_datetime(value):
     assert moment(value, "deadline") == 5.0
 
 
 @pytest.mark.parametrize("value", [datetime(2026, 1, 1), "later", True, math.nan, timedelta(1), []])
-def test_other_moments_are_refused(value):
+def test_unusable_deadline_is_refused(value):
     with pytest.raises(InvalidArgument, match=r"^deadline: expected"):
         moment(value, "deadline")
 
@@ -311,9 +310,8 @@ def test_age_in_minutes_may_be_zero():
             minutes(value, "a")
 
 
-def test_there_is_one_definition():
-    """Whatever looks like a duration is read by it."""
-    for name, setting in SETTINGS.items():
+def test_all_durations_are_read_in_the_same_way():
+    for name, setting in TASK_SETTINGS.items():
         if LOOKS_LIKE_A_DURATION.search(name):
             assert setting.read is seconds or setting.read(timedelta(seconds=5), name) == 5.0
 
@@ -324,27 +322,27 @@ def test_there_is_one_definition():
 @pytest.mark.parametrize(
     "kind", [kind for kind in TASKS if hasattr(kind, "execute_complete")], ids=lambda kind: kind.__name__
 )
-def test_after_a_deferral_an_unusable_value_falls_back(kind, connection, mocker):
-    """A run is under way: it must not be lost over a template that renders to something else now."""
+def test_unusable_duration_is_replaced_after_a_deferral(kind, connection, mocker):
+    """A template that renders differently after the deferral must not lose the run."""
     task = made(kind)
     for name in durations_of(kind):
         setattr(task, name, "soon")
-    seen = mocker.patch.object(type(task), "execute_complete", return_value="done", autospec=True)
+    complete = mocker.patch.object(type(task), "execute_complete", return_value="done", autospec=True)
     ti = FakeTaskInstance()
     assert task.resume_execution("execute_complete", {"event": {}}, {"ti": ti}) == "done"
-    assert seen.called
+    assert complete.called
     for name in durations_of(kind):
-        assert getattr(task, name) == SETTINGS[name].fallback
+        assert getattr(task, name) == TASK_SETTINGS[name].if_unusable
 
 
 # --- In Airflow ------------------------------------------------------------------------------------------
 
 
-def test_a_dag_with_templates_in_all_settings_can_be_serialized():
+def test_dag_with_templates_in_all_settings_can_be_serialized():
     with DAG("dag", schedule=None) as dag:
         for kind in TASKS:
             names = [name for name in kind.setting_names() if name in kind.template_fields]
-            templates = {name: f"{{{{ x.{name} }}}}" for name in names if name not in BODY_ONLY}
+            templates = {name: f"{{{{ x.{name} }}}}" for name in names if name not in EXCLUSIVE}
             made_as(kind.__name__, kind, **templates)
         made_as(
             "row",
@@ -361,7 +359,7 @@ def test_a_dag_with_templates_in_all_settings_can_be_serialized():
     assert settings["submit"]["error_budget"] == 60.0
 
 
-def test_mapped_task_reads_settings_and_renders_keys():
+def test_mapped_task_reads_its_settings_and_renders_keys():
     operator = TASKS_BY_NAME["InvokeRunOperator"]
     with DAG("dag", schedule=None) as dag:
         operator.partial(
@@ -384,7 +382,7 @@ def test_mapped_task_reads_settings_and_renders_keys():
 
 
 @pytest.mark.parametrize("name", ["region", "profile", "oci_conn_id", "auth_type", "config_file"])
-def test_the_hook_takes_text_only(name):
+def test_hook_arguments_must_be_text(name):
     for value in (5, "5", PurePosixPath("5")):
         assert getattr(DataFlowHook(**{name: value}), name) == "5"
     assert getattr(DataFlowHook(**{name: None}), name) is None

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from airflow_provider_dataflow.arguments.settings import SETTINGS
+from airflow_provider_dataflow.arguments.settings import TASK_SETTINGS
 from airflow_provider_dataflow.exceptions import (
     LOG_TAIL_LINES,
     InvalidArgument,
@@ -82,5 +82,5 @@ def test_secrets_that_the_driver_prints_are_hidden(client, log, caplog):
 
 def test_the_error_of_a_wrong_state_shows_no_secret():
     with pytest.raises(InvalidArgument) as e:
-        SETTINGS["target_states"].read("--password MARKED-1", "target_states")
+        TASK_SETTINGS["target_states"].read("--password MARKED-1", "target_states")
     assert "MARKED-1" not in str(e.value)

@@ -20,7 +20,7 @@ def refused(code, status=400) -> SubmitRejected:
     return SubmitRejected(operation="CreateRun", message="no", status=status, code=code)
 
 
-def answered(status, **fields) -> ServiceError:
+def service_error(status, **fields) -> ServiceError:
     return ServiceError(operation="CreateRun", message="no", status=status, **fields)
 
 
@@ -36,18 +36,18 @@ def test_pause_grows_with_the_time_waited():
     assert pause(refused("LimitExceeded"), 1e5, submit_timeout=1e6) < 1.2 * 600
 
 
-@pytest.mark.parametrize("error", [answered(None), answered(429), answered(503)])
+@pytest.mark.parametrize("error", [service_error(None), service_error(429), service_error(503)])
 def test_outage_is_retried_within_the_error_budget(error):
     assert pause(error, 0) is not None
     assert pause(error, 100) is None
 
 
 def test_retry_after_is_honoured():
-    assert pause(answered(429, retry_after=80), 0) == 80
+    assert pause(service_error(429, retry_after=80), 0) == 80
 
 
 @pytest.mark.parametrize(
-    "error", [refused("InvalidParameter"), refused("NotAuthorizedOrNotFound", 404), answered(501)]
+    "error", [refused("InvalidParameter"), refused("NotAuthorizedOrNotFound", 404), service_error(501)]
 )
 def test_refusal_is_not_retried(error):
     assert pause(error, 0) is None

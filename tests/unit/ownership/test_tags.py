@@ -14,22 +14,22 @@ def tags(**fields) -> TaskTags:
 
 @pytest.mark.parametrize("map_index", [-1, 0, 12])
 @pytest.mark.parametrize("deployment", ["", "https://airflow.example.com"])
-def test_they_are_read_as_they_were_written(map_index, deployment):
+def test_tags_survive_storage(map_index, deployment):
     written = tags(identity=TaskIdentity("dag", "run", "task", map_index), deployment=deployment)
     assert TaskTags.of(written.tags()) == written
     assert TaskTags.of(written.added_to({"cost_center": "42"})) == written
 
 
 @pytest.mark.parametrize("other", [None, {}, {"airflow_dag_id": "dag"}, {"owner": "me"}])
-def test_other_runs_are_nobodys(other):
+def test_run_without_the_tags_belongs_to_no_task(other):
     assert TaskTags.of(other) is None
 
 
-def test_a_map_index_that_is_no_number_is_nobodys():
+def test_unreadable_map_index_belongs_to_no_task():
     assert TaskTags.of({**tags().tags(), "airflow_map_index": "first"}) is None
 
 
-def test_the_authors_tags_win_and_all_fit():
+def test_tags_of_the_author_win_and_the_limit_is_kept():
     for count in range(MAX_TAGS + 1):
         own = {f"own_{number}": "x" for number in range(count)}
         together = tags(deployment="d").added_to(own)
@@ -39,14 +39,14 @@ def test_the_authors_tags_win_and_all_fit():
     assert tags().added_to({"airflow_dag_id": "mine"})["airflow_dag_id"] == "mine"
 
 
-def test_a_mapped_task_is_never_taken_for_another_one():
+def test_dropped_tags_never_change_the_identity_of_a_mapped_task():
     mapped = tags(identity=TaskIdentity("dag", "run", "task", 3), deployment="d")
     for count in range(MAX_TAGS + 1):
         read = TaskTags.of(mapped.added_to({f"own_{number}": "x" for number in range(count)}))
         assert read is None or read.identity == mapped.identity
 
 
-def test_a_long_value_is_cut_but_stays_itself():
+def test_long_values_are_cut_and_stay_different():
     assert fitted("x" * MAX_VALUE) == "x" * MAX_VALUE
     one, other = fitted("x" * 300 + "1"), fitted("x" * 300 + "2")
     assert len(one) == len(other) == MAX_VALUE

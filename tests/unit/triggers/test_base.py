@@ -1,4 +1,4 @@
-"""Kills as they come from Airflow's own trigger runner."""
+"""Kills of a trigger by Airflow's own trigger runner."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ import pytest
 from airflow.jobs import triggerer_job_runner
 
 from airflow_provider_dataflow import compat
-from airflow_provider_dataflow.triggers.base import WaitTrigger
+from airflow_provider_dataflow.triggers.base import TaskTrigger
 
 TRIGGER_ID = 7
 
 pytestmark = pytest.mark.skipif(
-    not hasattr(triggerer_job_runner, "_USER_ACTION_CANCEL_MSG"), reason="from Airflow 3.3 on"
+    not hasattr(triggerer_job_runner, "_USER_ACTION_CANCEL_MSG"), reason="needs Airflow 3.3"
 )
 
 
-class Waiting(WaitTrigger):
-    """Waits for ever; its cancel takes a moment."""
+class EndlessTrigger(TaskTrigger):
+    """Waits forever. Its cancel takes 0.3 seconds."""
 
     cancel_on_kill = True
 
     def __init__(self) -> None:
         super().__init__()
-        self.begun = self.cancels = 0
-
-    def serialize(self):
-        return "", {}
+        self.begun_cancels = self.finished_cancels = 0
 
     async def wait(self):
         await asyncio.Event().wait()
 
     def cancel_unless_awaited(self):
-        self.begun += 1
+        self.begun_cancels += 1
         time.sleep(0.3)
-        self.cancels += 1
+        self.finished_cancels += 1
 
 
 async def run(trigger, *, end):
-    """Run it as the triggerer does, and end it so."""
+    """Run the trigger like a triggerer.
+
+    :param end: ends it, by a kill or by the stop of the triggerer.
+    """
     runner = triggerer_job_runner.TriggerRunner()
     runner.triggers[TRIGGER_ID] = {"name": "test", "events": 0}
     task = asyncio.create_task(runner.run_trigger(TRIGGER_ID, trigger))
@@ -54,7 +54,7 @@ async def run(trigger, *, end):
 
 
 async def kill(runner, task):
-    """Again and again, as it is the triggerer's way, only faster."""
+    """Cancel the trigger repeatedly, like the triggerer but faster."""
     while not task.done():
         runner.to_cancel.append(TRIGGER_ID)
         await runner.cancel_triggers()
@@ -62,73 +62,74 @@ async def kill(runner, task):
 
 
 async def stop(runner, task):
+    """Cancel the trigger like a triggerer that stops."""
     task.cancel()
 
 
-def test_airflow_says_it_with_this_message():
+def test_kill_message_is_airflows():
     assert triggerer_job_runner._USER_ACTION_CANCEL_MSG == compat.KILL_MESSAGE
 
 
-async def test_a_kill_cancels_once():
-    trigger = Waiting()
+async def test_kill_cancels_once():
+    trigger = EndlessTrigger()
     await run(trigger, end=kill)
-    assert (trigger.begun, trigger.cancels) == (1, 1)
+    assert (trigger.begun_cancels, trigger.finished_cancels) == (1, 1)
 
 
-def test_the_cancel_is_seen_through_when_the_triggerer_ends():
-    """Its event loop ends by cancelling all that is left in it."""
-    trigger = Waiting()
+def test_cancel_is_finished_when_the_triggerer_ends():
+    """Its event loop ends by cancelling all of its tasks."""
+    trigger = EndlessTrigger()
 
-    async def killed_just_before_the_end():
+    async def kill_just_before_the_end():
         runner = triggerer_job_runner.TriggerRunner()
         runner.triggers[TRIGGER_ID] = {"name": "test", "events": 0}
         task = asyncio.create_task(runner.run_trigger(TRIGGER_ID, trigger))
         await asyncio.sleep(0.1)
         task.cancel(compat.KILL_MESSAGE)
         await asyncio.sleep(0.1)
-        assert trigger.begun
+        assert trigger.begun_cancels
 
-    asyncio.run(killed_just_before_the_end())
-    assert trigger.cancels == 1
+    asyncio.run(kill_just_before_the_end())
+    assert trigger.finished_cancels == 1
 
 
-async def test_a_triggerer_that_stops_cancels_nothing():
-    trigger = Waiting()
+async def test_stopping_triggerer_cancels_nothing():
+    trigger = EndlessTrigger()
     await run(trigger, end=stop)
-    assert trigger.begun == 0
+    assert trigger.begun_cancels == 0
 
 
-async def test_a_run_that_is_to_go_on():
-    trigger = Waiting()
+async def test_kill_without_cancel_on_kill_cancels_nothing():
+    trigger = EndlessTrigger()
     trigger.cancel_on_kill = False
     await run(trigger, end=kill)
-    assert trigger.begun == 0
+    assert trigger.begun_cancels == 0
 
 
-async def test_a_kill_is_heard_while_airflow_has_no_thread_left_to_write_its_log():
-    """It writes a line before it calls on_kill, and by then the next cancellation has ended that, too."""
+async def test_kill_cancels_while_airflow_has_no_thread_to_write_its_log_line():
+    """Airflow writes the line before it calls on_kill. Meanwhile the next cancellation ends the trigger."""
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(1) as threads:
         loop.set_default_executor(threads)
-        trigger = Waiting()
+        trigger = EndlessTrigger()
 
         async def kill_in_a_busy_triggerer(runner, task):
             threads.submit(time.sleep, 2)
             await kill(runner, task)
 
         await run(trigger, end=kill_in_a_busy_triggerer)
-    assert trigger.cancels == 1
+    assert trigger.finished_cancels == 1
 
 
-async def test_two_who_ask_for_the_cancel_wait_for_the_same():
-    trigger = Waiting()
+async def test_second_kill_joins_the_first():
+    trigger = EndlessTrigger()
     await asyncio.gather(trigger.on_kill(), trigger.on_kill())
-    assert (trigger.begun, trigger.cancels) == (1, 1)
+    assert (trigger.begun_cancels, trigger.finished_cancels) == (1, 1)
 
 
-async def test_the_cancel_is_waited_for_no_longer_than_airflow_leaves(monkeypatch):
-    monkeypatch.setattr("airflow_provider_dataflow.triggers.base.KILL_TIMEOUT_SECONDS", 0.1)
-    trigger = Waiting()
+async def test_on_kill_ends_at_its_timeout(monkeypatch):
+    monkeypatch.setattr(TaskTrigger, "KILL_TIMEOUT_SECONDS", 0.1)
+    trigger = EndlessTrigger()
     started = time.monotonic()
     await trigger.on_kill()
     await trigger.on_kill()

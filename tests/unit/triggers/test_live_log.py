@@ -16,7 +16,7 @@ NAME = "spark_application_stdout.log.gz"
 
 
 class Source:
-    """A log that grows by a line whenever somebody looks."""
+    """Driver log that grows by one line with each listing."""
 
     def __init__(self, *lines: str, error: Exception | None = None) -> None:
         self.lines, self.error = list(lines), error
@@ -33,8 +33,8 @@ class Source:
 
 
 @pytest.fixture
-def record(mocker):
-    """What is in XCom."""
+def xcoms(mocker):
+    """The task's XComs."""
     values: dict[str, object] = {}
     mocker.patch.object(live_log, "pull_xcom", lambda task, key: values.get(key))
     mocker.patch.object(live_log, "push_xcom", lambda task, key, value: values.update({key: value}))
@@ -42,7 +42,7 @@ def record(mocker):
 
 
 @pytest.fixture(autouse=True)
-def often(monkeypatch):
+def poll_fast(monkeypatch):
     monkeypatch.setattr(log_follower, "MIN_SLEEP", 0.01)
     monkeypatch.setattr(log_follower._Follower, "is_due", True)
     monkeypatch.setattr(log_follower._Follower, "_looked", lambda self, received: None)
@@ -58,33 +58,33 @@ async def until(condition) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_lines_are_copied_as_they_come(caplog, record):
+async def test_new_lines_are_copied_and_the_cursor_is_saved(caplog, xcoms):
     caplog.set_level("INFO", "task")
     whole = {NAME: len("one\ntwo\nthree\n")}
     async with live(Source("one", "two", "three"), FakeTaskInstance()) as log:
-        await until(lambda: record.get(LOG_CURSOR) == whole)
+        await until(lambda: xcoms.get(LOG_CURSOR) == whole)
     assert [m for m in caplog.messages if m in ("one", "two", "three")] == ["one", "two", "three"]
     assert log.cursor == whole
 
 
-async def test_another_triggerer_goes_on_where_this_one_was(caplog, record):
+async def test_next_triggerer_continues_at_the_saved_cursor(caplog, xcoms):
     caplog.set_level("INFO", "task")
-    record[LOG_CURSOR] = {NAME: len("one\n")}
+    xcoms[LOG_CURSOR] = {NAME: len("one\n")}
     async with live(Source("one", "two"), FakeTaskInstance()):
         await until(lambda: "two" in caplog.messages)
     assert "one" not in caplog.messages
 
 
-@pytest.mark.parametrize("broken", ["pull_xcom", "push_xcom"])
-async def test_a_record_out_of_reach_costs_nothing_else(caplog, record, mocker, broken):
+@pytest.mark.parametrize("failing", ["pull_xcom", "push_xcom"])
+async def test_lines_are_copied_although_xcom_fails(caplog, xcoms, mocker, failing):
     caplog.set_level("INFO", "task")
-    mocker.patch.object(live_log, broken, side_effect=RuntimeError)
+    mocker.patch.object(live_log, failing, side_effect=RuntimeError)
     async with live(Source("one"), FakeTaskInstance()) as log:
         await until(lambda: log.cursor == {NAME: 4})
     assert "one" in caplog.messages
 
 
-async def test_a_service_that_fails_is_one_warning(caplog):
+async def test_failing_service_is_logged_once(caplog):
     source = Source(error=ServiceError(operation="ListRunLogs", message="down", status=503))
     async with live(source) as log:
         await asyncio.sleep(0.1)
@@ -92,9 +92,9 @@ async def test_a_service_that_fails_is_one_warning(caplog):
     assert log.cursor is None
 
 
-async def test_only_some_are_followed_and_seats_become_free(caplog, monkeypatch):
+async def test_number_of_followed_runs_is_limited(caplog, monkeypatch):
     caplog.set_level("INFO", "task")
-    monkeypatch.setattr(live_log, "MAX_FOLLOWED", 1)
+    monkeypatch.setattr(LiveLog, "MAX_FOLLOWED", 1)
     async with live(Source("one")):
         async with live(Source("other")) as unfollowed:
             await until(lambda: "one" in caplog.messages)
@@ -105,7 +105,7 @@ async def test_only_some_are_followed_and_seats_become_free(caplog, monkeypatch)
     assert not live_log._followed
 
 
-async def test_nothing_is_copied_before_secrets_are_known(caplog, record):
+async def test_nothing_is_copied_before_secrets_are_masked(caplog, xcoms):
     caplog.set_level("INFO", "task")
     masked = asyncio.Event()
     source = Source("one secret")

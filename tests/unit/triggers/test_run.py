@@ -11,7 +11,6 @@ from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.run import Run
 from airflow_provider_dataflow.ownership.task_state import TaskState
 from airflow_provider_dataflow.triggers import base
-from airflow_provider_dataflow.triggers import run as trigger_module
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 from airflow_provider_dataflow.triggers.run import RunTrigger
 from tests.unit.support import RUN_ID, FakeTaskInstance, run_body
@@ -32,21 +31,21 @@ class FakeAsyncClient:
 
 
 @pytest.fixture(autouse=True)
-def at_once(monkeypatch):
-    monkeypatch.setattr(trigger_module, "NO_EVENT_BEFORE", 0)
+def no_delay(monkeypatch):
+    monkeypatch.setattr(RunTrigger, "NO_EVENT_BEFORE_SECONDS", 0)
 
 
 @pytest.fixture
 def service(mocker):
-    """Call it with the states that the run goes through."""
+    """Function that sets the states of the run."""
 
-    def answers(*states):
+    def respond(*states):
         async def make(hook):
             return FakeAsyncClient(*states)
 
         mocker.patch.object(DataFlowHook, "async_client", make)
 
-    return answers
+    return respond
 
 
 def trigger(**kwargs) -> RunTrigger:
@@ -57,7 +56,7 @@ async def events(trigger: RunTrigger) -> list[RunEvent]:
     return [RunEvent.parse(event.payload) async for event in trigger.run()]
 
 
-def test_the_row_survives_the_way_through_the_database_and_other_versions():
+def test_row_survives_storage_and_arguments_of_a_newer_version():
     path, kwargs = trigger(deadline=5.0, region="eu-frankfurt-1").serialize()
     assert path == "airflow_provider_dataflow.triggers.run.RunTrigger"
     assert RunTrigger(**kwargs).serialize() == (path, kwargs)
@@ -66,34 +65,34 @@ def test_the_row_survives_the_way_through_the_database_and_other_versions():
 
 
 @pytest.mark.parametrize("state", ["SUCCEEDED", "FAILED", "CANCELED", "STOPPED"])
-async def test_one_event_at_the_end_of_the_run(service, state):
+async def test_end_of_run_sends_one_event(service, state):
     service("ACCEPTED", "HIBERNATING", "IN_PROGRESS", state)
     assert await events(trigger()) == [RunEvent(Outcome.REACHED, RUN_ID, state)]
 
 
-async def test_no_event_before_the_worker_has_signed_off(service, monkeypatch):
-    monkeypatch.setattr(trigger_module, "NO_EVENT_BEFORE", 0.2)
+async def test_first_event_waits_for_the_end_of_the_worker(service, monkeypatch):
+    monkeypatch.setattr(RunTrigger, "NO_EVENT_BEFORE_SECONDS", 0.2)
     service("SUCCEEDED")
     start = time.monotonic()
     await events(trigger())
     assert time.monotonic() - start >= 0.2
 
 
-async def test_the_deadline(service, mocker):
+async def test_deadline_ends_the_wait(service, mocker):
     service("IN_PROGRESS")
-    started = asyncio.get_running_loop().time
-    mocker.patch.object(trigger_module, "LAST_POLL_SECONDS", 0.05)
-    begin = started()
+    clock = asyncio.get_running_loop().time
+    mocker.patch.object(RunTrigger, "FIRST_POLL_SECONDS", 0.05)
+    begin = clock()
     assert await events(trigger(deadline=time.time() + 0.1)) == [
         RunEvent(Outcome.TIMEOUT, RUN_ID, "IN_PROGRESS")
     ]
-    assert started() - begin < 3
+    assert clock() - begin < 3
 
 
-async def test_a_line_now_and_then_while_nothing_changes(service, mocker):
+async def test_heartbeat_is_logged_while_the_state_does_not_change(service, mocker):
     service("IN_PROGRESS")
-    mocker.patch.object(trigger_module, "HEARTBEAT_SECONDS", 0.3)
-    mocker.patch.object(trigger_module, "LAST_POLL_SECONDS", 1.3)
+    mocker.patch.object(RunTrigger, "HEARTBEAT_SECONDS", 0.3)
+    mocker.patch.object(RunTrigger, "FIRST_POLL_SECONDS", 1.3)
     log = mocker.patch.object(RunTrigger, "log")
     (event,) = await events(trigger(deadline=0))
     assert event.outcome is Outcome.TIMEOUT
@@ -101,14 +100,14 @@ async def test_a_line_now_and_then_while_nothing_changes(service, mocker):
     assert lines == [f"Run {RUN_ID} is IN_PROGRESS", *[f"Run {RUN_ID} is still IN_PROGRESS"] * 4]
 
 
-async def test_a_run_that_ended_before_anybody_looked_has_ended_in_time(service):
+async def test_run_that_ended_before_the_first_poll_is_not_late(service):
     service("SUCCEEDED")
     assert await events(trigger(deadline=time.time() - 100)) == [
         RunEvent(Outcome.REACHED, RUN_ID, "SUCCEEDED")
     ]
 
 
-async def test_out_of_sight(service):
+async def test_used_up_error_budget_loses_the_run(service):
     service(ServiceError(operation="GetRun", message="down", status=503))
     (event,) = await events(trigger(error_budget=0.001))
     assert event.outcome is Outcome.LOST
@@ -117,23 +116,23 @@ async def test_out_of_sight(service):
 
 @pytest.fixture
 def kill(mocker, client):
-    """Kills a deferred trigger as the triggerer does: cancels it again every second."""
+    """Function that kills a deferred trigger like the triggerer, which repeats the cancellation."""
 
-    async def kill(trigger, *, state="failed", xcom=RUN_ID, seen=None, slow=0.0, again_every=0.05):
-        def now(identity, key):
+    async def kill(trigger, *, state="failed", xcom=RUN_ID, last_state=None, slow=0.0):
+        def read_task_state(identity, key):
             time.sleep(slow)
-            answer = state.pop(0) if isinstance(state, list) else state
-            if isinstance(answer, Exception):
-                raise answer
-            return TaskState(True, answer, {"run_id": xcom, "lifecycle_state": seen}[key])
+            current = state.pop(0) if isinstance(state, list) else state
+            if isinstance(current, Exception):
+                raise current
+            return TaskState(True, current, {"run_id": xcom, "lifecycle_state": last_state}[key])
 
-        mocker.patch.object(base, "read_task_state", now)
-        mocker.patch.object(base.WaitTrigger, "STATE_TIMEOUT_SECONDS", 0.3)
-        mocker.patch.object(base.WaitTrigger, "STATE_PAUSE_SECONDS", 0.1)
+        mocker.patch.object(base, "read_task_state", read_task_state)
+        mocker.patch.object(base.TaskTrigger, "STATE_TIMEOUT_SECONDS", 0.3)
+        mocker.patch.object(base.TaskTrigger, "STATE_PAUSE_SECONDS", 0.1)
         trigger.task_instance = FakeTaskInstance()
         task = asyncio.create_task(trigger.on_kill())
         while not task.done():
-            await asyncio.sleep(again_every)
+            await asyncio.sleep(0.05)
             task.cancel("__airflow_user_action__")
         await asyncio.gather(task, return_exceptions=True)
         return client.cancelled
@@ -153,45 +152,45 @@ def kill(mocker, client):
         ("deferred", RUN_ID, False),
     ],
 )
-async def test_a_kill_cancels_unless_the_task_still_waits(kill, state, xcom, cancelled):
+async def test_kill_cancels_run_unless_the_task_waits_for_it(kill, state, xcom, cancelled):
     assert await kill(trigger(), state=state, xcom=xcom) == ([RUN_ID] if cancelled else [])
 
 
-async def test_a_kill_cancels_if_nobody_can_say_who_waits(kill, mocker):
-    mocker.patch.object(base, "triggers_have_on_kill", return_value=True)
+async def test_kill_cancels_run_if_the_task_state_is_unknown(kill, mocker):
+    mocker.patch.object(base, "kill_looks_like_shutdown", return_value=False)
     assert await kill(trigger(), state=RuntimeError("no such dag run")) == [RUN_ID]
 
 
-async def test_an_older_airflow_that_cannot_be_asked_keeps_its_run(kill, mocker):
-    """There, every stop of a triggerer looks like a kill, and its loop ends before the questions do."""
-    mocker.patch.object(base, "triggers_have_on_kill", return_value=False)
+async def test_run_is_kept_if_the_task_state_is_unknown_and_a_kill_looks_like_a_shutdown(kill, mocker):
+    """So before Airflow 3.3, where the event loop of a stopping triggerer ends before Airflow responds."""
+    mocker.patch.object(base, "kill_looks_like_shutdown", return_value=True)
     assert await kill(trigger(), state=RuntimeError("no such dag run")) == []
     assert await kill(trigger(), state="deferred", slow=30) == []
     assert await kill(trigger(), state="failed") == [RUN_ID]
 
 
-async def test_airflow_is_asked_again(kill):
+async def test_task_state_is_read_again_after_an_error(kill):
     assert await kill(trigger(), state=[RuntimeError("502"), "deferred"]) == []
 
 
-async def test_a_run_that_its_task_has_left_running_goes_on(kill):
-    """Another triggerer has taken the trigger over, and has told the task meanwhile."""
+async def test_run_is_kept_if_its_task_succeeded_while_it_is_active(kill):
+    """Another triggerer took the trigger over and sent the event."""
     wants_start = {"target_states": ["IN_PROGRESS"]}
-    assert await kill(trigger(**wants_start), state="success", seen="IN_PROGRESS") == []
-    # Marked by a person.
+    assert await kill(trigger(**wants_start), state="success", last_state="IN_PROGRESS") == []
+    # A user marked the task as successful.
     assert await kill(trigger(**wants_start), state="success") == [RUN_ID]
 
 
-async def test_a_slow_cancel_outlives_being_cancelled_itself(kill):
+async def test_slow_cancel_survives_repeated_cancellation(kill):
     assert await kill(trigger(), slow=0.2) == [RUN_ID]
 
 
-async def test_a_sensors_trigger_never_cancels(kill):
+async def test_kill_without_cancel_on_kill_cancels_nothing(kill):
     assert await kill(trigger(cancel_on_kill=False)) == []
 
 
-async def test_cancelled_error_goes_through(service):
-    """Airflow calls on_kill only if it does."""
+async def test_cancelled_error_is_raised_again(service):
+    """Airflow calls on_kill only then."""
     service("IN_PROGRESS")
     task = asyncio.create_task(events(trigger()))
     await asyncio.sleep(0.05)
@@ -200,7 +199,7 @@ async def test_cancelled_error_goes_through(service):
         await task
 
 
-async def test_an_older_airflow_has_only_the_cancel_to_go_by(kill, service, mocker):
+async def test_cancelled_trigger_calls_on_kill_if_airflow_does_not(kill, service, mocker):
     mocker.patch.object(compat, "triggers_have_on_kill", return_value=False)
     on_kill = mocker.patch.object(RunTrigger, "on_kill")
     service("IN_PROGRESS")
@@ -212,8 +211,8 @@ async def test_an_older_airflow_has_only_the_cancel_to_go_by(kill, service, mock
     on_kill.assert_awaited_once()
 
 
-async def test_the_secrets_of_the_run_are_masked_before_its_output_is_copied(mocker):
-    """The row has none of them: the service is asked until it says what the run was asked for."""
+async def test_secrets_of_the_run_are_masked_before_its_output_is_copied(mocker):
+    """They come from the service, since the row has ids only. GetRun is repeated until it succeeds."""
     events = []
 
     class Poller:

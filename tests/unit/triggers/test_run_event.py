@@ -1,4 +1,4 @@
-"""The watcher on Airflow's own shared streams, in virtual time."""
+"""RunEventTrigger on Airflow's shared streams, in virtual time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-pytest.importorskip("airflow.triggers.shared_stream", reason="from Airflow 3.3 on")
+pytest.importorskip("airflow.triggers.shared_stream", reason="needs Airflow 3.3")
 
 from airflow.serialization.decoders import smart_decode_trigger_kwargs
 from airflow.serialization.encoders import encode_trigger
@@ -28,7 +28,7 @@ APPLICATION = "ocid1.dataflowapplication.oc1.iad.nightly"
 
 
 class Store:
-    """Of one asset: what Airflow keeps in its database."""
+    """Airflow's store of one asset."""
 
     def __init__(self):
         self.values = {}
@@ -44,7 +44,7 @@ class Store:
 
 @pytest.fixture
 def service(mocker, connection, monkeypatch):
-    # The trigger's clock is the machine's; the runs' times are counted from here, and so are the poller's.
+    # The runs and the poller count their times from now, because the trigger reads the real clock.
     service = SimulatedService(epoch=time.time())
     monkeypatch.setattr(runs, "time", SimpleNamespace(time=service.now))
 
@@ -56,13 +56,16 @@ def service(mocker, connection, monkeypatch):
 
 
 class Triggerer:
-    """Runs watchers as Airflow's triggerer does, and stores their events a second later."""
+    """Runs triggers like Airflow's triggerer, and stores their events one second later."""
 
     def __init__(self):
         self.stored = []
 
     async def watch(self, trigger, seconds, *, shared=True, graceful=True):
-        """:param graceful: whether the trigger may clean up at the end, as it may not when it is killed."""
+        """Run a trigger for some seconds.
+
+        :param graceful: call ``cleanup`` at the end; False for a triggerer that is killed.
+        """
         manager, events = SharedStreamManager(), []
         loop = asyncio.get_running_loop()
 
@@ -91,7 +94,7 @@ class Triggerer:
         self.stored += [(at, payload) for at, payload in events if at < end - 1]
 
     @property
-    def told(self):
+    def reported(self):
         return [payload["run_id"] for _, payload in self.stored]
 
 
@@ -101,60 +104,60 @@ def trigger(store=None, **kwargs):
     return made
 
 
-def test_the_row_survives_the_way_through_the_database_and_other_versions():
+def test_row_survives_storage_and_arguments_of_a_newer_version():
     path, kwargs = trigger(states=["FAILED", "SUCCEEDED"], application_id=APPLICATION).serialize()
     assert path == "airflow_provider_dataflow.triggers.run_event.RunEventTrigger"
     assert RunEventTrigger(**kwargs, added_tomorrow=1).serialize() == (path, kwargs)
 
 
 @pytest.mark.parametrize("states", [[], "DONE", ["DONE"], None, 5])
-def test_states_are_checked_where_the_dag_is_written(states):
+def test_unusable_states_are_refused_in_a_dag(states):
     with pytest.raises(InvalidArgument, match="states"):
         RunEventTrigger(states=states)
 
 
-def test_watchers_of_other_states_share_a_stream():
+def test_watchers_of_different_states_share_a_stream():
     assert trigger(states=["FAILED"]).shared_stream_key() == trigger().shared_stream_key()
     assert trigger(application_id="a").shared_stream_key() != trigger().shared_stream_key()
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_whoever_started_it(service, shared):
+def test_runs_are_reported_whoever_started_them(service, shared):
     before = service.add(50, created=-100.0)
-    under_way = service.add(300, created=-100.0)
+    active = service.add(300, created=-100.0)
     quick = service.add(8, created=400.0)
     failed = service.add(100, created=400.0, end="FAILED")
     later = service.add(600, created=1000.0)
     triggerer = Triggerer()
     virtual_time.run(triggerer.watch(trigger(), 2000, shared=shared))
-    assert triggerer.told == [under_way.id, quick.id, later.id]
-    assert before.id not in triggerer.told
-    assert failed.id not in triggerer.told
-    (_, told) = triggerer.stored[0]
-    assert told["state"] == "SUCCEEDED"
-    assert told["application_id"] == under_way.application
-    for at, told in triggerer.stored:
-        assert at - service.runs[told["run_id"]].ended < 130
+    assert triggerer.reported == [active.id, quick.id, later.id]
+    assert before.id not in triggerer.reported
+    assert failed.id not in triggerer.reported
+    (_, event) = triggerer.stored[0]
+    assert event["state"] == "SUCCEEDED"
+    assert event["application_id"] == active.application
+    for at, event in triggerer.stored:
+        assert at - service.runs[event["run_id"]].ended < 130
 
 
-def test_only_of_the_application(service):
+def test_only_runs_of_the_application_are_reported(service):
     mine = service.add(300, created=100.0, application=APPLICATION)
     service.add(300, created=100.0)
-    under_way = service.add(300, created=-100.0, application=APPLICATION)
+    active = service.add(300, created=-100.0, application=APPLICATION)
     triggerer = Triggerer()
     virtual_time.run(triggerer.watch(trigger(application_id=APPLICATION), 1000))
-    assert triggerer.told == [under_way.id, mine.id]
+    assert triggerer.reported == [active.id, mine.id]
 
 
-def test_the_start_can_be_an_event(service):
+def test_start_of_a_run_can_be_an_event(service):
     service.add(3000, created=-100.0, accepted=1.0)  # had started before
     run = service.add(3000, created=100.0, accepted=60.0)
     triggerer = Triggerer()
     virtual_time.run(triggerer.watch(trigger(states=["IN_PROGRESS"]), 1000))
-    assert triggerer.told == [run.id]
+    assert triggerer.reported == [run.id]
 
 
-def test_two_watchers_ask_no_more_than_one(service):
+def test_two_watchers_send_no_more_requests_than_one(service):
     for number in range(20):
         service.add(600, created=100.0 * number)
 
@@ -174,24 +177,24 @@ def test_two_watchers_ask_no_more_than_one(service):
         await manager.stop_all()
 
     virtual_time.run(main())
-    # One page for new runs each time, and those under way; an own stream each would be twice that.
+    # Two lists per poll: new runs and active ones. Two streams would need twice as many.
     assert service.requests["ListRuns"] < 1.1 * 3600 / 30 * 2 + 20
 
 
-def test_an_outage_loses_nothing(service):
+def test_outage_loses_no_event(service):
     all_runs = [service.add(100, created=60.0 * number) for number in range(20)]
     down = ServiceError(operation="any", status=503, message="down")
     service.errors = {"ListRuns": [down] * 30, "GetRun": [down] * 30}
     triggerer = Triggerer()
     virtual_time.run(triggerer.watch(trigger(), 4000))
-    # What ended before the first answer was over when the watch began.
-    assert len(triggerer.told) == len(set(triggerer.told))
-    assert set(triggerer.told) >= {run.id for run in all_runs if run.ended > 1000}
+    # Runs that ended before the first response have no events.
+    assert len(triggerer.reported) == len(set(triggerer.reported))
+    assert set(triggerer.reported) >= {run.id for run in all_runs if run.ended > 1000}
 
 
 @pytest.mark.parametrize("graceful", [True, False])
 @pytest.mark.parametrize("seed", range(3))
-def test_nothing_is_lost_or_told_twice_over_restarts(service, seed, graceful):
+def test_restarts_lose_and_repeat_no_event(service, seed, graceful):
     rng = random.Random(seed)
     all_runs = [
         service.add(rng.choice([5, 60, 300, 3000]), created=rng.uniform(10, 5_000)) for _ in range(100)
@@ -205,20 +208,20 @@ def test_nothing_is_lost_or_told_twice_over_restarts(service, seed, graceful):
         while loop.time() < 9_000:
             await triggerer.watch(trigger(store), rng.uniform(20, 1500), graceful=graceful)
             ends.append(loop.time())
-            await asyncio.sleep(rng.uniform(0, 900))  # nobody watches
+            await asyncio.sleep(rng.uniform(0, 900))  # no triggerer runs
 
     virtual_time.run(main())
-    told = triggerer.told
-    assert set(told) == {run.id for run in all_runs} | {old.id}
-    # Those which were told a moment before an end, and stored all the same, are told again: see docs.
-    twice = {run_id for run_id in told if told.count(run_id) > 1}
+    reported = triggerer.reported
+    assert set(reported) == {run.id for run in all_runs} | {old.id}
+    # Events sent just before a stop, and stored all the same, are sent again: see docs/assets.md.
+    twice = {run_id for run_id in reported if reported.count(run_id) > 1}
     for run_id in twice:
         first = min(at for at, payload in triggerer.stored if payload["run_id"] == run_id)
         assert any(first <= end < first + SETTLE_SECONDS + 2 for end in ends)
 
 
-def test_without_a_store_nothing_is_told_twice(service):
-    """Before Airflow 3.3; what ends while nobody watches is not told of."""
+def test_no_event_is_repeated_without_a_store(service):
+    """Before Airflow 3.3. Runs that end while no triggerer runs have no events."""
     for number in range(50):
         service.add(100, created=100.0 * number)
     triggerer = Triggerer()
@@ -228,36 +231,36 @@ def test_without_a_store_nothing_is_told_twice(service):
             await triggerer.watch(trigger(), 1000, shared=False)
 
     virtual_time.run(main())
-    assert len(triggerer.told) == len(set(triggerer.told)) > 40
+    assert len(triggerer.reported) == len(set(triggerer.reported)) > 40
 
 
-def test_a_store_that_fails_holds_up_the_watch_rather_than_begin_anew(service):
+def test_failing_store_delays_the_watch_and_loses_no_event(service):
     store = Store()
     run = service.add(100, created=100.0)
 
     async def main():
         triggerer = Triggerer()
         await triggerer.watch(trigger(store), 50)
-        asked = 0
+        calls = 0
         aget = store.aget
 
         async def fails_twice(key, default=None):
-            nonlocal asked
-            asked += 1
-            if asked <= 2:
-                raise RuntimeError("no answer")
+            nonlocal calls
+            calls += 1
+            if calls <= 2:
+                raise RuntimeError("no response")
             return await aget(key, default)
 
         store.aget = fails_twice
         await asyncio.sleep(200)
         await triggerer.watch(trigger(store), 300)
-        return triggerer.told
+        return triggerer.reported
 
     assert virtual_time.run(main()) == [run.id]
 
 
-def test_airflow_finds_the_same_trigger_in_its_row_as_in_the_dag():
-    """It compares hashes at each parse of the DAG; another one would be another trigger."""
+def test_hash_of_the_row_is_that_of_the_trigger_in_the_dag():
+    """Airflow compares them at each parse of the DAG. It would replace a trigger of another hash."""
     path, kwargs = trigger(states=["FAILED", "SUCCEEDED"]).serialize()
     stored = encode_trigger({"classpath": path, "kwargs": kwargs})["kwargs"]
     restored = RunEventTrigger(**{name: smart_decode_trigger_kwargs(value) for name, value in stored.items()})

@@ -11,7 +11,7 @@ import types
 from datetime import timedelta
 from typing import Any
 
-from airflow_provider_dataflow.compat import NO_EVENT_BEFORE
+from airflow_provider_dataflow.compat import NO_EVENT_BEFORE_SECONDS
 from airflow_provider_dataflow.operators.orphans import CancelOrphanRunsOperator
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
 from airflow_provider_dataflow.sensors.run import RunSensor
@@ -112,7 +112,7 @@ class CrashingTrigger(RunTrigger):
     """Raises, as a trigger with a bug does."""
 
     async def run(self) -> Any:
-        await asyncio.sleep(NO_EVENT_BEFORE)
+        await asyncio.sleep(NO_EVENT_BEFORE_SECONDS)
         if self.run_id:
             raise RuntimeError("this trigger is broken")
         yield None

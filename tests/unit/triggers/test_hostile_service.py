@@ -1,4 +1,4 @@
-"""Many triggers wait through one poller for a service that responds with nonsense about most runs."""
+"""Many triggers share one poller, and the service sends malformed responses about most runs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_dataflow.client.poller import run_stream
-from airflow_provider_dataflow.triggers import run as run_module
-from airflow_provider_dataflow.triggers import watching
+from airflow_provider_dataflow.triggers.base import PollingTrigger
 from airflow_provider_dataflow.triggers.events import Outcome, PoolEvent, RunEvent, StatementEvent
 from airflow_provider_dataflow.triggers.pool import PoolTrigger
 from airflow_provider_dataflow.triggers.run import RunTrigger
@@ -23,15 +22,13 @@ from tests.unit.hostile import NO_RESOURCE, HostileService, response, runs_with_
 from tests.unit.support import COMPARTMENT_ID, run_body
 
 HEALTHY = [f"ocid1.dataflowrun.oc1.iad.healthy{number}" for number in range(5)]
-#: Seconds of real time in which all must be over; they take a few.
-LIMIT = 120
+#: Limit of a test. Each takes a few seconds.
+TIMEOUT_SECONDS = 120
 
 
 @pytest.fixture(autouse=True)
-def at_once(monkeypatch):
-    monkeypatch.setattr(run_module, "NO_EVENT_BEFORE", 0)
-    monkeypatch.setattr(watching, "NO_EVENT_BEFORE", 0)
-    monkeypatch.setattr(watching, "LAST_POLL_SECONDS", 1.0, raising=False)
+def poll_fast(monkeypatch):
+    monkeypatch.setattr(PollingTrigger, "NO_EVENT_BEFORE_SECONDS", 0)
     monkeypatch.setenv("AIRFLOW__OCI_DATA_FLOW__MAX_REQUESTS_PER_SECOND", "1000")
 
 
@@ -43,22 +40,22 @@ def service(connection) -> Iterator[HostileService]:
     service.close()
 
 
-class Course:
-    """Responds with a run that ends when it is asked for the fourth time."""
+class EndingRuns:
+    """Runs that end with their fourth poll."""
 
     def __init__(self) -> None:
-        self._asked: dict[str, Iterator[int]] = {}
+        self._polls: dict[str, Iterator[int]] = {}
 
-    def of(self, run_id: str, **fields: Any) -> bytes:
-        asked = next(self._asked.setdefault(run_id, itertools.count()))
-        state = "SUCCEEDED" if asked >= 3 else "IN_PROGRESS"
+    def response(self, run_id: str, **fields: Any) -> bytes:
+        polls = next(self._polls.setdefault(run_id, itertools.count()))
+        state = "SUCCEEDED" if polls >= 3 else "IN_PROGRESS"
         return response(run_body(state, **{"id": run_id, "compartmentId": COMPARTMENT_ID, **fields}))
 
 
 async def event_of(trigger: Any) -> Any:
     async for event in trigger.run():
         return event.payload
-    raise AssertionError("the trigger has ended without an event")
+    raise AssertionError("the trigger ended without an event")
 
 
 def trigger_for(run_id: str, **kwargs: Any) -> RunTrigger:
@@ -66,29 +63,29 @@ def trigger_for(run_id: str, **kwargs: Any) -> RunTrigger:
     return RunTrigger(run_id, **{**arguments, **kwargs})
 
 
-async def play(bad: dict[str, RunTrigger], healthy: dict[str, RunTrigger]) -> dict[str, RunEvent]:
+async def run_all(bad: dict[str, RunTrigger], healthy: dict[str, RunTrigger]) -> dict[str, RunEvent]:
     triggers = {**bad, **healthy}
-    async with asyncio.timeout(LIMIT):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         payloads = await asyncio.gather(*(event_of(trigger) for trigger in triggers.values()))
     return dict(zip(triggers, map(RunEvent.parse, payloads), strict=True))
 
 
 @pytest.mark.parametrize("lists", ["refused", *random.Random(1).sample(sorted(NO_RESOURCE), 4)])
-async def test_nonsense_about_some_runs_loses_these_and_no_other(service, lists):
-    course = Course()
+async def test_malformed_responses_lose_only_their_runs(service, lists):
+    runs = EndingRuns()
     about = {f"bad{number}": data for number, data in enumerate(NO_RESOURCE.values())}
 
     def respond(method: str, path: str) -> bytes:
         name = path.rpartition("/")[2]
         if name in HEALTHY:
-            return course.of(name)
+            return runs.response(name)
         if "?" in name:
             return NO_RESOURCE.get(lists) or response({"code": "NotAuthorizedOrNotFound"}, "404 No")
         return about[name]
 
     service.respond = respond
     bad = {name: trigger_for(name) for name in about}
-    events = await play(bad, {name: trigger_for(name, error_budget=1800) for name in HEALTHY})
+    events = await run_all(bad, {name: trigger_for(name, error_budget=1800) for name in HEALTHY})
     for name in HEALTHY:
         assert events[name] == RunEvent(Outcome.REACHED, name, "SUCCEEDED")
     for name in bad:
@@ -97,34 +94,34 @@ async def test_nonsense_about_some_runs_loses_these_and_no_other(service, lists)
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_odd_fields_of_some_runs_lose_at_most_these(service, seed):
-    course = Course()
+async def test_odd_fields_lose_only_their_runs(service, seed):
+    runs = EndingRuns()
     about = {f"bad{number}": body for number, body in enumerate(runs_with_invalid_fields(seed, 40))}
 
     def respond(method: str, path: str) -> bytes:
         name = path.rpartition("/")[2]
         if name in HEALTHY:
-            return course.of(name)
+            return runs.response(name)
         if "?" in name:
             return response("[" + ",".join([*about.values(), *map(str, [{}])]) + "]")
         return response(about[name])
 
     service.respond = respond
-    # What can be read at all is of a run that goes on.
+    # A body that can be read at all is of a run in progress.
     bad = {name: trigger_for(name, target_states=["IN_PROGRESS"]) for name in about}
-    events = await play(bad, {name: trigger_for(name, error_budget=1800) for name in HEALTHY})
+    events = await run_all(bad, {name: trigger_for(name, error_budget=1800) for name in HEALTHY})
     assert {events[name].outcome for name in HEALTHY} == {Outcome.REACHED}
     outcomes = {events[name].outcome for name in bad}
     assert outcomes == {Outcome.LOST, Outcome.REACHED}
 
 
-async def test_odd_arguments_of_a_row_fall_back_and_affect_no_other_task(service):
-    """An older release may have written the row, which checked less."""
-    course = Course()
+async def test_unusable_arguments_in_a_row_are_replaced_and_affect_no_other_task(service):
+    """An older version with weaker checks may have written the row."""
+    runs = EndingRuns()
 
     def respond(method: str, path: str) -> bytes:
         name = path.rpartition("/")[2]
-        return course.of(name) if name in HEALTHY else response(run_body("SUCCEEDED", id=name))
+        return runs.response(name) if name in HEALTHY else response(run_body("SUCCEEDED", id=name))
 
     service.respond = respond
     odd: list[dict[str, Any]] = [
@@ -145,12 +142,12 @@ async def test_odd_arguments_of_a_row_fall_back_and_affect_no_other_task(service
         {"compartment_id": ["c"]},
     ]
     bad = {f"bad{number}": trigger_for(f"bad{number}", **arguments) for number, arguments in enumerate(odd)}
-    events = await play(bad, {name: trigger_for(name, error_budget=1800) for name in HEALTHY})
+    events = await run_all(bad, {name: trigger_for(name, error_budget=1800) for name in HEALTHY})
     assert {event.outcome for event in events.values()} == {Outcome.REACHED}
 
 
-async def test_pools_and_statements_are_lost_by_nonsense_too(service):
-    """Each kind of nonsense for one trigger; those that get a response end with it."""
+async def test_malformed_responses_lose_only_their_pools_and_statements(service):
+    """Each trigger gets one kind of malformed response."""
     names = list(NO_RESOURCE)
 
     def respond(method: str, path: str) -> bytes:
@@ -167,7 +164,7 @@ async def test_pools_and_statements_are_lost_by_nonsense_too(service):
     service.respond = respond
     common: dict[str, Any] = {"poll_interval": 0.2, "error_budget": 1.0}
     numbers = [str(number) for number in range(len(names))]
-    async with asyncio.timeout(LIMIT):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         pools = await asyncio.gather(
             *(event_of(PoolTrigger(number, **common)) for number in [*numbers, "healthy"])
         )
@@ -182,20 +179,20 @@ async def test_pools_and_statements_are_lost_by_nonsense_too(service):
             assert event.message
 
 
-async def test_a_watcher_hears_of_healthy_runs_among_nonsense(service, mocker):
-    """It outlasts any page of nonsense, and rows of nonsense hide no other row."""
+async def test_watcher_reports_healthy_run_among_malformed_ones(service, mocker):
+    """It survives malformed pages, and a malformed row hides no other row."""
     mocker.patch.object(run_stream.random, "uniform", return_value=1.0)
-    nonsense = iter(NO_RESOURCE.values())
-    course = Course()
-    asked = itertools.count()
+    malformed = iter(NO_RESOURCE.values())
+    runs = EndingRuns()
+    requests = itertools.count()
 
     def respond(method: str, path: str) -> bytes:
         name = path.rpartition("/")[2]
         if name in HEALTHY:
-            return course.of(name)
-        number = next(asked)
+            return runs.response(name)
+        number = next(requests)
         if number < len(NO_RESOURCE):
-            return next(nonsense)
+            return next(malformed)
         rows: list[Any] = [{"id": []}, {"id": "odd", "lifecycleState": 5}, {}]
         if number > len(NO_RESOURCE) + 20:
             rows.append(run_body("IN_PROGRESS", id=HEALTHY[0], timeCreated="2999-01-01T00:00:00Z"))
@@ -203,7 +200,7 @@ async def test_a_watcher_hears_of_healthy_runs_among_nonsense(service, mocker):
 
     service.respond = respond
     trigger = RunEventTrigger(compartment_id=COMPARTMENT_ID, poll_interval=0.05)
-    async with asyncio.timeout(LIMIT):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         payload = await event_of(trigger)
     assert payload["run_id"] == HEALTHY[0]
     assert payload["state"] == "SUCCEEDED"

@@ -1,4 +1,4 @@
-"""The triggers for pools and statements: their rows, and what a kill does."""
+"""PoolTrigger and StatementTrigger: rows, events and kills."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from airflow_provider_dataflow.models.pool import Pool
 from airflow_provider_dataflow.models.run import Run
 from airflow_provider_dataflow.models.statement import Statement
 from airflow_provider_dataflow.ownership.task_state import TaskState
-from airflow_provider_dataflow.triggers import base, watching
+from airflow_provider_dataflow.triggers import base
+from airflow_provider_dataflow.triggers.base import PollingTrigger
 from airflow_provider_dataflow.triggers.events import Outcome, PoolEvent, StatementEvent
 from airflow_provider_dataflow.triggers.pool import PoolTrigger
 from airflow_provider_dataflow.triggers.statement import StatementTrigger, statement_name
@@ -44,13 +45,13 @@ class FakeAsyncClient:
 
 
 @pytest.fixture(autouse=True)
-def at_once(monkeypatch):
-    monkeypatch.setattr(watching, "NO_EVENT_BEFORE", 0)
+def no_delay(monkeypatch):
+    monkeypatch.setattr(PollingTrigger, "NO_EVENT_BEFORE_SECONDS", 0)
 
 
 @pytest.fixture
 def service(mocker):
-    def answers(**states):
+    def respond(**states):
         client = FakeAsyncClient(**states)
 
         async def make(hook):
@@ -59,7 +60,7 @@ def service(mocker):
         mocker.patch.object(DataFlowHook, "async_client", make)
         return client
 
-    return answers
+    return respond
 
 
 async def event_of(trigger):
@@ -75,15 +76,15 @@ async def event_of(trigger):
         StatementTrigger(RUN_ID, 3, cancel_on_kill=True, region="eu-frankfurt-1"),
     ],
 )
-def test_the_row_survives_the_way_through_the_database_and_other_versions(trigger):
+def test_row_survives_storage_and_arguments_of_a_newer_version(trigger):
     path, arguments = trigger.serialize()
     assert path == f"{type(trigger).__module__}.{type(trigger).__name__}"
     arguments = json.loads(json.dumps(arguments))
-    again = type(trigger)(**arguments, an_argument_of_tomorrow=1)
+    again = type(trigger)(**arguments, added_tomorrow=1)
     assert again.serialize() == trigger.serialize()
 
 
-async def test_a_pool(service):
+async def test_pool_in_target_state_ends_the_wait(service):
     client = service(pool="ACTIVE")
     event = PoolEvent.parse(await event_of(PoolTrigger(POOL_ID, target_states=["ACTIVE"])))
     assert event == PoolEvent(Outcome.REACHED, POOL_ID, "ACTIVE")
@@ -91,7 +92,7 @@ async def test_a_pool(service):
 
 
 @pytest.mark.parametrize(("missing_is_deleted", "outcome"), [(True, Outcome.REACHED), (False, Outcome.LOST)])
-async def test_a_pool_that_is_not_known(service, missing_is_deleted, outcome):
+async def test_missing_pool_is_deleted_or_lost(service, missing_is_deleted, outcome):
     service(pool=ServiceError(operation="GetPool", message="no", status=404))
     trigger = PoolTrigger(
         POOL_ID, target_states=["DELETED"], missing_is_deleted=missing_is_deleted, error_budget=0.001
@@ -101,7 +102,7 @@ async def test_a_pool_that_is_not_known(service, missing_is_deleted, outcome):
     assert event.state == ("DELETED" if missing_is_deleted else None)
 
 
-async def test_a_pool_that_is_too_late(service):
+async def test_pool_that_misses_the_deadline(service):
     service(pool="CREATING")
     event = PoolEvent.parse(await event_of(PoolTrigger(POOL_ID, deadline=1.0)))
     assert event == PoolEvent(Outcome.TIMEOUT, POOL_ID, "CREATING")
@@ -111,7 +112,7 @@ async def test_a_pool_that_is_too_late(service):
     ("run", "statement"),
     [("IN_PROGRESS", "SUCCEEDED"), ("IN_PROGRESS", "CANCELLED"), ("STOPPED", "IN_PROGRESS")],
 )
-async def test_a_statement_ends_or_its_session_does(service, run, statement):
+async def test_end_of_statement_or_session_ends_the_wait(service, run, statement):
     service(run=run, statement=statement)
     event = StatementEvent.parse(await event_of(StatementTrigger(RUN_ID, 0)))
     assert event == StatementEvent(Outcome.REACHED, RUN_ID, 0, statement)
@@ -119,7 +120,7 @@ async def test_a_statement_ends_or_its_session_does(service, run, statement):
 
 @pytest.fixture
 def cancelled(mocker):
-    """The statements whose cancel is asked for."""
+    """Statements that were cancelled."""
     found = []
     client = mocker.Mock()
     client.statements.cancel.side_effect = lambda *args: found.append(args)
@@ -128,24 +129,24 @@ def cancelled(mocker):
 
 
 @pytest.mark.parametrize(
-    ("owner", "expected"),
+    ("task", "expected"),
     [
         (("failed", statement_name(RUN_ID, 0)), True),
-        # Its triggers went to another triggerer.
+        # Another triggerer waits for the statement.
         (("deferred", statement_name(RUN_ID, 0)), False),
-        # The task was cleared and has sent another one meanwhile.
+        # The task was cleared and waits for another statement.
         (("deferred", statement_name(RUN_ID, 1)), True),
         (("deferred", statement_name("ocid1.dataflowrun.oc1..other", 0)), True),
         (RuntimeError("gone"), True),
     ],
 )
-async def test_a_kill_cancels_what_nobody_waits_for(mocker, cancelled, owner, expected):
-    mocker.patch.object(base, "triggers_have_on_kill", return_value=True)
+async def test_kill_cancels_statement_unless_the_task_waits_for_it(mocker, cancelled, task, expected):
+    mocker.patch.object(base, "kill_looks_like_shutdown", return_value=False)
     mocker.patch.object(
         base,
         "read_task_state",
-        side_effect=owner if isinstance(owner, Exception) else None,
-        return_value=None if isinstance(owner, Exception) else TaskState(True, *owner),
+        side_effect=task if isinstance(task, Exception) else None,
+        return_value=None if isinstance(task, Exception) else TaskState(True, *task),
     )
     trigger = StatementTrigger(RUN_ID, 0, cancel_on_kill=True)
     trigger.task_instance = FakeTaskInstance()
@@ -153,12 +154,12 @@ async def test_a_kill_cancels_what_nobody_waits_for(mocker, cancelled, owner, ex
     assert cancelled == [(RUN_ID, 0)] * expected
 
 
-async def test_a_kill_cancels_only_if_that_is_wanted(cancelled):
+async def test_kill_without_cancel_on_kill_cancels_nothing(cancelled):
     await StatementTrigger(RUN_ID, 0).on_kill()
     assert cancelled == []
 
 
-async def test_before_airflow_3_3_a_cancelled_trigger_sees_to_it_itself(mocker, service, cancelled):
+async def test_cancelled_trigger_cancels_its_statement_if_airflow_has_no_on_kill(mocker, service, cancelled):
     mocker.patch.object(compat, "triggers_have_on_kill", return_value=False)
     service()
     trigger = StatementTrigger(RUN_ID, 0, cancel_on_kill=True, poll_interval=60)

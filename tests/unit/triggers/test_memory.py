@@ -1,4 +1,4 @@
-"""What a waiting trigger weighs, which is what a triggerer with thousands of them needs memory for."""
+"""Memory of a waiting trigger, of which a triggerer may have thousands."""
 
 from __future__ import annotations
 
@@ -19,33 +19,32 @@ from benchmarks.polling.simulated_service import COMPARTMENT, SimulatedService
 TRIGGERS = 500
 
 
-class Sleeper(BaseTrigger):
-    """Airflow's own part."""
+class SleepingTrigger(BaseTrigger):
+    """Trigger without anything of this package."""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return "", {}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        # Its logger belongs to it.
+        # Creates the logger, which RunTrigger has, too.
         self.log.debug("waiting")
         await asyncio.sleep(10**9)
         yield TriggerEvent(None)
 
 
-async def fire(trigger: BaseTrigger) -> None:
+async def run_to_end(trigger: BaseTrigger) -> None:
     async for _ in trigger.run():
         pass
 
 
-async def weight(make: Callable[[int], BaseTrigger]) -> float:
-    """Bytes for each, as soon as all wait."""
-    # What comes with the first one, such as imports, is none of it.
-    first = asyncio.create_task(fire(make(0)))
+async def bytes_per_trigger(make: Callable[[int], BaseTrigger]) -> float:
+    # The first one causes imports, which are not counted.
+    first = asyncio.create_task(run_to_end(make(0)))
     await asyncio.sleep(100)
     gc.collect()
     tracemalloc.start()
     try:
-        tasks = [asyncio.create_task(fire(make(number))) for number in range(1, TRIGGERS + 1)]
+        tasks = [asyncio.create_task(run_to_end(make(number))) for number in range(1, TRIGGERS + 1)]
         await asyncio.sleep(100)
         assert not any(task.done() for task in tasks)
         gc.collect()
@@ -69,10 +68,14 @@ def service(mocker) -> SimulatedService:
     return service
 
 
-@pytest.mark.skipif(not triggers_have_on_kill(), reason="what Airflow itself has for a trigger differs")
-def test_a_waiting_trigger_weighs_less_than_two_kilobytes_over_airflows_own(service):
+@pytest.mark.skipif(
+    not triggers_have_on_kill(), reason="the limit is for the memory of a trigger in Airflow 3.3"
+)
+def test_waiting_trigger_needs_less_than_two_kilobytes(service):
     runs = [service.add(10**9).id for _ in range(TRIGGERS + 1)]
-    ours = virtual_time.run(weight(lambda number: RunTrigger(runs[number], compartment_id=COMPARTMENT)))
-    assert service.requests["ListRuns"], "they wait together"
-    own = virtual_time.run(weight(lambda _: Sleeper()))
-    assert 0 < ours - own < 2048
+    ours = virtual_time.run(
+        bytes_per_trigger(lambda number: RunTrigger(runs[number], compartment_id=COMPARTMENT))
+    )
+    assert service.requests["ListRuns"], "the triggers do not share polls"
+    empty = virtual_time.run(bytes_per_trigger(lambda _: SleepingTrigger()))
+    assert 0 < ours - empty < 2048

@@ -1,0 +1,64 @@
+"""ResourceTrigger: base of the triggers that wait for a pool or a statement."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+from airflow_provider_dataflow.client.threads import module
+from airflow_provider_dataflow.triggers.base import PollingTrigger
+from airflow_provider_dataflow.triggers.events import Event, Outcome
+
+if TYPE_CHECKING:
+    from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient
+    from airflow_provider_dataflow.models.resource import Resource
+
+
+class ResourceTrigger(PollingTrigger):
+    """Base of the triggers that poll one resource with one request per poll.
+
+    Unlike runs, these are few, so each trigger polls by itself, within the rate limit of the connection.
+
+    :param kwargs: arguments of :class:`~airflow_provider_dataflow.triggers.base.PollingTrigger`.
+    """
+
+    async def wait(self) -> Event:
+        from airflow_provider_dataflow.client.wait_for_resource import OutOfSight, OutOfTime, Watch
+
+        await asyncio.sleep(self.NO_EVENT_BEFORE_SECONDS)
+        watch = Watch(
+            about=self.resource_name,
+            is_over=self.is_final,
+            poll_interval=self.poll_interval,
+            log=self.log,
+            until=self.deadline,
+            error_budget=self.error_budget,
+        )
+        poller_module = await module("airflow_provider_dataflow.client.poller.shared")
+        hook = self.hook
+        async with poller_module.shared_poller(hook.key, hook.async_client) as poller:
+            try:
+                found = await watch.in_triggerer(lambda: poller.request(self.poll))
+            except OutOfTime:
+                return self.event(Outcome.TIMEOUT, watch.state, None)
+            except OutOfSight as error:
+                return self.event(Outcome.LOST, watch.state, str(error))
+        return self.event(Outcome.REACHED, found.state, None)
+
+    @property
+    @abstractmethod
+    def resource_name(self) -> str:
+        """Kind and id of the resource, for the log."""
+
+    @abstractmethod
+    async def poll(self, client: AsyncDataFlowClient) -> Resource:
+        """Read the resource from the service."""
+
+    @abstractmethod
+    def is_final(self, state: str) -> bool:
+        """Return whether the wait ends in this state."""
+
+    @abstractmethod
+    def event(self, outcome: Outcome, state: str | None, message: str | None) -> Event:
+        """Return the event for the task."""
