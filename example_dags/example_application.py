@@ -1,7 +1,7 @@
-"""An application kept in a DAG: brought about, run, and deleted.
+"""Application defined in a DAG: create or update it, run it, delete it.
 
-An application holds what its runs have in common. The first task makes it as it is written here, whether it
-is there already or not; what has changed since is all that is sent.
+An application holds what its runs have in common. The first task creates the application, or updates the
+fields that differ from this definition.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BUCKET = "{{ var.value.get('weather_bucket', 'oci://weather@local') }}"
 
 with DAG(
     dag_id="example_application",
-    description="An application on OCI Data Flow that is created or updated, run, and deleted",
+    description="Create or update an application on OCI Data Flow, run it, and delete it",
     schedule=None,
     start_date=pendulum.datetime(2013, 1, 1, tz="UTC"),
     doc_md=__doc__,

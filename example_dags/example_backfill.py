@@ -1,10 +1,10 @@
-"""One Spark run per month: each run of the DAG reads and writes the month that it stands for.
+"""One Spark run per month: each DAG run reads and writes the data of its month.
 
-The data covers 2013, so nothing is due by now and a backfill runs it:
+The data covers 2013, so start the DAG with a backfill:
 
     airflow backfill create --dag-id example_backfill --from-date 2013-01-01 --to-date 2013-12-31
 
-The application exists once and every run gets arguments of its own. Its OCID is in the Airflow variable
+There is one application, and each run has its own arguments. Its OCID is in the Airflow variable
 ``monthly_weather_application``; ``make up`` sets it to a local application.
 """
 
@@ -19,7 +19,7 @@ from airflow.timetables.interval import CronDataIntervalTimetable
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
 
 BUCKET = "{{ var.value.get('weather_bucket', 'oci://weather@local') }}"
-# Not the date on which the run happens: the start of the interval that it is about.
+# Start of the data interval, not the date on which the DAG run starts.
 MONTH = "{{ data_interval_start.strftime('%Y-%m') }}"
 
 with DAG(
@@ -29,7 +29,7 @@ with DAG(
     start_date=pendulum.datetime(2013, 1, 1, tz="UTC"),
     end_date=pendulum.datetime(2013, 12, 31, tz="UTC"),
     catchup=False,
-    # A deferred task costs no slot, so this is what limits how many runs are on Data Flow at a time.
+    # Deferred tasks take no worker slot, so only this limits the number of active runs on Data Flow.
     max_active_runs=2,
     doc_md=__doc__,
     tags=["example", "dataflow"],

@@ -1,9 +1,9 @@
-"""Maintenance: every half hour, cancel the runs that no task is waiting for any more.
+"""Maintenance: every half hour, cancel the runs whose task is gone.
 
-Airflow leaves some runs without anybody who could cancel them: a task that was killed before its trigger had
-started, or a backfill that was cancelled. This DAG finds them by their tags.
+Airflow cannot cancel the run of a task that was killed before its trigger started, or of a cancelled
+backfill. This DAG finds such runs by their tags.
 
-Where several Airflows share a compartment, give each a ``deployment_id`` in ``[oci_data_flow]``.
+If several Airflow deployments share a compartment, set a different ``[oci_data_flow] deployment_id`` in each.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """One Spark run: the weather of one month, aggregated per airport.
 
-Runs as it is on Local Data Flow (``make demo``, ``make up``). For OCI, upload ``spark/monthly_weather.py`` as
-``apps/monthly_weather.py`` and ``data/nyc_weather`` into a bucket, name that bucket in the Airflow variable
-``weather_bucket``, and give the connection ``oci_default`` your credentials and compartment.
+Runs unchanged on Local Data Flow (``make demo``, ``make up``). For OCI, upload ``spark/monthly_weather.py``
+as ``apps/monthly_weather.py`` and ``data/nyc_weather`` to a bucket, set the Airflow variable
+``weather_bucket`` to that bucket, and set credentials and compartment in the connection ``oci_default``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from airflow.sdk import DAG, Param
 
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
 
-# The default is the local bucket of the demo.
+# The default is the demo's local bucket.
 BUCKET = "{{ var.value.get('weather_bucket', 'oci://weather@local') }}"
 
 with DAG(

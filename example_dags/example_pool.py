@@ -1,8 +1,8 @@
-"""A pool around runs: created before the first one, stopped after the last one, whatever becomes of them.
+"""Runs in a pool that is created before the first run and stopped after the last one, even if runs fail.
 
-Runs in a pool start within a minute or two, rather than ten. The pool costs as long as it is active, so it is
-set up and torn down with the DAG run: Airflow runs a teardown task also when the tasks between have failed,
-and takes the DAG run's state from those.
+Runs in a pool start within one or two minutes instead of ten. An active pool costs money, so the DAG run sets
+it up and tears it down. Airflow runs a teardown task even if the tasks before it have failed, and derives the
+DAG run's state from those tasks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ with DAG(
     description="Two runs on OCI Data Flow in a pool that is set up and torn down around them",
     schedule=None,
     start_date=pendulum.datetime(2013, 1, 1, tz="UTC"),
-    # The pool is one for all: a second DAG run's pool would be stopped by the first one's teardown.
+    # All DAG runs share the pool: the teardown of one would stop it for the others.
     max_active_runs=1,
     doc_md=__doc__,
     tags=["example", "dataflow"],
@@ -31,7 +31,7 @@ with DAG(
     create_pool = CreatePoolOperator(
         task_id="create_pool",
         display_name="weather",
-        # A driver and an executor for each of two runs.
+        # One driver and one executor for each of two runs.
         configurations=[{"shape": SHAPE, "shape_config": SHAPE_CONFIG, "min": 1, "max": 4}],
         idle_timeout_in_minutes=60,
         deferrable=True,

@@ -1,8 +1,8 @@
-"""A DAG that runs whenever a nightly ingest on OCI Data Flow has succeeded, whoever started it.
+"""DAG that runs whenever a nightly ingest on OCI Data Flow has succeeded, whoever started it.
 
-A watcher in the triggerer follows the runs of one application, be they from Airflow, from another scheduler
-or from a person. Each that succeeds is an event of the asset, and the asset schedules the DAG. Nothing runs
-meanwhile: no task waits, no worker slot is taken.
+A watcher in the triggerer follows the runs of one application, started by Airflow, another scheduler or a
+person. Each successful run becomes an event of the asset, which schedules the DAG. No task waits, and no
+worker slot is used.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ with DAG(
 
     @task
     def report(triggering_asset_events: Any = None) -> None:
-        """Several runs may have succeeded since the last time."""
-        told = {}
+        """Print the runs that have succeeded since the last DAG run."""
+        runs = {}
         for event in triggering_asset_events[ingested]:
             run = event.extra["payload"]
-            told[run["run_id"], run["state"]] = run
-        for run in told.values():
+            runs[run["run_id"], run["state"]] = run
+        for run in runs.values():
             print(f"{run['display_name']} ({run['run_id']}) is {run['state']} since {run['time_updated']}")
 
     report()

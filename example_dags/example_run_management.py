@@ -1,7 +1,7 @@
-"""Runs that are there: list them, read one, change one, cancel one.
+"""Update, read, list and cancel existing runs.
 
-The first task submits a run and does not wait. The others work on that run by its OCID, which is the first
-task's result. Nothing here waits for Spark, so it ends within a minute.
+The first task submits a run without waiting for it. The other tasks use its OCID, which is the first task's
+result. No task waits for Spark, so the DAG run ends within a minute.
 """
 
 from __future__ import annotations

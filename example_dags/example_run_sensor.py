@@ -1,7 +1,7 @@
-"""Submit in one task, wait in another: work in between does not wait for Spark.
+"""Submit a run in one task and wait for it in another, so that tasks in between need not wait for Spark.
 
-The first task ends as soon as Data Flow has accepted the run. Its result is the run's OCID, and the sensor
-waits for that run without a worker slot.
+The first task ends when Data Flow has accepted the run. Its result is the run's OCID, and the sensor waits
+for that run without a worker slot.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A SESSION run as a Spark that is asked questions: each task sends code, and gets what it puts out.
+"""Statements in a SESSION run: each task sends code to Spark and returns its output.
 
-The statements share one Spark application, so the table that the first one makes is there for the second one.
-The session is set up before them and cancelled after them.
+The statements share one Spark application, so the second one can query the table that the first one creates.
+The session is set up before the statements and cancelled after them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Links from a task to its run.
+"""Links on a task in Airflow's UI.
 
-The operators push the XComs right after the submit, so the links are there from then on, on failed tasks too.
+The operators push the links' XComs right after the submit, so they also work on active and failed tasks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class RunLink(BaseOperatorLink):
-    """The run's page: in OCI's console, or Local Data Flow's."""
+    """Page of the run, in OCI's console or that of Local Data Flow."""
 
     name = "Data Flow run"
 
@@ -28,7 +28,7 @@ class RunLink(BaseOperatorLink):
 
 
 class LogsBucketLink(BaseOperatorLink):
-    """The bucket that gets the run's logs, in OCI's console; empty where the run has none."""
+    """Page of the bucket that receives the run's logs, in OCI's console; empty if there is none."""
 
     name = "Logs bucket"
 

@@ -1,4 +1,4 @@
-"""What the operators have in common beside InvokeRunOperator."""
+"""Bases of the operators, and checks of arguments that several of them use."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from airflow_provider_dataflow.hooks.arguments import UsesHook
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.argument_values import is_given
 from airflow_provider_dataflow.models.task_identity import TaskIdentity
-from airflow_provider_dataflow.operators.entry_point import entry_point, trigger_error
-from airflow_provider_dataflow.operators.templated import TemplatedTask
+from airflow_provider_dataflow.operators.called_by_airflow import called_by_airflow
+from airflow_provider_dataflow.operators.templated_task import TemplatedTask
+from airflow_provider_dataflow.operators.trigger_errors import trigger_error
 from airflow_provider_dataflow.ownership.record import retry_token
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL
 from airflow_provider_dataflow.xcom_keys import RUN_PAGE_URL
@@ -36,15 +37,15 @@ WAIT_ARGUMENTS = ("wait_for_completion", "deferrable", "poll_interval", "timeout
 
 
 class DataFlowOperator(TaskSettingsMixin, UsesHook, TemplatedTask, BaseOperator):
-    """Base: a task that calls Data Flow.
+    """Base of all operators: calls Data Flow through an Airflow connection.
 
     :param oci_conn_id: Airflow connection of type ``oci``.
     :param region: region name. Default: the connection's.
     :param service_endpoint: URL of the service. Default: the connection's, or the region's own.
-    :param auth_type: how to sign in, one of those of
-        :class:`~airflow_provider_dataflow.hooks.data_flow.DataFlowHook`. Default: as the connection says.
-    :param config_file: path of the SDK's configuration file on the worker, for ``config_file`` and
-        ``security_token``.
+    :param auth_type: authentication method, one of those of
+        :class:`~airflow_provider_dataflow.hooks.data_flow.DataFlowHook`. Default: the connection's.
+    :param config_file: path of the SDK's configuration file on the worker, for the methods ``config_file``
+        and ``security_token``.
     :param profile: section of that file.
     """
 
@@ -61,9 +62,13 @@ class DataFlowOperator(TaskSettingsMixin, UsesHook, TemplatedTask, BaseOperator)
         profile: str | None = None,
         **kwargs: Any,
     ) -> None:
-        given = dict(locals())
         super().__init__(**kwargs)
-        self.keep_hook_arguments(given)
+        self.oci_conn_id = oci_conn_id
+        self.region = region
+        self.service_endpoint = service_endpoint
+        self.auth_type = auth_type
+        self.config_file = config_file
+        self.profile = profile
         self.read_settings_at_parse()
         self._killed = False
 
@@ -71,31 +76,31 @@ class DataFlowOperator(TaskSettingsMixin, UsesHook, TemplatedTask, BaseOperator)
     def hook(self) -> DataFlowHook:
         return self.new_hook()
 
-    @entry_point
+    @called_by_airflow
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Called by Airflow instead of ``execute`` after a deferral, also if the trigger has failed."""
+        """Called by Airflow instead of ``execute`` after a deferral, also if the trigger failed."""
         return super().resume_execution(next_method, next_kwargs, context)
 
     def on_kill(self) -> None:
-        # Airflow lets the code that was interrupted go on; what it does next looks at this.
+        # Airflow lets the interrupted code continue, which checks this attribute.
         self._killed = True
 
     def _raise_if_killed(self) -> None:
         if self._killed:
             raise DataFlowError("The task was killed")
 
-    def _publish_link(self, run_id: str, context: Context) -> None:
+    def _push_link(self, run_id: str, context: Context) -> None:
         context["ti"].xcom_push(key=RUN_PAGE_URL, value=self.hook.run_page_url(run_id))
 
 
 class WaitingOperator(DataFlowOperator):
-    """Base: a task that waits for what it has asked for.
+    """Base of the operators that wait for the effect of their requests.
 
-    :param wait_for_completion: wait.
-    :param deferrable: wait in the triggerer.
-    :param poll_interval: seconds (or a timedelta) between two looks.
+    :param wait_for_completion: wait for the effect.
+    :param deferrable: wait in the triggerer, without a worker slot.
+    :param poll_interval: seconds (or a timedelta) between two polls.
     :param timeout: seconds (or a timedelta) from the start of the task to the end of the wait.
-    :param error_budget: seconds (or a timedelta) for which the service may be out of reach.
+    :param error_budget: seconds (or a timedelta) for which service errors are retried while the task waits.
     """
 
     def __init__(
@@ -116,29 +121,30 @@ class WaitingOperator(DataFlowOperator):
         self.error_budget: Any = error_budget
         self.read_settings_at_parse()
 
-    @entry_point
+    @called_by_airflow
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Called by Airflow instead of ``execute`` after a deferral, also if the trigger has failed."""
+        """Called by Airflow instead of ``execute`` after a deferral, also if the trigger failed."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except (TaskDeferralTimeout, TaskDeferralError) as error:
-            raise trigger_error(error, next_kwargs, self._about) from None
+            raise trigger_error(error, next_kwargs, self._awaited_resource) from None
 
     @property
-    def _about(self) -> str:
-        """What is waited for, by the argument that names it."""
-        given = {name: getattr(self, name, None) for name in ("run_id", "pool_id", "display_name")}
-        return next((f"{name} {value}" for name, value in given.items() if value), self.task_id)
+    def _awaited_resource(self) -> str:
+        """Name and value of the argument that identifies what the task waits for."""
+        arguments = {name: getattr(self, name, None) for name in ("run_id", "pool_id", "display_name")}
+        return next((f"{name} {value}" for name, value in arguments.items() if value), self.task_id)
 
     def _deadline(self, context: Context) -> float | None:
-        """The end of the wait, in seconds since the epoch.
+        """Return the end of the wait in seconds since the epoch.
 
-        Airflow does not enforce ``execution_timeout`` while a task is deferred, so this does.
+        It includes ``execution_timeout``, which Airflow does not enforce while a task is deferred.
         """
         seconds = tightest(self.timeout, self.execution_timeout)
         return None if seconds is None else started_at(context) + seconds
 
     def _trigger_arguments(self, context: Context) -> dict[str, Any]:
+        """Return the arguments that all triggers take."""
         return {
             **self.hook_arguments(),
             "poll_interval": self.poll_interval,
@@ -146,13 +152,13 @@ class WaitingOperator(DataFlowOperator):
             "error_budget": self.error_budget,
         }
 
-    def _backstop(self, context: Context) -> timedelta | None:
-        """Airflow's own timeout of a deferral, for a trigger that does not get to its deadline."""
+    def _deferral_timeout(self, context: Context) -> timedelta | None:
+        """Return Airflow's timeout for the deferral, in case the trigger misses its own deadline."""
         return backstop(self._deadline(context))
 
 
-def token_of_try(context: Context) -> str:
-    """``opc-retry-token`` of a create: one per try of a task, so that a lost answer makes no second one."""
+def retry_token_of_try(context: Context) -> str:
+    """Return the ``opc-retry-token`` for this try, so that a lost response creates no second resource."""
     ti = context["ti"]
     return retry_token(
         TaskIdentity.of(ti),
@@ -162,20 +168,20 @@ def token_of_try(context: Context) -> str:
     )
 
 
-def require(**arguments: Any) -> None:
-    """Refuse an argument that is missing, or rendered to nothing.
+def check_given(**arguments: Any) -> None:
+    """Check that each argument has a value, also after its template was rendered.
 
-    :raises InvalidArgument: by name.
+    :raises InvalidArgument: one is missing.
     """
     for name, value in arguments.items():
         if not is_given(value) or value == "":
             raise InvalidArgument(name, "missing")
 
 
-def exactly_one(arguments: Mapping[str, Any]) -> None:
-    """Refuse none and two.
+def check_exactly_one(arguments: Mapping[str, Any]) -> None:
+    """Check that exactly one of two arguments is given.
 
-    :raises InvalidArgument: names them.
+    :raises InvalidArgument: none or both are.
     """
     given = [name for name, value in arguments.items() if is_given(value)]
     if len(given) != 1:

@@ -1,4 +1,4 @@
-"""Operators for runs that exist: read one, list several, update one, cancel one."""
+"""Operators that read, list, update and cancel existing runs."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from airflow_provider_dataflow.operators.base import (
     WAIT_ARGUMENTS,
     DataFlowOperator,
     WaitingOperator,
-    require,
+    check_given,
 )
-from airflow_provider_dataflow.operators.entry_point import entry_point
-from airflow_provider_dataflow.operators.outcome import log_end_of_wait
+from airflow_provider_dataflow.operators.called_by_airflow import called_by_airflow
+from airflow_provider_dataflow.operators.ended_run import log_event
 from airflow_provider_dataflow.polling import DEFAULT_CANCEL_TIMEOUT_SECONDS
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.models.durations import Duration
 
 
-def _time(value: Any, path: str) -> str:
+def _time_filter(value: Any, path: str) -> str:
+    """Read a time as ISO 8601 text."""
     time = unwrap(value)
     try:
         time = decode_time(time) if isinstance(time, str) else time
@@ -44,11 +45,11 @@ def _time(value: Any, path: str) -> str:
         return time.isoformat()
     except ValueError:
         raise InvalidArgument(
-            path, f"expected a time with its offset, as 2026-01-01T00:00:00Z, got {redacted_repr(value)}"
+            path, f"expected a time with an offset, like 2026-01-01T00:00:00Z, got {redacted_repr(value)}"
         ) from None
 
 
-#: What a list tells of each run (``RunSummary``).
+#: Attributes of a run in a list (``RunSummary``).
 SUMMARY_ATTRIBUTES = (
     *("id", "application_id", "compartment_id", "data_read_in_bytes", "data_written_in_bytes"),
     *("defined_tags", "display_name", "freeform_tags", "language", "lifecycle_details", "opc_request_id"),
@@ -56,7 +57,7 @@ SUMMARY_ATTRIBUTES = (
     *("time_created", "time_updated", "total_ocpu", "type"),
 )
 
-#: The filters of ListRunsOperator, and how each is read.
+#: Filters of ListRunsOperator, and the function that reads each value.
 FILTERS = {
     "application_id": ocid("dataflowapplication"),
     "display_name": text,
@@ -64,7 +65,7 @@ FILTERS = {
     "lifecycle_state": choice(*LifecycleState),
     "owner_principal_id": text,
     "pool_id": ocid("dataflowpool"),
-    "time_created_greater_than": _time,
+    "time_created_greater_than": _time_filter,
 }
 
 
@@ -72,18 +73,18 @@ class GetRunOperator(DataFlowOperator):
     """Reads a run (GetRun).
 
     The result is a dict of all attributes of the run, by the names of Terraform's data source
-    ``oci_dataflow_invoke_run``: ``state``, ``time_created``, ``total_ocpu``, ... Times are texts in ISO 8601
-    with their offset; what the service leaves out is ``None``. Secrets in ``arguments``, ``parameters`` and
-    the like are replaced by ``***``.
+    ``oci_dataflow_invoke_run``: ``state``, ``time_created``, ``total_ocpu``, ... Times are ISO 8601 text with
+    an offset; an attribute that the service omits is ``None``. Secrets in ``arguments``, ``parameters`` and
+    similar attributes are replaced by ``***``.
 
     :param run_id: OCID of the run (``runId``); templated.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
     :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
-    :param auth_type: how to sign in; templated. Default: as the connection says.
+    :param auth_type: authentication method; templated. Default: the connection's.
     :param config_file: path of the SDK's configuration file on the worker; templated.
     :param profile: section of that file; templated.
-    :raises ServiceError: the service does not know the run, or could not be asked.
+    :raises ServiceError: the run does not exist, or the service did not respond.
     """
 
     template_fields: Sequence[str] = ("run_id", *HOOK_ARGUMENTS)
@@ -94,11 +95,11 @@ class GetRunOperator(DataFlowOperator):
         self.run_id: Any = run_id
         self.read_settings_at_parse()
 
-    @entry_point
+    @called_by_airflow
     def execute(self, context: Context) -> dict[str, Any]:
         self.read_settings()
-        require(run_id=self.run_id)
-        self._publish_link(self.run_id, context)
+        check_given(run_id=self.run_id)
+        self._push_link(self.run_id, context)
         run = self.hook.get_run(self.run_id)
         self.log.info("Run %s (%s) is %s", run.id, run.display_name, run.state)
         return as_json(run.attributes(hide_secrets=True, sensitive_names=sensitive_names()))
@@ -107,28 +108,30 @@ class GetRunOperator(DataFlowOperator):
 class ListRunsOperator(DataFlowOperator):
     """Lists runs of a compartment, newest first (ListRuns).
 
-    The result is a list of dicts with the attributes that a list has of a run, by the same names as those of
-    :class:`GetRunOperator`. The service takes one filter beside the compartment, so give at most one.
+    The result is a list of dicts with the attributes that the service lists, by the same names as in
+    :class:`GetRunOperator`. The service accepts one filter in addition to the compartment.
 
     :param compartment_id: OCID of the compartment (``compartmentId``); templated. Default: the connection's.
     :param application_id: only runs of this application, an OCID (``applicationId``); templated.
     :param display_name: only runs of exactly this name (``displayName``); templated.
-    :param display_name_starts_with: only runs whose name begins so (``displayNameStartsWith``); templated.
-    :param lifecycle_state: only runs in this state now, for example ``FAILED`` (``lifecycleState``);
+    :param display_name_starts_with: only runs whose name has this prefix
+        (``displayNameStartsWith``); templated.
+    :param lifecycle_state: only runs in this state, for example ``FAILED`` (``lifecycleState``);
         templated.
     :param owner_principal_id: only runs of this user, an OCID (``ownerPrincipalId``); templated.
     :param pool_id: only runs in this pool, an OCID (``poolId``); templated.
     :param time_created_greater_than: only runs created after this, a datetime or its ISO 8601 text
         (``timeCreatedGreaterThan``); templated.
-    :param limit: number of runs at most; pages are followed until then; templated. Default: 100.
+    :param limit: maximum number of runs, over all pages; templated. Default: 100.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
     :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
-    :param auth_type: how to sign in; templated. Default: as the connection says.
+    :param auth_type: authentication method; templated. Default: the connection's.
     :param config_file: path of the SDK's configuration file on the worker; templated.
     :param profile: section of that file; templated.
-    :raises InvalidArgument: two filters, when the DAG is parsed; or a value of the wrong form.
-    :raises ServiceError: the service could not be asked.
+    :raises InvalidArgument: a value is invalid, or two filters are given; the latter is raised when the DAG
+        is parsed.
+    :raises ServiceError: the service did not respond.
     """
 
     template_fields: Sequence[str] = ("compartment_id", *FILTERS, "limit", *HOOK_ARGUMENTS)
@@ -161,7 +164,7 @@ class ListRunsOperator(DataFlowOperator):
         given = self._given()
         if len(given) > 1:
             raise InvalidArgument(
-                " and ".join(given), "the service takes one filter beside the compartment, not two"
+                " and ".join(given), "the service accepts only one filter in addition to the compartment"
             )
         for name, value in given.items():
             if is_literal(value):
@@ -172,42 +175,43 @@ class ListRunsOperator(DataFlowOperator):
         given = {name: getattr(self, name) for name in FILTERS}
         return {name: value for name, value in given.items() if is_given(value)}
 
-    @entry_point
+    @called_by_airflow
     def execute(self, context: Context) -> list[dict[str, Any]]:
         self.read_settings()
         filters = {name: FILTERS[name](value, name) for name, value in self._given().items()}
         limit = self.limit
         found = self.hook.list_runs(self.compartment_id, **filters)
         runs = [_summary(run) for run in islice(found, limit)]
-        self.log.info("%d runs%s", len(runs), ", and no more were asked for" if len(runs) == limit else "")
+        self.log.info("Listed %d runs%s", len(runs), " (limit reached)" if len(runs) == limit else "")
         return runs
 
 
 class UpdateRunOperator(DataFlowOperator):
-    """Changes what of a run can be changed after its submit (UpdateRun, ChangeRunCompartment).
+    """Updates a run's tags or limits, or moves it to another compartment (UpdateRun, ChangeRunCompartment).
 
-    The run is read first, and only what differs is sent. If somebody else changes it in between, it is read
-    again, so nobody's change is lost. The result is the list of the arguments that made a difference; it is
-    empty if nothing was sent.
+    The task reads the run first and sends only the fields that differ. If the run changes in between, the
+    task reads it again, so that no other client's change is lost. The result is the list of the arguments
+    that differed; it is empty if nothing was sent.
 
     :param run_id: OCID of the run (``runId``); templated.
-    :param freeform_tags: dict of strings, all that the run is to have (``freeformTags``); templated.
-    :param defined_tags: ``{"Namespace": {"Key": "value"}}`` or ``{"Namespace.Key": "value"}``; namespaces
-        that are not named are left as they are (``definedTags``); templated.
+    :param freeform_tags: dict of strings; replaces all freeform tags of the run (``freeformTags``);
+        templated.
+    :param defined_tags: ``{"Namespace": {"Key": "value"}}`` or ``{"Namespace.Key": "value"}``; other
+        namespaces stay unchanged (``definedTags``); templated.
     :param max_duration_in_minutes: minutes in progress after which the service cancels the run
         (``maxDurationInMinutes``); templated.
     :param idle_timeout_in_minutes: minutes without work after which a SESSION run ends
         (``idleTimeoutInMinutes``); templated.
-    :param compartment_id: OCID of the compartment that the run is moved to; only a run that has ended can be
-        moved (``compartmentId``); templated.
+    :param compartment_id: OCID of the compartment to move the run to; the service moves only runs that have
+        ended (``compartmentId``); templated.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
     :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
-    :param auth_type: how to sign in; templated. Default: as the connection says.
+    :param auth_type: authentication method; templated. Default: the connection's.
     :param config_file: path of the SDK's configuration file on the worker; templated.
     :param profile: section of that file; templated.
-    :raises InvalidArgument: nothing is given that could be changed, or a value of the wrong form.
-    :raises ServiceError: the service refused, or could not be asked.
+    :raises InvalidArgument: a value is invalid, or there is no argument to change.
+    :raises ServiceError: the service refused the request, or did not respond.
     """
 
     template_fields: Sequence[str] = (
@@ -244,13 +248,13 @@ class UpdateRunOperator(DataFlowOperator):
         self.read_settings_at_parse()
         RunUpdate.check_at_parse({name: getattr(self, name) for name in RunUpdate.argument_names()})
 
-    @entry_point
+    @called_by_airflow
     def execute(self, context: Context) -> list[str]:
         self.read_settings()
-        require(run_id=self.run_id)
+        check_given(run_id=self.run_id)
         update = RunUpdate.build({name: getattr(self, name) for name in RunUpdate.argument_names()})
         destination = self.compartment_id
-        self._publish_link(self.run_id, context)
+        self._push_link(self.run_id, context)
         run, changes = bring_about(
             lambda: self.hook.client.get_run_with_etag(self.run_id),
             lambda found: update.differences(found.raw),
@@ -261,25 +265,25 @@ class UpdateRunOperator(DataFlowOperator):
             self.hook.change_run_compartment(self.run_id, destination)
             changed.append("compartment_id")
         if changed:
-            self.log.info("Run %s: changed %s", self.run_id, ", ".join(changed))
+            self.log.info("Run %s: updated %s", self.run_id, ", ".join(changed))
         else:
-            self.log.info("Run %s is as it is to be; nothing was sent", self.run_id)
+            self.log.info("Run %s is up to date: nothing was sent", self.run_id)
         return changed
 
 
 class CancelRunOperator(WaitingOperator):
-    """Cancels a run (DeleteRun). A run that has ended already is left as it is, which the log says.
+    """Cancels a run (DeleteRun). If the run has already ended, nothing is sent.
 
-    The result is the state of the run: CANCELED, or STOPPED for a run of type STREAMING or SESSION; or
-    another end, if the run was faster.
+    The result is the state of the run: CANCELED, or STOPPED for a run of type STREAMING or SESSION; another
+    terminal state if the run ended before the cancel.
 
     :param run_id: OCID of the run (``runId``); templated.
-    :param wait_for_completion: wait until the run has ended; templated. Default: True. Without it the task
-        succeeds as soon as the service has taken the cancel in.
+    :param wait_for_completion: wait until the run has ended; templated. Default: True. Without it, the
+        task succeeds when the service has confirmed the cancel.
     :param deferrable: wait in the triggerer, without a worker slot; templated. Default: ``[operators]
         default_deferrable`` of Airflow's configuration.
     :param poll_interval: seconds (or a timedelta) between two polls of the run; templated. Default: 30.
-    :param timeout: seconds (or a timedelta) from the start of the task for which it waits; templated.
+    :param timeout: seconds (or a timedelta) from the start of the task to the end of the wait; templated.
         Default: 1200.
     :param error_budget: seconds (or a timedelta) for which service errors are retried while the task waits;
         templated. Default: 1800.
@@ -288,12 +292,12 @@ class CancelRunOperator(WaitingOperator):
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
     :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
-    :param auth_type: how to sign in; templated. Default: as the connection says.
+    :param auth_type: authentication method; templated. Default: the connection's.
     :param config_file: path of the SDK's configuration file on the worker; templated.
     :param profile: section of that file; templated.
-    :raises ServiceError: the service did not take the cancel in.
-    :raises RunTimedOut: the run had not ended in time; its cancel is under way.
-    :raises RunLost: the service could not be asked for longer than the error budget.
+    :raises ServiceError: the service did not confirm the cancel.
+    :raises RunTimedOut: the run did not end in time, although its cancel was requested.
+    :raises RunLost: service errors lasted longer than ``error_budget``.
     """
 
     template_fields: Sequence[str] = ("run_id", "cancel_timeout", *WAIT_ARGUMENTS, *HOOK_ARGUMENTS)
@@ -312,14 +316,14 @@ class CancelRunOperator(WaitingOperator):
         self.cancel_timeout: Any = cancel_timeout
         self.read_settings_at_parse()
 
-    @entry_point
+    @called_by_airflow
     def execute(self, context: Context) -> str:
         self.read_settings()
-        require(run_id=self.run_id)
-        self._publish_link(self.run_id, context)
+        check_given(run_id=self.run_id)
+        self._push_link(self.run_id, context)
         run = self.hook.get_run(self.run_id)
         if run.is_terminal:
-            self.log.info("Run %s has ended %s already: nothing to cancel", run.id, run.state)
+            self.log.info("Run %s is already %s: nothing to cancel", run.id, run.state)
             return run.state
         result = cancel_run(lambda: self.hook.client, self.run_id, timeout=self.cancel_timeout)
         run = result.confirmed_run()
@@ -334,18 +338,18 @@ class CancelRunOperator(WaitingOperator):
                     run_id=run.id, target_states=TERMINAL_STATES, **self._trigger_arguments(context)
                 ),
                 method_name=self.execute_complete.__name__,
-                timeout=self._backstop(context),
+                timeout=self._deferral_timeout(context),
             )
         return self._wait(run, context)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
-        """Go on where the trigger ended."""
+        """Resume after the trigger's event."""
         end = RunEvent.parse(event)
-        log_end_of_wait(self.log, end)
+        log_event(self.log, end)
         if end.outcome is Outcome.REACHED:
             return str(end.state)
-        kind = RunTimedOut if end.outcome is Outcome.TIMEOUT else RunLost
-        raise kind(
+        error_class = RunTimedOut if end.outcome is Outcome.TIMEOUT else RunLost
+        raise error_class(
             run_id=end.run_id,
             state=end.state,
             url=self.hook.run_page_url(end.run_id),

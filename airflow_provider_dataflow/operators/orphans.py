@@ -1,10 +1,10 @@
-"""CancelOrphanRunsOperator: cancels runs that no task is waiting for any more."""
+"""CancelOrphanRunsOperator: cancels runs whose task is gone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_dataflow.client.cancel import cancel_run
 from airflow_provider_dataflow.compat import deployment_id
@@ -12,7 +12,7 @@ from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.models.run import LifecycleState
 from airflow_provider_dataflow.operators.base import DataFlowOperator
-from airflow_provider_dataflow.operators.entry_point import entry_point
+from airflow_provider_dataflow.operators.called_by_airflow import called_by_airflow
 from airflow_provider_dataflow.ownership.tags import TaskTags
 from airflow_provider_dataflow.ownership.task_state import TaskState, read_task_state
 from airflow_provider_dataflow.xcom_keys import RUN_ID
@@ -22,42 +22,38 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.models.durations import Duration
     from airflow_provider_dataflow.models.run import Run
 
-#: Minutes. A worker that is between its submit and the record of it is left in peace.
-DEFAULT_MIN_AGE = 15
+#: Longer than a worker may take between its submit and the XCom of the run.
+DEFAULT_MIN_AGE_MINUTES = 15
 
-#: Seconds for one of them. The next turn of the DAG tries again anyway.
-CANCEL_TIMEOUT = 60.0
-
-#: A task in one of these has ended: nobody comes back for its run.
-ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
+#: States of tasks that have ended, so that no try re-attaches to their runs.
+ENDED_TASK_STATES = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 
 class CancelOrphanRunsOperator(DataFlowOperator):
-    """Cancels runs that :class:`~airflow_provider_dataflow.operators.run.InvokeRunOperator` has submitted and
-    whose task has gone: ended, deleted, or gone on with another run.
+    """Cancels orphans: runs of :class:`~airflow_provider_dataflow.operators.run.InvokeRunOperator` whose task
+    has ended, was deleted, or has another run.
 
-    For a maintenance DAG. It covers what Airflow leaves no other way for: a task that was killed while its
-    trigger had not been started, a backfill that was cancelled, a worker that was lost on its last try.
+    For a maintenance DAG. Airflow has no other hook to cancel the run of a task that was killed before its
+    trigger started, of a cancelled backfill, or of a worker that was lost on the last try.
 
-    A run is touched only if its freeform tags name a task instance of this very Airflow (see
-    ``deployment_id``), it is ACCEPTED or IN_PROGRESS and older than ``min_age_in_minutes``, it is not meant
-    to outlive its task (``wait_for_completion=False``, ``cancel_on_kill=False``, or ``target_states`` that
-    are no end), and Airflow says that its task is gone. Where Airflow cannot be asked, the run is left alone.
-    The result is the list of the OCIDs of the runs that were cancelled.
+    A run is cancelled only if all of this is true: its freeform tags name a task instance of this Airflow
+    deployment (see ``deployment_id``); it is ACCEPTED or IN_PROGRESS and older than ``min_age_in_minutes``;
+    it is not meant to outlive its task (``wait_for_completion=False``, ``cancel_on_kill=False``, or
+    ``target_states`` that are not terminal); and Airflow reports that its task is gone. If Airflow cannot be
+    reached, the run is kept. The result is the list of the OCIDs of the cancelled runs.
 
-    :param compartment_ids: OCIDs of the compartments to look into; templated. Default: the connection's.
-    :param deployment_id: which Airflow the runs must be of, as their tag ``airflow_deployment`` has it;
-        templated. Default: ``[oci_data_flow] deployment_id`` of Airflow's configuration, or else
-        ``[api] base_url``.
-    :param min_age_in_minutes: younger runs are left alone; a number, or a timedelta; templated. Default: 15.
-    :param report_only: log what would be cancelled, and cancel nothing; templated. Default: False.
+    :param compartment_ids: OCIDs of the compartments to search; templated. Default: the connection's.
+    :param deployment_id: value of the tag ``airflow_deployment`` that the runs must have; templated. Default:
+        ``[oci_data_flow] deployment_id`` of Airflow's configuration, or else ``[api] base_url``.
+    :param min_age_in_minutes: minutes (or a timedelta); younger runs are kept; templated. Default: 15.
+    :param report_only: log the orphans without cancelling them; templated. Default: False.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
     :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
-    :param auth_type: how to sign in; templated. Default: as the connection says.
+    :param auth_type: authentication method; templated. Default: the connection's.
     :param config_file: path of the SDK's configuration file on the worker; templated.
     :param profile: section of that file; templated.
-    :raises InvalidArgument: nothing says which compartment, or which Airflow.
+    :raises InvalidArgument: no compartment or no deployment is given or configured.
     :raises ServiceError: the runs could not be listed.
     :raises DataFlowError: some orphans could not be cancelled; the others were.
     """
@@ -66,13 +62,15 @@ class CancelOrphanRunsOperator(DataFlowOperator):
         *("compartment_ids", "deployment_id", "min_age_in_minutes", "report_only"),
         *HOOK_ARGUMENTS,
     )
+    #: Limit for the cancel of one run. The DAG's next run repeats cancels that failed.
+    cancel_timeout_seconds: ClassVar[float] = 60.0
 
     def __init__(
         self,
         *,
         compartment_ids: Sequence[str] | str | None = None,
         deployment_id: str | None = None,
-        min_age_in_minutes: Duration = DEFAULT_MIN_AGE,
+        min_age_in_minutes: Duration = DEFAULT_MIN_AGE_MINUTES,
         report_only: bool | str = False,
         **kwargs: Any,
     ) -> None:
@@ -83,22 +81,24 @@ class CancelOrphanRunsOperator(DataFlowOperator):
         self.report_only: Any = report_only
         self.read_settings_at_parse()
 
-    @entry_point
+    @called_by_airflow
     def execute(self, context: Context) -> list[str]:
         self.read_settings()
         deployment = self.deployment_id or deployment_id()
         if not deployment:
             raise InvalidArgument(
                 "deployment_id",
-                "missing: without [oci_data_flow] deployment_id, or an [api] base_url of its own, this "
-                "Airflow's runs cannot be told from another's",
+                "missing: set [oci_data_flow] deployment_id, or a unique [api] base_url, to tell the runs of "
+                "this Airflow deployment from those of others",
             )
         orphans = [
-            (run, why) for run, tags in self._candidates(deployment) if (why := self._orphaned(run, tags))
+            (run, reason)
+            for run, tags in self._candidates(deployment)
+            if (reason := self._orphan_reason(run, tags))
         ]
         cancelled, failed = [], []
-        for run, why in orphans:
-            self.log.info("Run %s (%s) is %s and an orphan: %s", run.id, run.display_name, run.state, why)
+        for run, reason in orphans:
+            self.log.info("Run %s (%s) is %s and an orphan: %s", run.id, run.display_name, run.state, reason)
             if self.report_only:
                 continue
             if self._cancel(run.id):
@@ -107,7 +107,7 @@ class CancelOrphanRunsOperator(DataFlowOperator):
                 failed.append(run.id)
         self.log.info("%d orphans, %d of them cancelled", len(orphans), len(cancelled))
         if failed:
-            raise DataFlowError(f"Orphans that could not be cancelled: {', '.join(failed)}")
+            raise DataFlowError(f"Some orphans could not be cancelled: {', '.join(failed)}")
         return cancelled
 
     def _candidates(self, deployment: str) -> Iterator[tuple[Run, TaskTags]]:
@@ -116,7 +116,7 @@ class CancelOrphanRunsOperator(DataFlowOperator):
         latest = now("UTC") - timedelta(minutes=self.min_age_in_minutes)
         for compartment_id in self._compartments():
             for state in (LifecycleState.ACCEPTED, LifecycleState.IN_PROGRESS):
-                # All of them first: a page that is read while runs end could miss some.
+                # Read all pages first: a page that is read while runs end could miss some.
                 for run in list(self.hook.list_runs(compartment_id, lifecycle_state=state.value)):
                     tags = TaskTags.of(run.freeform_tags)
                     if (
@@ -131,35 +131,35 @@ class CancelOrphanRunsOperator(DataFlowOperator):
     def _compartments(self) -> Sequence[str]:
         compartments: list[str] = self.compartment_ids or [self.hook.compartment_id or ""]
         if not all(compartments):
-            raise InvalidArgument("compartment_ids", "missing, and the connection has none either")
+            raise InvalidArgument("compartment_ids", "missing, and the connection has no compartment_id")
         return compartments
 
-    def _orphaned(self, run: Run, tags: TaskTags) -> str | None:
-        """Why nobody will come back for the run; ``None`` if somebody may."""
+    def _orphan_reason(self, run: Run, tags: TaskTags) -> str | None:
+        """Return why the run is an orphan; ``None`` if it is not, or if that is unknown."""
         try:
             task_state = read_task_state(tags.identity, RUN_ID)
-        except Exception as error:  # noqa: BLE001 - whatever Airflow says, it has not said that the task is gone
-            self.log.warning("Run %s is left alone, as its task is unknown: %s", run.id, error)
+        except Exception as error:  # noqa: BLE001 - any error means: unknown
+            self.log.warning("Run %s is kept: cannot read the state of its task: %s", run.id, error)
             return None
-        return why_orphaned(task_state, run.id, f"{tags.identity}")
+        return orphan_reason(task_state, run.id, f"{tags.identity}")
 
     def _cancel(self, run_id: str) -> bool:
-        result = cancel_run(lambda: self.hook.client, run_id, timeout=CANCEL_TIMEOUT)
+        result = cancel_run(lambda: self.hook.client, run_id, timeout=self.cancel_timeout_seconds)
         if not result.confirmed:
             self.log.error("%s", result)
         return result.confirmed
 
 
-def why_orphaned(now: TaskState, run_id: str, task: str) -> str | None:
-    """Why nobody will come back for a run; ``None`` if somebody may.
+def orphan_reason(task_state: TaskState, run_id: str, task: str) -> str | None:
+    """Return why a run is an orphan; ``None`` if it is not.
 
-    A task instance without a state, or one that is queued or up for retry, will: its next try goes on with
-    the run, or cancels it.
+    A task instance that is queued, up for retry or without a state is still to run: its next try re-attaches
+    to the run or cancels it.
     """
-    if not now.exists:
-        return f"there is no {task} any more"
-    if now.state in ENDED:
-        return f"{task} is {now.state}"
-    if now.state in ("running", "deferred") and now.xcom not in (None, run_id):
-        return f"{task} has another run, {now.xcom}"
+    if not task_state.exists:
+        return f"{task} does not exist any more"
+    if task_state.state in ENDED_TASK_STATES:
+        return f"{task} is {task_state.state}"
+    if task_state.state in ("running", "deferred") and task_state.xcom not in (None, run_id):
+        return f"{task} has another run, {task_state.xcom}"
     return None

@@ -1,11 +1,9 @@
-"""InvokeRunOperator: runs a Spark application on OCI Data Flow."""
+"""InvokeRunOperator: submits a Spark application to OCI Data Flow and waits for the run."""
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -13,45 +11,29 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow_provider_dataflow.arguments.masking import mask_secrets_of_run, secrets_among, without_secrets
 from airflow_provider_dataflow.arguments.run_arguments import ATTRIBUTES
-from airflow_provider_dataflow.arguments.settings import (
-    TASK_SETTINGS,
-)
+from airflow_provider_dataflow.arguments.settings import TASK_SETTINGS
 from airflow_provider_dataflow.arguments.timeouts import backstop, started_at, tightest
-from airflow_provider_dataflow.client.cancel import CancelResult, cancel_run
 from airflow_provider_dataflow.compat import (
     TRIGGER_FAILED,
-    AirflowTaskTimeout,
     TaskDeferralError,
     TaskDeferralTimeout,
     conf,
     delay_trigger,
     own_xcom,
-    require_start_from_trigger,
     sensitive_names,
     task_state_store,
 )
-from airflow_provider_dataflow.exceptions import (
-    DataFlowError,
-    InvalidArgument,
-    NotSubmitted,
-    RunError,
-    RunLost,
-    RunTimedOut,
-    sentences,
-)
+from airflow_provider_dataflow.exceptions import InvalidArgument, NotSubmitted, RunLost, RunTimedOut
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.links.run import LogsBucketLink, RunLink
-from airflow_provider_dataflow.models.argument_values import is_literal
-from airflow_provider_dataflow.models.coercion import json_value, raw_fields
 from airflow_provider_dataflow.models.run import SUCCESS_STATES, TERMINAL_STATES, has_reached
 from airflow_provider_dataflow.models.run_request import RunRequest
-from airflow_provider_dataflow.operators.base import DataFlowOperator
-from airflow_provider_dataflow.operators.entry_point import entry_point, trigger_failure
-from airflow_provider_dataflow.operators.outcome import (
-    finish,
-    log_end_of_wait,
-)
+from airflow_provider_dataflow.operators.called_by_airflow import called_by_airflow
+from airflow_provider_dataflow.operators.ended_run import finish_wait, log_event
+from airflow_provider_dataflow.operators.owned_run import OwnedRunOperator
+from airflow_provider_dataflow.operators.start_from_trigger import check_can_start_from_trigger, given_as_json
+from airflow_provider_dataflow.operators.trigger_errors import cause_of_failure
 from airflow_provider_dataflow.ownership.acquire import (
     AcquireSettings,
     RunAcquirer,
@@ -61,7 +43,6 @@ from airflow_provider_dataflow.ownership.acquire import (
 from airflow_provider_dataflow.ownership.record_store import TaskStateRecordStore
 from airflow_provider_dataflow.ownership.request import build_request
 from airflow_provider_dataflow.ownership.task_attempt import TaskAttempt
-from airflow_provider_dataflow.ownership.task_state import will_continue
 from airflow_provider_dataflow.polling import (
     DEFAULT_CANCEL_TIMEOUT_SECONDS,
     DEFAULT_ERROR_BUDGET,
@@ -86,45 +67,45 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.models.run import Run
     from airflow_provider_dataflow.triggers.run import RunTrigger
 
-#: Templated beside the fields of the request.
+#: Templated arguments that are not fields of the request.
 TEMPLATED_SETTINGS = (
     *("run_id", "wait_for_completion", "target_states", "deferrable", "poll_interval", "error_budget"),
     *("submit_timeout", "completion_timeout", "cancel_timeout", "cancel_on_kill", "airflow_tags"),
     *("private_endpoint_guard", "fetch_logs"),
 )
 
-#: A trigger that fails is replaced so often; then it is no accident.
+#: Crashed triggers that are replaced before the task gives up its run.
 MAX_TRIGGER_FAILURES = 3
 
 
-class InvokeRunOperator(DataFlowOperator):
+class InvokeRunOperator(OwnedRunOperator):
     """Submits a run to OCI Data Flow and, by default, waits for its end.
 
-    The run's OCID is pushed to XCom as ``run_id`` right after the submit, its page as ``run_page_url``; the
-    OCID is also the task's result. A run that does not end SUCCEEDED fails the task with
-    :class:`~airflow_provider_dataflow.exceptions.RunFailed`, ``RunCanceled`` or ``RunStopped``, which carry
-    the run id, the state, ``lifecycle_details`` and the end of the driver's stderr. A task that is killed
-    cancels its run, deferred or not.
+    The run's OCID is the task's result, and is pushed to XCom as ``run_id`` right after the submit, with the
+    URL of the run's page as ``run_page_url``. A run that does not end SUCCEEDED fails the task with
+    :class:`~airflow_provider_dataflow.exceptions.RunFailed`, ``RunCanceled`` or ``RunStopped``. These errors
+    carry the run id, the state, ``lifecycle_details`` and the end of the driver's stderr. A task that is
+    killed cancels its run, also while it is deferred.
 
-    The task owns at most one live run. A retry goes on with the run that an earlier try has submitted if that
-    is still under way or has succeeded meanwhile, and submits another one if it failed or was cancelled. A
-    task that is cleared starts over: what it had submitted is cancelled.
+    The task owns at most one active run. A retry re-attaches to the run of an earlier try if it is still
+    active, adopts it if it has succeeded, and submits another run if it failed or was cancelled. A task that
+    is cleared starts over: it cancels the active run from before the clear and submits another one.
 
-    XComs: ``run_id``, ``run_page_url``, ``lifecycle_state`` (the run's last) and ``usage`` (times, OCPU hours
-    and bytes, see :class:`~airflow_provider_dataflow.models.usage.Usage`).
+    XComs: ``run_id``, ``run_page_url``, ``lifecycle_state`` (the run's state when the task ended) and
+    ``usage`` (times, OCPU hours and bytes, see :class:`~airflow_provider_dataflow.models.usage.Usage`).
 
-    Give ``application_id`` or ``execute``; if both are given, only ``execute`` counts, and the log warns of
-    it. All arguments but ``start_from_trigger`` are templated, and may be results of other tasks. Those up to
-    ``json`` are the fields of the API's ``CreateRunDetails``; values are converted to the type that the API
-    wants. Durations are seconds or a timedelta.
+    Give ``application_id`` or ``execute``. If both are given, the service uses only ``execute``, and the task
+    logs a warning. All arguments except ``start_from_trigger`` are templated and accept results of other
+    tasks. The arguments up to ``json`` are the fields of the API's ``CreateRunDetails``; their values are
+    converted to the type that the API expects. Durations are seconds or a timedelta.
 
     :param application_id: OCID of the application to run (``applicationId``).
     :param application_log_config: ``{"log_group_id": ..., "log_id": ...}``, OCIDs of the log in OCI Logging
         (``applicationLogConfig``).
-    :param archive_uri: ``oci://`` URI of an archive with dependencies, or several with commas between
+    :param archive_uri: ``oci://`` URI of an archive with dependencies, or several separated by commas
         (``archiveUri``).
-    :param arguments: arguments of the application, a list of strings; ``${name}`` stands for the parameter of
-        that name (``arguments``).
+    :param arguments: arguments of the application, a list of strings; ``${name}`` is replaced by the
+        parameter of that name (``arguments``).
     :param compartment_id: OCID of the compartment for the run (``compartmentId``). Default: the connection's.
     :param configuration: Spark properties, a dict of strings (``configuration``).
     :param defined_tags: ``{"Namespace": {"Key": "value"}}`` or ``{"Namespace.Key": "value"}``
@@ -132,76 +113,76 @@ class InvokeRunOperator(DataFlowOperator):
     :param display_name: name of the run (``displayName``). Default: the application's.
     :param driver_shape: shape of the driver, for example ``VM.Standard.E4.Flex`` (``driverShape``).
         Default: the application's.
-    :param driver_shape_config: ``{"ocpus": 1, "memory_in_gbs": 16}`` of a flexible shape
+    :param driver_shape_config: ``{"ocpus": 1, "memory_in_gbs": 16}`` for a flexible shape
         (``driverShapeConfig``).
     :param execute: a spark-submit command line without ``spark-submit``, for example
         ``oci://bucket@namespace/app.py --date 2026-01-01``, instead of an application (``execute``).
     :param executor_shape: shape of the executors (``executorShape``). Default: the application's.
-    :param executor_shape_config: as ``driver_shape_config``, of the executors (``executorShapeConfig``).
+    :param executor_shape_config: like ``driver_shape_config``, for the executors (``executorShapeConfig``).
     :param freeform_tags: dict of strings (``freeformTags``).
     :param idle_timeout_in_minutes: minutes without work after which a SESSION run ends
         (``idleTimeoutInMinutes``).
-    :param logs_bucket_uri: ``oci://bucket@namespace/`` that gets the logs (``logsBucketUri``).
+    :param logs_bucket_uri: ``oci://bucket@namespace/`` that receives the logs (``logsBucketUri``).
     :param max_duration_in_minutes: minutes in progress after which the service cancels the run
-        (``maxDurationInMinutes``). Default: a little more than the task's timeout, where it has one, so that
-        a run ends also when no Airflow is left to cancel it.
+        (``maxDurationInMinutes``). Default: slightly more than the task's timeout, if it has one, so that the
+        run ends even if Airflow cannot cancel it.
     :param metastore_id: OCID of a Data Catalog metastore (``metastoreId``).
     :param num_executors: number of executors (``numExecutors``). Default: the application's.
-    :param opc_parent_rpt_url: URL of the parent's resource principal token, wanted by resource principals of
-        version 3 (the header ``opc-parent-rpt-url``).
+    :param opc_parent_rpt_url: URL of the parent's resource principal token, required for resource principals
+        of version 3 (header ``opc-parent-rpt-url``).
     :param parameters: values of the placeholders, ``{"name": "value"}`` or ``[{"name": ..., "value": ...}]``
         (``parameters``).
-    :param pool_id: OCID of the pool to run in (``poolId``).
-    :param spark_version: with ``execute`` only, for example ``3.5.0`` (``sparkVersion``).
+    :param pool_id: OCID of the pool that the run uses (``poolId``).
+    :param spark_version: only with ``execute``, for example ``3.5.0`` (``sparkVersion``).
     :param type: ``BATCH``, ``STREAMING`` or ``SESSION`` (``type``). Default: the application's.
     :param warehouse_bucket_uri: ``oci://bucket@namespace/`` of the SQL warehouse (``warehouseBucketUri``).
-    :param json: further fields of ``CreateRunDetails`` by the API's own names; the arguments above win.
+    :param json: further fields of ``CreateRunDetails`` by the API's names; the arguments above override them.
 
-    :param run_id: OCID of a run that exists already and is waited for instead of submitting one; templated.
-        Nothing else of the run may be given then.
+    :param run_id: OCID of an existing run to wait for instead of submitting one; templated. No argument of
+        the request may be given with it.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
     :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
-    :param auth_type: how to sign in; templated, one of those of
-        :class:`~airflow_provider_dataflow.hooks.data_flow.DataFlowHook`. Default: as the connection says.
-    :param config_file: path of the SDK's configuration file on the worker; templated, for ``config_file`` and
-        ``security_token``.
+    :param auth_type: authentication method; templated, one of those of
+        :class:`~airflow_provider_dataflow.hooks.data_flow.DataFlowHook`. Default: the connection's.
+    :param config_file: path of the SDK's configuration file on the worker; templated. For the methods
+        ``config_file`` and ``security_token``.
     :param profile: section of that file; templated.
-    :param wait_for_completion: wait for the end of the run. Default: True. Without it the task succeeds as
-        soon as the run is accepted, and is not cancelled by a kill later on.
-    :param target_states: lifecycle states to wait for, any of which is success. Default: ``SUCCEEDED``. For a
-        STREAMING or SESSION run, which goes on, ``IN_PROGRESS``.
+    :param wait_for_completion: wait for the end of the run. Default: True. Without it, the task succeeds when
+        the run is accepted, and killing the task later does not cancel the run.
+    :param target_states: lifecycle states to wait for, each of which is a success. Default: ``SUCCEEDED``.
+        For a STREAMING or SESSION run, which continues after its task: ``IN_PROGRESS``.
     :param deferrable: wait in the triggerer, without a worker slot. Default: ``[operators]
         default_deferrable`` of Airflow's configuration.
     :param poll_interval: seconds (or a timedelta) between two polls of the run. Default: 30.
     :param error_budget: seconds (or a timedelta) for which service errors are retried before the run counts
         as lost. Default: 1800.
-    :param submit_timeout: seconds (or a timedelta) from the start of the task for which a submit is tried
-        again that the service has no room for (``LimitExceeded``, ``QuotaExceeded``); a deferrable task waits
-        in the triggerer. Default: 21600, six hours. Errors of the service are borne for ``error_budget``.
-    :param completion_timeout: seconds (or a timedelta) from the start of the task to the end of the run,
-        deferred or not; then the run is cancelled and the task fails with ``RunTimedOut``. Default: none, or
-        the task's ``execution_timeout``.
+    :param submit_timeout: seconds (or a timedelta) from the start of the task for which a submit is retried
+        after ``LimitExceeded`` or ``QuotaExceeded``; a deferrable task waits in the triggerer. Default:
+        21600 (six hours). Other service errors are retried for ``error_budget``.
+    :param completion_timeout: seconds (or a timedelta) from the start of the task to the end of the run, also
+        while the task is deferred. Afterwards the run is cancelled and the task fails with ``RunTimedOut``.
+        Default: none, or the task's ``execution_timeout``.
     :param cancel_timeout: seconds (or a timedelta) for which a cancel is repeated until the service confirms
-        it. Default: 25. Airflow leaves a worker about 5 and a triggerer 30.
+        it. Default: 25. Airflow gives a worker about 5 seconds and a triggerer 30.
     :param cancel_on_kill: cancel the run when the task is killed, cleared, or times out. Default: True.
-    :param airflow_tags: give the run freeform tags that say which DAG, DAG run, task, map index and try it
-        belongs to (``airflow_dag_id``, ...). A run that was lost in a crash is found by them. Default: True.
+    :param airflow_tags: add freeform tags with the DAG, DAG run, task, map index and try to the run
+        (``airflow_dag_id``, ...). A run whose submit got no response is found by them. Default: True.
     :param private_endpoint_guard: before the submit, wait until no run of another application with a private
-        endpoint is under way, since the service lets only one of them succeed; a deferrable task waits in the
-        triggerer, for ``submit_timeout``. True looks into all compartments that the connection may see, a
-        list of OCIDs into these. Needs Airflow 3.3 to be safe against two tasks that look at the same moment.
-        Default: False.
-    :param fetch_logs: when the driver's output is copied into the task's log: ``always`` (while the run goes
-        on, as far as the service has it then, and the rest at its end), ``on_failure`` or ``never``. Default:
-        ``always``. A triggerer follows at most 32 runs at a time; the others get their output at the end.
-    :param start_from_trigger: submit from the triggerer, too, so that the task needs no worker to begin with.
-        Implies ``deferrable``; needs Airflow 3.3. What Airflow does without a worker only is missing: see the
+        endpoint is active, since the service lets only one of them succeed; a deferrable task waits in the
+        triggerer, for at most ``submit_timeout``. True searches all compartments that the connection may
+        read, a list of OCIDs only these. Before Airflow 3.3, it does not protect two tasks that submit at the
+        same moment. Default: False.
+    :param fetch_logs: when to copy the driver's output into the task's log: ``always`` (during the run, as
+        far as the service has it, and the rest at its end), ``on_failure`` or ``never``. Default:
+        ``always``. A triggerer follows at most 32 runs at a time; the output of others is copied at the end.
+    :param start_from_trigger: submit from the triggerer, so that the task needs no worker to start. Implies
+        ``deferrable``; needs Airflow 3.3. Airflow features that need a worker are not available, see the
         guide. Default: False.
-    :raises InvalidArgument: an argument is refused, before anything is submitted.
-    :raises InvalidConnection: the connection is incomplete, before anything is submitted.
-    :raises SubmitRejected: the service refused; no run exists.
-    :raises RunError: the run did not end as it should.
+    :raises InvalidArgument: an argument is invalid; nothing was submitted.
+    :raises InvalidConnection: the connection is incomplete; nothing was submitted.
+    :raises SubmitRejected: the service refused the submit; no run exists.
+    :raises RunError: the run ended in another state, timed out, or cannot be read.
     """
 
     template_fields: Sequence[str] = (*ATTRIBUTES.values(), "json", *TEMPLATED_SETTINGS, *HOOK_ARGUMENTS)
@@ -265,12 +246,43 @@ class InvokeRunOperator(DataFlowOperator):
         start_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
-        # First of all, while it holds nothing but the arguments: what a run can be asked for is spelled out
-        # in RunRequest and in the signature, and nowhere else.
-        given = dict(locals())
-        super().__init__(**{name: given[name] for name in HOOK_ARGUMENTS}, **kwargs)
-        for name, attribute in ATTRIBUTES.items():
-            setattr(self, attribute, given[name])
+        super().__init__(
+            oci_conn_id=oci_conn_id,
+            region=region,
+            service_endpoint=service_endpoint,
+            auth_type=auth_type,
+            config_file=config_file,
+            profile=profile,
+            cancel_on_kill=cancel_on_kill,
+            cancel_timeout=cancel_timeout,
+            **kwargs,
+        )
+        self.application_id = application_id
+        self.application_log_config = application_log_config
+        self.archive_uri = archive_uri
+        self.arguments = arguments
+        self.compartment_id = compartment_id
+        self.configuration = configuration
+        self.defined_tags = defined_tags
+        self.display_name = display_name
+        self.driver_shape = driver_shape
+        self.driver_shape_config = driver_shape_config
+        # Every operator has a method called execute.
+        self.execute_string = execute
+        self.executor_shape = executor_shape
+        self.executor_shape_config = executor_shape_config
+        self.freeform_tags = freeform_tags
+        self.idle_timeout_in_minutes = idle_timeout_in_minutes
+        self.logs_bucket_uri = logs_bucket_uri
+        self.max_duration_in_minutes = max_duration_in_minutes
+        self.metastore_id = metastore_id
+        self.num_executors = num_executors
+        self.opc_parent_rpt_url = opc_parent_rpt_url
+        self.parameters = parameters
+        self.pool_id = pool_id
+        self.spark_version = spark_version
+        self.type = type
+        self.warehouse_bucket_uri = warehouse_bucket_uri
         self.json = json
         self.run_id = run_id
         self.wait_for_completion: Any = wait_for_completion
@@ -280,30 +292,25 @@ class InvokeRunOperator(DataFlowOperator):
         self.error_budget: Any = error_budget
         self.submit_timeout: Any = submit_timeout
         self.completion_timeout: Any = completion_timeout
-        self.cancel_timeout: Any = cancel_timeout
-        self.cancel_on_kill: Any = cancel_on_kill
         self.airflow_tags: Any = airflow_tags
         self.private_endpoint_guard: Any = private_endpoint_guard
         self.fetch_logs: Any = fetch_logs
-        # Airflow reads this before anything is rendered.
+        # Airflow reads this before it renders anything.
         self.start_from_trigger = TASK_SETTINGS["start_from_trigger"].read(
             start_from_trigger, "start_from_trigger"
         )
         self.read_settings_at_parse()
         if self.run_id is None:
-            RunRequest.check_at_parse(given, json)
+            RunRequest.check_at_parse(self._request_arguments(), json)
         if self.start_from_trigger:
             self.deferrable = True
             self.start_trigger_args = self._start_trigger_args()
-        self._attempt: TaskAttempt | None = None
-        # Known after the submit, and again after a deferral.
-        self._owned_run_id: str | None = None
 
-    @entry_point
+    @called_by_airflow
     def execute(self, context: Context) -> str:
         self.read_settings()
         self._attempt = TaskAttempt.in_worker(context)
-        run = self._existing_run() if self.run_id else self._acquire_run(context)
+        run = self._existing_run() if self.run_id else self._acquire_run(context, self._attempt)
         with self._cancel_unless_retried():
             self._push_run(run, context)
             if not self.wait_for_completion:
@@ -323,7 +330,7 @@ class InvokeRunOperator(DataFlowOperator):
         self.log.info("CreateRun would be sent\n%s", request.redacted_text(sensitive_names()))
 
     def execute_again(self, context: Context, event: Any = None) -> str:
-        """Resume after a deferral that put the submit off."""
+        """Resume after a deferral that delayed the submit."""
         return self.execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
@@ -331,15 +338,15 @@ class InvokeRunOperator(DataFlowOperator):
         end = RunEvent.parse(event)
         self._owned_run_id = end.run_id
         if end.outcome is Outcome.NOT_SUBMITTED:
-            raise NotSubmitted(end.message or "The triggerer could not submit the run; its log says why")
-        log_end_of_wait(self.log, end)
+            raise NotSubmitted(end.message or "The triggerer did not submit the run; its log has the reason")
+        log_event(self.log, end)
         if end.outcome is not Outcome.REACHED:
             self._give_up(RunTimedOut if end.outcome is Outcome.TIMEOUT else RunLost, end.state, end.message)
         with self._cancel_unless_retried():
             ended = self._wait_in_worker(end.run_id, end.state, context)
             return self._finish(ended, context, end.log_cursor)
 
-    @entry_point
+    @called_by_airflow
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Called by Airflow instead of ``execute`` after a deferral.
 
@@ -356,44 +363,30 @@ class InvokeRunOperator(DataFlowOperator):
                 raise
             if isinstance(error, TaskDeferralTimeout):
                 self._give_up(RunTimedOut, None, "The trigger sent no event in time: is a triggerer running?")
-            return self._replace_trigger(trigger_failure(error, next_kwargs), context)
-
-    def on_kill(self) -> None:
-        """Cancel the run. Called by Airflow in the worker's process when the task is killed.
-
-        If the worker is shut down but the task continues, the run is left to the next try.
-        """
-        # Airflow lets the interrupted code continue, which checks this attribute.
-        self._killed = True
-        if self._next_try_reattaches():
-            self.log.warning(
-                "Run %s: this worker is shut down, but the task continues; the next try re-attaches to it",
-                self._owned_run_id,
-            )
-        else:
-            self._cancel_owned_run()
+            return self._replace_trigger(cause_of_failure(error, next_kwargs), context)
 
     # --- Acquire the run ----------------------------------------------------------------------------------
 
-    def _arguments(self) -> dict[str, Any]:
+    def _request_arguments(self) -> dict[str, Any]:
+        """Return the fields of the request, by the names of the arguments."""
         return {name: getattr(self, attribute) for name, attribute in ATTRIBUTES.items()}
 
     def _request(self) -> RunRequest:
         timeout = self._timeout() if self.wait_for_completion else None
-        return build_request(self.hook, self._arguments(), self.json, timeout=timeout)
+        return build_request(self.hook, self._request_arguments(), self.json, timeout=timeout)
 
     def _existing_run(self) -> Run:
-        if also := ", ".join(RunRequest.given(self._arguments(), self.json)):
-            raise InvalidArgument("run_id", f"names a run that exists already, so {also} cannot be given")
+        if others := ", ".join(RunRequest.given(self._request_arguments(), self.json)):
+            raise InvalidArgument("run_id", f"names an existing run, so {others} cannot be given")
         self._owned_run_id = self.run_id
         return self.hook.get_run(str(self.run_id))
 
-    def _acquire_run(self, context: Context) -> Run:
+    def _acquire_run(self, context: Context, attempt: TaskAttempt) -> Run:
         """Submit the run, or re-attach to, adopt or replace the run of an earlier try."""
         store = task_state_store(context)
         acquirer = RunAcquirer(
             hook=self.hook,
-            attempt=TaskAttempt.in_worker(context),
+            attempt=attempt,
             records=TaskStateRecordStore(store) if store is not None else None,
             request=self._request(),
             settings=self._acquire_settings(),
@@ -455,7 +448,7 @@ class InvokeRunOperator(DataFlowOperator):
     # --- Wait for its end ---------------------------------------------------------------------------------
 
     def _timeout(self) -> float | None:
-        """Return the seconds from the start of the task to the end of the run, if they are limited."""
+        """Return the limit in seconds from the start of the task to the end of the run, if there is one."""
         return tightest(self.completion_timeout, self.execution_timeout)
 
     def _is_done(self, run: Run) -> bool:
@@ -506,38 +499,35 @@ class InvokeRunOperator(DataFlowOperator):
         }
 
     def _start_trigger_args(self) -> StartTriggerArgs:
-        """Return the trigger of a task that starts in the triggerer, where Airflow renders its arguments."""
+        """Return the trigger that submits the run. Airflow renders its arguments in the triggerer."""
         from airflow_provider_dataflow.compat import StartTriggerArgs
 
-        if self.wait_for_completion is not True:
-            raise InvalidArgument(
-                "start_from_trigger",
-                f"waits for the end of the run; wait_for_completion is {self.wait_for_completion}",
-            )
-        require_start_from_trigger()
-        attributes = ATTRIBUTES | {name: name for name in ("json", "run_id", *HOOK_ARGUMENTS)}
-        given = {
-            attribute: value
-            for name, attribute in attributes.items()
-            if (value := _for_the_row(name, getattr(self, attribute))) is not None
-        }
-        for name in TEMPLATED_SETTINGS:
-            _for_the_row(name, getattr(self, name))
+        check_can_start_from_trigger(self.wait_for_completion)
+        trigger_kwargs = given_as_json(
+            {
+                **self._request_arguments(),
+                "json": self.json,
+                "run_id": self.run_id,
+                **self.hook_arguments(),
+            }
+        )
+        # The settings below are taken from these arguments, which are only checked here.
+        given_as_json({name: getattr(self, name) for name in TEMPLATED_SETTINGS})
         settings = {
             "submit": asdict(self._acquire_settings()),
             "wait": self._wait_settings(),
-            # Either is read when the trigger starts: the second may be a template.
+            # The trigger uses the shorter one. The second may be a template, so it is compared there.
             "timeout": tightest(self.execution_timeout),
             "completion_timeout": self.completion_timeout,
         }
         return StartTriggerArgs(
             trigger_cls="airflow_provider_dataflow.triggers.submit.SubmitRunTrigger",
-            trigger_kwargs={**given, "settings": settings},
+            trigger_kwargs={**trigger_kwargs, "settings": settings},
             next_method=self.execute_complete.__name__,
         )
 
     def _log_follower(self, run: Run) -> LogFollower | None:
-        """Return what copies the driver's output, without secrets, into the task's log during the wait."""
+        """Return the follower that copies the driver's output, without secrets, during the wait."""
         if self.fetch_logs != "always":
             return None
         from airflow_provider_dataflow.client.logs.follower import LogFollower
@@ -585,49 +575,7 @@ class InvokeRunOperator(DataFlowOperator):
         )
         self._defer(self._owned_run_id, context)
 
-    # --- Finish, give up or cancel ------------------------------------------------------------------------
-
-    def _next_try_reattaches(self) -> bool:
-        attempt = self._attempt
-        if attempt is None or attempt.is_last or self._owned_run_id is None:
-            return False
-        # Airflow calls on_kill while it handles a timeout, too.
-        if isinstance(sys.exc_info()[1], AirflowTaskTimeout):
-            return False
-        return will_continue(attempt.identity)
-
-    def _raise_if_killed(self) -> None:
-        if self._killed:
-            about = (
-                f"while it waited for run {self._owned_run_id}"
-                if self._owned_run_id
-                else "before it had a run"
-            )
-            raise DataFlowError(f"The task was killed {about}")
-
-    @contextmanager
-    def _cancel_unless_retried(self) -> Iterator[None]:
-        """If something other than the run fails on the last try, cancel the run: no try re-attaches to it."""
-        try:
-            yield
-        except RunError:
-            # The run has ended, or was given up and cancelled.
-            raise
-        except Exception:
-            if not self._killed and self._attempt is not None and self._attempt.is_last:
-                self._cancel_owned_run()
-            raise
-
-    def _give_up(self, kind: type[RunError], state: str | None, note: str | None) -> NoReturn:
-        """End the wait before the run's end: cancel the run and raise."""
-        assert self._owned_run_id is not None  # noqa: S101 - there is no wait without a run
-        cancelled = self._cancel_owned_run()
-        raise kind(
-            run_id=self._owned_run_id,
-            state=state,
-            url=self.hook.run_page_url(self._owned_run_id),
-            note=sentences(note, cancelled.note if cancelled else None),
-        )
+    # --- Finish -------------------------------------------------------------------------------------------
 
     def _finish(self, run: Run, context: Context, log_cursor: Mapping[str, int] | None = None) -> str:
         """Push the run's last state and usage, and raise unless it reached a target state."""
@@ -639,40 +587,13 @@ class InvokeRunOperator(DataFlowOperator):
         ti.xcom_push(key=USAGE, value=usage.as_dict())
         if run.is_terminal:
             self.log.info("Run %s: %s", run.id, usage)
-        finish(
+        finish_wait(
             run,
             self.hook,
             self.log,
             fetch_logs=self.fetch_logs,
-            as_wished=has_reached(run.state, self.target_states),
+            reached_target=has_reached(run.state, self.target_states),
             log_cursor=log_cursor,
             secrets=secrets_among(self.templated_arguments()),
         )
         return run.id
-
-    def _cancel_owned_run(self) -> CancelResult | None:
-        """Cancel the run, unless ``cancel_on_kill`` is False."""
-        if not self._owned_run_id or not self.cancel_on_kill:
-            return None
-        # A client of its own: on_kill may have interrupted a call of the task's client.
-        result = cancel_run(self.hook.new_client, self._owned_run_id, timeout=self.cancel_timeout)
-        (self.log.info if result.confirmed else self.log.error)("%s", result)
-        return result
-
-
-def _for_the_row(name: str, value: Any) -> Any:
-    """Return an argument as JSON, for the row of the trigger that submits the run.
-
-    :raises InvalidArgument: it is refused, or is known only in a worker.
-    """
-    if is_literal(value):
-        if name == "json":
-            return json_value(raw_fields(value, name), name) or None
-        return RunRequest.coerce(name, value) if name in ATTRIBUTES else TASK_SETTINGS[name].read(value, name)
-    try:
-        return json_value(value, name)
-    except InvalidArgument as error:
-        raise InvalidArgument(
-            error.path,
-            "start_from_trigger takes plain values and templates: no worker resolves others",
-        ) from error

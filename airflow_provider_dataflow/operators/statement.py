@@ -1,4 +1,4 @@
-"""RunStatementOperator: sends code to a SESSION run, and returns what comes of it."""
+"""RunStatementOperator: runs code in a SESSION run and returns its output."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from airflow_provider_dataflow.models.statement import (
     StatementState,
     statement_name,
 )
-from airflow_provider_dataflow.operators.base import WAIT_ARGUMENTS, WaitingOperator, require
-from airflow_provider_dataflow.operators.entry_point import entry_point
+from airflow_provider_dataflow.operators.base import WAIT_ARGUMENTS, WaitingOperator, check_given
+from airflow_provider_dataflow.operators.called_by_airflow import called_by_airflow
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent, StatementEvent
 
 if TYPE_CHECKING:
@@ -40,39 +40,40 @@ if TYPE_CHECKING:
 #: XCom of the statement's number in its session.
 STATEMENT_ID = "statement_id"
 
-#: In which a session takes statements.
+#: States in which a session accepts statements.
 SESSION_STATES = (LifecycleState.IN_PROGRESS.value,)
 
-#: Seconds. Statements are what one waits for at a keyboard.
-DEFAULT_STATEMENT_POLL_INTERVAL = 5.0
+#: Shorter than for runs, since statements often end within seconds.
+DEFAULT_POLL_INTERVAL_SECONDS = 5.0
 
-#: Characters. XComs are kept in Airflow's database.
-DEFAULT_MAX_OUTPUT_LENGTH = 64 * 1024
+#: Limited because XComs are stored in Airflow's database.
+DEFAULT_MAX_OUTPUT_CHARACTERS = 64 * 1024
 
-#: What a task can return of a statement's output.
+#: Types of output that a task can return.
 TEXT_TYPES = ("TEXT_PLAIN", "TEXT_HTML")
 
 
 class RunStatementOperator(WaitingOperator):
-    """Runs code in a SESSION run, and returns its output (CreateStatement, GetStatement).
+    """Runs code in a SESSION run and returns its output (CreateStatement, GetStatement).
 
     The task waits until the session is IN_PROGRESS, sends the code, and waits until the statement has ended.
-    The session runs its statements one after the other, in one Spark application: what one defines, the next
-    one has. The result is what the code has printed, and the value of its last expression; an image is not
-    returned. The statement's number is pushed to XCom as ``statement_id``.
+    The session runs its statements one after the other in one Spark application, so a statement can use what
+    earlier ones defined. The result is the printed output of the code and the value of its last expression;
+    images are not returned. The statement's number is pushed to XCom as ``statement_id``.
 
-    A task that is killed, or runs out of time, cancels its statement, deferred or not, and never the session.
-    A retry sends the code again. The service has no retry token for statements, so an answer that is lost
-    fails the task: it is open whether the code runs.
+    A task that is killed or times out cancels its statement, also while it is deferred, but never the
+    session. A retry sends the code again. The service has no retry token for statements, so the task fails
+    if the response to CreateStatement is lost: it is unknown whether the code runs.
 
     :param run_id: OCID of the SESSION run (``runId``); templated.
-    :param code: what to run, or the path of a ``.py`` file with it; at most about a million characters
-        (``code``); templated.
-    :param max_output_length: characters of the output that are returned at most, the first ones; templated.
-        Default: 65536.
+    :param code: code to run, or the path of a ``.py`` file; at most about a million characters (``code``);
+        templated.
+    :param max_output_length: number of characters after which the output is cut off; templated. Default:
+        65536.
     :param deferrable: wait in the triggerer, without a worker slot; templated. Default: ``[operators]
         default_deferrable`` of Airflow's configuration.
-    :param poll_interval: seconds (or a timedelta) between two polls; templated. Default: 5.
+    :param poll_interval: seconds (or a timedelta) between two polls of the session or statement; templated.
+        Default: 5.
     :param timeout: seconds (or a timedelta) from the start of the task to the end of the statement;
         templated. Default: none, or the task's ``execution_timeout``.
     :param error_budget: seconds (or a timedelta) for which service errors are retried while the task waits;
@@ -82,14 +83,14 @@ class RunStatementOperator(WaitingOperator):
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
     :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
-    :param auth_type: how to sign in; templated. Default: as the connection says.
+    :param auth_type: authentication method; templated. Default: the connection's.
     :param config_file: path of the SDK's configuration file on the worker; templated.
     :param profile: section of that file; templated.
-    :raises InvalidArgument: the run is no SESSION, or an argument is missing.
+    :raises InvalidArgument: the run is not a SESSION, or an argument is missing.
     :raises RunError: the session has ended, or was not IN_PROGRESS in time.
-    :raises StatementFailed: the code raised an exception, which the error has with its traceback.
-    :raises StatementError: the statement was cancelled, did not end in time, or is out of sight.
-    :raises ServiceError: the service refused, or could not be asked.
+    :raises StatementFailed: the code raised an exception; the error contains its traceback.
+    :raises StatementError: the statement was cancelled, did not end in time, or cannot be read.
+    :raises ServiceError: the service refused the request, or did not respond.
     """
 
     template_fields: Sequence[str] = (
@@ -106,8 +107,8 @@ class RunStatementOperator(WaitingOperator):
         *,
         run_id: str,
         code: str,
-        max_output_length: int | str = DEFAULT_MAX_OUTPUT_LENGTH,
-        poll_interval: Duration = DEFAULT_STATEMENT_POLL_INTERVAL,
+        max_output_length: int | str = DEFAULT_MAX_OUTPUT_CHARACTERS,
+        poll_interval: Duration = DEFAULT_POLL_INTERVAL_SECONDS,
         cancel_on_kill: bool | str = True,
         **kwargs: Any,
     ) -> None:
@@ -117,36 +118,38 @@ class RunStatementOperator(WaitingOperator):
         self.max_output_length: Any = max_output_length
         self.cancel_on_kill: Any = cancel_on_kill
         self.read_settings_at_parse()
-        # Of the statement that is under way.
+        # Set while the task has a statement in the session.
         self._statement_id: int | None = None
 
-    @entry_point
+    @called_by_airflow
     def execute(self, context: Context) -> str | None:
         self.read_settings()
-        require(run_id=self.run_id)
+        check_given(run_id=self.run_id)
         if self.code is None or self.code == "":
             raise InvalidArgument("code", "missing")
-        self._publish_link(self.run_id, context)
+        self._push_link(self.run_id, context)
         run = self.hook.get_run(self.run_id)
         if run.type != "SESSION":
             raise InvalidArgument("run_id", f"expected a run of type SESSION, got {run.type}")
         if run.state != LifecycleState.IN_PROGRESS and not run.is_ending:
-            self.log.info("Session %s is %s; the statement waits for IN_PROGRESS", run.id, run.state)
+            self.log.info("Session %s is %s: sending the code when it is IN_PROGRESS", run.id, run.state)
             if self.deferrable:
                 self._defer_to_session(run, context)
             run = self._wait_for_session(run.id, run.state, context)
-        return self._run_in(run, context)
+        return self._run_statement(run, context)
 
     def execute_in_session(self, context: Context, event: dict[str, Any] | None = None) -> str | None:
-        """Go on after the wait for the session."""
+        """Resume after the wait for the session."""
         end = RunEvent.parse(event)
         if end.outcome is not Outcome.REACHED:
-            kind = RunTimedOut if end.outcome is Outcome.TIMEOUT else RunLost
-            raise kind(run_id=end.run_id, state=end.state, note=end.message or "the session has not started")
-        return self._run_in(self._wait_for_session(end.run_id, end.state, context), context)
+            error_class = RunTimedOut if end.outcome is Outcome.TIMEOUT else RunLost
+            raise error_class(
+                run_id=end.run_id, state=end.state, note=end.message or "the session has not started"
+            )
+        return self._run_statement(self._wait_for_session(end.run_id, end.state, context), context)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str | None:
-        """Go on after the wait for the statement."""
+        """Resume after the wait for the statement."""
         end = StatementEvent.parse(event)
         self._statement_id = end.statement_id
         if end.outcome is Outcome.TIMEOUT:
@@ -155,9 +158,9 @@ class RunStatementOperator(WaitingOperator):
             self._give_up(StatementLost, end.state, end.message)
         return self._finish(self._wait(Statement(end.statement_id, str(end.state)), context))
 
-    @entry_point
+    @called_by_airflow
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Called by Airflow instead of ``execute`` after a deferral, also if the trigger has failed."""
+        """Called by Airflow instead of ``execute`` after a deferral, also if the trigger failed."""
         ti = context["ti"]
         self._statement_id = own_xcom(ti, STATEMENT_ID)
         try:
@@ -180,7 +183,7 @@ class RunStatementOperator(WaitingOperator):
                 run_id=run.id, target_states=SESSION_STATES, **self._trigger_arguments(context)
             ),
             method_name=self.execute_in_session.__name__,
-            timeout=self._backstop(context),
+            timeout=self._deferral_timeout(context),
         )
 
     def _wait_for_session(self, run_id: str, last_state: str | None, context: Context) -> Run:
@@ -198,14 +201,14 @@ class RunStatementOperator(WaitingOperator):
             last_state=last_state,
         )
 
-    def _run_in(self, run: Run, context: Context) -> str | None:
+    def _run_statement(self, run: Run, context: Context) -> str | None:
         if run.state != LifecycleState.IN_PROGRESS:
             raise RunError(
                 run_id=run.id,
                 state=run.state,
                 lifecycle_details=run.lifecycle_details,
                 url=self.hook.run_page_url(run.id),
-                note="a session takes statements only while it is IN_PROGRESS",
+                note="a session accepts statements only while it is IN_PROGRESS",
             )
         self._raise_if_killed()
         statement = self.hook.statements.create(run.id, StatementDetails.build({"code": self.code}))
@@ -215,7 +218,7 @@ class RunStatementOperator(WaitingOperator):
         ti.xcom_push(key=STATEMENT, value=statement_name(run.id, statement.id))
         self.log.info("Statement %d of session %s is %s", statement.id, run.id, statement.state)
         if self._killed:
-            # While the create was under way: on_kill did not know of the statement yet.
+            # The task was killed during CreateStatement, when on_kill did not know the statement yet.
             self._cancel()
             self._raise_if_killed()
         if not self.wait_for_completion:
@@ -231,7 +234,7 @@ class RunStatementOperator(WaitingOperator):
                     **self._trigger_arguments(context),
                 ),
                 method_name=self.execute_complete.__name__,
-                timeout=self._backstop(context),
+                timeout=self._deferral_timeout(context),
             )
         return self._finish(self._wait(statement, context))
 
@@ -240,9 +243,9 @@ class RunStatementOperator(WaitingOperator):
 
         session_has_ended = False
 
-        def look() -> Statement:
+        def poll() -> Statement:
             nonlocal session_has_ended
-            # In this order: a statement that ended with its session is seen ended.
+            # The session first, so that a statement that ended with its session is read afterwards.
             session_has_ended = session_has_ended or self.hook.get_run(self.run_id).is_terminal
             return self.hook.statements.get(self.run_id, statement.id)
 
@@ -256,7 +259,7 @@ class RunStatementOperator(WaitingOperator):
             state=statement.state,
         )
         try:
-            return watch.in_worker(look, self._raise_if_killed)
+            return watch.in_worker(poll, self._raise_if_killed)
         except OutOfTime:
             self._give_up(StatementTimedOut, watch.state)
         except OutOfSight as error:
@@ -264,18 +267,18 @@ class RunStatementOperator(WaitingOperator):
 
     def _finish(self, statement: Statement) -> str | None:
         result = statement.result
-        about: dict[str, Any] = {
+        context: dict[str, Any] = {
             "run_id": self.run_id,
             "statement_id": statement.id,
             "state": statement.state,
         }
         if statement.state == StatementState.CANCELLED:
-            raise StatementCanceled(**about)
+            raise StatementCanceled(**context)
         if not statement.has_ended:
-            raise StatementLost(**about, note="its session has ended")
+            raise StatementLost(**context, note="its session has ended")
         if statement.state == StatementState.FAILED or (result is not None and result.status == "ERROR"):
             raise StatementFailed(
-                **about,
+                **context,
                 error_name=result.error_name if result else None,
                 error_value=result.error_value if result else None,
                 traceback=result.traceback if result else (),
@@ -283,19 +286,21 @@ class RunStatementOperator(WaitingOperator):
         if result is None or result.value is None:
             return None
         if result.type not in TEXT_TYPES:
-            self.log.info("The output is of type %s, which is not returned", result.type)
+            self.log.info("The output has type %s, which is not returned", result.type)
             return None
         output = without_secrets(result.value, secrets_among({"code": self.code}))[: self.max_output_length]
         for line in output.splitlines():
             self.log.info("%s", line)
         if len(output) < len(result.value):
-            self.log.warning("Of %d characters of output, %d are returned", len(result.value), len(output))
+            self.log.warning("Returning only %d of %d characters of output", len(output), len(result.value))
         return output
 
-    def _give_up(self, kind: type[StatementError], state: str | None, note: str | None = None) -> NoReturn:
-        assert self._statement_id is not None  # noqa: S101 - nothing is waited for without it
+    def _give_up(
+        self, error_class: type[StatementError], state: str | None, note: str | None = None
+    ) -> NoReturn:
+        assert self._statement_id is not None  # noqa: S101 - there is no wait without a statement
         cancelled = self._cancel()
-        raise kind(
+        raise error_class(
             run_id=self.run_id,
             statement_id=self._statement_id,
             state=state,
@@ -303,15 +308,19 @@ class RunStatementOperator(WaitingOperator):
         )
 
     def _cancel(self) -> str | None:
-        """Cancel the statement, if there is one and that is wanted. Never raises; says what came of it."""
+        """Cancel the statement, unless ``cancel_on_kill`` is False. Return the outcome; never raise."""
         if self._statement_id is None or not self.cancel_on_kill:
             return None
-        about = f"Statement {self._statement_id} of session {self.run_id}"
         try:
-            # Not self.hook.client: this may have interrupted one of its calls.
+            # A client of its own: on_kill may have interrupted a call of the task's client.
             self.hook.new_client().statements.cancel(self.run_id, self._statement_id)
-        except Exception as error:  # noqa: BLE001 - a failed cancel must not hide why it was asked for
-            self.log.error("%s could not be cancelled and may still be running: %s", about, error)
+        except Exception as error:  # noqa: BLE001 - must not hide the reason for the cancel
+            self.log.error(
+                "Statement %s of session %s could not be cancelled and may still be running: %s",
+                self._statement_id,
+                self.run_id,
+                error,
+            )
             return f"It could not be cancelled and may still be running: {error}"
-        self.log.info("%s: cancel requested", about)
+        self.log.info("Statement %s of session %s: cancel requested", self._statement_id, self.run_id)
         return "Its cancel was requested."

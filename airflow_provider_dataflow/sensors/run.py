@@ -1,4 +1,4 @@
-"""RunSensor: waits for a run that somebody else has submitted."""
+"""RunSensor: waits for a run that something else submitted."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS, UsesHook
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.argument_values import is_literal
 from airflow_provider_dataflow.models.run import SUCCESS_STATES, has_reached, is_terminal
-from airflow_provider_dataflow.operators.entry_point import entry_point, trigger_error
-from airflow_provider_dataflow.operators.outcome import copy_driver_logs, finish, log_end_of_wait
-from airflow_provider_dataflow.operators.templated import TemplatedTask
+from airflow_provider_dataflow.operators.called_by_airflow import called_by_airflow
+from airflow_provider_dataflow.operators.ended_run import copy_driver_logs, finish_wait, log_event
+from airflow_provider_dataflow.operators.templated_task import TemplatedTask
+from airflow_provider_dataflow.operators.trigger_errors import trigger_error
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, ErrorBudget
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 
@@ -42,34 +43,34 @@ if TYPE_CHECKING:
 
 
 class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
-    """Waits until a run of OCI Data Flow has succeeded, or is in one of the given states.
+    """Waits until a run of OCI Data Flow is in one of the target states, by default SUCCEEDED.
 
-    A run that ends in another state can no longer reach them: the sensor fails at once, with the same typed
-    errors as :class:`~airflow_provider_dataflow.operators.run.InvokeRunOperator`; with ``soft_fail`` it is
-    skipped. A sensor never cancels a run. Its result is the run's state.
+    If the run ends in another state, the sensor fails at once with the same errors as
+    :class:`~airflow_provider_dataflow.operators.run.InvokeRunOperator`; with ``soft_fail`` it is skipped. A
+    sensor never cancels a run. Its result is the run's state.
 
     :param run_id: OCID of the run; templated.
-    :param target_states: lifecycle states to wait for; templated. Default: ``SUCCEEDED``. For whatever end:
-        all of ``airflow_provider_dataflow.models.run.TERMINAL_STATES``.
+    :param target_states: lifecycle states to wait for, each of which is a success; templated. Default:
+        ``SUCCEEDED``. To wait for any end: ``airflow_provider_dataflow.models.run.TERMINAL_STATES``.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
     :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
-    :param auth_type: how to sign in; templated, one of those of
-        :class:`~airflow_provider_dataflow.hooks.data_flow.DataFlowHook`. Default: as the connection says.
-    :param config_file: path of the SDK's configuration file on the worker; templated, for ``config_file``
-        and ``security_token``.
+    :param auth_type: authentication method; templated, one of those of
+        :class:`~airflow_provider_dataflow.hooks.data_flow.DataFlowHook`. Default: the connection's.
+    :param config_file: path of the SDK's configuration file on the worker; templated. For the methods
+        ``config_file`` and ``security_token``.
     :param profile: section of that file; templated.
     :param deferrable: wait in the triggerer, without a worker slot; templated. Default: ``[operators]
         default_deferrable`` of Airflow's configuration.
     :param error_budget: seconds (or a timedelta) for which service errors are retried before the run counts
         as lost; templated. Default: 1800.
-    :param fetch_logs: when the driver's output is copied into the task's log: ``always``, ``on_failure`` or
-        ``never``; templated. Default: ``on_failure``.
+    :param fetch_logs: when to copy the driver's output into the task's log, at the end of the run:
+        ``always``, ``on_failure`` or ``never``; templated. Default: ``on_failure``.
     :param poke_interval: seconds (or a timedelta) between two polls of the run; templated. Default: 60.
-    :param timeout: seconds (or a timedelta) to wait at most; templated. Default: seven days.
-    :raises InvalidArgument: an argument is refused, before anything is asked.
-    :raises RunError: the run ended in another state, or is out of sight.
-    :raises AirflowSensorTimeout: ``timeout`` has passed; not retried.
+    :param timeout: maximum wait in seconds (or a timedelta); templated. Default: seven days.
+    :raises InvalidArgument: an argument is invalid; nothing was sent.
+    :raises RunError: the run ended in another state, or cannot be read.
+    :raises AirflowSensorTimeout: ``timeout`` has passed; Airflow does not retry it.
     """
 
     template_fields: Sequence[str] = (
@@ -97,24 +98,27 @@ class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
         timeout: Duration | None = None,
         **kwargs: Any,
     ) -> None:
-        given = dict(locals())
-        # Airflow's own constructor takes no templates.
-        durations = {
-            name: TASK_SETTINGS[name].read(given[name], name)
-            if is_literal(given[name])
-            else TASK_SETTINGS[name].if_unusable
-            for name in ("poke_interval", "timeout")
-        }
-        super().__init__(**durations, **kwargs)
+        # Airflow's own constructor accepts no templates, so these are set afterwards.
+        limit = _plain_seconds("timeout", timeout)
+        if limit is not None:
+            # Before Airflow 3.3, None is not the default.
+            kwargs["timeout"] = limit
+        super().__init__(poke_interval=_plain_seconds("poke_interval", poke_interval), **kwargs)
+        if not is_literal(poke_interval):
+            self.poke_interval: Any = poke_interval
+        if not is_literal(timeout):
+            self.timeout: Any = timeout
         self.run_id: Any = run_id
         self.target_states: Any = sorted(SUCCESS_STATES) if target_states is None else target_states
-        self.keep_hook_arguments(given)
+        self.oci_conn_id = oci_conn_id
+        self.region = region
+        self.service_endpoint = service_endpoint
+        self.auth_type = auth_type
+        self.config_file = config_file
+        self.profile = profile
         self.deferrable: Any = deferrable
         self.error_budget: Any = error_budget
         self.fetch_logs: Any = fetch_logs
-        for name in durations:
-            if not is_literal(given[name]):
-                setattr(self, name, given[name])
         self.read_settings_at_parse()
         self._last_state: str | None = None
 
@@ -126,14 +130,17 @@ class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
     def _budget(self) -> ErrorBudget:
         return ErrorBudget(self.error_budget)
 
-    @entry_point
+    @called_by_airflow
     def execute(self, context: Context) -> Any:
-        self._check()
+        self.read_settings()
+        if not self.run_id:
+            raise InvalidArgument("run_id", "missing; expected the OCID of a run")
+        self._set_default_timeout()
         if not self.deferrable:
             try:
                 super().execute(context)
             except AirflowSensorTimeout:
-                # Airflow's own error does not say what was waited for.
+                # Airflow's own error does not name the run.
                 self._fail(self._timed_out(self._last_state))
             return self._last_state
         if self.poke(context):
@@ -159,7 +166,7 @@ class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
         try:
             run = self.hook.get_run(self.run_id)
         except ServiceError as error:
-            return self._bear(error)
+            return self._tolerate(error)
         self._budget.success()
         if run.state != self._last_state:
             self._last_state = run.state
@@ -167,17 +174,17 @@ class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
         return self._has_reached(run)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
-        """Go on where the trigger ended."""
+        """Resume after the trigger's event."""
         end = RunEvent.parse(event)
         self.run_id = end.run_id
-        self._fill_in_timeout()
-        log_end_of_wait(self.log, end)
+        self._set_default_timeout()
+        log_event(self.log, end)
         if end.outcome is Outcome.REACHED and end.state is not None:
             if has_reached(end.state, self.target_states):
                 if self.fetch_logs == "always" and is_terminal(end.state):
                     copy_driver_logs(self.hook.get_run(end.run_id), self.hook, self.log)
                 return end.state
-            return self._fail_as_ended(end)
+            return self._fail_with_error_of_run(end)
         if end.outcome is Outcome.TIMEOUT:
             self._fail(self._timed_out(end.state, end.message))
         self._fail(
@@ -189,9 +196,9 @@ class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
             )
         )
 
-    @entry_point
+    @called_by_airflow
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Called by Airflow instead of ``execute`` after a deferral, also if the trigger has failed."""
+        """Called by Airflow instead of ``execute`` after a deferral, also if the trigger failed."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralError as error:
@@ -199,7 +206,7 @@ class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
         except AirflowSensorTimeout:
             if next_method == TRIGGER_FAILED:
                 self._fail(
-                    self._timed_out(None, "The trigger has not answered in time: is a triggerer running?")
+                    self._timed_out(None, "The trigger sent no event in time: is a triggerer running?")
                 )
             raise
 
@@ -208,11 +215,11 @@ class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
             run_id=self.run_id,
             state=state,
             url=self.hook.run_page_url(self.run_id),
-            note=note or f"The sensor has waited for {self.timeout:g} seconds (timeout).",
+            note=note or f"The sensor waited for {self.timeout:g} seconds (timeout).",
         )
 
-    def _fail_as_ended(self, end: RunEvent) -> NoReturn:
-        """The run's end was no target; what it was is read with the same patience as the wait had."""
+    def _fail_with_error_of_run(self, end: RunEvent) -> NoReturn:
+        """Read the run that missed its target states, retrying service errors, and raise its error."""
         from airflow_provider_dataflow.client.wait import wait_for_run
 
         run = wait_for_run(
@@ -226,32 +233,32 @@ class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
             last_state=end.state,
         )
         self._has_reached(run)
-        raise AssertionError(f"{run.id} has ended {run.state}, which is no target")
+        raise AssertionError(f"run {run.id} is {run.state}, expected a terminal state that is no target")
 
-    def _check(self) -> None:
-        self.read_settings()
-        if not self.run_id:
-            raise InvalidArgument("run_id", "missing; expected the OCID of a run")
-        self._fill_in_timeout()
-
-    def _fill_in_timeout(self) -> None:
-        """A template may have rendered to None, which is Airflow's default."""
+    def _set_default_timeout(self) -> None:
+        """Use Airflow's default if a template rendered to None."""
         if self.timeout is None:
             self.timeout = conf.getfloat("sensors", "default_timeout")
 
     def _has_reached(self, run: Run) -> bool:
+        """Return whether the run is in a target state. Fail if it ended in another one."""
         reached = has_reached(run.state, self.target_states)
         if run.is_terminal:
             try:
-                finish(run, self.hook, self.log, fetch_logs=self.fetch_logs, as_wished=reached)
+                finish_wait(run, self.hook, self.log, fetch_logs=self.fetch_logs, reached_target=reached)
             except RunError as error:
                 self._fail(error)
         return reached
 
-    def _bear(self, error: ServiceError) -> bool:
-        """Not reached yet, as far as one can see; or an end of it, if one could not see for too long."""
+    def _tolerate(self, error: ServiceError) -> bool:
+        """Return False, so that the sensor polls again, or fail if the error budget is used up."""
         if not self._budget.failing:
-            self.log.warning("Waiting on for run %s although %s", self.run_id, error)
+            self.log.warning(
+                "Run %s: cannot read its state; retrying for up to %.0f s: %s",
+                self.run_id,
+                self.error_budget,
+                error,
+            )
         if self._budget.failure(error, time.monotonic()):
             self._fail(
                 RunLost(
@@ -267,6 +274,12 @@ class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
         if self.soft_fail:
             raise AirflowSkipException(str(error)) from None
         if isinstance(error, RunTimedOut):
-            # As in the worker, where Airflow itself raises it: a sensor's timeout is not retried.
+            # Airflow raises it in the worker, too, and does not retry it.
             raise AirflowSensorTimeout(str(error)) from None
         raise error
+
+
+def _plain_seconds(name: str, value: Any) -> Any:
+    """Read a duration, or return the default in place of a template."""
+    setting = TASK_SETTINGS[name]
+    return setting.read(value, name) if is_literal(value) else setting.if_unusable

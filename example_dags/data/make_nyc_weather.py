@@ -11,7 +11,7 @@ import importlib.util
 from operator import itemgetter
 from pathlib import Path
 
-# Written column -> column of the package's weather.csv, and the digits that carry information.
+# Output column -> column of the package's weather.csv, and its number of significant decimals.
 COLUMNS: dict[str, tuple[str, int | None]] = {
     "airport": ("origin", None),
     "temp_f": ("temp", 2),
@@ -33,7 +33,7 @@ def source_file() -> Path:
 
 
 def cell(text: str, digits: int | None) -> str:
-    """One value as it should be written: missing ones empty, numbers without binary noise."""
+    """Return a value as text: empty if it is missing, and a number rounded to its decimals."""
     if text in ("", "NA"):
         return ""
     return text if digits is None else f"{round(float(text), digits):g}"

@@ -3,8 +3,8 @@
     monthly_weather.py --input oci://bucket@namespace/nyc_weather/2013-01.csv
                        --output oci://bucket@namespace/monthly/month=2013-01/
 
-A run reads one month and overwrites the result of that month alone, so any month can be run again, in any
-order and beside others. It needs nothing but Spark: the same file runs on OCI Data Flow and locally.
+A run reads one month and overwrites only the result of that month, so months can run repeatedly, in any order
+and in parallel. It needs only Spark: the same file runs on OCI Data Flow and locally.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SCHEMA = (
     "precip_in DOUBLE, pressure_hpa DOUBLE, visibility_mi DOUBLE"
 )
 
-# Days first: the windiest day is the one with the highest mean, not the one with the strongest gust.
+# Aggregate by day first: the windiest day is the one with the highest mean, not with the strongest gust.
 # The anemometer at Newark once reported 1,048 mph, so readings over 200 mph count as missing.
 DAILY = """
     SELECT airport, to_date(substr(observed_at, 1, 10)) AS day, count(*) AS hours,
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
     started = time.monotonic()
     spark = SparkSession.builder.appName("monthly_weather").getOrCreate()
     log.info("Spark %s reads %s", spark.version, args.input)
-    # One small file is easier to look at than one per partition.
+    # Write one small file instead of one per partition.
     result = summarize(spark, args.input).coalesce(1).cache()
     rows = result.collect()
     if not rows:

@@ -1,6 +1,6 @@
-"""One Airflow and one Local Data Flow for all tests; all of their DAG runs started at the beginning.
+"""One Airflow and one Local Data Flow for all tests. All DAG runs are started at the beginning.
 
-Two cores are busy with starting Spark most of the time, so what counts is that nothing waits for nothing.
+Starting Spark keeps two cores busy most of the time, so the DAG runs must overlap.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from tests.marked_secrets import LEVELS
 
 HERE = Path(__file__).parent
 
-#: A quarter of an hour: for "make matrix" and CI.
+#: They take 15 minutes: run by "make matrix" and CI.
 collect_ignore = [] if os.environ.get("DATAFLOW_TEST_MATRIX") else ["matrix", "test_chaos.py"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of this folder, and run them last, so that nothing else shares the cores with them."""
+    """Mark the tests of this folder and run them last, so that no other test uses the cores meanwhile."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.airflow)
-    # The matrix has servers of its own, which are gone before the others start.
+    # The matrix first: its own servers end before the others start.
     items.sort(
         key=lambda item: (
             HERE in item.path.parents,
@@ -52,12 +52,12 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
             "AIRFLOW__CORE__PARALLELISM": "6",
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             "AIRFLOW_VAR_STOP_FILE": str(home / "stop"),
-            # For the test of secrets: as an administrator has it, but for the many lines.
+            # For the test of secrets.
             "AIRFLOW__CORE__FERNET_KEY": Fernet.generate_key().decode(),
             "AIRFLOW__LOGGING__NAMESPACE_LEVELS": LEVELS,
             "DATAFLOW_TEST_SESSION_CONFIG": str(home / "signed-in" / "config"),
         },
-        # Those that sleep until they are killed must not keep the others waiting.
+        # Enough for the runs that sleep until they are killed and for others at the same time.
         local_options=("--max-concurrent-runs", "6", "--no-warm"),
     )
     try:
@@ -68,6 +68,6 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
         yield started
     finally:
         bench.airflow.stop()
-        left = bench.local.stop()
-    # Also what belonged to the runs that the tests have killed is gone, without anybody's help.
-    assert not left
+        remaining_processes = bench.local.stop()
+    # The processes of killed runs must have ended, too.
+    assert not remaining_processes

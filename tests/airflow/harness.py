@@ -1,4 +1,4 @@
-"""What the tests in a real Airflow share."""
+"""Helpers of the tests in a real Airflow."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ QUIET = ("quiet", "refused")
 
 @dataclass
 class Session:
-    """What the tests share."""
+    """The running Airflow and Local Data Flow, and the run ids of the started DAG runs."""
 
     bench: Workbench
     stop_file: Path
@@ -62,7 +62,7 @@ class Session:
         return wait_until(probe, f"{run_id} to be {' or '.join(states)}", timeout=timeout)
 
     def requests(self, method: str, run_id: str) -> list[dict[str, Any]]:
-        """Return the requests of a kind about a run that the service has got."""
+        """Return the requests with this method for the run that the service has received."""
         return [
             entry
             for entry in self.local.journal()
@@ -71,9 +71,9 @@ class Session:
 
 
 def start_dag_runs(session: Session) -> None:
-    """Start all that the tests look at."""
+    """Start the DAG runs of all tests."""
     session.rest.wait_for_dags({*LIFECYCLE, *QUIET, "example_run_sensor", "example_backfill"})
-    # First, while nothing else writes: on SQLite, Airflow does not wait for a lock here.
+    # First, while nothing else writes: Airflow does not wait for SQLite's lock here.
     session.rest.backfill(
         "example_backfill", "2013-03-01T00:00:00Z", "2013-05-01T00:00:00Z", max_active_runs=3
     )

@@ -1,4 +1,4 @@
-"""A short round of ``benchmarks/chaos.py``; the long one is for the command line."""
+"""Short version of ``benchmarks/chaos.py``; start the long one on the command line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.chaos import Chaos
 
 
 @pytest.mark.slow
-def test_whatever_dies_each_task_has_one_run_and_none_is_left(tmp_path: Path) -> None:
+def test_each_task_has_one_run_and_no_run_is_left_after_kills(tmp_path: Path) -> None:
     findings = Chaos(tmp_path / "bench", seed=1).run(12, every=4.0)
     assert findings.is_clean, str(findings)
     assert findings.tasks["success"] >= 20

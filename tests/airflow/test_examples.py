@@ -1,4 +1,4 @@
-"""The example DAGs are system tests: they do in a real Airflow what their text says."""
+"""Example DAGs as system tests in a real Airflow."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ def rows_of(session: Session, month: str) -> list[dict[str, str]]:
     return rows
 
 
-def test_the_sensor_waits_for_the_run_that_another_task_has_submitted(session: Session) -> None:
+def test_sensor_waits_for_run_of_another_task(session: Session) -> None:
     assert session.rest.wait_for_run("example_run_sensor", session.dag_run) == "success"
 
     run_id = session.run_id("example_run_sensor", "submit")
     run = session.local.run(run_id)
     tasks = {task["task_id"]: task for task in session.rest.tasks("example_run_sensor", session.dag_run)}
-    # The one did not wait; the other did.
+    # The first task did not wait; the sensor did.
     assert tasks["submit"]["end_date"] < run.time_updated.isoformat()
     assert session.rest.xcom("example_run_sensor", session.dag_run, "wait") == "SUCCEEDED"
     assert run_id in session.rest.log_text("example_run_sensor", session.dag_run, "wait")
     assert [row["airport"] for row in rows_of(session, "2013-02")] == ["EWR", "JFK", "LGA"]
 
 
-def test_a_backfill_runs_each_month_once_on_its_own_data(session: Session) -> None:
+def test_backfill_runs_each_month_once_with_its_data(session: Session) -> None:
     def ended() -> list[dict[str, str]] | None:
         runs = session.rest.dag_runs("example_backfill")
         return runs if len(runs) == 3 and all(run["state"] in FINISHED_RUN for run in runs) else None

@@ -1,4 +1,4 @@
-"""How the task of a run ends, in a real scheduler and triggerer."""
+"""Ends of tasks and their runs in a real scheduler and triggerer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_marking_a_task_failed_cancels_its_run(session: Session, dag_id: str, wa
 
 
 @pytest.mark.parametrize("dag_id", ["deferrable_success", "waiting_success"])
-def test_a_run_that_succeeds(session: Session, dag_id: str) -> None:
+def test_successful_run_succeeds_task(session: Session, dag_id: str) -> None:
     assert session.rest.wait_for_run(dag_id, session.dag_run) == "success"
 
     run_id = session.run_id(dag_id)
@@ -41,7 +41,7 @@ def test_a_run_that_succeeds(session: Session, dag_id: str) -> None:
     assert not session.requests("DELETE", run_id)
 
 
-def test_a_deferrable_task_leaves_its_worker(session: Session) -> None:
+def test_deferrable_task_releases_its_worker(session: Session) -> None:
     session.rest.wait_for_run("deferrable_success", session.dag_run)
     log = session.rest.log_text("deferrable_success", session.dag_run, "run")
     assert "Pausing task as DEFERRED" in log
@@ -51,7 +51,7 @@ def test_a_deferrable_task_leaves_its_worker(session: Session) -> None:
     assert "Pausing task as DEFERRED" not in log
 
 
-def test_a_task_that_starts_in_the_triggerer(session: Session) -> None:
+def test_task_starts_in_triggerer(session: Session) -> None:
     assert session.rest.wait_for_run("from_triggerer", session.dag_run) == "success"
 
     run_id = session.run_id("from_triggerer")
@@ -62,12 +62,12 @@ def test_a_task_that_starts_in_the_triggerer(session: Session) -> None:
     log = session.rest.log_text("from_triggerer", session.dag_run, "run")
     assert log.count("Submitting a run (CreateRun)") == 1
     assert "stdout: outcome has ended" in log
-    assert "Pausing task as DEFERRED" not in log, "no worker has begun it"
+    assert "Pausing task as DEFERRED" not in log, "no worker has started it"
     links = session.rest.links("from_triggerer", session.dag_run, "run")
     assert links["Data Flow run"] == f"{session.local.endpoint}/console/runs/{run_id}"
 
 
-def test_a_run_that_fails_says_why(session: Session) -> None:
+def test_failed_run_reports_its_error(session: Session) -> None:
     assert session.rest.wait_for_run("deferrable_failure", session.dag_run) == "failed"
 
     run_id = session.run_id("deferrable_failure")
@@ -78,7 +78,7 @@ def test_a_run_that_fails_says_why(session: Session) -> None:
     assert "ValueError: no such luck" in error
 
 
-def test_a_missing_main_file_is_named(session: Session) -> None:
+def test_error_names_missing_main_file(session: Session) -> None:
     assert session.rest.wait_for_run("missing_main_file", session.dag_run) == "failed"
 
     log = session.rest.log_text("missing_main_file", session.dag_run, "run")

@@ -1,4 +1,4 @@
-"""Airflow finds the provider and what it brings, and neither server can be reached from elsewhere."""
+"""Airflow finds the provider, and both servers listen on loopback only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness import Session
 from dev.processes import own_processes
 
 
-def test_airflow_lists_the_provider_and_its_connection_type(session: Session) -> None:
+def test_airflow_lists_provider_and_connection_type(session: Session) -> None:
     providers = session.bench.airflow.cli("providers", "list", "--output", "json")
     assert providers.returncode == 0, providers.stderr
     assert "airflow-provider-dataflow" in providers.stdout
@@ -21,8 +21,8 @@ def test_airflow_lists_the_provider_and_its_connection_type(session: Session) ->
     assert "airflow_provider_dataflow.hooks.data_flow.DataFlowHook" in hooks.stdout
 
 
-def test_the_form_of_a_connection(session: Session) -> None:
-    """As the UI gets it."""
+def test_connection_form_has_fields_of_the_provider(session: Session) -> None:
+    """As returned to the UI."""
     forms = session.rest.request("GET", "connections/hook_meta", root="/ui")
     (form,) = (form for form in forms if form["connection_type"] == "oci")
     standard = form["standard_fields"]
@@ -43,8 +43,8 @@ def test_the_form_of_a_connection(session: Session) -> None:
     )
 
 
-def test_test_connection(session: Session) -> None:
-    """In the API server, as its button does."""
+def test_connection_test_reports_success_and_errors(session: Session) -> None:
+    """The button calls it in the API server."""
     connection = json.loads(session.local.connection)
 
     def tested(**extra: str) -> tuple[bool, str]:
@@ -54,8 +54,8 @@ def test_test_connection(session: Session) -> None:
             "login": connection["login"],
             "extra": json.dumps(connection["extra"] | extra),
         }
-        answer = session.rest.request("POST", "connections/test", json=body)
-        return answer["status"], answer["message"]
+        response = session.rest.request("POST", "connections/test", json=body)
+        return response["status"], response["message"]
 
     assert tested() == (True, f"Data Flow answers at {session.local.endpoint}")
     works, message = tested(fingerprint=":".join(["00"] * 16))
@@ -69,7 +69,7 @@ def test_test_connection(session: Session) -> None:
     assert "more than a connection may choose by itself" in message
 
 
-def test_nothing_listens_beyond_loopback(session: Session) -> None:
+def test_servers_listen_on_loopback_only(session: Session) -> None:
     leaders = [*session.bench.airflow.processes.values(), session.local.process]
     sockets = []
     for process in own_processes("", [leader for leader in leaders if leader]):

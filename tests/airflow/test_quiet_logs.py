@@ -1,4 +1,4 @@
-"""What healthy tasks write into Airflow's logs: nothing above INFO. What refused ones end theirs with."""
+"""Healthy tasks log nothing above INFO; the log of a refused task ends with its error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from harness import Session
 
 COMPONENTS = ("scheduler", "triggerer", "api-server", "dag-processor")
-#: XComs of ours; Airflow logs an error for each that is asked for and missing.
+#: XComs of the provider. Airflow logs an error when a missing one is read.
 KEYS = (
     "run_id",
     "run_page_url",
@@ -30,7 +30,7 @@ HEALTHY = {"deferrable_success", "waiting_success", "from_triggerer", "quiet"}
 
 
 def task_logs(session: Session, dag_id: str) -> dict[str, list[dict[str, Any]]]:
-    """The entries of all logs of a DAG's tasks, as workers and triggerer have written them."""
+    """Return the entries of all logs of a DAG's tasks, from workers and triggerer."""
     folder = session.bench.airflow.home / "logs" / f"dag_id={dag_id}"
     return {
         str(path.relative_to(folder)): [json.loads(line) for line in path.read_text().splitlines()]
@@ -47,12 +47,12 @@ def lines_of(session: Session) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("dag_id", sorted(HEALTHY))
-def test_a_healthy_tasks_log_has_no_line_above_info(session: Session, dag_id: str) -> None:
+def test_log_of_healthy_task_has_no_line_above_info(session: Session, dag_id: str) -> None:
     assert session.rest.wait_for_run(dag_id, session.dag_run, timeout=240) == "success"
 
     logs = task_logs(session, dag_id)
     assert logs
-    # That of a try that has failed is not healthy.
+    # Except the try that fails on purpose.
     loud = [
         (name, entry)
         for name, entries in logs.items()
@@ -63,10 +63,10 @@ def test_a_healthy_tasks_log_has_no_line_above_info(session: Session, dag_id: st
     assert loud == []
 
 
-def test_the_logs_of_airflow_have_no_line_above_info_about_them(session: Session) -> None:
+def test_logs_of_airflow_have_no_line_above_info_about_healthy_tasks(session: Session) -> None:
     for dag_id in HEALTHY:
         session.rest.wait_for_run(dag_id, session.dag_run, timeout=240)
-    # A worker's lines come here, too; the try that fails on purpose is not healthy.
+    # Workers write here, too. Except the try that fails on purpose.
     loud = [
         line
         for line in lines_of(session)
@@ -83,7 +83,7 @@ def test_the_logs_of_airflow_have_no_line_above_info_about_them(session: Session
     assert [line for line in loud if any(re.search(rf"\b{dag_id}\b", line) for dag_id in HEALTHY)] == []
 
 
-def test_a_link_without_value_is_no_xcom(session: Session) -> None:
+def test_link_without_value_pushes_no_xcom(session: Session) -> None:
     session.rest.wait_for_run("waiting_success", session.dag_run)
     path = f"dags/waiting_success/dagRuns/{session.dag_run}/taskInstances/run/xcomEntries"
     entries = session.rest.request("GET", path)["xcom_entries"]
@@ -95,16 +95,16 @@ def test_a_link_without_value_is_no_xcom(session: Session) -> None:
 @pytest.mark.parametrize(
     ("task_id", "error"), [("worker", "SubmitRejected"), ("triggerer", "NotSubmitted"), ("sensor", "RunLost")]
 )
-def test_a_refused_tasks_log_ends_with_its_own_error(session: Session, task_id: str, error: str) -> None:
+def test_log_of_refused_task_ends_with_its_error(session: Session, task_id: str, error: str) -> None:
     assert session.rest.wait_for_run("refused", session.dag_run, timeout=240) == "failed"
 
     entries = [
         entry for entry in session.rest.log("refused", session.dag_run, task_id) if entry.get("error_detail")
     ]
     (last,) = entries
-    (told,) = last["error_detail"]
-    assert told["exc_type"] == error
-    message = told["exc_value"]
+    (detail,) = last["error_detail"]
+    assert detail["exc_type"] == error
+    message = detail["exc_value"]
     assert "returned 404" in message
     assert "nope" in message
     assert "opc-request-id" in message

@@ -1,4 +1,4 @@
-"""A watcher in a real triggerer: runs that somebody else has started schedule the example's DAG."""
+"""Watcher in a real triggerer: runs started outside Airflow schedule the example's DAG."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ pytestmark = pytest.mark.serial
 DAG_ID = "watched_ingest"
 EXAMPLE = EXAMPLES / "example_run_event.py"
 POLL_INTERVAL = 2
-#: Seconds. What a trigger has fired longer ago than that is never told again.
-SETTLED = 8
+#: Events that a trigger sent longer ago than this are never repeated.
+SETTLED_SECONDS = 8
 
 
 class Ingest:
-    """An application that the example's DAG is scheduled on, and somebody who runs it without Airflow."""
+    """Application that schedules the example's DAG, and a client that runs it without Airflow."""
 
     def __init__(self, session: Session) -> None:
         from oci.data_flow.models import CreateApplicationDetails
@@ -48,7 +48,7 @@ class Ingest:
         ).data.id
 
     def watch(self) -> None:
-        """Put the example's DAG into Airflow, and wait until its watcher looks."""
+        """Add the example's DAG to Airflow and wait until its watcher polls."""
         code = EXAMPLE.read_text(encoding="utf-8")
         for old, new in {
             '"ocid1.dataflowapplication.oc1.iad.ingest"': (
@@ -61,22 +61,22 @@ class Ingest:
             code = code.replace(old, new)
         (self.session.bench.airflow.dags / "watched_ingest.py").write_text(code, encoding="utf-8")
         self.session.rest.wait_for_dags({DAG_ID}, timeout=120)
-        self.wait_for_looks(since=0)
+        self.wait_for_polls(since=0)
 
-    def wait_for_looks(self, since: float) -> None:
-        """Until the triggerer has asked for the application's runs twice."""
+    def wait_for_polls(self, since: float) -> None:
+        """Wait until the triggerer has listed the application's runs twice."""
 
-        def looked() -> bool:
-            looks = [
+        def has_polled() -> bool:
+            polls = [
                 entry
                 for entry in self.session.local.journal()
                 if entry["operation"] == "ListRuns"
                 and self.application_id in entry["target"]
                 and entry["time"] >= since
             ]
-            return len(looks) > 1
+            return len(polls) > 1
 
-        wait_until(looked, "the watcher to look twice", timeout=180, interval=1)
+        wait_until(has_polled, "the watcher to poll twice", timeout=180, interval=1)
 
     def run(self, *arguments: str) -> str:
         from oci.data_flow.models import CreateRunDetails
@@ -92,35 +92,38 @@ class Ingest:
         return self.session.wait_for_state(run_id, *TERMINAL_STATES, timeout=180)
 
     def events(self) -> list[dict[str, Any]]:
-        def ask() -> list[list[dict[str, Any]]] | None:
+        def read() -> list[list[dict[str, Any]]] | None:
             try:
-                answer = self.session.rest.request("GET", "assets/events", params={"limit": 100})
+                response = self.session.rest.request("GET", "assets/events", params={"limit": 100})
             except httpx.HTTPStatusError as error:
-                # Airflow 3.3.2 does so while a DAG run that an event has brought about is queued.
+                # Airflow 3.3.2 responds so while a DAG run of an event is queued.
                 if error.response.status_code != 500:
                     raise
                 return None
-            return [answer["asset_events"]]
+            return [response["asset_events"]]
 
-        (found,) = wait_until(ask, "asset events", timeout=120, interval=1)
+        (found,) = wait_until(read, "asset events", timeout=120, interval=1)
         return [
             event
             for event in found
             if event["extra"].get("payload", {}).get("application_id") == self.application_id
         ]
 
-    def told(self) -> Counter[str]:
-        """How often each run was told of."""
+    def event_counts(self) -> Counter[str]:
+        """Return the number of events of each run."""
         return Counter(event["extra"]["payload"]["run_id"] for event in self.events())
 
     def wait_for_events(self, *run_ids: str) -> None:
         wait_until(
-            lambda: set(run_ids) <= self.told().keys(), f"events of {run_ids}", timeout=120, interval=1
+            lambda: set(run_ids) <= self.event_counts().keys(),
+            f"events of {run_ids}",
+            timeout=120,
+            interval=1,
         )
-        time.sleep(SETTLED)
+        time.sleep(SETTLED_SECONDS)
 
     def dag_runs(self) -> list[dict[str, Any]]:
-        """Of the DAG, all ended."""
+        """Return the DAG runs when all have ended."""
 
         def ended() -> list[dict[str, Any]] | None:
             runs = self.session.rest.dag_runs(DAG_ID)
@@ -139,22 +142,22 @@ def ingest(session: Session) -> Ingest:
     return ingest
 
 
-def test_a_run_that_somebody_else_has_started_schedules_the_dag_once(ingest: Ingest) -> None:
+def test_run_started_outside_airflow_schedules_dag_once(ingest: Ingest) -> None:
     failed = ingest.run("--fail", "no such luck")
     run_id = ingest.run("--sleep", "1")
     assert [ingest.end(id) for id in (failed, run_id)] == ["FAILED", "SUCCEEDED"]
 
     ingest.wait_for_events(run_id)
 
-    assert ingest.told() == {run_id: 1}
+    assert ingest.event_counts() == {run_id: 1}
     (dag_run,) = ingest.dag_runs()
     assert dag_run["state"] == "success"
     assert dag_run["run_type"] == "asset_triggered"
     assert f"({run_id}) is SUCCEEDED" in ingest.report(dag_run["dag_run_id"])
 
 
-def test_nothing_is_lost_or_doubled_over_the_death_of_the_triggerer(session: Session, ingest: Ingest) -> None:
-    before = ingest.told()
+def test_killed_triggerer_loses_and_repeats_no_event(session: Session, ingest: Ingest) -> None:
+    before = ingest.event_counts()
     under_way = ingest.run("--sleep", "10")
     session.wait_for_state(under_way, "IN_PROGRESS", timeout=180)
     time.sleep(2 * POLL_INTERVAL)
@@ -163,16 +166,16 @@ def test_nothing_is_lost_or_doubled_over_the_death_of_the_triggerer(session: Ses
     airflow.kill_component("triggerer")
     while_dead = ingest.run("--sleep", "1")
     assert [ingest.end(id) for id in (under_way, while_dead)] == ["SUCCEEDED"] * 2
-    assert ingest.told() == before
+    assert ingest.event_counts() == before
     restarted = time.time()
     airflow.start_component("triggerer")
-    ingest.wait_for_looks(since=restarted)
+    ingest.wait_for_polls(since=restarted)
     afterwards = ingest.run("--sleep", "1")
     ingest.end(afterwards)
     ingest.wait_for_events(under_way, while_dead, afterwards)
 
-    assert ingest.told() == before + Counter([under_way, while_dead, afterwards])
-    # Two that are told of in the same moment may share a run of the DAG.
+    assert ingest.event_counts() == before + Counter([under_way, while_dead, afterwards])
+    # Events at the same moment may share a DAG run.
     dag_runs = ingest.dag_runs()
     assert {run["state"] for run in dag_runs} == {"success"}
     reported = "\n".join(ingest.report(run["dag_run_id"]) for run in dag_runs)

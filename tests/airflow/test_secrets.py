@@ -1,6 +1,6 @@
-"""Marked secrets go into a DAG run in every way there is; nothing that it leaves behind may have one.
+"""A DAG run receives marked secrets in every possible way; none may appear in anything that it leaves behind.
 
-What is no secret is marked as well: where that is not found, nothing has been looked for.
+Ordinary values are marked, too: the search must find these, which proves that it works.
 """
 
 from __future__ import annotations
@@ -30,20 +30,18 @@ from tests.marked_secrets import (
 )
 
 DAG_ID = "secrets"
-AT_WORK = "secrets_at_work"
-OF_ALL = "secrets_of_all"
+WORKING = "secrets_at_work"
+ALL_OPERATORS = "secrets_of_all"
 CONTROL = "MARKED-harmless-03bd"
 VARIABLES = {"marked": PARAMETER, "marked_setting": SETTING, "marked_argument": ARGUMENT}
 WAITING = (
     (DAG_ID, "deferred", -1),
     (DAG_ID, "from_triggerer", -1),
-    (AT_WORK, "mapped_deferred", 0),
-    (AT_WORK, "mapped_from_trigger", 0),
+    (WORKING, "mapped_deferred", 0),
+    (WORKING, "mapped_from_trigger", 0),
 )
-#: What the drivers print, before their runs have ended. The number is no secret.
+#: Output of the drivers before their runs end. The number is not a secret.
 PRINTED = f"{CONTROL} 4711 {PARAMETER} {SETTING} {ARGUMENT}\n"
-#: Where the rows are encrypted, and secrets are at home.
-AT_HOME = {"connection", "variable"}
 
 
 @pytest.fixture
@@ -57,7 +55,7 @@ def local(tmp_path: Path) -> Iterator[DataFlowFixture]:
 
 
 def sign_in(local: DataFlowFixture, config: Path) -> dict[str, str]:
-    """A session as ``oci session authenticate`` leaves it; what of it is secret."""
+    """Create a session like ``oci session authenticate``, and return its secrets."""
     token = local.new_token()
     folder = config.parent
     folder.mkdir()
@@ -114,13 +112,13 @@ def tables(session: Session) -> dict[str, bytes]:
         kwargs = database.execute("SELECT kwargs FROM trigger").fetchall()
     database.close()
     fernet = Fernet(session.bench.airflow.env["AIRFLOW__CORE__FERNET_KEY"])
-    # Of a task that defers, Airflow keeps them as they are.
+    # Airflow does not encrypt the row of a task that defers.
     rows["trigger"] += [(fernet.decrypt(text),) for (text,) in kwargs if not text.startswith("{")]
     return {name: b"\n".join(as_bytes(value) for row in of for value in row) for name, of in rows.items()}
 
 
 def rendered(session: Session, dag_id: str) -> set[str]:
-    """Return the tasks whose rendered fields Airflow has stored, with what is no secret in them."""
+    """Return the tasks whose stored rendered fields contain the marked ordinary value and masked secrets."""
     with sqlite3.connect(session.bench.airflow.home / "airflow.db") as database:
         rows = database.execute(
             "SELECT task_id, rendered_fields FROM rendered_task_instance_fields WHERE dag_id = ?", (dag_id,)
@@ -134,7 +132,7 @@ def as_bytes(value: Any) -> bytes:
 
 
 def everything(session: Session) -> dict[str, bytes]:
-    """By its place, all that Airflow has written so far."""
+    """Return everything that Airflow has written so far, by its place."""
     home = session.bench.airflow.home
     files = {str(path.relative_to(home)): path.read_bytes() for path in home.rglob("*") if path.is_file()}
     return files | {f"table {name}": rows for name, rows in tables(session).items()}
@@ -144,7 +142,7 @@ def leaks(written: Mapping[str, bytes], marks: Mapping[str, bytes]) -> list[str]
     return [f"{what} in {place}" for place, text in written.items() for what in found_in(text, marks)]
 
 
-def test_a_dag_run_leaves_no_secret_behind(session: Session, local: DataFlowFixture) -> None:
+def test_dag_run_leaves_no_secret_behind(session: Session, local: DataFlowFixture) -> None:
     other = new_identity()
     connections = {
         "oci_marked": marked_connection(local.connection_json),
@@ -163,7 +161,7 @@ def test_a_dag_run_leaves_no_secret_behind(session: Session, local: DataFlowFixt
         add_connection(session, conn_id, text)
     for key, value in VARIABLES.items():
         session.rest.request("POST", "variables", json={"key": key, "value": value})
-    dag_ids = (DAG_ID, AT_WORK, OF_ALL)
+    dag_ids = (DAG_ID, WORKING, ALL_OPERATORS)
     session.rest.wait_for_dags(set(dag_ids))
     for dag_id in dag_ids:
         session.rest.trigger(dag_id, session.dag_run)
@@ -175,17 +173,17 @@ def test_a_dag_run_leaves_no_secret_behind(session: Session, local: DataFlowFixt
             f"{dag_id}.{task_id} to be deferred",
             timeout=120,
         )
-    # The triggerer copies what the drivers print.
+    # The triggerer copies the output of the drivers.
     for dag_id, task_id, _ in WAITING:
         wait_until(
             lambda of=(dag_id, task_id): b"4711 *** *** ***" in logs_of(session, *of),
             f"the output in the log of {dag_id}.{task_id}",
             timeout=120,
         )
-    # While the triggers are there: their rows go with them.
+    # Before the triggers end, since Airflow then deletes their rows.
     deferred = tables(session)
     assert waiting[0].encode() in deferred["trigger"]
-    assert CONTROL.encode() in deferred["trigger"], "what the triggerer is to render"
+    assert CONTROL.encode() in deferred["trigger"], "arguments for the triggerer to render"
     assert leaks(deferred, marks) == []
 
     for run_id in waiting:
@@ -199,11 +197,11 @@ def test_a_dag_run_leaves_no_secret_behind(session: Session, local: DataFlowFixt
         "by_token": "success",
         "shows_what_it_can": "success",
     }
-    at_work, of_all = task_states(session, AT_WORK), task_states(session, OF_ALL)
-    assert set(at_work.values()) == {"success"}, at_work
-    assert set(of_all.values()) == {"failed"}, of_all
-    assert len(of_all) >= 28
-    # The secrets did get to where they belong.
+    working, all_operators = task_states(session, WORKING), task_states(session, ALL_OPERATORS)
+    assert set(working.values()) == {"success"}, working
+    assert set(all_operators.values()) == {"failed"}, all_operators
+    assert len(all_operators) >= 28
+    # The runs received the secrets.
     by_name = [run for run in local.runs if run["displayName"] != "session"]
     assert len(by_name) == 8
     assert all(value in json.dumps(run) for run in by_name for value in VARIABLES.values())
@@ -211,11 +209,11 @@ def test_a_dag_run_leaves_no_secret_behind(session: Session, local: DataFlowFixt
     written = everything(session)
     found = {place for place, text in written.items() if CONTROL.encode() in text}
     assert {"table xcom", "table rendered_task_instance_fields", "table serialized_dag"} <= found
-    for dag_id, task_ids in ((DAG_ID, task_states(session, DAG_ID)), (AT_WORK, ("sensor", "mapped_sensor"))):
+    for dag_id, task_ids in ((DAG_ID, task_states(session, DAG_ID)), (WORKING, ("sensor", "mapped_sensor"))):
         for task_id in task_ids:
             assert CONTROL.encode() in logs_of(session, dag_id, task_id), f"{dag_id}.{task_id}"
     for task_id in ("mapped_in_worker", "sensor", "mapped_sensor"):
-        assert b"4711 *** *** ***" in logs_of(session, AT_WORK, task_id), task_id
-    assert rendered(session, OF_ALL) == set(of_all)
+        assert b"4711 *** *** ***" in logs_of(session, WORKING, task_id), task_id
+    assert rendered(session, ALL_OPERATORS) == set(all_operators)
     assert {f"logs/{name}.log" for name in session.bench.airflow.processes} <= set(written)
     assert leaks(written, marks) == []

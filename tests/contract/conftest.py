@@ -1,7 +1,7 @@
-"""The service that the contract suite talks to, always through the real SDK.
+"""Fixtures of the contract tests, which call Local Data Flow through the real SDK.
 
-A test that needs nothing but the contract takes ``target``; one that looks behind it, at processes or at what
-only a local server has, takes ``local``.
+Tests of the API alone use ``target``, on real Spark. Tests of operators use ``scripted`` or ``manual_clock``:
+a scripted server in the environment of the connection ``oci_default``, which each test starts empty.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import oci
 import pytest
 
 from airflow_provider_dataflow.local import LocalDataFlow
+from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.models.run import is_terminal
 
 NAMESPACE, BUCKET = "ns", "data"
@@ -24,7 +25,7 @@ APPS = Path(__file__).parent / "apps"
 
 @dataclass(frozen=True)
 class Target:
-    """A service, a compartment in it and a bucket to work with."""
+    """Client of a service, and a compartment and a bucket in it."""
 
     client: oci.data_flow.DataFlowClient
     compartment_id: str
@@ -61,7 +62,7 @@ class Target:
         return run
 
     def log(self, run_id: str, name: str) -> str:
-        # Not .text: that guesses the encoding.
+        # Not .text, which guesses the encoding.
         content: bytes = self.client.get_run_log(run_id, name).data.content
         return content.decode()
 
@@ -94,3 +95,45 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDataFlow]:
 @pytest.fixture(scope="session")
 def target(local: LocalDataFlow) -> Target:
     return target_of(local)
+
+
+# --- Scripted servers ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def scripted_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataFlowFixture]:
+    with DataFlowFixture(tmp_path_factory.mktemp("scripted"), engine="scripted") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def manual_clock_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataFlowFixture]:
+    with DataFlowFixture(tmp_path_factory.mktemp("manual"), engine="scripted", clock="manual") as server:
+        yield server
+
+
+@pytest.fixture
+def scripted(scripted_server: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowFixture:
+    """Empty server whose runs follow rules instead of running Spark."""
+    scripted_server.reset()
+    set_connection(scripted_server, monkeypatch)
+    return scripted_server
+
+
+@pytest.fixture
+def manual_clock(manual_clock_server: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowFixture:
+    """Like ``scripted``, with a clock that only the test advances."""
+    manual_clock_server.reset()
+    set_connection(manual_clock_server, monkeypatch)
+    return manual_clock_server
+
+
+def set_connection(server: LocalDataFlow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the server the one of the connection ``oci_default``."""
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+
+
+def poll_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let triggers poll without the pause after a deferral."""
+    monkeypatch.setattr("airflow_provider_dataflow.triggers.base.PollingTrigger.NO_EVENT_BEFORE_SECONDS", 0)

@@ -1,4 +1,4 @@
-"""A task from its execute to its end, deferrals included, as Airflow leads it: without an Airflow."""
+"""Runs a task to its end, with its deferrals, as Airflow does, but without Airflow."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ def run_task(
     while_deferred: Callable[[], object] = lambda: None,
     deferrals: list[str] | None = None,
 ) -> Any:
-    """The result of a task.
+    """Run a task and return its result.
 
-    :param operator: makes the operator: there is a new one after each deferral.
+    :param operator: creates the operator; called again after each deferral.
     :param while_deferred: called before each trigger runs.
-    :param deferrals: gets the names of the triggers.
+    :param deferrals: the class names of the triggers are appended to it.
     """
     context = {"ti": ti or FakeTaskInstance()}
     try:
         return operator().execute(context)
     except TaskDeferred as deferred:
-        now = deferred
+        deferral = deferred
     while True:
-        path, arguments = now.trigger.serialize()
+        path, arguments = deferral.trigger.serialize()
         module, _, name = path.rpartition(".")
         if deferrals is not None:
             deferrals.append(name)
         while_deferred()
-        # By way of Airflow's database.
+        # As JSON, as in Airflow's database.
         trigger = getattr(import_module(module), name)(**json.loads(json.dumps(arguments)))
         event = json.loads(json.dumps(asyncio.run(_first_event(trigger))))
         try:
-            return operator().resume_execution(now.method_name, {"event": event}, context)
+            return operator().resume_execution(deferral.method_name, {"event": event}, context)
         except TaskDeferred as deferred:
-            now = deferred
+            deferral = deferred
 
 
 async def _first_event(trigger: Any) -> Any:
     async for event in trigger.run():
         return event.payload
-    raise AssertionError("the trigger has no event")
+    raise AssertionError("the trigger sent no event")

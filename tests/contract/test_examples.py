@@ -1,10 +1,9 @@
-"""The example DAGs, task by task against Local Data Flow, without an Airflow around them."""
+"""Example DAGs, run task by task against Local Data Flow without Airflow."""
 
 from __future__ import annotations
 
 import importlib.util
 import shutil
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +14,7 @@ from airflow.sdk import DAG
 
 from airflow_provider_dataflow.local import LocalDataFlow
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
-from tests.contract.conftest import target_of
+from tests.contract.conftest import poll_at_once, set_connection, target_of
 from tests.contract.tasks import run_task
 from tests.unit.support import FakeTaskInstance
 
@@ -29,7 +28,7 @@ def example(name: str) -> DAG:
     module = importlib.util.module_from_spec(spec)
     found: list[DAG] = []
     with pytest.MonkeyPatch.context() as patch:
-        # An example gives its DAG no name of its own.
+        # The examples do not assign their DAG to a variable.
         leave = DAG.__exit__
         patch.setattr(DAG, "__exit__", lambda dag, *args: (found.append(dag), leave(dag, *args))[1])
         spec.loader.exec_module(module)
@@ -38,7 +37,7 @@ def example(name: str) -> DAG:
 
 
 class TaskInstance(FakeTaskInstance):
-    """Sees the XComs of all tasks of the DAG run."""
+    """Task instance that can read the XComs of all tasks of the DAG run."""
 
     def __init__(self, task_id: str, xcoms: dict[str, dict[str, Any]]) -> None:
         super().__init__(task_id)
@@ -49,7 +48,7 @@ class TaskInstance(FakeTaskInstance):
 
 
 def run(dag: DAG) -> dict[str, Any]:
-    """The results of all tasks, each run after those that it depends on."""
+    """Run all tasks in topological order and return their results."""
     xcoms: dict[str, dict[str, Any]] = {}
     for task in dag.topological_sort():
         ti = TaskInstance(task.task_id, xcoms)
@@ -65,38 +64,31 @@ def run(dag: DAG) -> dict[str, Any]:
     return {task_id: of_task["return_value"] for task_id, of_task in xcoms.items()}
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataFlowFixture]:
-    with DataFlowFixture(tmp_path_factory.mktemp("examples"), engine="scripted") as server:
-        yield server
-
-
 @pytest.fixture
-def scripted(server: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowFixture:
-    server.reset()
-    ready(server, monkeypatch)
-    return server
+def server(scripted: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowFixture:
+    prepare(scripted, monkeypatch)
+    return scripted
 
 
-def ready(server: LocalDataFlow, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr("airflow_provider_dataflow.triggers.base.PollingTrigger.NO_EVENT_BEFORE_SECONDS", 0)
+def prepare(server: LocalDataFlow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the server the one of the connection, with the examples' data and programs in a bucket."""
+    set_connection(server, monkeypatch)
+    poll_at_once(monkeypatch)
     folder = server.create_bucket("weather")
     shutil.copytree(EXAMPLES / "data" / "nyc_weather", folder / "nyc_weather", dirs_exist_ok=True)
     shutil.copytree(EXAMPLES / "spark", folder / "apps", dirs_exist_ok=True)
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("example_*.py")))
-def test_every_example_is_a_dag_of_its_name(name):
+def test_example_dag_has_the_name_of_its_file(name):
     dag = example(name)
     assert dag.dag_id == name
     assert dag.doc_md
     assert dag.tasks
 
 
-def test_run_management(scripted):
-    scripted.keeps_running()
+def test_run_management_example(server):
+    server.keeps_running()
     results = run(example("example_run_management"))
     run_id = results["submit"]
     assert results["update"] == ["freeform_tags", "max_duration_in_minutes"]
@@ -106,42 +98,42 @@ def test_run_management(scripted):
     assert results["cancel"] == "CANCELED"
 
 
-def test_pool(scripted):
+def test_pool_example(server):
     dag = example("example_pool")
     assert dag.get_task("create_pool").is_setup
     assert dag.get_task("stop_pool").is_teardown
     results = run(dag)
     pool_id = results["create_pool"]
-    assert {found["poolId"] for found in scripted.runs} == {pool_id}
-    assert [found["lifecycleState"] for found in scripted.runs] == ["SUCCEEDED"] * 2
-    assert target_of(scripted).client.get_pool(pool_id).data.lifecycle_state == "STOPPED"
-    # The next DAG run finds it and starts it.
+    assert {found["poolId"] for found in server.runs} == {pool_id}
+    assert [found["lifecycleState"] for found in server.runs] == ["SUCCEEDED"] * 2
+    assert target_of(server).client.get_pool(pool_id).data.lifecycle_state == "STOPPED"
+    # The next DAG run starts the existing pool.
     assert run(example("example_pool"))["create_pool"] == pool_id
 
 
-def test_application(scripted):
+def test_application_example(server):
     results = run(example("example_application"))
-    (found,) = scripted.runs
+    (found,) = server.runs
     assert found["id"] == results["june"]
     assert found["applicationId"] == results["application"] == results["delete"]
     assert found["parameters"] == [{"name": "month", "value": "2013-06"}]
-    application = target_of(scripted).client.get_application(results["application"]).data
+    application = target_of(server).client.get_application(results["application"]).data
     assert application.lifecycle_state == "DELETED"
 
 
-def test_session(scripted):
+def test_session_example(server):
     dag = example("example_session")
     assert dag.get_task("close").is_teardown
     results = run(dag)
-    (found,) = scripted.runs
+    (found,) = server.runs
     assert (found["type"], found["lifecycleState"]) == ("SESSION", "STOPPED")
     assert "SELECT count(*)" in results["count"]
     assert results["close"] == "STOPPED"
 
 
 @pytest.mark.spark
-def test_session_on_spark(local, monkeypatch):
-    ready(local, monkeypatch)
+def test_session_example_on_spark(local, monkeypatch):
+    prepare(local, monkeypatch)
     dag = example("example_session")
     for task_id in ("load", "count"):
         dag.get_task(task_id).timeout = timedelta(minutes=2).total_seconds()

@@ -1,4 +1,4 @@
-"""Mapped tasks with values of upstream tasks, run by ``dag.test()``: the values arrive in the requests."""
+"""Mapped tasks with values of upstream tasks, run by ``dag.test()``: the requests contain the values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UPSTREAM = "oci://b@ns/upstream.py --day 2013-01-01"
 
 
 @pytest.mark.slow
-def test_values_of_upstream_tasks_arrive_in_the_requests(tmp_path):
+def test_requests_contain_values_of_upstream_tasks(tmp_path):
     home = tmp_path / "airflow"
     home.mkdir()
     with DataFlowFixture(tmp_path / "local", engine="scripted") as local:
@@ -64,7 +64,7 @@ def test_values_of_upstream_tasks_arrive_in_the_requests(tmp_path):
             ("plain", UPSTREAM, 1),
         ]
         client = oci.data_flow.DataFlowClient(local.sdk_config, service_endpoint=local.endpoint)
-        # The service makes an application of each run that is submitted by execute.
+        # The service creates an application for each run that is submitted with execute.
         listed = [
             a for a in client.list_applications(local.compartment_id).data if a.display_name in ("a", "b")
         ]

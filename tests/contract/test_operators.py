@@ -1,4 +1,4 @@
-"""The operators beside InvokeRunOperator: through the real SDK, waiting in the worker and deferred."""
+"""The other operators through the real SDK, waiting in the worker and deferred."""
 
 from __future__ import annotations
 
@@ -49,41 +49,32 @@ from airflow_provider_dataflow.operators.pool import (
     StopPoolOperator,
 )
 from airflow_provider_dataflow.operators.statement import RunStatementOperator
-from tests.contract.conftest import Target, target_of
+from tests.contract.conftest import Target, poll_at_once, set_connection, target_of
 from tests.contract.tasks import run_task
 from tests.unit.support import FakeTaskInstance
 
 OTHER_COMPARTMENT = "ocid1.compartment.oc1..other"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataFlowFixture]:
-    with DataFlowFixture(tmp_path_factory.mktemp("operators"), engine="scripted", clock="manual") as server:
-        yield server
-
-
 @pytest.fixture
-def local(server: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowFixture:
-    """Time goes on while a task waits, and only then."""
-    server.reset()
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
+def local(manual_clock: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowFixture:
+    """Server whose clock advances only while a task waits."""
     monkeypatch.setattr("airflow_provider_dataflow.client.retry.wait", lambda state: 0)
-    monkeypatch.setattr("airflow_provider_dataflow.triggers.base.PollingTrigger.NO_EVENT_BEFORE_SECONDS", 0)
+    poll_at_once(monkeypatch)
 
-    def goes_on(seconds: float, check: Any) -> None:
+    def nap(seconds: float, check: Any) -> None:
         check()
-        server.advance(0.5)
+        manual_clock.advance(0.5)
 
     def pause(self: watching.Watch) -> float:
         real_pause(self)
-        server.advance(0.5)
+        manual_clock.advance(0.5)
         return 0
 
     real_pause = watching.Watch._pause
     monkeypatch.setattr(watching.Watch, "_pause", pause)
-    monkeypatch.setattr("airflow_provider_dataflow.client.wait.nap", goes_on)
-    return server
+    monkeypatch.setattr("airflow_provider_dataflow.client.wait.nap", nap)
+    return manual_clock
 
 
 @pytest.fixture
@@ -108,7 +99,7 @@ def messages(capsys: pytest.CaptureFixture[str]) -> str:
 # --- Runs ----------------------------------------------------------------------------------------------
 
 
-def test_a_run_is_read_as_terraforms_data_source_has_it(target):
+def test_get_run_returns_attributes_of_terraforms_data_source(target):
     run_id = run_of(target, display_name="nightly", driver_shape_config={"ocpus": 1, "memory_in_gbs": 16})
     ti = FakeTaskInstance()
     found = run_task(lambda: GetRunOperator(task_id="get", run_id=run_id), ti)
@@ -119,7 +110,7 @@ def test_a_run_is_read_as_terraforms_data_source_has_it(target):
     assert ti.xcoms["run_page_url"].endswith(run_id)
 
 
-def test_the_secrets_of_a_run_are_hidden_in_the_result(local, target):
+def test_get_run_hides_secrets_in_the_result(local, target):
     run_id = run_of(
         target,
         arguments=["--token", "MARKED-1"],
@@ -132,14 +123,14 @@ def test_the_secrets_of_a_run_are_hidden_in_the_result(local, target):
     assert {"name": "day", "value": "1"} in found["parameters"]
 
 
-def test_a_run_that_nobody_knows(local):
+def test_get_run_fails_for_unknown_or_missing_run_id(local):
     with pytest.raises(ServiceError, match="404"):
         run_task(lambda: GetRunOperator(task_id="get", run_id="ocid1.dataflowrun.oc1..nope"))
     with pytest.raises(InvalidArgument, match="run_id: missing"):
         run_task(lambda: GetRunOperator(task_id="get", run_id=""))
 
 
-def test_runs_are_listed_newest_first_page_by_page(local, target, monkeypatch):
+def test_list_runs_follows_pages_and_applies_filters(local, target, monkeypatch):
     monkeypatch.setattr("airflow_provider_dataflow.client.sync_client.PAGE_SIZE", 2)
     ids = []
     for n in range(5):
@@ -162,7 +153,7 @@ def test_runs_are_listed_newest_first_page_by_page(local, target, monkeypatch):
         listed(limit="all")
 
 
-def test_a_list_has_what_the_sdks_summary_has(target):
+def test_list_runs_returns_attributes_of_the_sdks_summary(target):
     from oci.data_flow.models import RunSummary
 
     run_of(target)
@@ -171,7 +162,7 @@ def test_a_list_has_what_the_sdks_summary_has(target):
     assert {"total_o_cpu" if name == "total_ocpu" else name for name in found} == sdk
 
 
-def test_only_what_differs_is_sent(local, target, capsys):
+def test_update_run_sends_only_differences(local, target, capsys):
     run_id = run_of(target, freeform_tags={"a": "b"}, max_duration_in_minutes=60)
 
     def updated(**kwargs: Any) -> Any:
@@ -193,7 +184,7 @@ def test_only_what_differs_is_sent(local, target, capsys):
         updated(idle_timeout_in_minutes=5)
 
 
-def test_tags_of_other_namespaces_stay(target):
+def test_update_run_keeps_tags_of_other_namespaces(target):
     run_id = run_of(target, defined_tags={"Oracle-Tags": {"CreatedBy": "me"}})
     tags = {"Ops.Cost": "x"}
     assert run_task(lambda: UpdateRunOperator(task_id="u", run_id=run_id, defined_tags=tags)) == [
@@ -209,7 +200,7 @@ def cancel(run_id: str, **kwargs: Any) -> CancelRunOperator:
     return CancelRunOperator(task_id="cancel", run_id=run_id, poll_interval=0.01, **kwargs)
 
 
-def test_a_cancel_waits_for_the_end(local, target, deferrable):
+def test_cancel_waits_for_the_end_of_the_run(local, target, deferrable):
     local.keeps_running(cancel_duration=20)
     run_id = run_of(target)
     deferrals: list[str] = []
@@ -225,18 +216,18 @@ def test_a_cancel_waits_for_the_end(local, target, deferrable):
     assert ti.xcoms["run_page_url"].endswith(run_id)
 
 
-def test_a_cancel_need_not_wait(local, target):
+def test_cancel_without_wait_returns_when_confirmed(local, target):
     local.keeps_running(cancel_duration=20)
     assert run_task(lambda: cancel(run_of(target), wait_for_completion=False)) == "CANCELING"
 
 
-def test_a_session_is_stopped(local, target):
+def test_cancelled_session_is_stopped(local, target):
     run_id = session(target)
     assert run_task(lambda: cancel(run_id)) == "STOPPED"
 
 
 @pytest.mark.parametrize("end", ["SUCCEEDED", "FAILED"])
-def test_the_cancel_of_an_ended_run_is_none(local, target, capsys, end):
+def test_cancel_of_ended_run_sends_nothing(local, target, capsys, end):
     if end == "FAILED":
         local.fails()
     run_id = run_of(target)
@@ -245,7 +236,7 @@ def test_the_cancel_of_an_ended_run_is_none(local, target, capsys, end):
     local.assert_requests(DeleteRun=0)
 
 
-def test_a_cancel_that_takes_too_long(local, target, deferrable):
+def test_cancel_fails_after_timeout(local, target, deferrable):
     local.keeps_running(cancel_duration=1e6)
     run_id = run_of(target)
     started = datetime.now(UTC) - timedelta(hours=1)
@@ -257,7 +248,7 @@ def test_a_cancel_that_takes_too_long(local, target, deferrable):
     assert caught.value.state == "CANCELING"
 
 
-def test_a_cancel_out_of_sight(local, target, deferrable):
+def test_cancel_fails_after_error_budget(local, target, deferrable):
     local.keeps_running(cancel_duration=1e6)
     run_id = run_of(target)
 
@@ -290,7 +281,7 @@ def delete(**kwargs: Any) -> DeleteApplicationOperator:
     return DeleteApplicationOperator(task_id="delete", **kwargs)
 
 
-def test_an_application_is_created_then_left_then_updated(local, target, capsys):
+def test_application_is_created_kept_and_updated(local, target, capsys):
     ti = FakeTaskInstance()
     application_id = run_task(create, ti)
     assert ti.xcoms["application_id"] == application_id
@@ -301,23 +292,23 @@ def test_an_application_is_created_then_left_then_updated(local, target, capsys)
     found = target.client.get_application(application_id).data
     assert (found.arguments, found.num_executors) == (["x"], 2)
     local.assert_requests(CreateApplication=1, UpdateApplication=1)
-    # What is not given any more is left as it is.
+    # Fields without an argument stay unchanged.
     assert run_task(create) == application_id
     assert target.client.get_application(application_id).data.arguments == ["x"]
 
 
-def test_a_lost_answer_makes_no_second_application(local):
+def test_lost_create_response_creates_no_second_application(local):
     local.add_fault("lost_response", operation="CreateApplication", count=5)
     ti = FakeTaskInstance()
     with pytest.raises(ServiceError):
         run_task(create, ti)
     local.clear_faults()
-    # As if the worker had died then: the next one finds it by its name.
+    # The retry finds the application by its name.
     run_task(create, ti)
     assert len(target_of(local).client.list_applications(local.compartment_id).data) == 1
 
 
-def test_two_applications_of_a_name(target):
+def test_two_applications_of_one_name_are_ambiguous(target):
     for _ in range(2):
         target.create_application("hello.py", display_name="nightly")
     for operator in (create, lambda: delete(display_name="nightly")):
@@ -325,7 +316,7 @@ def test_two_applications_of_a_name(target):
             run_task(operator)
 
 
-def test_an_execute_line(target):
+def test_application_with_execute(target):
     arguments = {**APPLICATION, "file_uri": None, "execute": "oci://data@ns/hello.py a"}
     operator = lambda: CreateOrUpdateApplicationOperator(task_id="create", **arguments)  # noqa: E731
     application_id = run_task(operator)
@@ -334,7 +325,7 @@ def test_an_execute_line(target):
 
 
 @pytest.mark.parametrize("by", ["id", "name"])
-def test_an_application_is_deleted(local, target, by):
+def test_delete_application_by_id_or_name(local, target, by):
     application_id = target.create_application("hello.py", display_name="nightly").id
     which = {"application_id": application_id} if by == "id" else {"display_name": "nightly"}
     assert run_task(lambda: delete(**which)) == application_id
@@ -348,14 +339,14 @@ def test_an_application_is_deleted(local, target, by):
         assert run_task(lambda: delete(**which, ignore_if_missing=True)) is None
 
 
-def test_an_application_that_nobody_knows(local):
+def test_delete_of_unknown_application_fails_unless_ignored(local):
     unknown = "ocid1.dataflowapplication.oc1..nope"
     with pytest.raises(ServiceError, match="404"):
         run_task(lambda: delete(application_id=unknown))
     assert run_task(lambda: delete(application_id=unknown, ignore_if_missing=True)) is None
 
 
-def test_an_application_with_runs(local, target):
+def test_delete_of_application_with_active_runs_needs_cascading(local, target):
     local.keeps_running()
     run_id = run_of(target)
     application_id = target.client.get_run(run_id).data.application_id
@@ -384,7 +375,7 @@ def pool_state(target: Target, pool_id: str) -> str:
     return state
 
 
-def test_a_pool_through_its_life(local, target, deferrable):
+def test_pool_is_created_stopped_started_and_deleted(local, target, deferrable):
     deferrals: list[str] = []
 
     def done(operator: Any) -> Any:
@@ -399,12 +390,12 @@ def test_a_pool_through_its_life(local, target, deferrable):
     assert pool_state(target, pool_id) == "ACTIVE"
     assert done(lambda: on_pool(DeletePoolOperator, pool_id, deferrable=deferrable)) == pool_id
     assert pool_state(target, pool_id) == "DELETED"
-    # The last one waits twice: it stops, and then deletes.
+    # The delete defers twice: for the stop and for the delete.
     assert deferrals == ["PoolTrigger"] * (5 if deferrable else 0)
     local.assert_requests(CreatePool=1, StopPool=2, StartPool=1, DeletePool=1)
 
 
-def test_what_is_so_already_is_left_as_it_is(local, target, capsys):
+def test_pool_operators_send_nothing_if_state_is_reached(local, target, capsys):
     pool_id = run_task(create_pool)
     assert run_task(create_pool) == pool_id
     run_task(lambda: on_pool(StartPoolOperator, pool_id))
@@ -414,15 +405,15 @@ def test_what_is_so_already_is_left_as_it_is(local, target, capsys):
     run_task(lambda: on_pool(DeletePoolOperator, pool_id))
     run_task(lambda: on_pool(StopPoolOperator, pool_id))
     local.assert_requests(CreatePool=1, StartPool=0, StopPool=1, DeletePool=1)
-    said = messages(capsys)
-    assert "is there already: it is ACTIVE" in said
-    assert "is STOPPED: nothing to stop" in said
-    assert "is DELETED: nothing to stop" in said
-    # A deleted one is not taken for the one of that name.
+    log = messages(capsys)
+    assert "already exists and is ACTIVE" in log
+    assert "is STOPPED: nothing to stop" in log
+    assert "is DELETED: nothing to stop" in log
+    # A deleted pool of the same name is not used.
     assert run_task(create_pool, FakeTaskInstance(try_number=2)) != pool_id
 
 
-def test_a_pool_of_that_name_is_started_and_not_changed(local, target, capsys):
+def test_create_pool_starts_existing_pool_without_updating_it(local, target, capsys):
     pool_id = run_task(create_pool)
     run_task(lambda: on_pool(StopPoolOperator, pool_id))
     assert run_task(lambda: create_pool(description="another")) == pool_id
@@ -431,24 +422,24 @@ def test_a_pool_of_that_name_is_started_and_not_changed(local, target, capsys):
     local.assert_requests(CreatePool=1, StartPool=1, UpdatePool=0)
 
 
-def test_a_pool_need_not_be_waited_for(local, target):
+def test_pool_operators_without_wait_send_their_request(local, target):
     pool_id = run_task(lambda: create_pool(wait_for_completion=False))
     assert pool_state(target, pool_id) == "ACCEPTED"
-    # Whatever it is doing: first it is waited for, then it is stopped, then the delete is asked for.
+    # The task waits for the start and the stop, and requests the delete.
     run_task(lambda: on_pool(DeletePoolOperator, pool_id, wait_for_completion=False))
     assert pool_state(target, pool_id) == "DELETING"
 
 
-def test_another_task_that_was_faster(local, target):
+def test_pool_is_read_again_after_conflicting_request(local, target):
     pool_id = run_task(create_pool)
     run_task(lambda: on_pool(StopPoolOperator, pool_id))
-    # As seen just before the other one's start.
+    # The response if another task has just started the pool.
     local.add_fault("status", status=409, code="IncorrectState", operation="StartPool", count=1)
     run_task(lambda: on_pool(StartPoolOperator, pool_id))
     assert pool_state(target, pool_id) == "ACTIVE"
 
 
-def test_a_refusal_that_does_not_pass_ends_in_time(local, target):
+def test_lasting_refusal_of_pool_request_ends_at_timeout(local, target):
     pool_id = run_task(create_pool)
     local.add_fault("status", status=409, code="Conflict", operation="StopPool")
     ti = FakeTaskInstance(start_date=datetime.now(UTC) - timedelta(hours=1))
@@ -456,14 +447,14 @@ def test_a_refusal_that_does_not_pass_ends_in_time(local, target):
         run_task(lambda: on_pool(StopPoolOperator, pool_id), ti)
 
 
-def test_a_deleted_pool_cannot_be_started(local, target, deferrable):
+def test_start_of_deleted_pool_fails(local, target, deferrable):
     pool_id = run_task(create_pool)
     run_task(lambda: on_pool(DeletePoolOperator, pool_id))
     with pytest.raises(PoolFailed, match=r"cannot be started"):
         run_task(lambda: on_pool(StartPoolOperator, pool_id, deferrable=deferrable))
 
 
-def test_a_pool_that_is_forgotten_when_deleted(local, target, deferrable):
+def test_pool_unknown_after_delete_counts_as_deleted(local, target, deferrable):
     pool_id = run_task(create_pool)
     run_task(lambda: on_pool(StopPoolOperator, pool_id))
     local.clear_journal()
@@ -473,7 +464,7 @@ def test_a_pool_that_is_forgotten_when_deleted(local, target, deferrable):
     assert pool_state(target, pool_id) in ("DELETING", "DELETED")
 
 
-def test_a_pool_that_nobody_knows(local):
+def test_unknown_pool_fails_unless_ignored(local):
     unknown = "ocid1.dataflowpool.oc1..nope"
     with pytest.raises(ServiceError, match="404"):
         run_task(lambda: on_pool(DeletePoolOperator, unknown))
@@ -482,14 +473,14 @@ def test_a_pool_that_nobody_knows(local):
         run_task(lambda: on_pool(StartPoolOperator, "warm"))
 
 
-def test_a_pool_that_takes_too_long(local, deferrable):
+def test_pool_wait_ends_at_timeout(local, deferrable):
     ti = FakeTaskInstance(start_date=datetime.now(UTC) - timedelta(hours=1))
     with pytest.raises(PoolTimedOut) as caught:
         run_task(lambda: create_pool(deferrable=deferrable), ti)
     assert caught.value.state in ("ACCEPTED", "CREATING")
 
 
-def test_a_pool_out_of_sight(local, deferrable):
+def test_pool_wait_ends_after_error_budget(local, deferrable):
     pool_id = run_task(create_pool)
 
     def outage() -> Any:
@@ -500,7 +491,7 @@ def test_a_pool_out_of_sight(local, deferrable):
         run_task(outage)
 
 
-def test_an_outage_is_borne(local, target, deferrable):
+def test_pool_wait_tolerates_outage(local, target, deferrable):
     pool_id = run_task(create_pool)
     local.add_fault("status", status=503, operation="GetPool", after=1, count=7)
     run_task(lambda: on_pool(StopPoolOperator, pool_id, deferrable=deferrable))
@@ -508,19 +499,19 @@ def test_an_outage_is_borne(local, target, deferrable):
 
 
 def with_outage(local: DataFlowFixture, operation: str, make: Any) -> Any:
-    """Makes operators; when the second one comes, the service fails for longer than a call is repeated."""
-    made = []
+    """Return a factory of operators. With the second one, an outage starts that outlasts a call's retries."""
+    created = []
 
     def operator() -> Any:
-        made.append(make())
-        if len(made) == 2:
+        created.append(make())
+        if len(created) == 2:
             local.add_fault("status", status=503, operation=operation, count=7)
-        return made[-1]
+        return created[-1]
 
     return operator
 
 
-def test_an_outage_right_after_a_deferral_is_borne(local, target):
+def test_pool_wait_tolerates_outage_after_deferral(local, target):
     pool_id = run_task(create_pool)
     run_task(with_outage(local, "GetPool", lambda: on_pool(StopPoolOperator, pool_id, deferrable=True)))
     assert pool_state(target, pool_id) == "STOPPED"
@@ -540,7 +531,7 @@ def statement(run_id: str, code: str, **kwargs: Any) -> RunStatementOperator:
     return RunStatementOperator(task_id="task", run_id=run_id, code=code, **{"poll_interval": 0.01} | kwargs)
 
 
-def test_code_waits_for_its_session_and_returns_its_output(local, target, deferrable, capsys):
+def test_statement_waits_for_session_and_returns_output(local, target, deferrable, capsys):
     run_id = session(target, configuration={"spark.dataflow.emulator.startup": "2"})
     assert target.client.get_run(run_id).data.lifecycle_state == "ACCEPTED"
     ti, deferrals = FakeTaskInstance(), []
@@ -557,14 +548,14 @@ def test_code_waits_for_its_session_and_returns_its_output(local, target, deferr
     assert "'hello'" in messages(capsys)
 
 
-def test_an_outage_right_after_a_deferral_sends_no_code_twice(local, target):
+def test_outage_after_deferral_does_not_send_code_twice(local, target):
     run_id = session(target)
     make = with_outage(local, "GetStatement", lambda: statement(run_id, "'hello'", deferrable=True))
     assert run_task(make) == "'hello'"
     local.assert_requests(CreateStatement=1)
 
 
-def test_code_that_fails(target, deferrable):
+def test_failed_statement_raises_error_with_traceback(target, deferrable):
     run_id = session(target)
     with pytest.raises(StatementFailed) as caught:
         run_task(lambda: statement(run_id, "raise ValueError('no')", deferrable=deferrable))
@@ -577,12 +568,12 @@ def test_code_that_fails(target, deferrable):
     assert re.search(r"Statement 0 of run ocid1\S+ failed.*ValueError: no", str(error), re.DOTALL)
 
 
-def test_long_output_is_cut(target):
+def test_long_output_is_cut_off(target):
     run_id = session(target)
     assert run_task(lambda: statement(run_id, "x" * 100, max_output_length=10)) == "x" * 10
 
 
-def test_a_session_that_has_ended_takes_no_code(local, target):
+def test_statement_fails_in_ended_session(local, target):
     run_id = session(target)
     run_task(lambda: cancel(run_id))
     with pytest.raises(RunError, match="only while it is IN_PROGRESS") as caught:
@@ -590,7 +581,7 @@ def test_a_session_that_has_ended_takes_no_code(local, target):
     assert caught.value.state == "STOPPED"
 
 
-def test_a_session_that_ends_before_it_starts(local, target, deferrable):
+def test_statement_fails_if_session_ends_before_its_start(local, target, deferrable):
     run_id = session(target, configuration={"spark.dataflow.emulator.startup": "60"})
     operator = lambda: statement(run_id, "1", deferrable=deferrable)  # noqa: E731
     if deferrable:
@@ -604,14 +595,14 @@ def test_a_session_that_ends_before_it_starts(local, target, deferrable):
     local.assert_requests(CreateStatement=0)
 
 
-def test_a_session_that_does_not_start_in_time(target, deferrable):
+def test_statement_fails_if_session_does_not_start_in_time(target, deferrable):
     run_id = session(target, configuration={"spark.dataflow.emulator.startup": "1e6"})
     ti = FakeTaskInstance(start_date=datetime.now(UTC) - timedelta(hours=1))
     with pytest.raises(RunTimedOut):
         run_task(lambda: statement(run_id, "1", timeout=60, deferrable=deferrable), ti)
 
 
-def test_a_batch_takes_no_code(target):
+def test_statement_refuses_batch_run(target):
     run_id = run_of(target)
     with pytest.raises(InvalidArgument, match="expected a run of type SESSION, got BATCH"):
         run_task(lambda: statement(run_id, "1"))
@@ -624,11 +615,10 @@ def spark(tmp_path: Path) -> Iterator[LocalDataFlow]:
 
 
 @pytest.mark.spark
-def test_statements_on_spark_end_with_their_tasks(spark, monkeypatch):
-    """Those that go on: out of time, killed in the worker, and killed while deferred."""
-    for name, value in spark.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr("airflow_provider_dataflow.triggers.base.PollingTrigger.NO_EVENT_BEFORE_SECONDS", 0)
+def test_statements_on_spark_are_cancelled_with_their_tasks(spark, monkeypatch):
+    """Of tasks that time out, are killed in the worker, and are killed while deferred."""
+    set_connection(spark, monkeypatch)
+    poll_at_once(monkeypatch)
     target = target_of(spark)
     run_id = session(target)
     endless = "import time\nwhile True: time.sleep(0.01)"
@@ -658,7 +648,7 @@ def test_statements_on_spark_end_with_their_tasks(spark, monkeypatch):
         statement(run_id, endless, deferrable=True).execute({"ti": FakeTaskInstance()})
     asyncio.run(deferred.value.trigger.on_kill())
 
-    # It is none of the session's: that takes the next one, with what it has.
+    # The session continues, with what the statements defined.
     assert run_task(lambda: statement(run_id, "x + 1", poll_interval=0.1)) == "4"
     states = [
         s.lifecycle_state for s in target.client.list_statements(run_id, sort_by="timeCreated").data.items

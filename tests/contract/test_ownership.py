@@ -7,7 +7,6 @@ Airflow 3.3, nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,22 +27,13 @@ DAY = 24 * 3600
 
 
 class Killed(BaseException):
-    """``kill -9``: nothing of the process runs after it."""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataFlowFixture]:
-    with DataFlowFixture(tmp_path_factory.mktemp("ownership"), engine="scripted", clock="manual") as server:
-        yield server
+    """``kill -9``: no code of the process runs after it."""
 
 
 @pytest.fixture
-def local(server: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowFixture:
-    server.reset()
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
+def local(manual_clock: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowFixture:
     monkeypatch.setattr(RunAcquirer, "pauses", AcquirePauses(refusal=0.01, read=0.01, list=0.05))
-    return server
+    return manual_clock
 
 
 @pytest.fixture(params=["recorded", "unrecorded"])
@@ -57,7 +47,7 @@ def recorded(local: DataFlowFixture, mocker: Any) -> Task:
 
 
 class Task:
-    """A task instance through its tries."""
+    """A task instance and its tries."""
 
     def __init__(self, local: DataFlowFixture, mocker: Any, store: FakeStateStore | None) -> None:
         self.local, self.mocker, self.store = local, mocker, store
@@ -70,7 +60,7 @@ class Task:
         return InvokeRunOperator(task_id="task", **arguments | kwargs)
 
     def run(self, operator: InvokeRunOperator | None = None, **kwargs: Any) -> str:
-        """One try."""
+        """Run one try."""
         self.ti = FakeTaskInstance(try_number=self.try_number, max_tries=self.max_tries, **self.fields)
         context: dict[str, Any] = {"ti": self.ti}
         if self.store is not None:
@@ -79,7 +69,7 @@ class Task:
         return run_id
 
     def killed_at(self, module: str, **kwargs: Any) -> None:
-        """A try that is killed -9 where it calls this."""
+        """Run a try that is killed with ``kill -9`` when it calls this function of the package."""
         patch = self.mocker.patch(f"airflow_provider_dataflow.{module}", side_effect=Killed)
         with pytest.raises(Killed):
             self.run(**kwargs)
@@ -90,7 +80,7 @@ class Task:
         return self.run(**kwargs)
 
     def clear(self, **kwargs: Any) -> str:
-        """As Airflow does it: the next try, and max_tries raised."""
+        """Run the next try after a clear: Airflow raises ``max_tries``."""
         self.try_number += 1
         self.max_tries += 1
         return self.run(**kwargs)
@@ -100,11 +90,11 @@ class Task:
 
 
 WAIT = "operators.run.InvokeRunOperator._wait_in_worker"
-PUBLISH = "operators.run.InvokeRunOperator._push_run"
-#: Where a worker can be killed after the service has the run, and before the task has seen its end.
+PUSH = "operators.run.InvokeRunOperator._push_run"
+#: Functions in which a worker can be killed after the submit and before the end of the run.
 KILLS = [
     pytest.param("ownership.acquire.decide", id="before the record"),
-    pytest.param(PUBLISH, id="after the record"),
+    pytest.param(PUSH, id="after the record"),
     pytest.param(WAIT, id="while it waits"),
 ]
 
@@ -112,27 +102,27 @@ KILLS = [
 # --- Submit --------------------------------------------------------------------------------------------
 
 
-def test_a_lost_answer_makes_no_second_run(task):
+def test_lost_submit_response_creates_no_second_run(task):
     task.local.add_fault("lost_response", operation="CreateRun", count=2)
     assert task.run() == task.local.runs_created[0]
     assert len(task.local.runs_created) == 1
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_submit_rides_through(task, status):
+def test_submit_retries_service_errors(task, status):
     task.local.add_fault("status", status=status, operation="CreateRun", count=2)
     task.run()
     assert len(task.local.runs_created) == 1
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-def test_a_stray_refusal_is_not_believed_at_once(task, status):
+def test_submit_retries_refusal_that_may_be_stray(task, status):
     task.local.add_fault("status", status=status, operation="CreateRun", count=2)
     task.run()
     task.local.assert_requests(CreateRun=3)
 
 
-def test_a_refusal_that_stays_is(task):
+def test_lasting_refusal_fails_the_task(task):
     task.local.add_fault("status", status=404, operation="CreateRun")
     with pytest.raises(SubmitRejected):
         task.run()
@@ -145,8 +135,8 @@ def test_error_of_first_poll_after_submit_is_retried(task):
     assert len(task.local.runs_created) == 1
 
 
-def still_waiting(task: Task) -> None:
-    """A retry that waits for a run under way, and is killed meanwhile."""
+def retry_until_waiting(task: Task) -> None:
+    """Run a retry that is killed while it waits for an active run."""
     task.mocker.patch("airflow_provider_dataflow.client.wait.nap", side_effect=Killed)
     with pytest.raises(Killed):
         task.retry()
@@ -156,18 +146,18 @@ def still_waiting(task: Task) -> None:
 
 
 @pytest.mark.parametrize("where", KILLS)
-def test_a_retry_goes_on_with_a_run_under_way(task, where):
+def test_retry_reattaches_to_active_run(task, where):
     task.local.keeps_running()
     task.killed_at(where)
     (run_id,) = task.local.runs_created
-    still_waiting(task)
+    retry_until_waiting(task)
     assert task.local.runs_created == [run_id]
     assert task.ti.xcoms["run_id"] == run_id
     assert task.local.cancels == []
 
 
 @pytest.mark.parametrize("where", KILLS)
-def test_a_retry_takes_what_succeeded_meanwhile(task, where):
+def test_retry_adopts_succeeded_run(task, where):
     task.killed_at(where)
     assert task.states() == ["SUCCEEDED"]
     assert [task.retry()] == task.local.runs_created
@@ -175,7 +165,7 @@ def test_a_retry_takes_what_succeeded_meanwhile(task, where):
 
 @pytest.mark.parametrize("outcome", ["fails", "is_canceled", "is_stopped"])
 @pytest.mark.parametrize("where", KILLS)
-def test_a_retry_replaces_what_ended_badly(task, where, outcome):
+def test_retry_replaces_unsuccessful_run(task, where, outcome):
     getattr(task.local, outcome)()
     task.killed_at(where)
     task.local.succeeds()
@@ -183,7 +173,7 @@ def test_a_retry_replaces_what_ended_badly(task, where, outcome):
     assert len(task.states()) == 2
 
 
-def test_every_retry_of_a_run_that_fails_is_another_run(task):
+def test_every_retry_after_failed_run_submits_another_run(task):
     task.local.fails()
     with pytest.raises(RunFailed):
         task.run()
@@ -212,7 +202,7 @@ def test_run_is_found_by_tags_after_invalidated_token(task):
     task.killed_at("ownership.acquire.decide")
     (run_id,) = task.local.runs_created
     task.local.add_fault("replay_conflict", operation="CreateRun")
-    still_waiting(task)
+    retry_until_waiting(task)
     assert task.local.runs_created == [run_id]
     assert task.ti.xcoms["run_id"] == run_id
 
@@ -223,16 +213,16 @@ def test_search_by_tags_waits_for_delayed_list(task, mocker):
     task.killed_at("ownership.acquire.decide")
     (run_id,) = task.local.runs_created
     task.local.add_fault("replay_conflict", operation="CreateRun")
-    find, looks = RunAcquirer._find, []
+    find, searches = RunAcquirer._find, []
 
-    def behind(self, token):
-        looks.append(token)
-        return find(self, token) if len(looks) > 3 else None
+    def find_late(self, token):
+        searches.append(token)
+        return find(self, token) if len(searches) > 3 else None
 
-    mocker.patch.object(RunAcquirer, "_find", behind)
-    still_waiting(task)
+    mocker.patch.object(RunAcquirer, "_find", find_late)
+    retry_until_waiting(task)
     assert task.local.runs_created == [run_id]
-    assert len(looks) == 4
+    assert len(searches) == 4
 
 
 def test_killed_task_finds_and_cancels_run_after_invalidated_token(task, mocker):
@@ -267,14 +257,14 @@ def test_clear_after_lowering_retries_submits_another_run(task, retries):
 
 def test_retry_is_not_mistaken_for_clear(task):
     task.fields["task"] = SimpleNamespace(retries=task.max_tries)
-    task.killed_at(PUBLISH)
+    task.killed_at(PUSH)
     task.retry()
     assert len(task.local.runs_created) == 1
 
 
 def test_retry_reattaches_although_template_renders_differently(task):
     """The service refuses another body with the same token."""
-    task.killed_at(PUBLISH, arguments=["10:00"])
+    task.killed_at(PUSH, arguments=["10:00"])
     task.retry(arguments=["10:05"])
     assert len(task.local.runs_created) == 1
 
@@ -284,7 +274,7 @@ def test_run_with_expired_token_is_found_by_tags(recorded):
     recorded.killed_at("ownership.acquire.decide")
     recorded.local.advance(DAY + 60)
     recorded.store.values[RECORD_KEY]["time"] = time.time() - DAY - 60
-    still_waiting(recorded)
+    retry_until_waiting(recorded)
     assert [recorded.ti.xcoms["run_id"]] == recorded.local.runs_created
     assert recorded.local.requests_by_operation["CreateRun"] == 1
 
@@ -355,19 +345,17 @@ def test_two_clears_submit_two_more_runs(task):
 
 
 def test_recreated_dag_run_with_same_id_gets_another_run(recorded, mocker):
-    mocker.patch.object(
-        task_attempt, "dag_run_start", side_effect=["2026-01-01", "2026-01-01", "2026-01-02", "2026-01-02"]
-    )
+    mocker.patch.object(task_attempt, "dag_run_start", side_effect=["2026-01-01", "2026-01-02"])
     recorded.run()
     recorded.store.values.clear()  # gone with the DAG run
     recorded.run()
     assert len(recorded.local.runs_created) == 2
 
 
-# --- Side by side --------------------------------------------------------------------------------------
+# --- Parallel tasks --------------------------------------------------------------------------------------
 
 
-def test_mapped_tasks_and_parallel_dag_runs_have_runs_of_their_own(task):
+def test_mapped_tasks_and_parallel_dag_runs_have_separate_runs(task):
     for fields in ({"map_index": 0}, {"map_index": 1}, {"run_id": "backfill__2"}, {"dag_id": "other"}):
         task.fields = fields
         if task.store is not None:
@@ -376,7 +364,7 @@ def test_mapped_tasks_and_parallel_dag_runs_have_runs_of_their_own(task):
     assert len(set(task.local.runs_created)) == 4
 
 
-def test_a_clear_of_one_mapped_task_leaves_the_others_alone(task):
+def test_clear_of_one_mapped_task_keeps_runs_of_others(task):
     task.local.keeps_running()
     task.fields = {"map_index": 0}
     store_of_first, task.store = task.store, FakeStateStore() if task.store else None
@@ -388,11 +376,11 @@ def test_a_clear_of_one_mapped_task_leaves_the_others_alone(task):
     assert task.states() == ["IN_PROGRESS", "CANCELED", "SUCCEEDED"]
 
 
-# --- Killed, and given up ------------------------------------------------------------------------------
+# --- Kills and timeouts ------------------------------------------------------------------------------
 
 
-def test_killed_while_the_submit_is_under_way(recorded):
-    """Airflow's signal comes when the service has the run and the task does not know it yet."""
+def test_kill_during_submit_cancels_the_run(recorded):
+    """The signal arrives after the service has created the run and before the task receives the response."""
     recorded.local.keeps_running()
     operator = recorded.operator()
     create_run = operator.hook.create_run
@@ -408,35 +396,35 @@ def test_killed_while_the_submit_is_under_way(recorded):
     assert recorded.states() == ["CANCELED"]
 
 
-def test_what_fails_after_the_submit_leaves_no_run_without_a_task(task, mocker):
+def test_error_after_submit_cancels_run_on_last_try_only(task, mocker):
     task.local.keeps_running()
     mocker.patch.object(InvokeRunOperator, "_push_run", side_effect=RuntimeError)
     with pytest.raises(RuntimeError):
         task.run()
-    assert task.local.cancels == [], "a retry comes back to it"
+    assert task.local.cancels == [], "a retry re-attaches to it"
     task.try_number = task.max_tries
     with pytest.raises(RuntimeError):
         task.retry()
     assert task.states() == ["CANCELED"]
 
 
-def test_a_completion_timeout_holds_in_a_worker(task):
+def test_completion_timeout_cancels_run_in_worker(task):
     task.local.keeps_running()
     with pytest.raises(operator_module.RunTimedOut, match="cancel requested"):
         task.run(completion_timeout=0.3)
     assert task.states() == ["CANCELED"]
 
 
-def test_a_run_cancelled_by_somebody_else_is_no_success(task):
+def test_run_cancelled_by_another_client_fails_the_task(task):
     task.local.is_canceled()
     with pytest.raises(RunCanceled):
         task.run()
 
 
 @pytest.mark.parametrize(("kind", "how"), [("slow", {"seconds": 1.0}), ("status", {"status": 503})])
-def test_a_cancel_that_is_slow_or_fails_first(task, kind, how):
+def test_cancel_is_repeated_after_slow_or_failed_request(task, kind, how):
     task.local.keeps_running()
-    task.max_tries = 0  # no try comes back to the run
+    task.max_tries = 0  # no later try re-attaches to the run
     operator = task.operator()
     task.mocker.patch("airflow_provider_dataflow.client.wait.nap", side_effect=Killed)
     with pytest.raises(Killed):
@@ -467,7 +455,7 @@ def test_capacity_wait_ends_at_submit_timeout(task):
         task.run(submit_timeout=0.001)
 
 
-def test_an_outage_at_the_submit_passes_on_its_error(task, mocker):
+def test_outage_during_submit_raises_its_error(task, mocker):
     mocker.patch("airflow_provider_dataflow.client.retry.MAX_ATTEMPTS", 1)
     task.local.add_fault("drop", operation="CreateRun")
     with pytest.raises(ServiceError, match="got no response"):

@@ -1,10 +1,10 @@
-"""Two runs of different applications with private endpoints: one fails; with the guard, both succeed."""
+"""Runs of two applications with private endpoints: both succeed with the guard, one fails without it."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import oci
@@ -23,24 +23,10 @@ from tests.unit.support import FakeStateStore, FakeTaskInstance
 models = oci.data_flow.models
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataFlowFixture]:
-    with DataFlowFixture(tmp_path_factory.mktemp("guard"), engine="scripted") as server:
-        yield server
-
-
 @pytest.fixture
-def local(server: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowFixture:
-    server.reset()
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    return server
-
-
-@pytest.fixture
-def applications(local: DataFlowFixture) -> list[str]:
-    """Two with private endpoints."""
-    target = target_of(local)
+def applications(scripted: DataFlowFixture) -> list[str]:
+    """Two applications with private endpoints."""
+    target = target_of(scripted)
     found = []
     for number in (1, 2):
         details = models.CreatePrivateEndpointDetails(
@@ -64,14 +50,14 @@ def context(dag_id: str) -> Any:
     return {"ti": FakeTaskInstance(dag_id=dag_id), "task_state_store": FakeStateStore()}
 
 
-def together(*tasks: Callable[[], Any]) -> list[Exception | None]:
-    """Run them at the same time; the errors they ended with."""
+def errors_of_simultaneous(*tasks: Callable[[], Any]) -> list[Exception | None]:
+    """Run the tasks at the same time and return the error of each, or ``None``."""
     errors: list[Exception | None] = [None] * len(tasks)
 
     def run(number: int, task: Callable[[], Any]) -> None:
         try:
             task()
-        except Exception as error:  # noqa: BLE001 - what it is, is for the test to say
+        except Exception as error:  # noqa: BLE001 - checked by the test
             errors[number] = error
 
     threads = [threading.Thread(target=run, args=item) for item in enumerate(tasks)]
@@ -83,36 +69,38 @@ def together(*tasks: Callable[[], Any]) -> list[Exception | None]:
 
 
 @pytest.mark.parametrize("guard", [True, False])
-def test_both_succeed_with_the_guard_and_one_fails_without(local, applications, guard):
-    local.succeeds(startup=0.5, duration=1.5)
+def test_both_runs_succeed_with_guard_and_one_fails_without(scripted, applications, guard):
+    scripted.succeeds(startup=0.5, duration=1.5)
     tasks = [operator(application, private_endpoint_guard=guard) for application in applications]
-    errors = together(*(lambda t=t, n=n: t.execute(context(f"dag{n}")) for n, t in enumerate(tasks)))
+    errors = errors_of_simultaneous(
+        *(lambda t=t, n=n: t.execute(context(f"dag{n}")) for n, t in enumerate(tasks))
+    )
     if guard:
         assert errors == [None, None]
-        assert "FAILED" not in [run["lifecycleState"] for run in local.runs]
+        assert "FAILED" not in [run["lifecycleState"] for run in scripted.runs]
     else:
         (error,) = filter(None, errors)
         assert isinstance(error, RunFailed)
         assert "private endpoint" in str(error)
 
 
-def test_runs_of_one_application_do_not_wait_for_each_other(local, applications):
-    local.keeps_running()
+def test_runs_of_one_application_do_not_wait_for_each_other(scripted, applications):
+    scripted.keeps_running()
     running = operator(applications[0], wait_for_completion=False).execute(context("dag1"))
     other = operator(applications[0], wait_for_completion=False).execute(context("dag2"))
-    assert local.runs_created == [running, other]
+    assert scripted.runs_created == [running, other]
 
 
-def test_application_without_private_endpoint_does_not_wait(local, applications):
-    local.keeps_running()
+def test_application_without_private_endpoint_does_not_wait(scripted, applications):
+    scripted.keeps_running()
     operator(applications[0], wait_for_completion=False).execute(context("dag1"))
-    plain = target_of(local).create_application("hello.py").id
+    plain = target_of(scripted).create_application("hello.py").id
     operator(plain, wait_for_completion=False).execute(context("dag2"))
-    assert len(local.runs_created) == 2
+    assert len(scripted.runs_created) == 2
 
 
-def test_deferrable_task_defers_until_conflicting_run_ends(local, applications):
-    local.keeps_running()
+def test_deferrable_task_defers_until_conflicting_run_ends(scripted, applications):
+    scripted.keeps_running()
     other = operator(applications[0], wait_for_completion=False).execute(context("dag1"))
     task = operator(applications[1], deferrable=True)
     own = context("dag2")
@@ -122,24 +110,24 @@ def test_deferrable_task_defers_until_conflicting_run_ends(local, applications):
     assert isinstance(trigger, RunTrigger)
     assert (trigger.run_id, trigger.cancel_on_kill, trigger.follow_logs) == (other, False, False)
     assert set(trigger.target_states) == TERMINAL_STATES
-    assert local.runs_created == [other]
+    assert scripted.runs_created == [other]
     task.hook.cancel_run(other)
-    local.succeeds()
+    scripted.succeeds()
     again = operator(applications[1], wait_for_completion=False)
-    assert again.execute_again(own, {"outcome": "reached"}) == local.runs_created[1]
+    assert again.execute_again(own, {"outcome": "reached"}) == scripted.runs_created[1]
 
 
-def test_wait_for_conflicting_run_ends_at_submit_timeout(local, applications):
-    local.keeps_running()
+def test_wait_for_conflicting_run_ends_at_submit_timeout(scripted, applications):
+    scripted.keeps_running()
     other = operator(applications[0], wait_for_completion=False).execute(context("dag1"))
     with pytest.raises(DataFlowError, match=rf"within 0.3 seconds .*run {other} .* private endpoint"):
         operator(applications[1], submit_timeout=0.3).execute(context("dag2"))
-    assert local.runs_created == [other]
+    assert scripted.runs_created == [other]
 
 
-def test_later_of_two_simultaneous_submits_is_cancelled_and_repeated(local, applications, mocker):
+def test_later_of_two_simultaneous_submits_is_cancelled_and_repeated(scripted, applications, mocker):
     """The second task's first search misses the other run."""
-    local.succeeds(startup=1.0, duration=0.5)
+    scripted.succeeds(startup=1.0, duration=0.5)
     first = operator(applications[0], wait_for_completion=False).execute(context("dag1"))
     task = operator(applications[1])
     wait_for_conflicting_run = RunAcquirer._wait_for_conflicting_run
@@ -152,13 +140,13 @@ def test_later_of_two_simultaneous_submits_is_cancelled_and_repeated(local, appl
 
     mocker.patch.object(RunAcquirer, "_wait_for_conflicting_run", miss_the_first)
     run_id = task.execute(context("dag2"))
-    states = {run["id"]: run["lifecycleState"] for run in local.runs}
+    states = {run["id"]: run["lifecycleState"] for run in scripted.runs}
     assert states.pop(first) == states.pop(run_id) == "SUCCEEDED"
     assert list(states.values()) == ["CANCELED"]
 
 
-def test_guard_searches_only_given_compartments(local, applications):
-    local.keeps_running()
+def test_guard_searches_only_given_compartments(scripted, applications):
+    scripted.keeps_running()
     operator(applications[0], wait_for_completion=False).execute(context("dag1"))
     elsewhere = "ocid1.compartment.oc1..elsewhere"
     task = operator(
@@ -168,11 +156,11 @@ def test_guard_searches_only_given_compartments(local, applications):
         wait_for_completion=False,
     )
     task.execute(context("dag2"))
-    assert len(local.runs_created) == 2
+    assert len(scripted.runs_created) == 2
 
 
-def test_placeholder_takes_value_from_application(local):
-    target = target_of(local)
+def test_placeholder_takes_value_from_application(scripted):
+    target = target_of(scripted)
     application = target.create_application(
         "hello.py", arguments=["${day}"], parameters=[models.ApplicationParameter(name="day", value="1")]
     )
@@ -180,4 +168,4 @@ def test_placeholder_takes_value_from_application(local):
     task.execute(context("dag1"))
     with pytest.raises(ValueError, match=r"no parameter 'month' for \$\{month\}"):
         operator(application.id, arguments=["${month}"]).execute(context("dag2"))
-    assert len(local.runs_created) == 1
+    assert len(scripted.runs_created) == 1

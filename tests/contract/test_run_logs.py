@@ -14,7 +14,7 @@ from airflow_provider_dataflow.client.logs.follower import AsyncLogFollower, Log
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.local import LocalDataFlow
 from airflow_provider_dataflow.local.engines.rules import Rule, RunScript
-from airflow_provider_dataflow.operators.outcome import finish
+from airflow_provider_dataflow.operators.ended_run import finish_wait
 from tests.contract.conftest import target_of
 
 STDOUT, STDERR = "spark_application_stdout.log.gz", "spark_application_stderr.log.gz"
@@ -65,8 +65,13 @@ async def test_lines_appear_while_the_run_is_in_progress(local, target, hook_of,
     caplog.clear()
     gate.touch()
     assert target.wait(run_id).lifecycle_state == "SUCCEEDED"
-    finish(
-        hook.get_run(run_id), hook, task_log, fetch_logs="always", as_wished=True, log_cursor=follower.cursor
+    finish_wait(
+        hook.get_run(run_id),
+        hook,
+        task_log,
+        fetch_logs="always",
+        reached_target=True,
+        log_cursor=follower.cursor,
     )
     assert said(caplog) == [f"Driver's stdout ({STDOUT}):", "half a line", "done"]
 
@@ -111,12 +116,12 @@ def test_logs_that_cannot_be_read_decide_over_nothing(scripted, hook_of, task_lo
     target, hook = target_of(scripted), hook_of(scripted)
     run = target.wait(target.submit(target.create_application("hello.py").id).id)
     fault = scripted.add_fault("status", operation="GetRunLog", status=404)
-    finish(hook.get_run(run.id), hook, task_log, fetch_logs="always", as_wished=True)
+    finish_wait(hook.get_run(run.id), hook, task_log, fetch_logs="always", reached_target=True)
     (warning,) = said(caplog)
     assert warning.startswith(f"The log {STDOUT} of run {run.id} could not be read: GetRunLog at http")
     scripted.clear_faults(fault)
     caplog.clear()
-    finish(hook.get_run(run.id), hook, task_log, fetch_logs="always", as_wished=True)
+    finish_wait(hook.get_run(run.id), hook, task_log, fetch_logs="always", reached_target=True)
     assert said(caplog) == [
         f"Driver's stdout ({STDOUT}):",
         "42 rows",

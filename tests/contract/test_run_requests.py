@@ -1,9 +1,8 @@
-"""What a run can be asked for and what it tells, through the hook and the real SDK."""
+"""Requests for runs and attributes of runs, through the hook and the real SDK."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import fields
 
 import pytest
@@ -11,51 +10,38 @@ from oci.exceptions import ServiceError as SdkServiceError
 
 from airflow_provider_dataflow.exceptions import InvalidArgument, RunFailed
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
-from airflow_provider_dataflow.local import LocalDataFlow
 from airflow_provider_dataflow.local.engines.rules import Rule, RunScript
+from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.models.field_names import api_name
 from airflow_provider_dataflow.models.run_request import RunRequest
 from airflow_provider_dataflow.models.usage import Usage
-from airflow_provider_dataflow.operators.outcome import finish
+from airflow_provider_dataflow.operators.ended_run import finish_wait
 from tests.contract.conftest import Target, target_of
 
 LOG_GROUP, LOG = "ocid1.loggroup.oc1.iad.aaaa", "ocid1.log.oc1.iad.aaaa"
 METASTORE = "ocid1.datacatalogmetastore.oc1.iad.aaaa"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDataFlow]:
-    with LocalDataFlow(tmp_path_factory.mktemp("scripted"), engine="scripted", clock="manual") as server:
-        yield server
+@pytest.fixture
+def target(manual_clock: DataFlowFixture) -> Target:
+    return target_of(manual_clock)
 
 
 @pytest.fixture
-def scripted(server: LocalDataFlow) -> LocalDataFlow:
-    server.reset()
-    return server
-
-
-@pytest.fixture
-def target(scripted: LocalDataFlow) -> Target:
-    return target_of(scripted)
-
-
-@pytest.fixture
-def hook(scripted, monkeypatch) -> DataFlowHook:
-    monkeypatch.setenv("AIRFLOW_CONN_OCI_DEFAULT", scripted.connection_json)
+def hook(manual_clock: DataFlowFixture) -> DataFlowHook:
     return DataFlowHook()
 
 
-def test_every_argument_arrives_and_every_attribute_is_told(scripted, target, hook):
+def test_every_argument_is_sent_and_every_attribute_is_read(manual_clock, target, hook):
     application = target.create_application("hello.py", class_name="Main", type="SESSION")
     uri = target.bucket_uri
-    # As templates render them, mostly as text.
+    # Mostly text, as templates render.
     given = {
         "application_id": application.id,
         "application_log_config": {"log_group_id": LOG_GROUP, "log_id": LOG},
         "archive_uri": f"{uri}a.zip, {uri}b.zip",
         "arguments": "['--day', '${day}', 5]",
-        "compartment_id": scripted.compartment_id,
+        "compartment_id": manual_clock.compartment_id,
         "configuration": {"spark.sql.shuffle.partitions": 8, "spark.x": 1.0, "spark.y": False},
         "defined_tags": {"Operations.CostCenter": "42", "Operations": {"Team": "x"}},
         "display_name": "nightly",
@@ -79,7 +65,7 @@ def test_every_argument_arrives_and_every_attribute_is_told(scripted, target, ho
     request.check()
     request.check_placeholders()
     assert request.warnings() == []
-    scripted.set_rules([Rule(attempts=[RunScript(startup=60)])])
+    manual_clock.set_rules([Rule(attempts=[RunScript(startup=60)])])
     run = hook.create_run(request, "token")
     assert hook.get_run(run.id).attributes() == run.attributes()
     sent = request.body()
@@ -87,7 +73,7 @@ def test_every_argument_arrives_and_every_attribute_is_told(scripted, target, ho
     assert {name: run.raw[name] for name in sent} == sent
     assert sent["driverShapeConfig"] == {"ocpus": 2.0, "memoryInGBs": 32.0}
     assert sent["arguments"] == ["--day", "${day}", "5"]
-    (entry,) = scripted.journal("CreateRun")
+    (entry,) = manual_clock.journal("CreateRun")
     assert entry["notes"]["parentRptUrl"] == "https://parent.example/rpt"
     assert entry["notes"]["ignoredFields"] == ["fieldOfTomorrow"]
     attributes = run.attributes()
@@ -121,7 +107,7 @@ def checked(arguments) -> RunRequest:
         ("application_id", None),
     ],
 )
-def test_what_is_refused_here_the_service_would_refuse(target, argument, value):
+def test_service_refuses_what_the_checks_refuse(target, argument, value):
     application = target.create_application("hello.py")
     given = {"compartment_id": target.compartment_id, "application_id": application.id, argument: value}
     with pytest.raises(InvalidArgument):
@@ -133,7 +119,7 @@ def test_what_is_refused_here_the_service_would_refuse(target, argument, value):
     assert caught.value.status == 400
 
 
-def test_an_applications_own_parameters_fill_in_placeholders(target, hook):
+def test_placeholders_take_parameters_of_the_application(target, hook):
     application = target.create_application(
         "hello.py", arguments=["${region}"], parameters=[{"name": "region", "value": "iad"}]
     )
@@ -151,13 +137,13 @@ def test_an_applications_own_parameters_fill_in_placeholders(target, hook):
     assert hook.create_run(request, "token").state == "ACCEPTED"
 
 
-def test_the_usage_of_a_run(scripted, target, hook):
+def test_usage_of_run(manual_clock, target, hook):
     course = RunScript(startup=90, duration=3600, bytes_read=5 * 1024**3, bytes_written=1000)
-    scripted.set_rules([Rule(attempts=[course])])
+    manual_clock.set_rules([Rule(attempts=[course])])
     run_id = target.submit(target.create_application("hello.py", num_executors=3).id).id
     assert str(Usage.of(hook.get_run(run_id))).startswith(("unknown", "ran 0.0s"))
-    scripted.advance(90)
-    scripted.advance(3600)
+    manual_clock.advance(90)
+    manual_clock.advance(3600)
     run = hook.get_run(run_id)
     usage = Usage.of(run)
     assert run.total_ocpu == 4
@@ -179,12 +165,12 @@ def test_the_usage_of_a_run(scripted, target, hook):
         ),
     ],
 )
-def test_a_failure_says_what_to_do(scripted, target, hook, caplog, course, hint):
-    scripted.set_rules([Rule(attempts=[RunScript(outcome="FAILED", **course)])])
+def test_error_of_failed_run_has_a_hint(manual_clock, target, hook, caplog, course, hint):
+    manual_clock.set_rules([Rule(attempts=[RunScript(outcome="FAILED", **course)])])
     run_id = target.submit(target.create_application("hello.py").id).id
     run = hook.get_run(run_id)
     with pytest.raises(RunFailed, match="  hint: ") as caught:
-        finish(run, hook, logging.getLogger("task"), fetch_logs="never", as_wished=False)
+        finish_wait(run, hook, logging.getLogger("task"), fetch_logs="never", reached_target=False)
     error = caught.value
     assert error.hint.startswith(hint)
     assert error.lifecycle_details == run.lifecycle_details
@@ -195,11 +181,11 @@ def test_a_failure_says_what_to_do(scripted, target, hook, caplog, course, hint)
     assert len(error.log_tail.splitlines()) <= 20
 
 
-def test_execute_wins_over_an_application(scripted, target, hook):
+def test_execute_overrides_application(manual_clock, target, hook):
     application = target.create_application("hello.py", arguments=["${day}"])
     given = {
         "application_id": application.id,
-        "compartment_id": scripted.compartment_id,
+        "compartment_id": manual_clock.compartment_id,
         "execute": f"{target.bucket_uri}other.py a",
         "arguments": ["${day}"],
         "parameters": {"day": "1"},

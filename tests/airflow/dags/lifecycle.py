@@ -1,4 +1,4 @@
-"""One DAG per way in which the task of a run can end."""
+"""One DAG for each end of a task and its run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks that end well, one per way to get there; and some whose submit is refused."""
+"""Tasks that succeed in all supported ways, and tasks whose submit is refused."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Two DAGs in which every operator and sensor of the package gets marked secrets, plain and mapped.
+"""Two DAGs in which every operator and sensor of the package receives marked secrets, plain and mapped.
 
-In ``secrets_of_all``, each of their templated arguments has one, and each task fails at its connection, after
-its templates are rendered. In ``secrets_at_work`` they do their work, deferred where they can be, and the
-drivers of their runs print the secrets.
+In ``secrets_of_all``, every templated argument contains one, and each task fails because its connection does
+not exist, after its templates are rendered. In ``secrets_at_work``, the tasks succeed, deferred where
+possible, and the drivers of their runs print the secrets.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def task_classes() -> Iterator[type[BaseOperator]]:
 
 
 def plain(cls: type[BaseOperator], arguments: dict[str, Any]) -> dict[str, Any]:
-    """Leave out one argument after the other until the constructor accepts the others."""
+    """Return the arguments without the first one whose omission satisfies the constructor."""
     for left_out in (None, *arguments):
         rest = {name: value for name, value in arguments.items() if name != left_out}
         if cls.__name__ == "ListRunsOperator":
@@ -68,14 +68,14 @@ def plain(cls: type[BaseOperator], arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def arguments_of(cls: type[BaseOperator]) -> dict[str, Any]:
-    """Return all templated arguments of a class, each with secrets. Nothing answers at the connection."""
+    """Return all templated arguments of a class, with secrets. The connection does not exist."""
     fields = ("execute" if name == "execute_string" else name for name in cls.template_fields)
     return plain(cls, {name: TEXT for name in fields if name not in ("oci_conn_id", "auth_type")}) | {
         "oci_conn_id": "oci_missing"
     }
 
 
-# Outside of any DAG, since operators are made to find out what they accept.
+# Outside of any DAG, since this creates operators to find out which arguments they accept.
 EVERYTHING = [(cls, arguments_of(cls)) for cls in task_classes()]
 
 with DAG("secrets_of_all", schedule=None, start_date=START, default_args={"retries": 0}):
@@ -107,7 +107,7 @@ with DAG("secrets_at_work", schedule=None, start_date=START, default_args={"oci_
     ).expand(parameters=[{"db_password": PARAMETER}, f'{{"db_password": "{PARAMETER}"}}'])
     InvokeRunOperator.partial(
         task_id="mapped_deferred",
-        # In a list of names and values, Airflow's masker sees no secret.
+        # Airflow's masker does not recognize secrets in a list of names and values.
         parameters=[{"name": "db_password", "value": PARAMETER}],
         deferrable=True,
         **of_run,
@@ -171,7 +171,7 @@ with DAG("secrets_at_work", schedule=None, start_date=START, default_args={"oci_
         poll_interval=1,
         deferrable=True,
     )
-    # The scripted engine answers with the code.
+    # The scripted engine returns the code as output.
     code = f"{CONTROL.replace('-', '_')} = connect(password='{PARAMETER}')"
     statements = [
         RunStatementOperator(

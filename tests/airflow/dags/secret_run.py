@@ -1,4 +1,4 @@
-"""A DAG whose run meets marked secrets everywhere. What is no secret is marked, too, and has to be found."""
+"""DAG whose tasks handle marked secrets in every place. A marked ordinary value must be found there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider_dataflow.operators.run import InvokeRunOperator
 
 log = logging.getLogger(__name__)
 
-# Its name tells Airflow nothing.
+# A variable whose name does not look sensitive.
 PARAMETER = "{{ var.value.marked }}"
 CONTROL = "MARKED-harmless-03bd"
 COMMON: dict[str, Any] = {
@@ -51,14 +51,14 @@ with DAG("secrets", schedule=None, start_date=pendulum.datetime(2013, 1, 1, tz="
 
     @task
     def shows_what_it_can() -> dict[str, Any]:
-        """A careless author: all that can be shown of hooks goes into the log, and into XCom."""
+        """Write everything that hooks reveal into the log and XCom, like a careless author."""
         shown: list[str] = [CONTROL]
         for conn_id in ("oci_marked", "oci_broken", "oci_denied"):
             hook = DataFlowHook(conn_id)
             try:
                 next(hook.list_runs(), None)
             except Exception as error:
-                log.exception("as every author may")
+                log.exception("the connection does not work")
                 shown.append(repr(error))
             shown += [repr(hook), repr(hook.access), repr(vars(hook.access)), repr(vars(hook))]
         log.info("shown %s", "\n".join(shown))

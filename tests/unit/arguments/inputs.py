@@ -119,7 +119,7 @@ def cell(argument: str, value: Any) -> str:
 
 def table(cell: Callable[[str, Any], str] = cell) -> str:
     """Return the table in Markdown."""
-    head = ["Comes in", *(f"{kind}, as `{name}`" for name, kind in ARGUMENTS.items())]
+    head = ["Value", *(f"{kind}, as `{name}`" for name, kind in ARGUMENTS.items())]
     rows = [head, ["---"] * len(head)]
     rows += [[label, *(cell(name, value) for name in ARGUMENTS)] for label, value in INPUTS.items()]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

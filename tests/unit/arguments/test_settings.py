@@ -86,6 +86,7 @@ def public_classes() -> list[type]:
             if kind.__module__.startswith(airflow_provider_dataflow.__name__)
             and not kind.__name__.startswith("_")
             and kind.__name__ not in ("DataFlowOperator", "WaitingOperator", "PoolOperator")
+            and kind.__name__ != "OwnedRunOperator"
             and not inspect.isabstract(kind)
             and kind.__name__ not in ("DataFlowTrigger", "SubmitRunTrigger")
         ),

@@ -53,7 +53,7 @@ def test_signature_docstring_and_request_name_the_same_arguments():
     assert set(InvokeRunOperator.template_fields_renderers) <= set(InvokeRunOperator.template_fields)
 
 
-def test_submit_wait_and_result(client, ti):
+def test_execute_submits_waits_and_returns_run_id(client, ti):
     client.states = ["ACCEPTED", "IN_PROGRESS", "SUCCEEDED"]
     task = operator(num_executors="2", arguments=["--day", 1], display_name="nightly")
     assert task.execute({"ti": ti}) == RUN_ID
@@ -77,14 +77,14 @@ def test_submit_wait_and_result(client, ti):
     assert 1 <= len(token) <= 64
 
 
-def test_the_argument_execute_does_not_hide_the_method(client, ti):
+def test_argument_execute_does_not_hide_the_method(client, ti):
     task = operator(application_id=None, execute="oci://b@n/app.py {{ ds }}")
     assert task.execute_string == "oci://b@n/app.py {{ ds }}"
     task.execute({"ti": ti})
     assert client.submitted[0][0]["execute"] == "oci://b@n/app.py {{ ds }}"
 
 
-def test_the_run_is_known_before_anything_can_fail(client, ti, mocker):
+def test_run_id_is_pushed_before_anything_can_fail(client, ti, mocker):
     mocker.patch.object(DataFlowHook, "run_page_url", side_effect=RuntimeError)
     with pytest.raises(RuntimeError):
         operator().execute({"ti": ti})
@@ -94,17 +94,17 @@ def test_the_run_is_known_before_anything_can_fail(client, ti, mocker):
 @pytest.mark.parametrize(
     ("state", "error"), [("FAILED", RunFailed), ("CANCELED", RunCanceled), ("STOPPED", RunStopped)]
 )
-def test_a_run_that_does_not_succeed_fails_the_task(client, ti, state, error):
+def test_unsuccessful_run_fails_the_task(client, ti, state, error):
     client.states = ["IN_PROGRESS", state]
     client.stderr = "Traceback\nValueError: no such month\n"
     with pytest.raises(error) as caught:
         operator().execute({"ti": ti})
     assert (caught.value.run_id, caught.value.state) == (RUN_ID, state)
     assert "ValueError: no such month" in str(caught.value)
-    assert str(caught.value).count(RUN_ID) >= 2, "id and link"
+    assert str(caught.value).count(RUN_ID) >= 2, "as id and in the link"
 
 
-def test_a_log_that_cannot_be_read_does_not_decide_over_the_task(client, ti, mocker):
+def test_unreadable_log_does_not_change_the_outcome(client, ti, mocker):
     mocker.patch.object(
         client, "list_run_logs", side_effect=ServiceError(operation="ListRunLogs", message="x")
     )
@@ -123,7 +123,7 @@ def test_a_log_that_cannot_be_read_does_not_decide_over_the_task(client, ti, moc
         ("never", "FAILED", False),
     ],
 )
-def test_the_drivers_output_is_copied_as_wished(client, ti, mocker, fetch_logs, state, copied):
+def test_driver_output_is_copied_as_fetch_logs_says(client, ti, mocker, fetch_logs, state, copied):
     client.states, client.stdout = [state], "42 rows\n"
     task = operator(fetch_logs=fetch_logs)
     lines = []
@@ -136,26 +136,26 @@ def test_the_drivers_output_is_copied_as_wished(client, ti, mocker, fetch_logs, 
     assert ("42 rows" in lines) is copied
 
 
-def test_fire_and_forget(client, ti):
+def test_task_without_wait_does_not_poll(client, ti):
     client.states = [AssertionError("asked")]
     assert operator(wait_for_completion=False).execute({"ti": ti}) == RUN_ID
 
 
-def test_tags_can_be_switched_off_and_leave_the_authors_own(client, ti):
+def test_airflow_tags_can_be_disabled_and_keep_the_authors_tags(client, ti):
     operator(airflow_tags=False).execute({"ti": ti})
     operator(freeform_tags={"airflow_dag_id": "mine"}).execute({"ti": ti})
     assert "freeformTags" not in client.submitted[0][0]
     assert client.submitted[1][0]["freeformTags"]["airflow_dag_id"] == "mine"
 
 
-def test_a_run_that_exists_is_taken_instead_of_submitting_one(client, ti):
+def test_existing_run_is_waited_for_without_submit(client, ti):
     task = InvokeRunOperator(task_id="task", run_id=RUN_ID, poll_interval=0.001)
     assert task.execute({"ti": ti}) == RUN_ID
     assert client.submitted == []
     assert ti.xcoms["lifecycle_state"] == "SUCCEEDED"
 
 
-def test_what_was_asked_for_is_one_entry_of_the_log_without_secrets(client, ti, mocker):
+def test_request_is_logged_once_without_secrets(client, ti, mocker):
     task = operator(configuration={"spark.password": "s3cret"}, arguments=["--month", "3"])
     entries = []
     mocker.patch.object(task.log, "info", side_effect=lambda text, *args: entries.append(text % args))
@@ -166,7 +166,7 @@ def test_what_was_asked_for_is_one_entry_of_the_log_without_secrets(client, ti, 
     assert "s3cret" not in "".join(entries)
 
 
-def test_a_dry_run_shows_the_request_and_sends_nothing(client, mocker):
+def test_dry_run_logs_request_and_sends_nothing(client, mocker):
     task = operator(configuration={"spark.password": "s3cret"}, num_executors="2")
     info = mocker.patch.object(task.log, "info")
     task.dry_run()
@@ -177,7 +177,7 @@ def test_a_dry_run_shows_the_request_and_sends_nothing(client, mocker):
     assert client.submitted == []
 
 
-def test_what_a_run_has_used(client, ti, mocker):
+def test_usage_is_logged_and_pushed(client, ti, mocker):
     task = operator()
     entries = []
     mocker.patch.object(task.log, "info", side_effect=lambda text, *args: entries.append(text % args))
@@ -187,7 +187,7 @@ def test_what_a_run_has_used(client, ti, mocker):
     assert f"Run {RUN_ID}: ran 1m 30s" in entries
 
 
-def test_a_stream_is_waited_for_until_it_is_in_progress(client, ti):
+def test_streaming_run_is_waited_for_until_in_progress(client, ti):
     client.states = ["ACCEPTED", "IN_PROGRESS", AssertionError("asked again")]
     task = operator(type="STREAMING", target_states=["IN_PROGRESS"], fetch_logs="never")
     assert task.execute({"ti": ti}) == RUN_ID
@@ -196,7 +196,7 @@ def test_a_stream_is_waited_for_until_it_is_in_progress(client, ti):
         task.execute({"ti": ti})
 
 
-def test_a_session_ends_by_being_stopped(client, ti):
+def test_stopped_session_can_be_a_success(client, ti):
     client.states = ["IN_PROGRESS", "STOPPED"]
     assert operator(target_states=["SUCCEEDED", "STOPPED"]).execute({"ti": ti}) == RUN_ID
 
@@ -208,12 +208,12 @@ def test_unknown_states_are_refused_at_parse(states):
 
 
 @pytest.mark.parametrize("also", [{"application_id": APPLICATION_ID}, {"json": {"displayName": "x"}}])
-def test_a_run_that_exists_takes_no_arguments(client, ti, also):
-    with pytest.raises(InvalidArgument, match="run_id: names a run that exists already"):
+def test_existing_run_allows_no_request_arguments(client, ti, also):
+    with pytest.raises(InvalidArgument, match="run_id: names an existing run"):
         InvokeRunOperator(task_id="task", run_id=RUN_ID, **also).execute({"ti": ti})
 
 
-def test_a_timeout_of_the_task_is_a_duration_of_the_run(client, ti):
+def test_timeout_of_task_limits_duration_of_run(client, ti):
     operator(execution_timeout=timedelta(hours=1)).execute({"ti": ti})
     operator(completion_timeout=60, max_duration_in_minutes=7).execute({"ti": ti})
     assert [body["maxDurationInMinutes"] for body, _ in client.submitted] == [65, 7]
@@ -221,7 +221,7 @@ def test_a_timeout_of_the_task_is_a_duration_of_the_run(client, ti):
 
 @pytest.mark.parametrize("name", ["submit_timeout", "completion_timeout", "cancel_timeout"])
 @pytest.mark.parametrize("value", [0, -1, True, "soon", float("inf")])
-def test_a_timeout_is_seconds_or_a_timedelta(name, value):
+def test_invalid_timeouts_are_refused(name, value):
     with pytest.raises(InvalidArgument, match=name):
         operator(**{name: value})
 
@@ -236,7 +236,7 @@ def test_a_timeout_is_seconds_or_a_timedelta(name, value):
         ({"execute": "spark-submit oci://b@n/a.py"}, "execute: starts with spark-submit"),
     ],
 )
-def test_bad_arguments_are_refused_at_parse_or_at_the_latest_before_the_submit(client, ti, kwargs, problem):
+def test_invalid_arguments_are_refused_at_parse_or_before_submit(client, ti, kwargs, problem):
     with pytest.raises(InvalidArgument, match=problem):
         operator(**kwargs)
     templated = dict.fromkeys(kwargs, "{{ var.value.x }}")
@@ -248,7 +248,7 @@ def test_bad_arguments_are_refused_at_parse_or_at_the_latest_before_the_submit(c
     assert client.submitted == []
 
 
-def test_execute_beside_an_application_warns_and_is_submitted(client, ti, mocker):
+def test_execute_with_application_warns_and_is_submitted(client, ti, mocker):
     task = operator(execute="oci://b@n/a.py", parameters={"day": "1"}, private_endpoint_guard=True)
     warn = mocker.patch.object(task.log, "warning")
     task.execute({"ti": ti})
@@ -257,24 +257,24 @@ def test_execute_beside_an_application_warns_and_is_submitted(client, ti, mocker
     assert "applicationId, parameters" in str(warn.call_args_list)
 
 
-def test_a_bad_choice_of_logs_is_refused_at_parse():
+def test_invalid_fetch_logs_is_refused_at_parse():
     with pytest.raises(InvalidArgument, match="fetch_logs"):
         operator(fetch_logs="sometimes")
 
 
-def test_no_compartment_anywhere(client, connection, ti):
+def test_missing_compartment_is_refused(client, connection, ti):
     connection(compartment_id=None)
     with pytest.raises(InvalidArgument, match="compartment_id"):
         operator().execute({"ti": ti})
 
 
-def test_a_bad_connection_is_refused_by_field(connection, ti):
+def test_invalid_connection_is_refused_by_field(connection, ti):
     connection(fingerprint=None)
     with pytest.raises(InvalidConnection, match="connection 'oci_default': fingerprint: missing"):
         operator().execute({"ti": ti})
 
 
-def test_a_rejected_submit_leaves_nothing_to_cancel(client, ti, mocker):
+def test_kill_after_rejected_submit_cancels_nothing(client, ti, mocker):
     rejected = SubmitRejected(operation="CreateRun", message="no", status=404, code="NotAuthorizedOrNotFound")
     mocker.patch.object(client, "create_run", side_effect=rejected)
     task = operator()
@@ -293,7 +293,7 @@ def deferred(ti, **kwargs) -> TaskDeferred:
     return caught.value
 
 
-def test_it_defers_to_a_trigger_that_knows_ids_only(client, ti, key_fields):
+def test_deferral_row_holds_ids_only(client, ti, key_fields):
     deferral = deferred(ti, poll_interval=7)
     trigger = deferral.trigger
     assert isinstance(trigger, RunTrigger)
@@ -305,7 +305,7 @@ def test_it_defers_to_a_trigger_that_knows_ids_only(client, ti, key_fields):
     assert key_fields["fingerprint"] not in row
 
 
-def test_execution_timeout_holds_while_deferred(client, ti):
+def test_execution_timeout_applies_while_deferred(client, ti):
     deferral = deferred(ti, execution_timeout=timedelta(minutes=10))
     assert deferral.trigger.deadline == pytest.approx(ti.start_date.timestamp() + 600)
     assert deferral.timeout > timedelta(minutes=10)
@@ -317,30 +317,30 @@ def resume(ti, outcome, state=None, task=None, **kwargs):
     return task.resume_execution("execute_complete", {"event": event}, {"ti": ti})
 
 
-def test_a_new_instance_goes_on_after_the_deferral(client, ti):
+def test_new_operator_resumes_after_deferral(client, ti):
     assert resume(ti, Outcome.REACHED, "SUCCEEDED") == RUN_ID
 
 
-def test_a_failed_run_fails_the_task_after_the_deferral(client, ti):
+def test_failed_run_fails_task_after_deferral(client, ti):
     client.states = ["FAILED"]
     with pytest.raises(RunFailed, match="exit code 1"):
         resume(ti, Outcome.REACHED, "FAILED")
 
 
 @pytest.mark.parametrize(("outcome", "error"), [(Outcome.TIMEOUT, RunTimedOut), (Outcome.LOST, RunLost)])
-def test_giving_up_cancels_and_says_so(client, ti, outcome, error):
+def test_giving_up_cancels_run_and_reports_it(client, ti, outcome, error):
     with pytest.raises(error, match="cancel requested"):
         resume(ti, outcome)
     assert client.cancelled == [RUN_ID]
 
 
-def test_giving_up_leaves_the_run_if_so_wished(client, ti):
+def test_giving_up_keeps_run_without_cancel_on_kill(client, ti):
     with pytest.raises(RunTimedOut):
         resume(ti, Outcome.TIMEOUT, cancel_on_kill=False)
     assert client.cancelled == []
 
 
-def test_a_run_out_of_sight_of_the_worker_is_given_up_in_the_same_way(client, ti):
+def test_run_unreadable_in_worker_is_cancelled_and_lost(client, ti):
     client.states = [ServiceError(operation="GetRun", message="down", status=503)]
     with pytest.raises(RunLost, match=r"down\. .*cancel requested, it is") as caught:
         operator(error_budget=0.001).execute({"ti": ti})
@@ -348,7 +348,7 @@ def test_a_run_out_of_sight_of_the_worker_is_given_up_in_the_same_way(client, ti
     assert client.cancelled == [RUN_ID]
 
 
-def test_a_cancel_that_fails_is_said_and_hides_nothing(client, ti):
+def test_failed_cancel_is_reported_with_the_original_error(client, ti):
     client.cancel_error = ServiceError(operation="DeleteRun", message="down", status=503)
     with pytest.raises(RunTimedOut, match="may still be running"):
         resume(ti, Outcome.TIMEOUT)
@@ -360,13 +360,13 @@ def trigger_failed(ti, reason, **kwargs):
     return task.resume_execution("__fail__", {"error": reason}, {"ti": ti})
 
 
-def test_a_trigger_that_never_answers_leaves_no_run_behind(client, ti):
+def test_run_is_cancelled_when_trigger_sends_no_event(client, ti):
     with pytest.raises(RunTimedOut, match="cancel requested"):
         trigger_failed(ti, "Trigger timeout")
     assert client.cancelled == [RUN_ID]
 
 
-def test_a_trigger_that_crashes_is_replaced_a_few_times(client, ti):
+def test_crashed_trigger_is_replaced_three_times(client, ti):
     for _ in range(3):
         with pytest.raises(TaskDeferred) as caught:
             trigger_failed(ti, "Trigger failure", completion_timeout=60)
@@ -378,10 +378,10 @@ def test_a_trigger_that_crashes_is_replaced_a_few_times(client, ti):
     assert client.cancelled == [RUN_ID]
 
 
-# --- Killed --------------------------------------------------------------------------------------------
+# --- Kill --------------------------------------------------------------------------------------------
 
 
-def test_a_kill_cancels_the_run_and_ends_the_wait(client, ti, mocker):
+def test_kill_cancels_run_and_ends_wait(client, ti, mocker):
     task = operator(poll_interval=60)
     client.states = ["IN_PROGRESS"]
     naps = []
@@ -399,7 +399,7 @@ def test_a_kill_cancels_the_run_and_ends_the_wait(client, ti, mocker):
 
 
 @pytest.mark.parametrize(
-    ("now", "max_tries", "cancelled"),
+    ("state", "max_tries", "cancelled"),
     [
         (TaskState(True, "failed"), 1, True),
         (TaskState(True, "restarting"), 1, True),
@@ -413,14 +413,12 @@ def test_a_kill_cancels_the_run_and_ends_the_wait(client, ti, mocker):
         (TaskState(True, "running"), 0, True),
     ],
 )
-def test_a_worker_that_is_taken_away_leaves_the_run_to_the_next_try(
-    client, mocker, now, max_tries, cancelled
-):
+def test_worker_shutdown_keeps_run_for_next_try(client, mocker, state, max_tries, cancelled):
     mocker.patch.object(
         task_state,
         "read_task_state",
-        side_effect=now if isinstance(now, Exception) else None,
-        return_value=now,
+        side_effect=state if isinstance(state, Exception) else None,
+        return_value=state,
     )
     task = operator()
     task.execute({"ti": FakeTaskInstance(max_tries=max_tries)})
@@ -428,7 +426,7 @@ def test_a_worker_that_is_taken_away_leaves_the_run_to_the_next_try(
     assert client.cancelled == ([RUN_ID] if cancelled else [])
 
 
-def test_a_kill_that_cannot_ask_cancels(client, mocker):
+def test_kill_cancels_run_if_airflow_does_not_answer(client, mocker):
     release = threading.Event()
     mocker.patch.object(task_state, "read_task_state", side_effect=lambda _: release.wait(10))
     task = operator()
@@ -438,7 +436,7 @@ def test_a_kill_that_cannot_ask_cancels(client, mocker):
     assert client.cancelled == [RUN_ID]
 
 
-def test_a_task_that_ran_out_of_time_does_not_leave_its_run_to_the_next_try(client, mocker):
+def test_task_timeout_cancels_run_although_retries_are_left(client, mocker):
     mocker.patch.object(task_state, "read_task_state", return_value=TaskState(True, "running"))
     task = operator()
     task.execute({"ti": FakeTaskInstance(max_tries=1)})
@@ -449,15 +447,15 @@ def test_a_task_that_ran_out_of_time_does_not_leave_its_run_to_the_next_try(clie
     assert client.cancelled == [RUN_ID]
 
 
-def test_a_kill_leaves_the_run_if_so_wished(client, ti):
+def test_kill_keeps_run_without_cancel_on_kill(client, ti):
     task = operator(cancel_on_kill=False)
     task.execute({"ti": ti})
     task.on_kill()
     assert client.cancelled == []
 
 
-def test_secrets_that_the_driver_prints_are_hidden_while_the_run_goes_on(client, capsys):
-    """Of the operator's own arguments, even if the service does not repeat them."""
+def test_secrets_in_driver_output_are_hidden_during_the_run(client, capsys):
+    """Also secrets of the operator's arguments that the service does not return."""
     client.states = ["IN_PROGRESS", "SUCCEEDED"]
     client.stdout = "as MARKED-1\n"
     task = InvokeRunOperator(

@@ -1,4 +1,4 @@
-"""RunStatementOperator where the service does what no script makes it do: long statements, kills, ends."""
+"""RunStatementOperator in cases that the scripted engine cannot produce: long statements, kills, outages."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def operator(**kwargs) -> RunStatementOperator:
     return RunStatementOperator(task_id="task", run_id=RUN_ID, **{"code": "6 * 7"} | kwargs)
 
 
-def test_the_output_is_the_result(statements, ti):
+def test_output_is_the_result(statements, ti):
     assert operator().execute({"ti": ti}) == "42"
     assert ti.xcoms["statement_id"] == 7
     assert statements.cancelled == []
@@ -84,18 +84,18 @@ def test_the_output_is_the_result(statements, ti):
         ({"status": "OK", "data": {"type": "IMAGE_PNG", "value": "iVBO"}}, None),
     ],
 )
-def test_other_outputs(statements, ti, output, result):
+def test_only_text_output_is_returned(statements, ti, output, result):
     statements.output = output
     assert operator().execute({"ti": ti}) == result
 
 
-def test_a_secret_of_the_code_is_hidden_in_the_result(statements, ti):
+def test_secret_in_code_is_hidden_in_the_result(statements, ti):
     statements.output = {"status": "OK", "data": {"type": "TEXT_PLAIN", "value": "as MARKED-1, MARKED-2"}}
     task = operator(code="connect(password='MARKED-1')")
     assert task.execute({"ti": ti}) == "as ***, MARKED-2"
 
 
-def test_an_error_is_one_whatever_the_state(statements, ti):
+def test_error_output_fails_task_in_any_state(statements, ti):
     statements.output = {"status": "ERROR", "errorName": "E", "errorValue": "v", "traceback": ["x"] * 100}
     with pytest.raises(StatementFailed) as caught:
         operator().execute({"ti": ti})
@@ -103,20 +103,20 @@ def test_an_error_is_one_whatever_the_state(statements, ti):
     assert "E: v" in str(caught.value)
 
 
-def test_a_cancelled_statement_is_an_error(statements, ti):
+def test_cancelled_statement_fails_task(statements, ti):
     statements.states = ["CANCELLED"]
     with pytest.raises(StatementCanceled):
         operator().execute({"ti": ti})
 
 
-def test_a_session_that_ends_takes_its_statement_with_it(statements, client, ti):
+def test_statement_is_lost_if_session_ends(statements, client, ti):
     statements.states = ["IN_PROGRESS"]
     client.run_states = ["IN_PROGRESS", "IN_PROGRESS", "STOPPED"]
     with pytest.raises(StatementLost, match="its session has ended"):
         operator().execute({"ti": ti})
 
 
-def test_a_kill_cancels_the_statement_and_ends_the_wait(statements, ti, mocker):
+def test_kill_cancels_statement_and_ends_wait(statements, ti, mocker):
     statements.states = ["IN_PROGRESS"]
     task = operator()
 
@@ -130,7 +130,7 @@ def test_a_kill_cancels_the_statement_and_ends_the_wait(statements, ti, mocker):
     assert statements.cancelled == [(RUN_ID, 7)]
 
 
-def test_a_kill_during_the_create(statements, ti):
+def test_kill_during_create_cancels_statement(statements, ti):
     task = operator()
     statements.on_create = task.on_kill
     with pytest.raises(DataFlowError, match="killed"):
@@ -138,7 +138,7 @@ def test_a_kill_during_the_create(statements, ti):
     assert statements.cancelled == [(RUN_ID, 7)]
 
 
-def test_a_kill_leaves_it_alone_if_that_is_wanted(statements, ti):
+def test_kill_keeps_statement_without_cancel_on_kill(statements, ti):
     task = operator(cancel_on_kill=False)
     statements.on_create = task.on_kill
     with pytest.raises(DataFlowError, match="killed"):
@@ -146,7 +146,7 @@ def test_a_kill_leaves_it_alone_if_that_is_wanted(statements, ti):
     assert statements.cancelled == []
 
 
-def test_a_kill_before_the_create_sends_nothing(statements, client, ti):
+def test_kill_before_create_sends_nothing(statements, client, ti):
     client.run_states = ["ACCEPTED", "IN_PROGRESS"]
     task = operator()
     statements.on_create = lambda: pytest.fail("sent")
@@ -155,14 +155,14 @@ def test_a_kill_before_the_create_sends_nothing(statements, client, ti):
         task.execute({"ti": ti})
 
 
-def test_time_is_up(statements, ti):
+def test_timeout_cancels_statement(statements, ti):
     statements.states = ["IN_PROGRESS"]
     with pytest.raises(StatementTimedOut, match="Its cancel was requested"):
         operator(timeout=1e-9).execute({"ti": ti})
     assert statements.cancelled == [(RUN_ID, 7)]
 
 
-def test_out_of_sight(statements, ti):
+def test_unreadable_statement_is_lost_after_error_budget(statements, ti):
     statements.states = [ServiceError(operation="GetStatement", message="no", status=404)]
     statements.cancel_error = ServiceError(operation="DeleteStatement", message="no", status=404)
     with pytest.raises(StatementLost, match="could not be cancelled and may still be running"):
@@ -176,7 +176,7 @@ def deferred(ti) -> TaskDeferred:
 
 
 @pytest.mark.parametrize(("outcome", "error"), [("timeout", StatementTimedOut), ("lost", StatementLost)])
-def test_what_the_trigger_gives_up_is_cancelled(statements, ti, outcome, error):
+def test_statement_is_cancelled_when_trigger_gives_up(statements, ti, outcome, error):
     method = deferred(ti).method_name
     event = {"outcome": outcome, "run_id": RUN_ID, "statement_id": 7, "state": "IN_PROGRESS"}
     with pytest.raises(error):
@@ -184,14 +184,14 @@ def test_what_the_trigger_gives_up_is_cancelled(statements, ti, outcome, error):
     assert statements.cancelled == [(RUN_ID, 7)]
 
 
-def test_a_trigger_that_fails_leaves_nothing_behind(statements, ti):
+def test_statement_is_cancelled_when_trigger_sends_no_event(statements, ti):
     deferred(ti)
-    with pytest.raises(DataFlowError, match=f"run_id {RUN_ID} has not answered in time"):
+    with pytest.raises(DataFlowError, match=f"run_id {RUN_ID} sent no event in time"):
         operator(deferrable=True).resume_execution("__fail__", {"error": "Trigger timeout"}, {"ti": ti})
     assert statements.cancelled == [(RUN_ID, 7)]
 
 
-def test_a_statement_whose_session_ended_meanwhile(statements, client, ti):
+def test_statement_is_lost_if_session_ended_while_deferred(statements, client, ti):
     method = deferred(ti).method_name
     statements.states = ["IN_PROGRESS"]
     client.run_states = ["STOPPED"]

@@ -26,7 +26,7 @@ def sensor(**kwargs) -> RunSensor:
     return RunSensor(task_id="wait", **{"run_id": RUN_ID, "poke_interval": 0.001} | kwargs)
 
 
-def test_it_waits_for_the_success(client, context):
+def test_sensor_waits_for_success(client, context):
     client.states = ["ACCEPTED", "IN_PROGRESS", "SUCCEEDED"]
     assert sensor().execute(context) == "SUCCEEDED"
 
@@ -35,7 +35,7 @@ def test_it_waits_for_the_success(client, context):
     ("state", "error"), [("FAILED", RunFailed), ("CANCELED", RunCanceled), ("STOPPED", RunStopped)]
 )
 @pytest.mark.parametrize("deferrable", [True, False])
-def test_another_end_fails_it_at_once(client, context, state, error, deferrable):
+def test_other_terminal_state_fails_sensor_at_once(client, context, state, error, deferrable):
     client.states = [state]
     with pytest.raises(error):
         sensor(deferrable=deferrable).execute(context)
@@ -44,7 +44,7 @@ def test_another_end_fails_it_at_once(client, context, state, error, deferrable)
     assert sensor(deferrable=deferrable, target_states=TERMINAL_STATES).execute(context) == state
 
 
-def test_it_can_wait_for_the_start(client, context):
+def test_sensor_can_wait_for_start(client, context):
     client.states = ["ACCEPTED", "IN_PROGRESS"]
     assert sensor(target_states=["IN_PROGRESS"]).execute(context) == "IN_PROGRESS"
     client.states = ["SUCCEEDED"]
@@ -52,12 +52,12 @@ def test_it_can_wait_for_the_start(client, context):
 
 
 @pytest.mark.parametrize("kwargs", [{"target_states": ["DONE"]}, {"run_id": ""}, {"run_id": None}])
-def test_bad_arguments_are_refused(client, context, kwargs):
+def test_invalid_arguments_are_refused(client, context, kwargs):
     with pytest.raises(InvalidArgument):
         sensor(**kwargs).execute(context)
 
 
-def test_an_outage_is_borne_and_then_said(client, context):
+def test_outage_is_tolerated_within_error_budget(client, context):
     down = ServiceError(operation="GetRun", message="down", status=503)
     client.states = [down, "SUCCEEDED"]
     assert sensor().execute(context) == "SUCCEEDED"
@@ -66,7 +66,7 @@ def test_an_outage_is_borne_and_then_said(client, context):
         sensor(error_budget=0.001).execute(context)
 
 
-def test_it_defers_with_its_timeout_and_never_cancels(client, context):
+def test_deferral_has_timeout_and_never_cancels(client, context):
     client.states = ["IN_PROGRESS"]
     with pytest.raises(TaskDeferred) as caught:
         sensor(deferrable=True, poke_interval=7, timeout=100).execute(context)
@@ -80,7 +80,7 @@ def complete(context, outcome, state=None, **kwargs):
     return sensor(deferrable=True, **kwargs).resume_execution("execute_complete", {"event": event}, context)
 
 
-def test_after_the_deferral(client, context):
+def test_events_of_the_trigger_become_result_or_error(client, context):
     assert complete(context, Outcome.REACHED, "SUCCEEDED") == "SUCCEEDED"
     for outcome, error in ((Outcome.TIMEOUT, AirflowSensorTimeout), (Outcome.LOST, RunLost)):
         with pytest.raises(error):
@@ -94,18 +94,18 @@ def test_after_the_deferral(client, context):
     assert client.cancelled == []
 
 
-def test_what_the_trigger_has_seen_holds_although_the_run_went_on(client, context):
+def test_target_state_seen_by_trigger_counts_although_run_continued(client, context):
     client.states = ["CANCELING"]
     assert complete(context, Outcome.REACHED, "IN_PROGRESS", target_states=["IN_PROGRESS"]) == "IN_PROGRESS"
 
 
-def test_target_states_may_come_from_a_template(client, context):
+def test_target_states_accept_rendered_text(client, context):
     client.states = ["FAILED"]
     assert sensor(target_states="SUCCEEDED, FAILED").execute(context) == "FAILED"
 
 
 @pytest.mark.parametrize("timeout", ["{{ none }}", "soon"])
-def test_timeout_that_renders_to_none_is_airflows_default_also_after_a_deferral(client, context, timeout):
+def test_timeout_that_renders_to_none_is_airflows_default_after_deferral(client, context, timeout):
     task = sensor(deferrable=True, timeout="{{ x }}", fetch_logs="never")
     task.timeout = None if "none" in timeout else timeout
     event = RunEvent(Outcome.TIMEOUT, RUN_ID).payload()

@@ -1,6 +1,6 @@
-"""What an ended run means for its task: the log that a person sees, and the error, if there is one.
+"""End of a run in the task's log: the driver's output, and the error if the run missed its target states.
 
-The one way out for every path: waited in the worker or in the triggerer, operator or sensor.
+Used by all tasks that wait for runs, whether they waited in the worker or in the triggerer.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
     from airflow_provider_dataflow.models.run import Run
 
-#: Lines of the driver's stderr in which a well-known cause is looked for: a stack trace of Java's is long.
+#: Lines at the end of the driver's stderr that are searched for a known cause. Java's stack traces are long.
 HINT_LINES = 300
 
 ERRORS: dict[str, type[RunError]] = {
@@ -35,39 +35,44 @@ ERRORS: dict[str, type[RunError]] = {
 }
 
 
-def log_end_of_wait(log: Any, event: RunEvent) -> None:
-    """Says in the worker's log what the triggerer has seen."""
+def log_event(log: Logger | Any, event: RunEvent) -> None:
+    """Log a trigger's event in the worker."""
     if event.outcome is Outcome.REACHED:
         log.info("Run %s is %s", event.run_id, event.state)
     else:
-        log.warning("Run %s: the wait ended by %s: %s", event.run_id, event.outcome, event.message or "")
+        log.warning(
+            "Run %s: the trigger ended its wait (%s): %s", event.run_id, event.outcome, event.message or ""
+        )
 
 
-def finish(
+def finish_wait(
     run: Run,
     hook: DataFlowHook,
     log: Logger | Any,
     *,
     fetch_logs: str,
-    as_wished: bool,
+    reached_target: bool,
     log_cursor: Mapping[str, int] | None = None,
     secrets: Set[str] = frozenset(),
 ) -> None:
-    """Copy the driver's output into the task's log as wanted, and raise if the run did not end as wished.
+    """Copy the driver's output as ``fetch_logs`` says. Raise if the run missed its target states.
 
-    :param log_cursor: how far it has been copied already.
-    :param secrets: hidden in the output, beside those that the service has of the run.
-    :raises RunError: it did not.
+    :param reached_target: whether the run's state is one of the target states.
+    :param log_cursor: how far each log has been copied already.
+    :param secrets: hidden in the output, in addition to those in the run's own arguments.
+    :raises RunError: the run missed its target states.
     """
-    if run.is_terminal and (fetch_logs == "always" or (fetch_logs == "on_failure" and not as_wished)):
+    if run.is_terminal and (fetch_logs == "always" or (fetch_logs == "on_failure" and not reached_target)):
         copy_driver_logs(run, hook, log, log_cursor, secrets)
-    if not as_wished:
-        raise error_of(run, hook, log, secrets)
+    if not reached_target:
+        raise error_of_run(run, hook, log, secrets)
 
 
-def error_of(run: Run, hook: DataFlowHook, log: Logger | Any, secrets: Set[str] = frozenset()) -> RunError:
-    """The error that a run ended with. What cannot be read of it is left out."""
-    # Its many patterns are not for every DAG that is parsed.
+def error_of_run(
+    run: Run, hook: DataFlowHook, log: Logger | Any, secrets: Set[str] = frozenset()
+) -> RunError:
+    """Return the error of a run that ended without success. Details that cannot be read are left out."""
+    # Imported late: compiling its many patterns would slow down the parsing of every DAG.
     from airflow_provider_dataflow.error_hints import hint_for
 
     secrets = secrets | mask_secrets_of_run(run)
@@ -90,9 +95,9 @@ def copy_driver_logs(
     cursor: Mapping[str, int] | None = None,
     secrets: Set[str] = frozenset(),
 ) -> None:
-    """The driver's output, or what is left of it. A log that cannot be read is a warning, never an error.
+    """Copy the rest of the driver's output. A log that cannot be read is a warning, never an error.
 
-    :param cursor: how far it has been copied while the run went on (``LogFollower.cursor``).
+    :param cursor: how far each log was copied during the run (``LogFollower.cursor``).
     """
     from airflow_provider_dataflow.client.logs.follower import LogFollower
 
@@ -110,6 +115,6 @@ def _stderr_tail(run: Run, hook: DataFlowHook, log: Logger | Any) -> list[str]:
             for entry in reversed(named(logs, source, "STDERR")):
                 if output := tail(hook.get_run_log(run.id, entry.name), HINT_LINES):
                     return output
-    except Exception as error:  # noqa: BLE001 - a log never decides over a task
-        log.warning("The stderr of run %s could not be read: %s", run.id, error)
+    except Exception as error:  # noqa: BLE001 - an unreadable log must not replace the run's own error
+        log.warning("Run %s: cannot read the driver's stderr: %s", run.id, error)
     return []

@@ -1,4 +1,4 @@
-"""What the operators beside InvokeRunOperator refuse when a DAG is parsed, and how they are documented."""
+"""Arguments of the operators other than InvokeRunOperator: documentation, and checks at parse time."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ OPERATORS = [
     (DeletePoolOperator, POOL),
     (RunStatementOperator, {**RUN, "code": "1"}),
 ]
-#: Which no task has a choice about, or which has no use for it.
-WITHOUT = {RunStatementOperator: {"wait_for_completion"}}
+#: Inherited arguments that an operator does not offer.
+NOT_OFFERED = {RunStatementOperator: {"wait_for_completion"}}
 
 
 def arguments_of(operator: type) -> set[str]:
-    """Of the operator and of its bases here."""
+    """Return the arguments of the operator and of its bases in this package."""
     return {
         name
         for base in operator.__mro__
@@ -61,9 +61,9 @@ def arguments_of(operator: type) -> set[str]:
 
 
 @pytest.mark.parametrize(("operator", "arguments"), OPERATORS)
-def test_every_argument_is_documented_and_kept(operator, arguments):
+def test_every_argument_is_documented_and_stored(operator, arguments):
     documented = re.findall(r":param (\w+):", operator.__doc__ or "")
-    assert set(documented) == arguments_of(operator) - WITHOUT.get(operator, set())
+    assert set(documented) == arguments_of(operator) - NOT_OFFERED.get(operator, set())
     assert len(documented) == len(set(documented))
     task = operator(task_id="task", **arguments)
     for name in documented:
@@ -71,18 +71,18 @@ def test_every_argument_is_documented_and_kept(operator, arguments):
 
 
 @pytest.mark.parametrize(("operator", "arguments"), OPERATORS)
-def test_templated_is_what_is_said_to_be(operator, arguments):
+def test_docstring_names_the_templated_arguments(operator, arguments):
     doc = operator.__doc__ or ""
     task = operator(task_id="task", **arguments)
     assert {"oci_conn_id", "region"} <= set(task.template_fields)
     assert set(task.template_fields_renderers) <= set(task.template_fields)
     if "templated, and are the fields" not in " ".join(doc.split()):
         parts = re.split(r":(?:param|raises) ", doc)[1:]
-        said = {part.split(":")[0] for part in parts if re.search(r"\btemplated\b", part)}
-        assert said == set(task.template_fields)
+        documented = {part.split(":")[0] for part in parts if re.search(r"\btemplated\b", part)}
+        assert documented == set(task.template_fields)
 
 
-def test_the_create_operators_have_all_that_can_be_asked_for():
+def test_create_operators_have_an_argument_for_every_api_field():
     names = ApplicationDetails.argument_names()
     signature = list(inspect.signature(CreateOrUpdateApplicationOperator.__init__).parameters)
     assert tuple(signature[1 : len(names) + 1]) == names
@@ -94,7 +94,7 @@ def test_the_create_operators_have_all_that_can_be_asked_for():
     [
         (
             lambda: ListRunsOperator(task_id="t", display_name="a", pool_id="{{ var.value.pool }}"),
-            "display_name and pool_id: the service takes one filter",
+            "display_name and pool_id: the service accepts only one filter",
         ),
         (lambda: ListRunsOperator(task_id="t", lifecycle_state="DONE"), "lifecycle_state: expected one of"),
         (lambda: ListRunsOperator(task_id="t", pool_id="warm"), "pool_id: expected an OCID"),
@@ -111,17 +111,17 @@ def test_the_create_operators_have_all_that_can_be_asked_for():
         (lambda: CancelRunOperator(task_id="t", run_id=RUN_ID, timeout=0), "timeout: expected seconds"),
     ],
 )
-def test_what_is_refused_when_the_dag_is_parsed(operator, problem):
+def test_invalid_arguments_are_refused_at_parse(operator, problem):
     with pytest.raises(InvalidArgument, match=problem):
         operator()
 
 
-def test_templates_are_left_for_later():
+def test_templates_are_not_checked_at_parse():
     ListRunsOperator(task_id="t", lifecycle_state="{{ params.state }}")
     ListRunsOperator(task_id="t", time_created_greater_than="{{ data_interval_start }}")
 
 
-def test_the_sooner_of_both_timeouts_counts():
+def test_deadline_is_the_shorter_of_timeout_and_execution_timeout():
     ti = FakeTaskInstance()
     start = ti.start_date.timestamp()
     task = StartPoolOperator(task_id="t", **POOL, timeout=60, execution_timeout=timedelta(seconds=30))
@@ -131,7 +131,7 @@ def test_the_sooner_of_both_timeouts_counts():
     assert RunStatementOperator(task_id="t", **RUN, code="1")._deadline({"ti": ti}) is None
 
 
-def test_a_delete_by_a_name_that_renders_to_nothing(client):
+def test_delete_refuses_empty_display_name(client):
     task = DeleteApplicationOperator(task_id="t", display_name="", ignore_if_missing=True)
     with pytest.raises(InvalidArgument, match="display_name: missing"):
         task.execute({"ti": FakeTaskInstance()})

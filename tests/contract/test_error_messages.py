@@ -1,11 +1,11 @@
-"""What ends the log of a task that fails: one error of ours, without those that it came from."""
+"""The log of a failed task ends with one error of this package, without its causes."""
 
 from __future__ import annotations
 
 import inspect
 import re
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,7 +27,7 @@ from airflow_provider_dataflow.exceptions import (
     SubmitRejected,
 )
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
-from airflow_provider_dataflow.operators import entry_point
+from airflow_provider_dataflow.operators import called_by_airflow
 from airflow_provider_dataflow.operators.application import DeleteApplicationOperator
 from airflow_provider_dataflow.operators.base import DataFlowOperator
 from airflow_provider_dataflow.operators.manage_run import CancelRunOperator, GetRunOperator
@@ -36,7 +36,7 @@ from airflow_provider_dataflow.operators.run import InvokeRunOperator
 from airflow_provider_dataflow.operators.statement import RunStatementOperator
 from airflow_provider_dataflow.ownership.acquire import AcquirePauses, RunAcquirer
 from airflow_provider_dataflow.sensors.run import RunSensor
-from tests.contract.conftest import target_of
+from tests.contract.conftest import poll_at_once, target_of
 from tests.contract.tasks import run_task
 from tests.unit.support import FakeTaskInstance
 
@@ -45,21 +45,12 @@ NO_POOL = "ocid1.dataflowpool.oc1.iad.nope"
 NODES = [{"shape": "VM.Standard2.1", "min": 1, "max": 1}]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataFlowFixture]:
-    with DataFlowFixture(tmp_path_factory.mktemp("last"), engine="scripted") as server:
-        yield server
-
-
 @pytest.fixture
-def local(server: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowFixture:
-    server.reset()
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr("airflow_provider_dataflow.triggers.base.PollingTrigger.NO_EVENT_BEFORE_SECONDS", 0)
+def local(scripted: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowFixture:
+    poll_at_once(monkeypatch)
     monkeypatch.setattr(retry, "wait", lambda state: 0)
     monkeypatch.setattr(RunAcquirer, "pauses", AcquirePauses(refusal=0, list_lag=0))
-    return server
+    return scripted
 
 
 def invoke(local: DataFlowFixture, **arguments: Any) -> InvokeRunOperator:
@@ -69,19 +60,19 @@ def invoke(local: DataFlowFixture, **arguments: Any) -> InvokeRunOperator:
     return InvokeRunOperator(task_id="task", **given | arguments)
 
 
-def last_words(
+def error_message_of(
     make: Callable[[], Any],
     kind: type[Exception] | tuple[type[Exception], ...],
     ti: FakeTaskInstance | None = None,
 ) -> str:
-    """The message of a task's error, as the one that ends its log."""
+    """Run the task and return its error message, which must be well-formed and the end of the traceback."""
     with pytest.raises(kind) as caught:
         run_task(make, ti)
     text = "".join(traceback.format_exception(caught.value))
     assert text.count("Traceback (most recent call last)") == 1, text
     message = str(caught.value)
     assert text.rstrip().endswith(message.rstrip())
-    assert "target_service" not in message, "the SDK's error as a dict"
+    assert "target_service" not in message, "contains the SDK's error as a dict"
     for line in message.splitlines():
         assert not re.search(
             r"\.\.(?!\w)|\.;|[a-z)]  *(?:Nothing|Check|No run|Correct) ", line.strip(" .")
@@ -91,11 +82,12 @@ def last_words(
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422, 429, 500])
-@pytest.mark.parametrize("where", ["worker", "triggerer"])
-def test_a_refused_submit(local: DataFlowFixture, status: int, where: str) -> None:
+@pytest.mark.parametrize("place", ["worker", "triggerer"])
+def test_error_of_refused_submit_names_request_status_and_advice(
+    local: DataFlowFixture, status: int, place: str
+) -> None:
     local.add_fault("status", status=status, code="Odd", message="not you", operation="CreateRun")
-    at_start = where == "triggerer"
-    if at_start:
+    if place == "triggerer":
         from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 
         refused = SubmitRejected(
@@ -107,9 +99,9 @@ def test_a_refused_submit(local: DataFlowFixture, status: int, where: str) -> No
             def execute(self, context: Any) -> Any:
                 return invoke(local).resume_execution("execute_complete", {"event": event}, context)
 
-        message = last_words(Resumed, NotSubmitted)
+        message = error_message_of(Resumed, NotSubmitted)
     else:
-        message = last_words(lambda: invoke(local), ServiceError)
+        message = error_message_of(lambda: invoke(local), ServiceError)
         assert local.compartment_id in message or "application" in message or status in (409, 429, 500)
     assert "CreateRun" in message
     assert str(status) in message
@@ -118,14 +110,14 @@ def test_a_refused_submit(local: DataFlowFixture, status: int, where: str) -> No
     assert message.endswith((".", "?"))
 
 
-def test_an_invalid_argument(local: DataFlowFixture) -> None:
+def test_error_of_invalid_argument_starts_with_its_name(local: DataFlowFixture) -> None:
     task = invoke(local)
     task.num_executors = "many"
-    assert last_words(lambda: task, InvalidArgument).startswith("num_executors: ")
+    assert error_message_of(lambda: task, InvalidArgument).startswith("num_executors: ")
 
 
 @pytest.mark.parametrize("operator", ["run", "get", "pool", "sensor"])
-def test_an_invalid_connection(
+def test_error_of_invalid_connection_names_connection_and_field(
     local: DataFlowFixture, monkeypatch: pytest.MonkeyPatch, operator: str
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_BROKEN", '{"conn_type": "oci", "extra": {"region": "eu-frankfurt-1"}}')
@@ -138,15 +130,15 @@ def test_an_invalid_connection(
         "pool": lambda: StartPoolOperator(pool_id=NO_POOL, **given),
         "sensor": lambda: RunSensor(run_id=NO_RUN, deferrable=True, **given),
     }[operator]
-    message = last_words(task, InvalidConnection)
+    message = error_message_of(task, InvalidConnection)
     assert message.startswith("connection 'broken': login: missing")
 
 
-def test_a_run_that_failed_or_was_cancelled(local: DataFlowFixture) -> None:
+def test_error_of_failed_or_cancelled_run_has_details_and_hint(local: DataFlowFixture) -> None:
     local.set_rules([{"displayName": "*", "attempts": [{"outcome": "FAILED", "details": "no such month"}]}])
-    assert "no such month" in last_words(lambda: invoke(local), RunFailed)
+    assert "no such month" in error_message_of(lambda: invoke(local), RunFailed)
     local.set_rules([{"displayName": "*", "attempts": [{"outcome": "CANCELED"}]}])
-    message = last_words(
+    message = error_message_of(
         lambda: invoke(local, deferrable=True), RunCanceled, FakeTaskInstance(task_id="other")
     )
     assert "state: CANCELED" in message
@@ -154,49 +146,55 @@ def test_a_run_that_failed_or_was_cancelled(local: DataFlowFixture) -> None:
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
-def test_a_run_out_of_sight_or_out_of_time(local: DataFlowFixture, deferrable: bool) -> None:
+def test_error_of_lost_or_timed_out_run_names_run_and_request(
+    local: DataFlowFixture, deferrable: bool
+) -> None:
     local.keeps_running()
-    message = last_words(lambda: invoke(local, deferrable=deferrable, completion_timeout=0.2), RunTimedOut)
+    message = error_message_of(
+        lambda: invoke(local, deferrable=deferrable, completion_timeout=0.2), RunTimedOut
+    )
     assert "cancel requested" in message
     ti = FakeTaskInstance(task_id="other")
     run_id = run_task(lambda: invoke(local, wait_for_completion=False), ti)
     local.add_fault("status", status=500, operation="GetRun", code="InternalServerError")
     sensor: dict[str, Any] = {"run_id": run_id, "error_budget": 0.001, "poke_interval": 0.05}
-    message = last_words(lambda: RunSensor(task_id="s", **sensor), RunLost)
+    message = error_message_of(lambda: RunSensor(task_id="s", **sensor), RunLost)
     assert run_id in message
     assert "GetRun" in message
     assert "opc-request-id" in message
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
-def test_a_sensor_whose_time_is_up(local: DataFlowFixture, deferrable: bool) -> None:
+def test_error_of_sensor_timeout_has_state_and_hint(local: DataFlowFixture, deferrable: bool) -> None:
     local.keeps_running()
     run_id = run_task(lambda: invoke(local, wait_for_completion=False))
 
     def sensor() -> RunSensor:
         return RunSensor(task_id="s", run_id=run_id, timeout=0.2, poke_interval=0.1, deferrable=deferrable)
 
-    message = last_words(sensor, AirflowSensorTimeout)
+    message = error_message_of(sensor, AirflowSensorTimeout)
     assert run_id in message
     assert "state: " in message
     assert "hint: " in message
 
 
-def test_others(local: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_other_operators_name_resource_and_advice(
+    local: DataFlowFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for task in (
         lambda: StartPoolOperator(task_id="t", pool_id=NO_POOL),
         lambda: RunStatementOperator(task_id="t", run_id=NO_RUN, code="1"),
         lambda: CancelRunOperator(task_id="t", run_id=NO_RUN),
         lambda: GetRunOperator(task_id="t", run_id=NO_RUN),
     ):
-        message = last_words(task, ServiceError)
+        message = error_message_of(task, ServiceError)
         assert "returned 404" in message
         assert "opc-request-id" in message
         assert "Check the OCIDs" in message
-    message = last_words(lambda: DeleteApplicationOperator(task_id="t", display_name="nope"), NotFound)
+    message = error_message_of(lambda: DeleteApplicationOperator(task_id="t", display_name="nope"), NotFound)
     assert "'nope'" in message
     local.add_fault("slow", operation="GetPool", seconds=0.1)
-    message = last_words(
+    message = error_message_of(
         lambda: CreatePoolOperator(
             task_id="t", display_name="cold", configurations=NODES, timeout=1e-3, poll_interval=0.05
         ),
@@ -207,7 +205,9 @@ def test_others(local: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("operator", ["cancel", "statement", "pool", "sensor"])
 @pytest.mark.parametrize("reason", ["Trigger timeout", "Trigger failure"])
-def test_a_trigger_that_fails(local: DataFlowFixture, operator: str, reason: str) -> None:
+def test_error_of_failed_trigger_names_resource_and_cause(
+    local: DataFlowFixture, operator: str, reason: str
+) -> None:
     make: Callable[[], Any] = {
         "cancel": lambda: CancelRunOperator(task_id="t", run_id=NO_RUN),
         "statement": lambda: RunStatementOperator(task_id="t", run_id=NO_RUN, code="1"),
@@ -221,14 +221,14 @@ def test_a_trigger_that_fails(local: DataFlowFixture, operator: str, reason: str
             given = {"error": reason, "traceback": failure}
             return make().resume_execution("__fail__", given, context)
 
-    message = last_words(Resumed, (DataFlowError, AirflowSensorTimeout))
+    message = error_message_of(Resumed, (DataFlowError, AirflowSensorTimeout))
     assert "nope" in message
     if reason == "Trigger failure":
         assert "InvalidConnection: login: missing." in message
 
 
 def tasks() -> list[type]:
-    """All operators and sensors of the package."""
+    """Return all operators and sensors of the package."""
     found: list[type] = [DataFlowOperator, RunSensor]
     for kind in found:
         found.extend(kind.__subclasses__())
@@ -237,7 +237,7 @@ def tasks() -> list[type]:
 
 @pytest.mark.parametrize("kind", tasks(), ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("name", ["execute", "resume_execution"])
-def test_every_way_from_airflow_into_a_task_is_an_entry_point(kind: type, name: str) -> None:
+def test_every_method_that_airflow_calls_is_decorated(kind: type, name: str) -> None:
     method = getattr(kind, name)
     if method.__module__.startswith("airflow.") or inspect.isabstract(kind):
         return
@@ -245,4 +245,4 @@ def test_every_way_from_airflow_into_a_task_is_an_entry_point(kind: type, name: 
     while method is not None:
         files.add(inspect.getsourcefile(method))
         method = getattr(method, "__wrapped__", None)
-    assert entry_point.__file__ in files
+    assert called_by_airflow.__file__ in files

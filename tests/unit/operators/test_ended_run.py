@@ -15,7 +15,7 @@ from airflow_provider_dataflow.exceptions import (
 )
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.run import Run
-from airflow_provider_dataflow.operators.outcome import error_of, finish
+from airflow_provider_dataflow.operators.ended_run import error_of_run, finish_wait
 from tests.unit.support import RUN_ID, run_body
 
 STDOUT = "spark_application_stdout.log.gz"
@@ -35,10 +35,10 @@ def run(state="FAILED", **fields) -> Run:
     ("state", "kind"),
     [("FAILED", RunFailed), ("CANCELED", RunCanceled), ("STOPPED", RunStopped), ("VANISHED", RunFailed)],
 )
-def test_the_error_has_all_that_can_be_known(client, log, state, kind):
+def test_error_contains_run_details_hint_and_stderr(client, log, state, kind):
     client.stderr = "".join(f"line {n}\n" for n in range(100))
     details = "LimitExceeded: standard-e4-core-count"
-    error = error_of(run(state, lifecycleDetails=details, opcRequestId="req"), DataFlowHook(), log)
+    error = error_of_run(run(state, lifecycleDetails=details, opcRequestId="req"), DataFlowHook(), log)
     assert type(error) is kind
     assert (error.run_id, error.state, error.lifecycle_details) == (RUN_ID, state, details)
     assert error.opc_request_id == "req"
@@ -47,40 +47,40 @@ def test_the_error_has_all_that_can_be_known(client, log, state, kind):
     assert error.log_tail.splitlines() == [f"line {n}" for n in range(100 - LOG_TAIL_LINES, 100)]
 
 
-def test_the_hint_may_be_far_above_the_end_of_stderr(client, log):
+def test_hint_is_found_far_above_the_end_of_stderr(client, log):
     client.stderr = "java.lang.OutOfMemoryError: Java heap space\n" + "\tat x\n" * 200
-    error = error_of(run(lifecycleDetails="exit code 1"), DataFlowHook(), log)
+    error = error_of_run(run(lifecycleDetails="exit code 1"), DataFlowHook(), log)
     assert "The driver ran out of memory" in error.hint
     assert "OutOfMemoryError" not in error.log_tail
 
 
-def test_without_logs_and_without_a_known_cause_the_error_stands_all_the_same(client, log, mocker, caplog):
+def test_unreadable_log_adds_one_warning_and_keeps_the_error(client, log, mocker, caplog):
     mocker.patch.object(client, "list_run_logs", side_effect=ServiceError(operation="x", message="later"))
-    error = error_of(run(), DataFlowHook(), log)
+    error = error_of_run(run(), DataFlowHook(), log)
     assert (error.hint, error.log_tail) == (None, None)
     assert f"hint: {RunFailed.advice}" in str(error)
     assert len([record for record in caplog.records if record.name == log.name]) == 1
 
 
-def test_what_has_been_copied_while_the_run_went_on_is_not_copied_again(client, log, caplog):
+def test_output_copied_during_the_run_is_not_copied_again(client, log, caplog):
     client.stdout = "one\ntwo\n"
     ended, cursor = run("SUCCEEDED"), {STDOUT: 4}
-    finish(ended, DataFlowHook(), log, fetch_logs="always", as_wished=True, log_cursor=cursor)
+    finish_wait(ended, DataFlowHook(), log, fetch_logs="always", reached_target=True, log_cursor=cursor)
     assert caplog.messages == [f"Driver's stdout ({STDOUT}):", "two"]
 
 
-def test_secrets_that_the_driver_prints_are_hidden(client, log, caplog):
-    """Also where Airflow's masker has no effect, as in what an executor echoes of the task's log."""
+def test_secrets_in_driver_output_are_hidden(client, log, caplog):
+    """Airflow's masker has no effect on the copy of the log that an executor may print."""
     client.stdout = client.stderr = "as MARKED-1\n"
     ended = run(arguments=["--token", "MARKED-1"])
     with pytest.raises(RunFailed) as e:
-        finish(ended, DataFlowHook(), log, fetch_logs="always", as_wished=False)
+        finish_wait(ended, DataFlowHook(), log, fetch_logs="always", reached_target=False)
     assert e.value.log_tail == "as ***"
     assert "as ***" in caplog.messages
     assert "MARKED-1" not in caplog.text
 
 
-def test_the_error_of_a_wrong_state_shows_no_secret():
+def test_error_of_invalid_state_shows_no_secret():
     with pytest.raises(InvalidArgument) as e:
         TASK_SETTINGS["target_states"].read("--password MARKED-1", "target_states")
     assert "MARKED-1" not in str(e.value)

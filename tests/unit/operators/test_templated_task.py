@@ -18,14 +18,14 @@ from airflow.sdk import DAG
 import airflow_provider_dataflow.operators
 import airflow_provider_dataflow.sensors
 from airflow_provider_dataflow.exceptions import InvalidArgument
-from airflow_provider_dataflow.operators import templated
+from airflow_provider_dataflow.operators import templated_task
 from airflow_provider_dataflow.operators.application import (
     CreateOrUpdateApplicationOperator,
     DeleteApplicationOperator,
 )
 from airflow_provider_dataflow.operators.manage_run import GetRunOperator, ListRunsOperator
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
-from airflow_provider_dataflow.operators.templated import FIELDS
+from airflow_provider_dataflow.operators.templated_task import TEMPLATE_FIELDS
 from airflow_provider_dataflow.sensors.run import RunSensor
 from tests.unit.support import APPLICATION_ID, COMPARTMENT_ID, RUN_ID
 
@@ -64,7 +64,7 @@ def arguments_of(cls: type[BaseOperator]) -> dict[str, inspect.Parameter]:
 
 def templated_of(cls: type[BaseOperator]) -> list[str]:
     """Return the arguments that are template fields, by the names of the arguments."""
-    return [name for name in arguments_of(cls) if FIELDS.get(name, name) in cls.template_fields]
+    return [name for name in arguments_of(cls) if TEMPLATE_FIELDS.get(name, name) in cls.template_fields]
 
 
 def kwargs_with(cls: type[BaseOperator], given: dict[str, Any]) -> dict[str, Any]:
@@ -107,16 +107,16 @@ def other_than(name: str) -> str:
     return "region" if name != "region" else "profile"
 
 
-def test_the_operators_and_sensors_are_found():
+def test_all_operators_and_sensors_are_found():
     assert {InvokeRunOperator, CreateOrUpdateApplicationOperator, RunSensor} <= set(CLASSES)
     assert len(CLASSES) >= 14
     for cls in CLASSES:
-        fields = {FIELDS.get(name, name) for name in templated_of(cls)}
+        fields = {TEMPLATE_FIELDS.get(name, name) for name in templated_of(cls)}
         assert fields == set(cls.template_fields), f"a template field of {cls.__name__} has no argument"
 
 
 @pytest.mark.parametrize(("cls", "name"), CASES, ids=IDS)
-def test_an_xcomarg_links_upstream(cls, name):
+def test_xcomarg_links_upstream(cls, name):
     given = kwargs_with(cls, {name: TEMPLATE})
     with new_dag() as dag:
         value = EmptyOperator(task_id="upstream").output
@@ -125,13 +125,13 @@ def test_an_xcomarg_links_upstream(cls, name):
 
 
 @pytest.mark.parametrize(("cls", "name"), CASES, ids=IDS)
-def test_an_xcomarg_links_upstream_in_partial(cls, name):
+def test_xcomarg_links_upstream_in_partial(cls, name):
     assert_linked(dag_with_partial(cls, name, lambda value: value))
 
 
 @pytest.mark.parametrize("wrapped", [lambda x: ["--x", x], lambda x: {"x": [x]}])
 @pytest.mark.parametrize("name", ["execute", "arguments"])
-def test_an_xcomarg_within_a_value_links_upstream_in_partial(name, wrapped):
+def test_nested_xcomarg_links_upstream_in_partial(name, wrapped):
     assert_linked(dag_with_partial(InvokeRunOperator, name, wrapped))
 
 
@@ -145,7 +145,7 @@ def dag_with_partial(cls: type[BaseOperator], name: str, wrapped: Callable[[Any]
 
 
 @pytest.mark.parametrize(("cls", "name"), CASES, ids=IDS)
-def test_an_xcomarg_links_upstream_in_expand(cls, name):
+def test_xcomarg_links_upstream_in_expand(cls, name):
     given = kwargs_with(cls, {name: TEMPLATE})
     del given[name]
     with new_dag() as dag:
@@ -155,7 +155,7 @@ def test_an_xcomarg_links_upstream_in_expand(cls, name):
 
 
 @pytest.mark.parametrize(("cls", "name"), CASES, ids=IDS)
-def test_an_xcomarg_links_upstream_in_expand_kwargs(cls, name):
+def test_xcomarg_links_upstream_in_expand_kwargs(cls, name):
     given = kwargs_with(cls, {name: TEMPLATE})
     del given[name]
     with new_dag() as dag:
@@ -165,7 +165,7 @@ def test_an_xcomarg_links_upstream_in_expand_kwargs(cls, name):
 
 
 @pytest.mark.parametrize("cls", CLASSES)
-def test_an_xcomarg_of_partial_links_upstream_beside_expand_kwargs_of_another(cls):
+def test_xcomargs_of_partial_and_expand_kwargs_both_link_upstream(cls):
     name = templated_of(cls)[0]
     given = kwargs_with(cls, {name: TEMPLATE})
     with new_dag() as dag:
@@ -175,7 +175,7 @@ def test_an_xcomarg_of_partial_links_upstream_beside_expand_kwargs_of_another(cl
     assert dag.get_task("task").upstream_task_ids == {"upstream", "items"}
 
 
-def test_links_that_airflow_makes_are_not_made_twice(caplog):
+def test_links_made_by_airflow_are_not_repeated(caplog):
     with new_dag():
         value = EmptyOperator(task_id="upstream").output
         InvokeRunOperator.partial(task_id="task", application_id=value, arguments=[value]).expand(
@@ -184,7 +184,7 @@ def test_links_that_airflow_makes_are_not_made_twice(caplog):
     assert "already registered" not in caplog.text
 
 
-def test_an_argument_in_partial_and_in_expand_is_refused():
+def test_argument_in_both_partial_and_expand_is_refused():
     with new_dag(), pytest.raises(TypeError, match="already specified argument: execute"):
         InvokeRunOperator.partial(task_id="task", execute="oci://b@n/a.py").expand(execute=["oci://b@n/b.py"])
 
@@ -225,14 +225,14 @@ def test_an_argument_in_partial_and_in_expand_is_refused():
     ],
     ids=["expand", "expand_kwargs"],
 )
-def test_arguments_of_partial_are_checked_when_the_dag_is_parsed(form, problem, expand):
+def test_arguments_of_partial_are_checked_at_parse(form, problem, expand):
     with new_dag():
         partial = form()
         with pytest.raises(InvalidArgument, match=problem):
             expand(partial)
 
 
-def test_what_is_given_later_is_not_missing():
+def test_mapped_arguments_do_not_count_as_missing():
     with new_dag(default_args={"compartment_id": COMPARTMENT_ID}) as dag:
         names = EmptyOperator(task_id="names").output
         InvokeRunOperator.partial(task_id="a").expand(execute=["oci://b@n/a.py"])
@@ -251,14 +251,14 @@ def test_what_is_given_later_is_not_missing():
     round_trip(dag)
 
 
-def test_default_args_count_for_the_checks():
+def test_checks_consider_default_args():
     with new_dag(default_args={"application_id": APPLICATION_ID}):
         InvokeRunOperator.partial(task_id="a").expand(parameters=[{"a": "b"}])
         with pytest.raises(InvalidArgument, match="spark_version"):
             InvokeRunOperator.partial(task_id="b", spark_version="3.5.0").expand(parameters=[{"a": "b"}])
 
 
-def test_a_constructor_of_a_subclass_is_left_alone():
+def test_constructor_of_subclass_is_not_called_at_parse():
     calls = []
 
     class Nightly(InvokeRunOperator):
@@ -273,7 +273,7 @@ def test_a_constructor_of_a_subclass_is_left_alone():
     assert dag.get_task("task").upstream_task_ids == {"upstream"}
 
 
-def test_the_checks_leave_no_trace_in_a_setup_block():
+def test_checks_add_no_task_to_a_setup_block():
     with new_dag() as dag:
         setup = EmptyOperator(task_id="setup").as_setup()
         teardown = EmptyOperator(task_id="teardown").as_teardown(setups=setup)
@@ -286,7 +286,7 @@ def test_the_checks_leave_no_trace_in_a_setup_block():
     assert dag.get_task("setup").downstream_task_ids == {"teardown"}
 
 
-def test_the_partial_looks_like_airflows():
+def test_partial_behaves_like_airflows():
     with new_dag():
         partial = InvokeRunOperator.partial(task_id="task", application_id=APPLICATION_ID)
         assert repr(partial).startswith("InvokeRunOperator.partial(task_id='task'")
@@ -299,15 +299,15 @@ def test_the_partial_looks_like_airflows():
 
 @pytest.fixture
 def masked(mocker) -> list[dict[str, Any]]:
-    """What is looked through for secrets."""
+    """Arguments of each call of ``mask_secrets``."""
     calls: list[dict[str, Any]] = []
-    mocker.patch.object(templated, "mask_secrets", side_effect=calls.append)
+    mocker.patch.object(templated_task, "mask_secrets", side_effect=calls.append)
     return calls
 
 
 @pytest.mark.parametrize("form", ["plain", "mapped"])
 @pytest.mark.parametrize(("cls", "name"), CASES, ids=IDS)
-def test_every_rendered_value_is_looked_through(cls, name, form, masked):
+def test_every_rendered_argument_is_masked(cls, name, form, masked):
     given = kwargs_with(cls, {name: "--token {{ x }}"})
     context: dict[str, Any] = {"x": "MARKED-91ab", "params": {"x": "y"}}
     with new_dag():
@@ -319,7 +319,7 @@ def test_every_rendered_value_is_looked_through(cls, name, form, masked):
             mapped = other_than(name)
             given.pop(mapped, None)
             task = cls.partial(task_id="task", **given).expand(**{mapped: ["a"]})
-            # As Airflow renders a mapped task.
+            # The same call as Airflow's for a mapped task.
             unmapped = task.unmap({mapped: "a"})
             unmapped._do_render_template_fields(
                 parent=unmapped,
