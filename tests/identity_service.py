@@ -1,10 +1,10 @@
-"""A fake of what hands out tokens in OCI, and of a Data Flow that takes them, on loopback.
+"""Fake of OCI's token services and of a Data Flow that accepts their tokens, on loopback.
 
-It speaks for the instance metadata service, for the identity service that exchanges certificates, for the
-proxy of an OKE cluster, and for the two services that a nested resource principal asks. Latency and faults
-can be set. Each token says which key it was issued for, so whoever gets it can check a signature by itself.
+Stands for the instance metadata service, the identity service that exchanges certificates, the proxy of an
+OKE cluster, and the two services of a nested resource principal. Latency and faults can be set. Each token
+contains the key that it was issued for, so that a signature can be verified with the token alone.
 
-Run as a program, it serves until its input ends, so that its work is no load on the process under test::
+As a program, it serves until its input ends, so that it takes no CPU from the process under test::
 
     python -m tests.identity_service '{"latency": 0.1, "lifetime": 4}'
 """
@@ -72,7 +72,7 @@ def certificate(key: rsa.RSAPrivateKey, *names: str, host: str | None = None) ->
 
 
 def jwk_of(public_key: rsa.RSAPublicKey) -> str:
-    """A public key as a JSON Web Key, which OCI's tokens have as a text of its own."""
+    """Return a public key as a JSON Web Key; OCI's tokens contain it as a string."""
     numbers = public_key.public_numbers()
     parts = {"n": numbers.n, "e": numbers.e}
     encoded = {
@@ -91,9 +91,9 @@ def key_of(jwk: str) -> rsa.RSAPublicKey:
 
 
 def token_for(public_key: rsa.RSAPublicKey, lifetime: float, **claims: Any) -> str:
-    """A token that names the key that it was issued for. Its own signature is nothing: nobody checks it."""
+    """Return a token with the key that it was issued for. Its own signature is empty."""
     now = time.time()
-    # To the second, as in real ones; the SDK reads nothing finer.
+    # Whole seconds, as in real tokens; the SDK reads no fractions.
     claims = {"jwk": jwk_of(public_key), "iat": int(now), "exp": int(now + lifetime), **claims}
     claims["jti"] = time.time_ns()
     parts = ({"alg": "RS256", "typ": "JWT"}, claims)
@@ -103,9 +103,9 @@ def token_for(public_key: rsa.RSAPublicKey, lifetime: float, **claims: Any) -> s
 
 
 def check_signature(method: str, target: str, headers: dict[str, str]) -> str | None:
-    """What is wrong with the signature of a request that was signed with a token; None if nothing is.
+    """Return the problem of the signature of a request with a token, or ``None``.
 
-    :param headers: by names in lower case.
+    :param headers: headers by their names in lower case.
     """
     signature = dict(re.findall(r'(\w+)="([^"]*)"', headers.get("authorization", "")))
     key_id = signature.get("keyId", "")
@@ -126,11 +126,11 @@ def check_signature(method: str, target: str, headers: dict[str, str]) -> str | 
 
 
 class IdentityService:
-    """:param latency: seconds that every answer of the identity services takes.
-    :param lifetime: seconds that a token lives.
-    :param state: of all runs that Data Flow is asked for.
-    :ivar faults: by path, the statuses that the next requests for it get; 0 breaks the connection off.
-    :ivar calls: how often each path was asked for.
+    """:param latency: seconds until the identity services respond.
+    :param lifetime: seconds that a token is valid.
+    :param state: state of all runs.
+    :ivar faults: statuses of the next responses, by path; 0 closes the connection.
+    :ivar calls: number of requests by path.
     """
 
     def __init__(self, latency: float = 0, lifetime: float = 1200, state: str = "IN_PROGRESS") -> None:
@@ -148,7 +148,7 @@ class IdentityService:
         self.url = f"http://127.0.0.1:{self._servers[0].server_port}"
 
     def serve_tls(self, folder: Path) -> int:
-        """The same by HTTPS, for a cluster's pods; the port. The folder gets ``ca.crt``."""
+        """Serve HTTPS, too, as the proxy of a cluster. Write ``ca.crt`` into the folder; return the port."""
         (folder / "ca.crt").write_text(self.tls_certificate)
         chain = folder / "server.pem"
         chain.write_text(pem_of(self.tls_key) + self.tls_certificate)

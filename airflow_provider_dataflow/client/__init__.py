@@ -1,10 +1,10 @@
-"""Access to OCI: credentials, endpoints, signed requests, and the poller. No Airflow in here."""
+"""Clients of OCI Data Flow. Does not import Airflow."""
 
 import logging
 
-# Importing the SDK writes this line, at level INFO, into the log of every task.
-_CHATTER = "Default Auth client Circuit breaker strategy"
+# The SDK logs this at level INFO when it is imported, which would be in the log of each task.
+_NOISE = "Default Auth client Circuit breaker strategy"
 
 logging.getLogger("oci.circuit_breaker").addFilter(
-    lambda record: not str(record.msg).startswith(_CHATTER),
+    lambda record: not str(record.msg).startswith(_NOISE),
 )

@@ -1,4 +1,4 @@
-"""The asynchronous client, for the triggerer: aiohttp, signed by the SDK's signer, JSON only."""
+"""Asynchronous client, for the triggerer: aiohttp with the shared signers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from airflow_provider_dataflow.client.responses import (
     reading,
     rows_of,
 )
-from airflow_provider_dataflow.client.retry import CONNECT_TIMEOUT, READ_TIMEOUT, retry_after
+from airflow_provider_dataflow.client.retry import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, retry_after
 from airflow_provider_dataflow.client.threads import in_thread
 from airflow_provider_dataflow.client.user_agent import user_agent
 from airflow_provider_dataflow.exceptions import ServiceError
@@ -39,22 +39,22 @@ from airflow_provider_dataflow.models.statement import Statement
 from airflow_provider_dataflow.polling import MAX_CONNECTIONS, MAX_REQUESTS_PER_SECOND
 
 API_PATH = "/20200129"
-#: Of these, so many at a time for logs, which are long: runs are asked for all the same.
+#: Maximum connections for log downloads, so that they cannot starve status polls.
 MAX_LOG_CONNECTIONS = 2
-#: Bytes as they are sent; compressed, they may be a thousand times as many.
-LOG_CHUNK = 16 * 1024
-#: Of any other response: 500 runs have about two million.
+#: Chunks of a log, compressed; decompressed, they can be a thousand times as long.
+LOG_CHUNK_BYTES = 16 * 1024
+#: Limit of other responses. A page of 500 runs has about two million bytes.
 MAX_BODY_BYTES = 64 * 1024 * 1024
-#: Seconds from a request to the last byte of its response; logs may take longer.
-TOTAL_TIMEOUT = 150
+#: Limit from a request to the last byte of its response, except for logs.
+TOTAL_TIMEOUT_SECONDS = 150
 
 
 @dataclass(frozen=True, slots=True)
 class RunPage:
-    """A page of ListRuns, as JSON: what is not looked at is not worth a :class:`~.run.Run`.
+    """Page of ListRuns. Its runs stay JSON, since the poller reads few of them.
 
     :param rows: the runs (``RunSummary``), newest first.
-    :param next_page: what to ask for the next page with, if there is one.
+    :param next_page: token of the next page, if there is one.
     """
 
     rows: list[dict[str, Any]]
@@ -65,9 +65,9 @@ R = TypeVar("R")
 
 
 class AsyncDataFlowClient:
-    """Calls Data Flow from an event loop without ever blocking it. One per connection and loop.
+    """Asynchronous client of Data Flow, for one connection and one event loop.
 
-    Use :meth:`create`; the constructor wants what that prepares in a thread.
+    Create it with :meth:`create`, which signs in and reads files in a thread.
     """
 
     def __init__(
@@ -76,31 +76,31 @@ class AsyncDataFlowClient:
         signer: SharedSigner,
         max_requests_per_second: float = MAX_REQUESTS_PER_SECOND,
         *,
-        part: str = "worker",
+        component: str = "worker",
         network: NetworkSettings | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         network = network or NetworkSettings()
         self.endpoint = endpoint
         self.access: Access | None = None
-        """What it was made of, for another client."""
+        """Access to create another client with."""
         self.max_requests_per_second = max_requests_per_second
         self._signer = signer
         self._proxy_authorization = network.proxy_authorization
         self._log_slots = asyncio.Semaphore(MAX_LOG_CONNECTIONS)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=ssl_context or True),
-            headers={"User-Agent": user_agent(part)},
+            headers={"User-Agent": user_agent(component)},
             timeout=aiohttp.ClientTimeout(
-                # The others do not count while a proxy is asked for a tunnel.
-                connect=CONNECT_TIMEOUT + READ_TIMEOUT,
-                sock_connect=CONNECT_TIMEOUT,
-                sock_read=READ_TIMEOUT,
+                # Covers the request for a proxy's tunnel, which the other two do not.
+                connect=CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS,
+                sock_connect=CONNECT_TIMEOUT_SECONDS,
+                sock_read=READ_TIMEOUT_SECONDS,
             ),
-            # Nothing here belongs to a session; what a gateway sets is neither kept nor sent back.
+            # Ignore cookies that a gateway sets.
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(self._sign,),
-            # aiohttp reads the environment by other rules than the SDK.
+            # network_settings reads the environment; aiohttp's rules differ from the SDK's.
             trust_env=False,
             proxy=network.proxy_address,
         )
@@ -110,13 +110,15 @@ class AsyncDataFlowClient:
         cls,
         access: Callable[[], Access],
         max_requests_per_second: float = MAX_REQUESTS_PER_SECOND,
-        part: str = "worker",
+        component: str = "worker",
     ) -> Self:
-        """Build a client. The connection's lookup, the SDK's import and the key's loading happen in a thread.
+        """Create a client. Looks up the connection, imports the SDK and signs in, all in a thread.
 
-        :param max_requests_per_second: for the poller, which keeps to it.
-        :param part: which part of Airflow calls, for OCI's audit log.
+        :param access: looks up the connection.
+        :param max_requests_per_second: rate limit, which the poller applies.
+        :param component: component of Airflow that calls, for the User-Agent.
         :raises InvalidConnection: the connection cannot be used.
+        :raises ServiceError: the sign-in failed.
         """
 
         def prepare() -> tuple[Access, ssl.SSLContext | None]:
@@ -125,12 +127,12 @@ class AsyncDataFlowClient:
             return resolved, resolved.network.ssl_context()
 
         resolved, ssl_context = await in_thread(prepare)
-        # All known since it was prepared.
+        # Cached properties by now, so nothing blocks here.
         client = cls(
             resolved.endpoint,
             resolved.signer,
             max_requests_per_second,
-            part=part,
+            component=component,
             network=resolved.network,
             ssl_context=ssl_context,
         )
@@ -138,23 +140,23 @@ class AsyncDataFlowClient:
         return client
 
     async def get_run(self, run_id: str) -> Run:
-        """GetRun, once: whoever polls asks again anyway.
+        """GetRun, without retries.
 
-        :raises ServiceError: no answer, an error, or an answer that is no run.
+        :raises ServiceError: the request failed, or its response is not a run.
         """
         return await self._get("GetRun", f"/runs/{quote(run_id, safe='')}", Run.from_api)
 
     async def get_pool(self, pool_id: str) -> Pool:
-        """GetPool, once.
+        """GetPool, without retries.
 
-        :raises ServiceError: no answer, an error, or an answer that is no pool.
+        :raises ServiceError: the request failed, or its response is not a pool.
         """
         return await self._get("GetPool", f"/pools/{quote(pool_id, safe='')}", Pool.from_api)
 
     async def get_statement(self, run_id: str, statement_id: int) -> Statement:
-        """GetStatement, once.
+        """GetStatement, without retries.
 
-        :raises ServiceError: no answer, an error, or an answer that is no statement.
+        :raises ServiceError: the request failed, or its response is not a statement.
         """
         path = f"/runs/{quote(run_id, safe='')}/statements/{int(statement_id)}"
         return await self._get("GetStatement", path, Statement.from_api)
@@ -165,9 +167,9 @@ class AsyncDataFlowClient:
             return read(json_of(body))
 
     async def list_run_logs(self, run_id: str) -> list[RunLog]:
-        """ListRunLogs, once and its first page: a run has some five logs.
+        """ListRunLogs, without retries. Reads the first page only, since a run has about five logs.
 
-        :raises ServiceError: no answer, an error, or an answer that is no list of logs.
+        :raises ServiceError: the request failed, or its response is not a list of logs.
         """
         async with self._log_slots:
             return await self._get(
@@ -177,11 +179,11 @@ class AsyncDataFlowClient:
             )
 
     async def get_run_log(self, run_id: str, name: str) -> AsyncGenerator[bytes, None]:
-        """GetRunLog, once: the log's bytes, decompressed, in chunks as they arrive.
+        """GetRunLog, without retries: yield the log's bytes, decompressed, in chunks as they arrive.
 
-        Close the iterator if not all of it is wanted.
+        Close the iterator if it is not read to its end.
 
-        :raises ServiceError: no answer, an error, or an answer that breaks off.
+        :raises ServiceError: the request failed, or the response broke off.
         """
         operation, gunzip = "GetRunLog", Gunzip()
         path = f"/runs/{quote(run_id, safe='')}/logs/{quote(name, safe='')}"
@@ -192,13 +194,13 @@ class AsyncDataFlowClient:
                 "GET",
                 path,
                 accept="application/octet-stream",
-                # aiohttp would do that on the loop.
+                # aiohttp would decompress on the event loop.
                 auto_decompress=False,
             ) as response,
         ):
             if response.status != 200:
-                raise self._service_error(operation, response, await _whole(response))
-            async for chunk in response.content.iter_chunked(LOG_CHUNK):
+                raise self._service_error(operation, response, await _read_body(response))
+            async for chunk in response.content.iter_chunked(LOG_CHUNK_BYTES):
                 pieces: list[bytes] = await in_thread(partial(list, gunzip.feed(chunk)))
                 for piece in pieces:
                     yield piece
@@ -210,8 +212,8 @@ class AsyncDataFlowClient:
     ) -> RunPage:
         """One page of ListRuns, newest first.
 
-        :param filters: at most one, as of :meth:`.DataFlowHook.list_runs`.
-        :raises ServiceError: no answer, an error, or an answer that is no list.
+        :param filters: at most one of the filters of :meth:`.DataFlowHook.list_runs`.
+        :raises ServiceError: the request failed, or its response is not a list.
         """
         query = {
             "compartmentId": compartment_id,
@@ -249,15 +251,15 @@ class AsyncDataFlowClient:
         request: aiohttp.ClientRequest,
         handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]],
     ) -> aiohttp.ClientResponse:
-        # In a middleware, since only here the URL is as it goes over the wire.
-        sign_in = await self._signer.acurrent()
+        # A middleware, since aiohttp may still normalise the URL before.
+        sign_in = await self._signer.current_async()
         sign_aiohttp(sign_in, request)
         self._authorize_at_proxy(request)
         response = await handler(request)
-        if response.status == 401 and await self._signer.arenewed(sign_in):
-            # A token that ran out, or a key that was rotated: once more, with what is new.
+        if response.status == 401 and await self._signer.refresh_after_401_async(sign_in):
+            # The token had expired or the key was rotated.
             response.release()
-            sign_aiohttp(await self._signer.acurrent(), request)
+            sign_aiohttp(await self._signer.current_async(), request)
             response = await handler(request)
         return response
 
@@ -272,19 +274,19 @@ class AsyncDataFlowClient:
             )
 
     async def _fetch(self, operation: str, method: str, path: str) -> tuple[bytes, Mapping[str, str]]:
-        """Body and headers of the answer.
+        """Return body and headers of a response.
 
-        :raises ServiceError: no answer, or an error.
+        :raises ServiceError: the request failed.
         """
-        # A response that trickles in would occupy one of the poller's few connections.
+        # Limit the total, so that a slow response does not occupy one of the poller's few connections.
         timeout = aiohttp.ClientTimeout(
-            TOTAL_TIMEOUT,
-            connect=CONNECT_TIMEOUT + READ_TIMEOUT,
-            sock_connect=CONNECT_TIMEOUT,
-            sock_read=READ_TIMEOUT,
+            TOTAL_TIMEOUT_SECONDS,
+            connect=CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS,
+            sock_connect=CONNECT_TIMEOUT_SECONDS,
+            sock_read=READ_TIMEOUT_SECONDS,
         )
         async with self._response(operation, method, path, timeout=timeout) as response:
-            body = await _whole(response)
+            body = await _read_body(response)
             if 200 <= response.status < 300:
                 return body, response.headers
             raise self._service_error(operation, response, body)
@@ -293,14 +295,14 @@ class AsyncDataFlowClient:
     async def _response(
         self, operation: str, method: str, path: str, *, accept: str = "application/json", **options: Any
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The response to one request; whatever reading it raises is raised as a ``ServiceError``."""
+        """Yield the response to a request. Errors while it is read are raised as ``ServiceError``."""
         with reading(operation, self.endpoint):
             try:
                 async with self._session.request(
                     method,
                     f"{self.endpoint}{API_PATH}{path}",
                     headers={"accept": accept, "content-type": "application/json"},
-                    # A signature is for one host; a redirect would carry it to another.
+                    # A redirect would send the signature to another host.
                     allow_redirects=False,
                     **options,
                 ) as response:
@@ -314,10 +316,10 @@ class AsyncDataFlowClient:
             code, message = error_of(json_of(body))
         except (ValueError, RecursionError):
             code, message = None, ""
-        said = message or body[:200].decode(errors="replace") or response.reason or "no message"
+        message = message or body[:200].decode(errors="replace") or response.reason or "no message"
         return ServiceError(
             operation=operation,
-            message=plain_text(said),
+            message=plain_text(message),
             status=response.status,
             code=code,
             opc_request_id=plain_name(response.headers.get("opc-request-id")),
@@ -327,10 +329,10 @@ class AsyncDataFlowClient:
         )
 
 
-async def _whole(response: aiohttp.ClientResponse) -> bytes:
-    """The body, unless it is longer than any of the API's.
+async def _read_body(response: aiohttp.ClientResponse) -> bytes:
+    """Return the body of a response.
 
-    :raises ValueError: it is.
+    :raises ValueError: the body has more than ``MAX_BODY_BYTES``.
     """
     body = bytearray()
     async for chunk in response.content.iter_any():

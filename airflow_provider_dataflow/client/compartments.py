@@ -1,4 +1,4 @@
-"""The compartments of a tenancy that a caller may see."""
+"""Compartments that the credentials may see."""
 
 from __future__ import annotations
 
@@ -6,32 +6,34 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from airflow_provider_dataflow.client.auth.access import is_loopback
-from airflow_provider_dataflow.client.retry import CONNECT_TIMEOUT, READ_TIMEOUT
+from airflow_provider_dataflow.client.retry import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
 from airflow_provider_dataflow.models.decoding import decode_text
 
 if TYPE_CHECKING:
-    from airflow_provider_dataflow.client.sdk_calls import Caller
+    from airflow_provider_dataflow.client.sdk_requests import SdkRequests
 
 
-def visible_compartments(caller: Caller, tenancy_id: str) -> list[str]:
-    """ListCompartments of OCI's Identity service: all active ones below the tenancy, and the tenancy itself.
+def visible_compartments(requests: SdkRequests, tenancy_id: str) -> list[str]:
+    """Return the active compartments of a tenancy and the tenancy itself (ListCompartments of Identity).
 
-    Local Data Flow has no such service, and knows one compartment only; there the result is empty.
+    Empty for Local Data Flow, which has no Identity service and one compartment only.
 
-    :raises ServiceError: the service refused, or could not be asked.
+    :raises ServiceError: the request failed.
     """
-    access = caller.access
+    access = requests.access
     if is_loopback(urlsplit(access.endpoint).hostname or ""):
         return []
     from airflow_provider_dataflow.client.sdk import oci
-    from airflow_provider_dataflow.client.sdk_client import Signer, with_our_session
+    from airflow_provider_dataflow.client.sdk_client import SharedSignerAdapter, use_shared_session
 
     config = {"region": access.home_region}
     identity = oci.identity.IdentityClient(
-        config, signer=Signer(access.signer), timeout=(CONNECT_TIMEOUT, READ_TIMEOUT)
+        config,
+        signer=SharedSignerAdapter(access.signer),
+        timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
     )
-    client = with_our_session(identity, caller.part)
-    compartments = caller.pages(
+    client = use_shared_session(identity, requests.component)
+    compartments = requests.pages(
         "ListCompartments",
         lambda compartment: decode_text(compartment.id),  # type: ignore[attr-defined]
         lambda page: client.list_compartments(

@@ -1,4 +1,4 @@
-"""Updates that are made from what is there, and lose nobody else's."""
+"""Read-modify-write updates that do not overwrite concurrent changes."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ MAX_ATTEMPTS = 5
 R = TypeVar("R")
 
 
-def bring_about(
+def update_if_different(
     read: Callable[[], tuple[R, str | None]],
     differences: Callable[[R], Mapping[str, Any]],
     update: Callable[[Mapping[str, Any], str | None], Any],
 ) -> tuple[R, Mapping[str, Any]]:
-    """Read a resource and update what is to be otherwise; anew if somebody else has changed it in between.
+    """Read a resource and update its differences. Repeat both if somebody else changed it in between.
 
     :param read: returns the resource and its etag.
-    :param differences: the JSON of the update; empty if nothing is to be done.
-    :param update: takes that, and the etag.
-    :return: the resource as it was, and what was updated.
-    :raises ServiceError: of one of the calls; 412 if it changes all the time.
+    :param differences: returns the fields to update; empty: there is nothing to do.
+    :param update: takes the fields and the etag.
+    :return: the resource before the update, and the updated fields.
+    :raises ServiceError: a request failed; 412 if the resource changed in between ``MAX_ATTEMPTS`` times.
     """
     for attempt in range(1, MAX_ATTEMPTS + 1):
         current, etag = read()

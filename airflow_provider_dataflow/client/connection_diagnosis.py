@@ -1,4 +1,4 @@
-"""What an error most likely means, in words: for those who test a connection."""
+"""Explanations of errors, for the test of a connection."""
 
 from __future__ import annotations
 
@@ -10,56 +10,56 @@ from airflow_provider_dataflow.client.auth.token_request import SIGN_IN
 from airflow_provider_dataflow.error_hints import UNRESOLVED, UNTRUSTED, hint_for_network
 from airflow_provider_dataflow.exceptions import ServiceError, sentences
 
-#: Seconds that a request's date may be off before OCI refuses it.
-MAX_CLOCK_SKEW = 300
+#: OCI refuses requests whose date differs by more.
+MAX_CLOCK_SKEW_SECONDS = 300
 
 
 def explain(error: ServiceError, access: Access) -> str:
-    """The error, and what to look at. Imports the SDK.
+    """Return the error's summary and a hint at its cause. Imports the SDK.
 
-    :param access: through which it came.
+    :param access: access of the failed request.
     """
     return sentences(error.summary, _hint(error, access))
 
 
 def clock_skew(date: str | None, now: float | None = None) -> float | None:
-    """Seconds by which this machine's clock is ahead of the service's.
+    """Return the seconds by which this machine's clock is ahead of the service's.
 
-    :param date: the header ``Date`` of an answer.
+    :param date: header ``Date`` of a response.
     """
     try:
-        theirs = parsedate_to_datetime(date or "").timestamp()
+        service_time = parsedate_to_datetime(date or "").timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
-    return (time.time() if now is None else now) - theirs
+    return (time.time() if now is None else now) - service_time
 
 
 def _hint(error: ServiceError, access: Access) -> str:
     if error.status is None:
-        return _no_answer(error, access)
+        return _network_hint(error, access)
     if error.operation == SIGN_IN:
         return ""
     if error.status == 401:
-        return _not_authenticated(error, access)
+        return _sign_in_hint(error, access)
     if error.status in (403, 404):
         return (
-            "The sign-in was accepted, but sees no runs there: is compartment_id right, and is there a "
+            "The sign-in was accepted, but it may not read runs: is compartment_id right, and is there a "
             "policy like 'Allow group <group> to read dataflow-run in compartment <compartment>'?"
         )
     if 300 <= error.status < 400:
-        return "Redirects are not followed with a signature: is service_endpoint right?"
+        return "Signed requests do not follow redirects: is service_endpoint right?"
     if error.status == 429 or error.status >= 500:
-        return "The connection may be right: the service itself is busy or in trouble."
+        return "The connection may be right: the service is overloaded or has an outage."
     return ""
 
 
-def _no_answer(error: ServiceError, access: Access) -> str:
+def _network_hint(error: ServiceError, access: Access) -> str:
     message = error.message
     network = access.network
     if network.proxy and not UNTRUSTED.search(message):
         return (
-            f"Requests go through the proxy {network.proxy_address}, which {network.proxy_variable} names: "
-            "is it right, and does it let them pass? NO_PROXY lists hosts that are reached directly."
+            f"Requests go through the proxy {network.proxy_address}, from {network.proxy_variable}: "
+            "is it right, and does it allow them? NO_PROXY lists hosts without a proxy."
         )
     unknown = (
         f"The SDK does not know the region {access.region!r}."
@@ -70,19 +70,19 @@ def _no_answer(error: ServiceError, access: Access) -> str:
 
 
 def _is_unknown(access: Access) -> bool:
-    from airflow_provider_dataflow.client.auth.regions import is_known
+    from airflow_provider_dataflow.client.auth.regions import is_known_region
 
-    return access.region is not None and not is_known(access.region)
+    return access.region is not None and not is_known_region(access.region)
 
 
-def _not_authenticated(error: ServiceError, access: Access) -> str:
+def _sign_in_hint(error: ServiceError, access: Access) -> str:
     skew = clock_skew(error.date)
-    if skew is not None and abs(skew) > MAX_CLOCK_SKEW:
+    if skew is not None and abs(skew) > MAX_CLOCK_SKEW_SECONDS:
         return (
             f"This machine's clock is {abs(skew):.0f} seconds {'ahead of' if skew > 0 else 'behind'} the "
-            f"service's; more than {MAX_CLOCK_SKEW} are not accepted."
+            f"service's. OCI accepts at most {MAX_CLOCK_SKEW_SECONDS} seconds."
         )
     return (
-        "The sign-in was not accepted: is the public key with this fingerprint registered with this user, is "
-        "the tenancy right, and is it subscribed to the region? A new key takes some minutes to be known."
+        "The sign-in was refused: is the public key with this fingerprint registered with this user, is the "
+        "tenancy right, and is it subscribed to the region? A new key works after some minutes."
     )

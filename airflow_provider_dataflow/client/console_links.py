@@ -1,4 +1,4 @@
-"""Where a person can look at a run and at its logs. Imports the SDK, so not for an event loop."""
+"""URLs of runs and buckets in OCI's console. Imports the SDK, so not for an event loop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BUCKET_URI = re.compile(r"oci://([^/@]+)@([^/@]+)(/.*)?")
 
 
 def run_page_url(access: Access, run_id: str) -> str:
-    """The run's page in the console of its realm, or in Local Data Flow's."""
+    """Return the URL of a run's page in the console of its realm, or in Local Data Flow's."""
     endpoint = access.endpoint
     if is_loopback(urlsplit(endpoint).hostname or ""):
         return f"{endpoint}/console/runs/{quote(run_id, safe='')}"
@@ -20,7 +20,7 @@ def run_page_url(access: Access, run_id: str) -> str:
 
 
 def bucket_page_url(access: Access, uri: str | None) -> str | None:
-    """The page of an ``oci://bucket@namespace/`` in the console of its realm. Local Data Flow has none."""
+    """Return the URL of the page of an ``oci://bucket@namespace/``; ``None`` with Local Data Flow."""
     match = BUCKET_URI.fullmatch(uri or "")
     if match is None or is_loopback(urlsplit(access.endpoint).hostname or ""):
         return None
@@ -35,5 +35,5 @@ def _console_url(access: Access, path: str) -> str:
     if realm == COMMERCIAL_REALM:
         region = f"?region={access.home_region}" if access.home_region else ""
         return f"https://cloud.oracle.com/{path}{region}"
-    # The other realms are worlds of their own, each with consoles by region.
+    # Other realms have a console per region.
     return f"https://console.{access.home_region}.{oci.regions.REALMS[realm]}/{path}"

@@ -1,4 +1,4 @@
-"""Resources by their display names, which need not be unique."""
+"""Lookup of resources by display name, which need not be unique."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from airflow_provider_dataflow.models.pool import Pool
 R = TypeVar("R", Application, Pool)
 
 
-def only_one(
+def only_resource_named(
     resources: Iterable[R], display_name: str, compartment_id: str, gone: Collection[str]
 ) -> R | None:
-    """The resource of this name, if there is one.
+    """Return the resource with this name, or ``None``.
 
-    :param gone: states of what is there no more.
-    :raises AmbiguousName: there are several.
+    :param gone: states of deleted resources, which are ignored.
+    :raises AmbiguousName: several resources have the name.
     """
     found = [r for r in resources if r.display_name == display_name and r.state not in gone]
     if len(found) > 1:

@@ -1,10 +1,11 @@
-"""Errors of the network, as the SDK and what it vendors raise them."""
+"""Network errors of the SDK and of the libraries that it vendors."""
 
 from __future__ import annotations
 
 
 def is_network_error(error: BaseException) -> bool:
-    # The SDK vendors requests, whose errors are no relatives of the installed requests'.
+    """Return whether an error comes from the network. Imports the SDK."""
+    # The SDK vendors requests, so its errors are not those of an installed requests.
     from urllib3.exceptions import HTTPError
 
     from airflow_provider_dataflow.client.sdk import oci
@@ -13,7 +14,7 @@ def is_network_error(error: BaseException) -> bool:
 
 
 def root_message(error: BaseException) -> str:
-    """What the network said, without the wrapping of three libraries."""
+    """Return the innermost message of an error that several libraries have wrapped."""
     message = str(error)
     cause: BaseException | None = error
     for _ in range(10):

@@ -1,8 +1,8 @@
-"""Proxies and certificate authorities of the environment, read by one set of rules for every request.
+"""Proxies and certificate authorities from the environment, by one set of rules for all requests.
 
 The libraries disagree: requests takes ``HTTP_PROXY`` without a scheme, ``ALL_PROXY`` and
 ``REQUESTS_CA_BUNDLE``, aiohttp takes none of them, and OpenSSL reads ``SSL_CERT_FILE``, which requests does
-not. So neither client reads the environment by itself.
+not. So this module reads the environment for both clients.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from airflow_provider_dataflow.exceptions import InvalidConnection
 PROXY_SCHEMES = ("http", "https")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
-#: Variables that name the certificate authorities to trust; the first one that is set counts.
+#: Variables with the certificate authorities to trust, in order of precedence.
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 #: Network of OCI's instance metadata service over IPv6; over IPv4 its address is link-local.
@@ -31,11 +31,11 @@ METADATA_NETWORK = ipaddress.ip_network("fd00:c1::/64")
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """How to reach one endpoint.
+    """Proxy and certificate authorities for one endpoint.
 
     :param proxy: URL of the proxy, with its credentials percent-encoded. ``None``: connect directly.
     :param ca_bundle: file or folder of the certificate authorities to trust; ``None`` without TLS.
-    :param proxy_variable: the variable that names the proxy, for messages.
+    :param proxy_variable: variable that the proxy comes from, for messages.
     """
 
     proxy: str | None = field(default=None, repr=False)
@@ -44,7 +44,7 @@ class NetworkSettings:
 
     @property
     def proxy_address(self) -> str | None:
-        """The proxy's URL without its credentials, which aiohttp would quote in errors."""
+        """URL of the proxy without credentials, which aiohttp would quote in errors."""
         if self.proxy is None:
             return None
         scheme, _, rest = self.proxy.partition("://")
@@ -52,14 +52,14 @@ class NetworkSettings:
 
     @property
     def proxy_authorization(self) -> str | None:
-        """The header ``Proxy-Authorization`` for the proxy's credentials, if it has any."""
+        """Header ``Proxy-Authorization``, if the proxy has credentials."""
         credentials = urlsplit(self.proxy or "").netloc.rpartition("@")[0]
         if not credentials:
             return None
         return f"Basic {base64.b64encode(unquote(credentials).encode('latin-1')).decode()}"
 
     def ssl_context(self) -> ssl.SSLContext | None:
-        """Return the context that the SDK's own requests get, for the other client. Reads files.
+        """Return a TLS context like that of the SDK's requests, for aiohttp. Reads files.
 
         :raises InvalidConnection: the certificate authorities cannot be read.
         """
@@ -67,9 +67,9 @@ class NetworkSettings:
 
 
 def network_settings(url: str) -> NetworkSettings:
-    """Read the environment for requests to a URL. Reads files, so not for an event loop.
+    """Return the settings for requests to a URL. Reads files, so not for an event loop.
 
-    :raises InvalidConnection: a variable that applies to the URL cannot be honoured; the message names it.
+    :raises InvalidConnection: a variable for this URL has an unsupported value; the message names it.
     """
     proxy, variable = _proxy_and_variable(url)
     uses_tls = url.lower().startswith("https:") or (proxy or "").startswith("https:")
@@ -82,7 +82,7 @@ def proxy_for(url: str) -> str | None:
     Lower-case variables win over upper-case ones. ``HTTPS_PROXY`` or ``HTTP_PROXY``, by the URL's scheme,
     wins over ``ALL_PROXY``. Loopback and link-local addresses are never reached through a proxy.
 
-    :raises InvalidConnection: the variable that applies cannot be honoured; its name is in the message.
+    :raises InvalidConnection: the variable for this URL has an unsupported value; the message names it.
     """
     return _proxy_and_variable(url)[0]
 
@@ -100,7 +100,7 @@ def _proxy_and_variable(url: str) -> tuple[str | None, str | None]:
 
 
 def _variable_named(name: str) -> str:
-    """Return the variable as it is spelled in the environment; the standard library prefers lower case."""
+    """Return the variable as it is spelled in the environment. Lower case wins."""
     return name if os.environ.get(name) else name.upper()
 
 
@@ -112,7 +112,7 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _needs_no_proxy(host: str) -> bool:
-    """Tell whether a host is this machine, or on a network that ends at this machine."""
+    """Return whether a host is this machine, or has a link-local address."""
     address = _address(host)
     if address is None:
         return host == "localhost" or host.endswith(".localhost")
@@ -120,9 +120,10 @@ def _needs_no_proxy(host: str) -> bool:
 
 
 def _is_bypassed(host: str, port: int, no_proxy: str) -> bool:
-    """Apply ``NO_PROXY``: hosts, suffixes with or without a dot or ``*.``, addresses, networks, ports, ``*``.
+    """Return whether ``NO_PROXY`` lists a host.
 
-    Beyond the standard library's rules, which know hosts, suffixes and ports only.
+    Understands patterns, addresses and networks, in addition to the standard library's hosts, suffixes and
+    ports.
     """
     entries = [entry.lower().rstrip(".") for entry in re.split(r"[\s,]+", no_proxy) if entry]
     address = _address(host)
@@ -142,9 +143,10 @@ def _contains(network: str, address: ipaddress.IPv4Address | ipaddress.IPv6Addre
 
 
 def _normalized(value: str, variable: str) -> str:
-    """Return a proxy's URL in the one form that both clients read alike.
+    """Return a proxy's URL in a form that both clients read in the same way.
 
-    :raises InvalidConnection: the value is no such proxy. It is never quoted, since it may hold a password.
+    :raises InvalidConnection: the value is not supported. The message does not quote it, since it may contain
+        a password.
     """
     expected = f"{variable}: expected the URL of a proxy like http://host:port"
     text = value.strip()
@@ -155,17 +157,16 @@ def _normalized(value: str, variable: str) -> str:
         host, port = parts.hostname, parts.port
     except ValueError:
         raise InvalidConnection(
-            f"{expected}; the value cannot be read as one (credentials must be percent-encoded)"
+            f"{expected}; the value is malformed (credentials must be percent-encoded)"
         ) from None
     if parts.scheme not in PROXY_SCHEMES:
         raise InvalidConnection(
-            f"{variable}: proxies of the kind {parts.scheme!r} are not supported; expected http://host:port "
+            f"{variable}: the proxy scheme {parts.scheme!r} is not supported; expected http://host:port "
             "or https://host:port, or the service's host in NO_PROXY"
         )
     if not host or re.search(r"\s", host) or parts.query or parts.fragment or parts.path.strip("/"):
         raise InvalidConnection(
-            f"{expected}; the value has no host, or something behind the port (credentials must be "
-            "percent-encoded)"
+            f"{expected}; the value has no host, or text after the port (credentials must be percent-encoded)"
         )
     address = f"[{host}]" if ":" in host else host
     port = port or DEFAULT_PORTS[parts.scheme]
@@ -173,7 +174,7 @@ def _normalized(value: str, variable: str) -> str:
 
 
 def _credentials(user: str | None, password: str | None, variable: str) -> str:
-    """Return ``user:password@``. A missing password is empty: one client would send no credentials, else."""
+    """Return ``user:password@``. With no password, the colon stays: aiohttp would send no credentials."""
     if not user and not password:
         return ""
     name, secret = unquote(user or ""), unquote(password or "")
@@ -189,11 +190,9 @@ def _credentials(user: str | None, password: str | None, variable: str) -> str:
 
 
 def ca_bundle() -> str:
-    """Return the file or folder of the certificate authorities to trust.
+    """Return the file or folder of certificate authorities: from ``CA_VARIABLES``, or the SDK's own file.
 
-    That of the first of ``CA_VARIABLES`` that is set, or the collection that the SDK brings along.
-
-    :raises InvalidConnection: the variable names something that cannot be read.
+    :raises InvalidConnection: the file or folder of a variable cannot be read.
     """
     for variable in CA_VARIABLES:
         if path := os.environ.get(variable):
@@ -207,14 +206,14 @@ def ca_bundle() -> str:
 def _check_bundle(path: str, variable: str) -> None:
     expected = "expected a file of certificates in PEM form"
     if variable == "SSL_CERT_DIR" and os.pathsep in path:
-        raise InvalidConnection(f"{variable}: expected one folder, got {path!r}; several are not supported")
+        raise InvalidConnection(f"{variable}: expected one folder, got {path!r}; a list is not supported")
     try:
         if os.path.isdir(path):
             os.listdir(path)
         else:
             _context(path)
     except ssl.SSLError:
-        raise InvalidConnection(f"{variable}: {expected}; {path} holds none") from None
+        raise InvalidConnection(f"{variable}: {expected}; {path} contains none") from None
     except OSError as error:
         raise InvalidConnection(
             f"{variable}: {expected}, or a folder of them; {path} cannot be read: {error.strerror}"
@@ -222,7 +221,7 @@ def _check_bundle(path: str, variable: str) -> None:
 
 
 def _context(path: str) -> ssl.SSLContext:
-    """Build a TLS context as urllib3 builds it for the SDK, so that both clients accept the same servers."""
+    """Return a TLS context like urllib3's for the SDK, so that both clients accept the same servers."""
     from urllib3.util.ssl_ import create_urllib3_context
 
     context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)

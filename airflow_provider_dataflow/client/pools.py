@@ -1,4 +1,4 @@
-"""Calls of the synchronous client about pools."""
+"""Operations on pools, in the synchronous client."""
 
 from __future__ import annotations
 
@@ -6,97 +6,103 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from uuid import uuid4
 
-from airflow_provider_dataflow.client.display_names import only_one
-from airflow_provider_dataflow.client.sdk_calls import PAGE_SIZE, Caller, one_filter
+from airflow_provider_dataflow.client.display_names import only_resource_named
+from airflow_provider_dataflow.client.sdk_requests import PAGE_SIZE, SdkRequests, one_filter
 from airflow_provider_dataflow.models.pool import GONE_STATES, Pool, PoolDetails
 
-#: What ListPools can be filtered by; the service takes one of them beside the compartment.
+#: Filters of ListPools. The service accepts one of them besides the compartment.
 POOL_FILTERS = ("display_name", "display_name_starts_with", "lifecycle_state", "owner_principal_id")
 
 
-class Pools:
-    """Pools. Every call is repeated as long as that may help, and raises ``ServiceError`` then.
+class PoolClient:
+    """Operations on pools. All are retried, and then raise ``ServiceError``.
 
-    All changes take their time: the calls return when the service has accepted them.
+    They return when the service has accepted a change; the pool's state follows later.
     """
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    def __init__(self, requests: SdkRequests) -> None:
+        self._requests = requests
 
     def create(self, details: PoolDetails, retry_token: str) -> Pool:
         """CreatePool.
 
-        :param retry_token: at most 64 characters; a repeated create with it is answered with the same one.
+        :param retry_token: at most 64 characters. Another create with the same token returns the same pool.
         """
-        return self._caller.read(
+        return self._requests.read(
             "CreatePool",
             Pool.from_api,
-            lambda: self._caller.sdk.create_pool(details.body(), opc_retry_token=retry_token),
+            lambda: self._requests.sdk.create_pool(details.body(), opc_retry_token=retry_token),
         )
 
     def get(self, pool_id: str) -> Pool:
-        """GetPool. One that was deleted may still be shown, as DELETED."""
+        """GetPool. A deleted pool may still be returned, as DELETED."""
         return self.get_with_etag(pool_id)[0]
 
     def get_with_etag(self, pool_id: str) -> tuple[Pool, str | None]:
-        """GetPool, with the etag that :meth:`update` takes."""
-        return self._caller.read_with_etag(
-            "GetPool", Pool.from_api, lambda: self._caller.sdk.get_pool(pool_id)
+        """GetPool, with the etag for :meth:`update`."""
+        return self._requests.read_with_etag(
+            "GetPool", Pool.from_api, lambda: self._requests.sdk.get_pool(pool_id)
         )
 
     def list(self, compartment_id: str, **filters: Any) -> Iterator[Pool]:
-        """ListPools, page by page as they are consumed. Summaries: few of the attributes are there.
+        """ListPools, page by page as they are consumed. Returns summaries, which lack most attributes.
 
         :param filters: at most one of ``POOL_FILTERS``.
-        :raises InvalidArgument: an unknown filter, or more than one.
+        :raises InvalidArgument: an unknown filter, or more than one filter.
         """
         given = one_filter("ListPools", POOL_FILTERS, filters)
-        return self._caller.pages(
+        return self._requests.pages(
             "ListPools",
             Pool.from_api,
-            lambda page: self._caller.sdk.list_pools(compartment_id, limit=PAGE_SIZE, **page, **given),
+            lambda page: self._requests.sdk.list_pools(compartment_id, limit=PAGE_SIZE, **page, **given),
         )
 
     def named(self, compartment_id: str, display_name: str) -> Pool | None:
-        """The pool of this name in the compartment, as a summary, if it is there.
+        """Return the summary of the pool with this name in the compartment, or ``None``.
 
-        :raises AmbiguousName: there are several.
+        :raises AmbiguousName: several pools have the name.
         """
-        return only_one(
+        return only_resource_named(
             self.list(compartment_id, display_name=display_name), display_name, compartment_id, GONE_STATES
         )
 
     def update(self, pool_id: str, changes: Mapping[str, Any], *, if_match: str | None = None) -> None:
         """UpdatePool.
 
-        :param changes: fields of ``UpdatePoolDetails`` by the API's names.
-        :param if_match: etag of the state that the changes were made from; 412 if there is another by now.
+        :param changes: fields of ``UpdatePoolDetails``, by their names in the API.
+        :param if_match: etag; the service refuses with 412 if the pool has another etag by now.
         """
         given = {"if_match": if_match} if if_match else {}
-        self._caller.call("UpdatePool", lambda: self._caller.sdk.update_pool(dict(changes), pool_id, **given))
+        self._requests.call(
+            "UpdatePool", lambda: self._requests.sdk.update_pool(dict(changes), pool_id, **given)
+        )
 
     def start(self, pool_id: str) -> None:
-        """StartPool. The pool is ACTIVE some time later."""
-        self._act("StartPool", lambda token: self._caller.sdk.start_pool(pool_id, opc_retry_token=token))
+        """StartPool. The pool becomes ACTIVE some time later."""
+        self._send_with_token(
+            "StartPool", lambda token: self._requests.sdk.start_pool(pool_id, opc_retry_token=token)
+        )
 
     def stop(self, pool_id: str) -> None:
-        """StopPool, which ends the runs in it. The pool is STOPPED some time later."""
-        self._act("StopPool", lambda token: self._caller.sdk.stop_pool(pool_id, opc_retry_token=token))
+        """StopPool. Ends the runs in the pool, which becomes STOPPED some time later."""
+        self._send_with_token(
+            "StopPool", lambda token: self._requests.sdk.stop_pool(pool_id, opc_retry_token=token)
+        )
 
     def delete(self, pool_id: str) -> None:
-        """DeletePool, for pools that are stopped. The pool is DELETED some time later."""
-        self._caller.call("DeletePool", lambda: self._caller.sdk.delete_pool(pool_id))
+        """DeletePool, for a STOPPED pool, which becomes DELETED some time later."""
+        self._requests.call("DeletePool", lambda: self._requests.sdk.delete_pool(pool_id))
 
     def change_compartment(self, pool_id: str, compartment_id: str) -> None:
         """ChangePoolCompartment."""
-        self._act(
+        self._send_with_token(
             "ChangePoolCompartment",
-            lambda token: self._caller.sdk.change_pool_compartment(
+            lambda token: self._requests.sdk.change_pool_compartment(
                 pool_id, {"compartmentId": compartment_id}, opc_retry_token=token
             ),
         )
 
-    def _act(self, operation: str, act: Callable[[str], Any]) -> None:
-        """One action, however often it is sent: what was lost on the way back is not refused as a second."""
+    def _send_with_token(self, operation: str, send: Callable[[str], Any]) -> None:
+        """Send a request with a retry token, so that the service accepts its retries."""
         token = uuid4().hex
-        self._caller.call(operation, lambda: act(token))
+        self._requests.call(operation, lambda: send(token))

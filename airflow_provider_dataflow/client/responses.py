@@ -1,7 +1,7 @@
-"""Boundary through which every response of the service passes, in both clients.
+"""Reading of responses, for both clients.
 
-What a response holds is decided by others: a proxy, a gateway in trouble, a later version of the API.
-Whatever reading it raises leaves here as a ``ServiceError``, which a wait tolerates for its error budget.
+A response can be malformed: a proxy, a failing gateway or a later version of the API may have written it. All
+errors while it is read become a ``ServiceError``, which a wait retries within its error budget.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 
 from airflow_provider_dataflow.exceptions import DataFlowError, UnexpectedResponse
 
-#: Of the service's texts in errors, which end up in logs, XComs and databases.
-MAX_MESSAGE = 1000
-MAX_NAME = 200
+#: Limits of the service's texts in errors, which end up in logs, XComs and databases.
+MAX_MESSAGE_LENGTH = 1000
+MAX_NAME_LENGTH = 200
 
 #: Control characters and lone surrogates, which databases and encoders refuse.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
@@ -25,9 +25,9 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 @contextmanager
 def reading(operation: str, endpoint: str | None) -> Iterator[None]:
-    """Read a response: what that raises is raised as an ``UnexpectedResponse``.
+    """Raise the errors of the block, which reads a response, as ``UnexpectedResponse``.
 
-    :raises ServiceError: the response is not what the API describes.
+    :raises ServiceError: the response does not match the API.
     """
     try:
         yield
@@ -38,27 +38,27 @@ def reading(operation: str, endpoint: str | None) -> Iterator[None]:
 
 
 def unexpected(operation: str, endpoint: str | None, error: Exception) -> UnexpectedResponse:
-    """Return the error for a response that could not be read."""
-    # Errors of the JSON decoder and of our own checks are sentences; of others, the type says more.
-    said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+    """Return the error for a response that cannot be read."""
+    # The messages of ValueErrors are sentences. Other errors need their type to be understood.
+    message = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
     return UnexpectedResponse(
-        operation=operation, message=plain_text(said) or type(error).__name__, endpoint=endpoint
+        operation=operation, message=plain_text(message) or type(error).__name__, endpoint=endpoint
     )
 
 
-def plain_text(value: Any, most: int = MAX_MESSAGE) -> str:
-    """Return a text of the service as it can be logged and stored: printable, and not too long."""
+def plain_text(value: Any, max_length: int = MAX_MESSAGE_LENGTH) -> str:
+    """Return a text of the service without unprintable characters, and cut to a length."""
     text = value if isinstance(value, str) else "" if value is None else repr(value)
-    return _UNPRINTABLE.sub("\ufffd", text[:most])
+    return _UNPRINTABLE.sub("\ufffd", text[:max_length])
 
 
 def plain_name(value: Any) -> str | None:
-    """Return a code or an id of the service, if it is one."""
-    return plain_text(value, MAX_NAME) if isinstance(value, str) and value else None
+    """Return a code or an id of the service, if it is a string."""
+    return plain_text(value, MAX_NAME_LENGTH) if isinstance(value, str) and value else None
 
 
 def error_of(body: Any) -> tuple[str | None, str]:
-    """Return code and message of the service's error; what is missing or is no text is left out."""
+    """Return code and message of the service's error, as far as they are strings."""
     if not isinstance(body, Mapping):
         return None, ""
     message = body.get("message")
@@ -66,9 +66,9 @@ def error_of(body: Any) -> tuple[str | None, str]:
 
 
 def rows_of(body: Any) -> list[Any]:
-    """Return the items of a list; newer lists are wrapped in a collection.
+    """Return the items of a list. Newer operations wrap them in an object.
 
-    :raises ValueError: it is no list.
+    :raises ValueError: the body is not a list.
     """
     items = body.get("items") if isinstance(body, Mapping) else body
     if not isinstance(items, list):
@@ -77,7 +77,7 @@ def rows_of(body: Any) -> list[Any]:
 
 
 class Pages:
-    """Follows page tokens, each of them once: a service that repeats one would be asked for ever."""
+    """Page tokens of a list. Refuses a repeated token, with which a list would never end."""
 
     def __init__(self) -> None:
         self._seen: set[str] = set()
@@ -85,40 +85,40 @@ class Pages:
     def next(self, token: Any) -> str | None:
         """Return the token of the next page, if there is one.
 
-        :raises ValueError: that page has been read already.
+        :raises ValueError: the page was read before.
         """
         if not token:
             return None
         token = str(token)
         if token in self._seen:
-            raise ValueError(f"the page {plain_text(token, MAX_NAME)} comes twice")
+            raise ValueError(f"the page {plain_text(token, MAX_NAME_LENGTH)} was returned twice")
         self._seen.add(token)
         return token
 
 
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
-#: Takes what JSON allows, unlike Python's own, which reads NaN and Infinity.
+#: Strict: refuses NaN and Infinity, which Python's default decoder accepts.
 DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def json_of(body: bytes) -> Any:
     """Return the JSON of a body; ``None`` if it is empty.
 
-    :raises ValueError: it is not JSON in UTF-8.
+    :raises ValueError: the body is not JSON in UTF-8.
     """
     return DECODER.decode(body.decode()) if body else None
 
 
-class Exchange(threading.local):
-    """How far this thread's request is, to tell errors of the caller from errors of the response.
+class RequestProgress(threading.local):
+    """Progress of the current thread's request.
 
-    The SDK raises the same types for both.
+    The SDK raises the same types for wrong arguments and for malformed responses.
     """
 
     is_sent = False
 
 
-exchange = Exchange()
+request_progress = RequestProgress()

@@ -1,56 +1,71 @@
-"""How long a request may take, and when it is sent again.
+"""Timeouts and retries of requests.
 
-The asynchronous client sends none again: the poller asks anew anyway.
+The asynchronous client does not retry: the next poll follows anyway.
 """
 
 from __future__ import annotations
 
 import math
 import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from tenacity import RetryCallState, Retrying, stop_after_attempt, stop_after_delay
 from tenacity.retry import retry_if_exception
 
 from airflow_provider_dataflow.exceptions import ServiceError
 
-#: Per attempt, in seconds: to connect, and to wait for the answer.
-CONNECT_TIMEOUT = 10
-READ_TIMEOUT = 60
+#: Timeouts of one attempt: to connect, and to wait for the response.
+CONNECT_TIMEOUT_SECONDS = 10
+READ_TIMEOUT_SECONDS = 60
 
-MAX_ATTEMPTS = 5
-#: Seconds after which no further attempt is begun.
-MAX_DELAY = 60
-MAX_WAIT = 20
-#: Seconds. The service asks for one minute at most.
-MAX_RETRY_AFTER = 600
+#: Longest ``Retry-After`` that is believed: a longer one would stop all waits of the connection. The service
+#: itself sends one minute at most.
+MAX_RETRY_AFTER_SECONDS = 600
 
 
-def wait(state: RetryCallState) -> float:
-    """Half a second, doubling, with jitter; the service's ``Retry-After`` wins where it is longer."""
-    backoff = min(0.5 * 2 ** (state.attempt_number - 1), MAX_WAIT) * random.uniform(0.75, 1.25)  # noqa: S311
-    error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after if isinstance(error, ServiceError) and error.retry_after else 0
-    return max(backoff, min(asked, MAX_DELAY))
+@dataclass(frozen=True)
+class RetryPolicy:
+    """Limits and pauses of retries.
 
+    :param max_attempts: attempts, the first included.
+    :param max_seconds: seconds since the first attempt after which none begins. Also the longest pause for a
+        ``Retry-After``.
+    :param first_pause_seconds: pause before the second attempt. It doubles with each attempt.
+    :param max_pause_seconds: longest pause without a ``Retry-After``.
+    :param sleep: sleeps for a number of seconds.
+    """
 
-def retrying() -> Retrying:
-    """For requests that may be repeated: reads, cancels, and submits that carry a retry token."""
-    return Retrying(
-        retry=retry_if_exception(lambda error: isinstance(error, ServiceError) and error.is_transient),
-        stop=stop_after_attempt(MAX_ATTEMPTS) | stop_after_delay(MAX_DELAY),
-        wait=wait,
-        reraise=True,
-    )
+    max_attempts: int = 5
+    max_seconds: float = 60
+    first_pause_seconds: float = 0.5
+    max_pause_seconds: float = 20
+    sleep: Callable[[float], None] = time.sleep
+
+    def pause(self, state: RetryCallState) -> float:
+        """Return the seconds until the next attempt, with jitter; not less than ``Retry-After``."""
+        backoff = min(self.first_pause_seconds * 2 ** (state.attempt_number - 1), self.max_pause_seconds)
+        error = state.outcome.exception() if state.outcome else None
+        requested = error.retry_after if isinstance(error, ServiceError) and error.retry_after else 0
+        return max(backoff * random.uniform(0.75, 1.25), min(requested, self.max_seconds))  # noqa: S311
+
+    def retrying(self) -> Retrying:
+        """Return a loop for requests that are safe to repeat: reads, cancels, submits with a retry token."""
+        return Retrying(
+            retry=retry_if_exception(lambda error: isinstance(error, ServiceError) and error.is_transient),
+            stop=stop_after_attempt(self.max_attempts) | stop_after_delay(self.max_seconds),
+            wait=self.pause,
+            sleep=self.sleep,
+            reraise=True,
+        )
 
 
 def retry_after(headers: object) -> float | None:
-    """Seconds of the header ``Retry-After``; the service never sends its other form, a date.
-
-    A longer time than ``MAX_RETRY_AFTER`` is not believed: it would stop all waits of the connection.
-    """
+    """Return the seconds of the header ``Retry-After``. The service never sends its other form, a date."""
     value = getattr(headers, "get", lambda _: None)("retry-after")
     try:
         seconds = float(value) if value is not None else math.nan
     except (ValueError, TypeError, OverflowError):
         return None
-    return max(0.0, seconds) if seconds <= MAX_RETRY_AFTER else None
+    return max(0.0, seconds) if seconds <= MAX_RETRY_AFTER_SECONDS else None

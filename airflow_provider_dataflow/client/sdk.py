@@ -1,7 +1,7 @@
-"""The OCI SDK as a whole. Nothing else of this package imports ``oci``, so that only one thread ever does.
+"""Import of the whole OCI SDK. No other module of this package imports ``oci``.
 
-Its modules import each other in circles. If two threads begin with different ones, Python hands one of them a
-half-made module: its import fails, and what that leaves behind makes all later ones of the process fail.
+The SDK's modules import each other in circles. If two threads start with different modules, Python gives one
+of them a partly initialized module. Its import fails, and so do all later ones in the process.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 
 __all__ = ["oci"]
 
-#: What is used of it, but for its services, which it loads by itself.
-PARTS = (
+#: Modules that this package uses. The SDK loads its services by itself.
+MODULES = (
     "_vendor.requests.exceptions",
     "auth.auth_utils",
     "auth.federation_client",
@@ -31,35 +31,35 @@ PARTS = (
 )
 
 ATTEMPTS = 10
-PAUSE = 0.1
+PAUSE_SECONDS = 0.1
 
 
 def _import_whole() -> ModuleType:
-    """Others than this package may import it in their threads at the same time, and so break our import."""
+    """Import the SDK. Repeat it if it fails, since other packages may import the SDK in other threads."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             whole = import_module("oci")
-            attrgetter(*PARTS)(whole)
+            attrgetter(*MODULES)(whole)
             import_module("oci.data_flow")
             return whole
         except Exception:
-            if attempt == ATTEMPTS or not _clear_what_is_left():
+            if attempt == ATTEMPTS or not _remove_failed_import():
                 raise
-            time.sleep(PAUSE)
+            time.sleep(PAUSE_SECONDS)
     raise AssertionError("unreachable")
 
 
-def _clear_what_is_left() -> bool:
-    """Forget the modules of an import that was given up.
+def _remove_failed_import() -> bool:
+    """Remove the modules of a failed import, unless another thread is importing the SDK.
 
-    :return: whether another attempt makes sense: the SDK is there, and perhaps being imported elsewhere.
+    :return: whether another attempt makes sense, since the SDK is installed.
     """
-    left = [name for name in list(sys.modules) if name.partition(".")[0] == "oci"]
-    underway = getattr(getattr(sys.modules.get("oci"), "__spec__", None), "_initializing", False)
-    if not underway:
-        for name in left:
+    modules = [name for name in list(sys.modules) if name.partition(".")[0] == "oci"]
+    is_importing = getattr(getattr(sys.modules.get("oci"), "__spec__", None), "_initializing", False)
+    if not is_importing:
+        for name in modules:
             sys.modules.pop(name, None)
-    return bool(left)
+    return bool(modules)
 
 
 oci: Any = _import_whole()

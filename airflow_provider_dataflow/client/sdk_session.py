@@ -1,4 +1,4 @@
-"""Session for all requests that go through the SDK. Importing this imports the SDK."""
+"""HTTP session for all requests through the SDK. Imports the SDK."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from contextvars import ContextVar
 from typing import Any
 
 from airflow_provider_dataflow.client.network_settings import NetworkSettings, network_settings
-from airflow_provider_dataflow.client.responses import exchange
+from airflow_provider_dataflow.client.responses import request_progress
 from airflow_provider_dataflow.client.sdk import oci
 from airflow_provider_dataflow.client.user_agent import user_agent
 
 
-class Session(oci._vendor.requests.Session):
-    """Session with this package's proxies, certificate authorities and User-Agent, that follows no redirect.
+class SdkSession(oci._vendor.requests.Session):
+    """Session with this package's proxies, certificate authorities and User-Agent. Follows no redirects.
 
-    A signature is for one host and path; a redirect would carry it, and a token with it, to another.
+    A redirect would send the signature and the token to another host.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        # Everything of the environment comes from network_settings; .netrc belongs to no request of ours.
+        # network_settings reads the environment instead. Also prevents credentials from .netrc.
         self.trust_env = False
         self.headers["User-Agent"] = user_agent()
         self._settings: dict[str, NetworkSettings] = {}
@@ -30,13 +30,13 @@ class Session(oci._vendor.requests.Session):
         return None
 
     def send(self, request: Any, **kwargs: Any) -> Any:
-        exchange.is_sent = True
+        request_progress.is_sent = True
         return super().send(request, **kwargs)
 
     def merge_environment_settings(self, url: str, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
-        """Return what a request needs beside its content.
+        """Return proxies, certificates and other options of a request.
 
-        :param verify: file of the only certificate authorities to trust, if a caller of the SDK knows better.
+        :param verify: certificate authorities that the SDK's caller has chosen; they win.
         """
         scheme, _, rest = url.partition("://")
         base = f"{scheme}://{rest.partition('/')[0]}"
@@ -50,30 +50,30 @@ class Session(oci._vendor.requests.Session):
         return super().merge_environment_settings(url, proxies, stream, verify, cert)
 
 
-_is_ours: ContextVar[bool] = ContextVar("airflow_provider_dataflow_session", default=False)
+_is_redirected: ContextVar[bool] = ContextVar("airflow_provider_dataflow_session", default=False)
 
 
 @contextmanager
-def our_session() -> Iterator[None]:
-    """Send what the SDK requests within the block through a :class:`Session`.
+def redirect_to_sdk_session() -> Iterator[None]:
+    """Send all of the SDK's requests within the block through a :class:`SdkSession`.
 
-    The SDK makes sessions of its own where it fetches tokens, and sends requests while it constructs a
-    signer, so that nobody can give it another session. Other threads and users of the SDK are not affected.
+    Where the SDK fetches tokens, it creates its own sessions and sends requests from constructors, so no
+    session can be passed in. Other threads and other users of the SDK are not affected.
     """
-    token = _is_ours.set(True)
+    token = _is_redirected.set(True)
     try:
         yield
     finally:
-        _is_ours.reset(token)
+        _is_redirected.reset(token)
 
 
 _request = oci._vendor.requests.Session.request
 
 
 def _request_in_context(session: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
-    if not _is_ours.get() or isinstance(session, Session):
+    if not _is_redirected.get() or isinstance(session, SdkSession):
         return _request(session, method, url, *args, **kwargs)
-    ours = Session()
+    ours = SdkSession()
     ours.adapters = session.adapters
     headers = kwargs.pop("headers", None) or {}
     kwargs["headers"] = {name: value for name, value in headers.items() if name.lower() != "user-agent"}

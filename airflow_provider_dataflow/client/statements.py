@@ -1,55 +1,55 @@
-"""Calls of the synchronous client about statements of SESSION runs."""
+"""Operations on statements of SESSION runs, in the synchronous client."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider_dataflow.client.sdk_calls import PAGE_SIZE, Caller
+from airflow_provider_dataflow.client.sdk_requests import PAGE_SIZE, SdkRequests
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.models.statement import Statement, StatementDetails
 
 
-class Statements:
-    """Statements. All calls raise ``ServiceError``, and but for :meth:`create` are repeated before."""
+class StatementClient:
+    """Operations on statements. All but :meth:`create` are retried, and then raise ``ServiceError``."""
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    def __init__(self, requests: SdkRequests) -> None:
+        self._requests = requests
 
     def create(self, run_id: str, details: StatementDetails) -> Statement:
-        """CreateStatement, which the session runs after those that it has already.
+        """CreateStatement. The session runs it after its earlier statements.
 
-        There is no retry token for statements. So this is repeated only if the service was too busy to look
-        at it; an error that leaves open whether the code runs is raised at once.
+        Retried after 429 only: there is no retry token for statements, and after another error the code may
+        be running.
         """
-        return self._caller.read(
+        return self._requests.read(
             "CreateStatement",
             Statement.from_api,
-            lambda: self._caller.sdk.create_statement(details.body(), run_id),
+            lambda: self._requests.sdk.create_statement(details.body(), run_id),
             repeatable=False,
         )
 
     def get(self, run_id: str, statement_id: int) -> Statement:
         """GetStatement."""
-        return self._caller.read(
+        return self._requests.read(
             "GetStatement",
             Statement.from_api,
-            lambda: self._caller.sdk.get_statement(run_id, str(statement_id)),
+            lambda: self._requests.sdk.get_statement(run_id, str(statement_id)),
         )
 
     def list(self, run_id: str, *, lifecycle_state: str | None = None) -> Iterator[Statement]:
-        """ListStatements, page by page as they are consumed. Summaries: without code and output."""
+        """ListStatements, page by page as they are consumed. Returns summaries, without code and output."""
         given = {"lifecycle_state": lifecycle_state} if lifecycle_state else {}
-        return self._caller.pages(
+        return self._requests.pages(
             "ListStatements",
             Statement.from_api,
-            lambda page: self._caller.sdk.list_statements(run_id, limit=PAGE_SIZE, **page, **given),
+            lambda page: self._requests.sdk.list_statements(run_id, limit=PAGE_SIZE, **page, **given),
         )
 
     def cancel(self, run_id: str, statement_id: int) -> None:
-        """DeleteStatement, which cancels. One that has ended already is left as it is."""
+        """Cancel a statement (DeleteStatement). A statement that has ended stays as it is."""
         try:
-            self._caller.call(
-                "DeleteStatement", lambda: self._caller.sdk.delete_statement(run_id, str(statement_id))
+            self._requests.call(
+                "DeleteStatement", lambda: self._requests.sdk.delete_statement(run_id, str(statement_id))
             )
         except ServiceError as error:
             if error.status not in (404, 409) or not self.get(run_id, statement_id).has_ended:

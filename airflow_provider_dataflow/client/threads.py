@@ -1,4 +1,4 @@
-"""Threads of our own for what blocks, so that the event loop and Airflow's threads are left alone."""
+"""Threads for blocking calls, apart from the threads of the event loop and of Airflow."""
 
 from __future__ import annotations
 
@@ -16,63 +16,63 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: So many cancels can be under way at the same time, each for as long as the service takes. A thread is
-#: only started when all others are at work.
-THREADS = 64
+#: Limit of concurrent calls, for example of cancels. A pool starts a thread only if all others are busy.
+MAX_THREADS = 64
 
 _threads: ThreadPoolExecutor
-#: For what must not stand in line behind others, whose services may take long to answer.
-_urgent: ThreadPoolExecutor
-#: The loop that a thread of ours works for.
-_of_thread = threading.local()
+#: For calls that must not queue behind slow ones.
+_urgent_threads: ThreadPoolExecutor
+#: ``loop``: the event loop on whose behalf the current thread works.
+_thread_local = threading.local()
 _loop_binding: Callable[[asyncio.AbstractEventLoop], Callable[[], None]] | None = None
 
 _modules: dict[str, ModuleType] = {}
 _importing: dict[str, asyncio.Task[ModuleType]] = {}
 
 
-def _new_threads() -> None:
-    """A forked process has none of its parent's threads, though their pool thinks so."""
-    global _threads, _urgent
-    _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="oci-data-flow")
-    _urgent = ThreadPoolExecutor(THREADS, thread_name_prefix="oci-data-flow-urgent")
+def _create_pools() -> None:
+    """Create the thread pools. Also in a forked process, which lacks the threads of its parent's pools."""
+    global _threads, _urgent_threads
+    _threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="oci-data-flow")
+    _urgent_threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="oci-data-flow-urgent")
 
 
-_new_threads()
-os.register_at_fork(after_in_child=_new_threads)
+_create_pools()
+os.register_at_fork(after_in_child=_create_pools)
 
 
 def start(work: Callable[[], T], *, urgent: bool = False) -> Future[T]:
-    """Begin work that blocks. It goes on to its end, whatever becomes of who has asked for it."""
-    threads = _urgent if urgent else _threads
-    return threads.submit(contextvars.copy_context().run, known_to_loop(work))
+    """Start a blocking call in a thread. It runs to its end even if its caller is cancelled."""
+    threads = _urgent_threads if urgent else _threads
+    return threads.submit(contextvars.copy_context().run, with_event_loop(work))
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """As ``asyncio.to_thread``, which has about six threads on two cores and all of Airflow to share them.
+    """Run a blocking call in a thread, and return its result.
 
-    A triggerer writes its log lines with those: if they all wait for a service, it is deaf to kills.
+    ``asyncio.to_thread`` has about six threads on two cores, with which a triggerer also writes its log. If
+    all of them waited for a service, the triggerer would not see kills.
     """
     run = contextvars.copy_context().run
-    return await asyncio.get_running_loop().run_in_executor(_threads, run, known_to_loop(work))
+    return await asyncio.get_running_loop().run_in_executor(_threads, run, with_event_loop(work))
 
 
-def answer_within(seconds: float, question: Callable[[], T]) -> T:
-    """Ask in a thread of its own, and do not wait for longer.
+def call_with_timeout(seconds: float, work: Callable[[], T]) -> T:
+    """Make a blocking call in a new thread, and return its result.
 
-    :raises TimeoutError: there was no answer in time.
+    :raises TimeoutError: the call takes longer. It is not stopped.
     """
-    answer: Future[T] = Future()
+    result: Future[T] = Future()
 
-    def ask() -> None:
+    def call() -> None:
         try:
-            answer.set_result(question())
-        except BaseException as error:  # noqa: BLE001 - whoever waits must hear of it
-            answer.set_exception(error)
+            result.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - passed on to the caller
+            result.set_exception(error)
 
     run = contextvars.copy_context().run
-    threading.Thread(target=run, args=(known_to_loop(ask),), daemon=True).start()
-    return answer.result(seconds)
+    threading.Thread(target=run, args=(with_event_loop(call),), daemon=True).start()
+    return result.result(seconds)
 
 
 def set_loop_binding(binding: Callable[[asyncio.AbstractEventLoop], Callable[[], None]]) -> None:
@@ -84,32 +84,32 @@ def set_loop_binding(binding: Callable[[asyncio.AbstractEventLoop], Callable[[],
     _loop_binding = binding
 
 
-def known_to_loop(work: Callable[P, T]) -> Callable[P, T]:
+def with_event_loop(work: Callable[P, T]) -> Callable[P, T]:
     """Return ``work`` for a thread, bound to the running event loop or to the loop of this thread."""
     try:
         loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
     except RuntimeError:
-        loop = getattr(_of_thread, "loop", None)
+        loop = getattr(_thread_local, "loop", None)
     if loop is None:
         return work
     bind = _loop_binding(loop) if _loop_binding is not None else None
 
-    def known(*args: P.args, **kwargs: P.kwargs) -> T:
-        _of_thread.loop = loop
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+        _thread_local.loop = loop
         if bind is not None:
             bind()
         return work(*args, **kwargs)
 
-    return known
+    return wrapped
 
 
-async def module(name: str) -> Any:
-    """Import a module, in a thread, once for all who ask: aiohttp and the SDK take long."""
-    if (found := _modules.get(name)) is not None:
-        return found
+async def import_in_thread(name: str) -> Any:
+    """Import a module in a thread, once for concurrent callers. aiohttp and the SDK take long."""
+    if (module := _modules.get(name)) is not None:
+        return module
     importing = _importing.get(name)
     if importing is None or importing.done() or importing.get_loop() is not asyncio.get_running_loop():
         importing = _importing[name] = asyncio.create_task(in_thread(partial(import_module, name)))
-    # One who leaves meanwhile does not take it from the others.
-    found = _modules[name] = await asyncio.shield(importing)
-    return found
+    # Shielded: a caller that is cancelled must not cancel the import for the others.
+    module = _modules[name] = await asyncio.shield(importing)
+    return module

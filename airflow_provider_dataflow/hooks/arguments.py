@@ -1,17 +1,37 @@
-"""What operators, sensors and triggers say of their access to OCI: the arguments of their hook."""
+"""The hook's arguments as operators, sensors and triggers take them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TypedDict
 
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 
-HOOK_ARGUMENTS = ("oci_conn_id", "region", "service_endpoint", "auth_type", "config_file", "profile")
+
+class HookArguments(TypedDict, total=False):
+    """Keyword arguments of :class:`~airflow_provider_dataflow.hooks.data_flow.DataFlowHook`.
+
+    For signatures that pass them on: ``**hook_arguments: Unpack[HookArguments]``.
+    """
+
+    oci_conn_id: str | None
+    """Airflow connection of type ``oci``. Default: ``oci_default``."""
+    region: str | None
+    """Region name. Default: the connection's."""
+    service_endpoint: str | None
+    """URL of the service. Default: the connection's, or the region's own."""
+    auth_type: str | None
+    """How to sign in, one of ``hooks.auth_types.AUTH_TYPES``. Default: the connection's, or ``api_key``."""
+    config_file: str | None
+    """Path of the SDK's configuration file on the worker, for ``config_file`` and ``security_token``."""
+    profile: str | None
+    """Section of that file."""
+
+
+HOOK_ARGUMENTS = tuple(HookArguments.__annotations__)
 
 
 class UsesHook:
-    """Has the arguments of a hook as attributes of the same names."""
+    """Mixin with the hook's arguments as attributes. A constructor calls :meth:`set_hook_arguments`."""
 
     oci_conn_id: str | None
     region: str | None
@@ -19,18 +39,40 @@ class UsesHook:
     auth_type: str | None
     config_file: str | None
     profile: str | None
-    _part = "worker"
-    """Which part of Airflow calls, for OCI's audit log."""
 
-    def keep_hook_arguments(self, given: Mapping[str, Any]) -> None:
-        """Keep what of ``given``, for example the arguments of a constructor, is the hook's."""
-        for name in HOOK_ARGUMENTS:
-            setattr(self, name, given[name])
+    #: Component of Airflow that calls: in the User-Agent, which OCI's audit log shows.
+    airflow_component = "worker"
 
-    def hook_arguments(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in HOOK_ARGUMENTS}
+    def set_hook_arguments(
+        self,
+        oci_conn_id: str | None = DataFlowHook.default_conn_name,
+        region: str | None = None,
+        service_endpoint: str | None = None,
+        auth_type: str | None = None,
+        config_file: str | None = None,
+        profile: str | None = None,
+    ) -> None:
+        """Set the attributes. Airflow assigns template fields by their names, so each is an attribute."""
+        self.oci_conn_id = oci_conn_id
+        self.region = region
+        self.service_endpoint = service_endpoint
+        self.auth_type = auth_type
+        self.config_file = config_file
+        self.profile = profile
+
+    def hook_arguments(self) -> HookArguments:
+        """Return the arguments for another hook, operator or trigger."""
+        return {
+            "oci_conn_id": self.oci_conn_id,
+            "region": self.region,
+            "service_endpoint": self.service_endpoint,
+            "auth_type": self.auth_type,
+            "config_file": self.config_file,
+            "profile": self.profile,
+        }
 
     def new_hook(self) -> DataFlowHook:
+        """Return a hook with these arguments. Looks nothing up."""
         hook = DataFlowHook(**self.hook_arguments())
-        hook.part = self._part
+        hook.airflow_component = self.airflow_component
         return hook

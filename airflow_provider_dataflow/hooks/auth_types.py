@@ -1,11 +1,11 @@
-"""The names of the ways to sign in, as the ``auth_type`` of a hook, an operator or a connection."""
+"""Values of ``auth_type`` in hooks, operators and connections."""
 
 from __future__ import annotations
 
 API_KEY = "api_key"
-#: They read files of the worker.
+#: They read files on the worker.
 FILE_AUTH_TYPES = ("config_file", "security_token")
-#: They use what the worker is, whoever it is.
+#: They use the identity of the machine, resource or pod that the worker runs on.
 AMBIENT_AUTH_TYPES = (
     "instance_principal",
     "resource_principal",

@@ -1,4 +1,4 @@
-"""What a hook finds out once and keeps, where ``vars(hook)`` does not show it."""
+"""Cached properties whose values ``vars()`` of the object does not show."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any, Generic, Self, TypeVar, overload
 T = TypeVar("T")
 
 
-class kept(Generic[T]):
-    """As ``cached_property``, for objects with a slot ``_kept`` that holds a dictionary.
+class hidden_cached_property(Generic[T]):
+    """``cached_property`` that stores its value in the dictionary in the object's slot ``_cache``.
 
-    ``vars`` of an object may end in a log or an XCom, and into an XCom Airflow writes the fields of a
-    connection, or of any dataclass, as they are.
+    The ``vars()`` of a hook can end up in a log or an XCom. Airflow writes the fields of a connection, and of
+    any dataclass, into an XCom unmasked.
     """
 
-    def __init__(self, make: Callable[[Any], T]) -> None:
-        self._make = make
-        self.__doc__ = make.__doc__
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self._compute = compute
+        self.__doc__ = compute.__doc__
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -31,8 +31,8 @@ class kept(Generic[T]):
     def __get__(self, instance: Any, owner: type) -> T | Self:
         if instance is None:
             return self
-        kept = instance._kept
-        if self._name not in kept:
-            kept[self._name] = self._make(instance)
-        found: T = kept[self._name]
-        return found
+        cache = instance._cache
+        if self._name not in cache:
+            cache[self._name] = self._compute(instance)
+        value: T = cache[self._name]
+        return value

@@ -1,4 +1,4 @@
-"""The connection's form in Airflow's UI, said once for the two ways in which Airflow wants to hear it."""
+"""Connection form in Airflow's UI, for the provider's metadata and for the hook's methods."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ def _field(label: str, description: str, **schema: Any) -> dict[str, Any]:
     return {"label": label, "description": description, "schema": {"type": ["string", "null"], **schema}}
 
 
-#: Fields of the form, as ``conn-fields`` of the provider's metadata.
+#: ``conn-fields`` of the provider's metadata (Airflow 3.2 and later).
 FIELDS: dict[str, dict[str, Any]] = {
     "auth_type": _field(
         "Auth type",
-        "How to sign in. All but api_key need an administrator's consent ([oci_data_flow] "
-        "allowed_auth_types), unless the DAG says so itself.",
+        "How to sign in. Except api_key, an administrator must allow it ([oci_data_flow] "
+        "allowed_auth_types), or the DAG must choose it.",
         enum=[*AUTH_TYPES, None],
     ),
     "tenancy": _field("Tenancy OCID", "OCID of the tenancy of the user."),
-    "fingerprint": _field("Key fingerprint", "Of the API key, as the console shows it: 16 hex pairs."),
+    "fingerprint": _field("Key fingerprint", "Fingerprint of the API key: 16 hex pairs, from the console."),
     "private_key_content": _field("Private key", "The API key in PEM form.", format="password"),
     "region": _field("Region", "For example eu-frankfurt-1."),
     "compartment_id": _field("Compartment OCID", "The default compartment for runs."),
@@ -28,11 +28,13 @@ FIELDS: dict[str, dict[str, Any]] = {
         "Service endpoint", "Only for Local Data Flow or a private endpoint of the service."
     ),
     "delegation_token": _field(
-        "Delegation token", "Of the user to act for; for the two delegation auth types.", format="password"
+        "Delegation token",
+        "Token of the user to act for, for the two delegation auth types.",
+        format="password",
     ),
 }
 
-#: As ``ui-field-behaviour`` of the metadata.
+#: ``ui-field-behaviour`` of the provider's metadata.
 FIELD_BEHAVIOUR: dict[str, Any] = {
     "hidden-fields": ["host", "schema", "port"],
     "relabeling": {"login": "User OCID", "password": "Key passphrase"},
@@ -50,5 +52,5 @@ FIELD_BEHAVIOUR: dict[str, Any] = {
 
 
 def field_behaviour() -> dict[str, Any]:
-    """As ``get_ui_field_behaviour`` of a hook."""
+    """Return the result of a hook's ``get_ui_field_behaviour``."""
     return {name.replace("-", "_"): value for name, value in FIELD_BEHAVIOUR.items()}

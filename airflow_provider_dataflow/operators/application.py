@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_dataflow.client.conditional_update import bring_about
+from airflow_provider_dataflow.client.conditional_update import update_if_different
 from airflow_provider_dataflow.exceptions import NotFound, ServiceError
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.models.application import GONE_STATES, Application, ApplicationDetails
@@ -192,7 +192,7 @@ class CreateOrUpdateApplicationOperator(DataFlowOperator):
 
     def _update(self, application_id: str, details: ApplicationDetails) -> Application:
         client = self.hook.applications
-        application, changes = bring_about(
+        application, changes = update_if_different(
             lambda: client.get_with_etag(application_id),
             lambda found: details.differences(found.raw),
             lambda changes, etag: client.update(application_id, changes, if_match=etag),

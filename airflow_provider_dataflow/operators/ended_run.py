@@ -107,12 +107,12 @@ def copy_driver_logs(
 
 
 def _stderr_tail(run: Run, hook: DataFlowHook, log: Logger | Any) -> list[str]:
-    from airflow_provider_dataflow.client.logs.read import STDERR_SOURCES, named, tail
+    from airflow_provider_dataflow.client.logs.read import STDERR_SOURCES, logs_of_type, tail
 
     try:
         logs = hook.list_run_logs(run.id)
         for source in STDERR_SOURCES:
-            for entry in reversed(named(logs, source, "STDERR")):
+            for entry in reversed(logs_of_type(logs, source, "STDERR")):
                 if output := tail(hook.get_run_log(run.id, entry.name), HINT_LINES):
                     return output
     except Exception as error:  # noqa: BLE001 - an unreadable log must not replace the run's own error

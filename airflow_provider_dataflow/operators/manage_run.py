@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_dataflow.client.cancel import cancel_run
-from airflow_provider_dataflow.client.conditional_update import bring_about
+from airflow_provider_dataflow.client.conditional_update import update_if_different
 from airflow_provider_dataflow.compat import sensitive_names
 from airflow_provider_dataflow.exceptions import InvalidArgument, RunLost, RunTimedOut
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
@@ -255,7 +255,7 @@ class UpdateRunOperator(DataFlowOperator):
         update = RunUpdate.build({name: getattr(self, name) for name in RunUpdate.argument_names()})
         destination = self.compartment_id
         self._push_link(self.run_id, context)
-        run, changes = bring_about(
+        run, changes = update_if_different(
             lambda: self.hook.client.get_run_with_etag(self.run_id),
             lambda found: update.differences(found.raw),
             lambda changes, etag: self.hook.update_run(self.run_id, changes, if_match=etag),
@@ -365,8 +365,8 @@ class CancelRunOperator(WaitingOperator):
             states=TERMINAL_STATES,
             poll_interval=self.poll_interval,
             error_budget=self.error_budget,
-            until=self._deadline(context),
-            check=self._raise_if_killed,
+            deadline=self._deadline(context),
+            raise_if_killed=self._raise_if_killed,
             log=self.log,
             last_state=run.state,
         ).state

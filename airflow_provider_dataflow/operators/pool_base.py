@@ -101,7 +101,7 @@ class PoolOperator(WaitingOperator):
         self, pool: Pool, states: Collection[str] | None, missing_is_deleted: bool, context: Context
     ) -> Pool:
         """Poll until the pool is in one of the states or, for ``None``, until it can be read at all."""
-        from airflow_provider_dataflow.client.wait_for_resource import OutOfSight, OutOfTime, Watch
+        from airflow_provider_dataflow.client.wait import ErrorBudgetExceeded, Wait, WaitTimedOut
 
         def poll() -> Pool:
             try:
@@ -111,25 +111,25 @@ class PoolOperator(WaitingOperator):
                     return Pool(pool.id, PoolState.DELETED)
                 raise
 
-        watch = Watch(
-            about=f"Pool {pool.id}",
+        wait = Wait(
+            subject=f"Pool {pool.id}",
             is_over=lambda state: states is None or state in states,
             poll_interval=self.poll_interval,
             log=self.log,
-            until=self._deadline(context),
+            deadline=self._deadline(context),
             error_budget=self.error_budget,
             state=pool.state,
         )
         try:
-            return watch.in_worker(poll, self._raise_if_killed)
-        except OutOfTime:
-            raise PoolTimedOut(pool_id=pool.id, state=watch.state) from None
-        except OutOfSight as error:
-            raise PoolLost(pool_id=pool.id, state=watch.state, note=str(error)) from None
+            return wait.in_worker(poll, self._raise_if_killed)
+        except WaitTimedOut:
+            raise PoolTimedOut(pool_id=pool.id, state=wait.state) from None
+        except ErrorBudgetExceeded as error:
+            raise PoolLost(pool_id=pool.id, state=wait.state, note=str(error)) from None
 
     def _read_again_later(self, pool: Pool, error: ServiceError, context: Context) -> Pool:
         """Read the pool again after a refused request, once it has had time to change."""
-        from airflow_provider_dataflow.client.wait import nap
+        from airflow_provider_dataflow.client.wait import sleep
 
         self.log.warning(
             "Pool %s: the request was refused, reading the pool again in %.0f s: %s",
@@ -140,7 +140,7 @@ class PoolOperator(WaitingOperator):
         deadline = self._deadline(context)
         if deadline is not None and time.time() >= deadline:
             raise PoolTimedOut(pool_id=pool.id, state=pool.state, note=str(error)) from None
-        nap(self.poll_interval, self._raise_if_killed)
+        sleep(self.poll_interval, self._raise_if_killed)
         return self._wait(pool, None, False, context)
 
     def _send(self, action: str, request: Callable[[str], None], pool: Pool) -> None:

@@ -419,7 +419,7 @@ class InvokeRunOperator(OwnedRunOperator):
 
     def _wait_to_submit(self, later: SubmitLater) -> None:
         """Wait, in the triggerer if the task is deferrable."""
-        from airflow_provider_dataflow.client.wait import nap
+        from airflow_provider_dataflow.client.wait import sleep
 
         self.log.warning("Submitting again in at most %.0f seconds: %s", later.seconds, later)
         until = time.time() + later.seconds
@@ -430,7 +430,8 @@ class InvokeRunOperator(OwnedRunOperator):
                 else delay_trigger(datetime.fromtimestamp(until, UTC))
             )
             self.defer(trigger=trigger, method_name=self.execute_again.__name__)
-        nap(min(later.seconds, self.poll_interval) if later.run_id else later.seconds, self._raise_if_killed)
+        seconds = min(later.seconds, self.poll_interval) if later.run_id else later.seconds
+        sleep(seconds, self._raise_if_killed)
 
     def _push_run(self, run: Run, context: Context) -> None:
         """Push the run's XComs before anything else can fail: a cancel needs the run id from there."""
@@ -553,11 +554,11 @@ class InvokeRunOperator(OwnedRunOperator):
                 states=self.target_states,
                 poll_interval=self.poll_interval,
                 error_budget=self.error_budget,
-                until=until,
-                check=self._raise_if_killed,
+                deadline=until,
+                raise_if_killed=self._raise_if_killed,
                 log=self.log,
                 last_state=last_state,
-                each_look=follower.copy_new if follower else None,
+                after_poll=follower.copy_new if follower else None,
             )
         except (RunLost, RunTimedOut) as error:
             self._give_up(type(error), error.state, error.note)

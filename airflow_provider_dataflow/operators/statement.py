@@ -195,8 +195,8 @@ class RunStatementOperator(WaitingOperator):
             states=SESSION_STATES,
             poll_interval=self.poll_interval,
             error_budget=self.error_budget,
-            until=self._deadline(context),
-            check=self._raise_if_killed,
+            deadline=self._deadline(context),
+            raise_if_killed=self._raise_if_killed,
             log=self.log,
             last_state=last_state,
         )
@@ -239,7 +239,7 @@ class RunStatementOperator(WaitingOperator):
         return self._finish(self._wait(statement, context))
 
     def _wait(self, statement: Statement, context: Context) -> Statement:
-        from airflow_provider_dataflow.client.wait_for_resource import OutOfSight, OutOfTime, Watch
+        from airflow_provider_dataflow.client.wait import ErrorBudgetExceeded, Wait, WaitTimedOut
 
         session_has_ended = False
 
@@ -249,21 +249,21 @@ class RunStatementOperator(WaitingOperator):
             session_has_ended = session_has_ended or self.hook.get_run(self.run_id).is_terminal
             return self.hook.statements.get(self.run_id, statement.id)
 
-        watch = Watch(
-            about=f"Statement {statement.id} of session {self.run_id}",
+        wait = Wait(
+            subject=f"Statement {statement.id} of session {self.run_id}",
             is_over=lambda state: Statement(statement.id, state).has_ended or session_has_ended,
             poll_interval=self.poll_interval,
             log=self.log,
-            until=self._deadline(context),
+            deadline=self._deadline(context),
             error_budget=self.error_budget,
             state=statement.state,
         )
         try:
-            return watch.in_worker(poll, self._raise_if_killed)
-        except OutOfTime:
-            self._give_up(StatementTimedOut, watch.state)
-        except OutOfSight as error:
-            self._give_up(StatementLost, watch.state, str(error))
+            return wait.in_worker(poll, self._raise_if_killed)
+        except WaitTimedOut:
+            self._give_up(StatementTimedOut, wait.state)
+        except ErrorBudgetExceeded as error:
+            self._give_up(StatementLost, wait.state, str(error))
 
     def _finish(self, statement: Statement) -> str | None:
         result = statement.result

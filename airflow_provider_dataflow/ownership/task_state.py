@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from airflow_provider_dataflow.client.threads import answer_within
+from airflow_provider_dataflow.client.threads import call_with_timeout
 from airflow_provider_dataflow.compat import pull_xcom, task_states
 from airflow_provider_dataflow.models.task_identity import TaskIdentity
 
@@ -50,7 +50,7 @@ def will_continue(identity: TaskIdentity, timeout: float = 2.0) -> bool:
     is asked in a thread, for at most ``timeout`` seconds.
     """
     try:
-        return answer_within(timeout, lambda: read_task_state(identity).state in CONTINUING_STATES)
+        return call_with_timeout(timeout, lambda: read_task_state(identity).state in CONTINUING_STATES)
     except TimeoutError:
         return False
     except Exception:  # noqa: BLE001 - Airflow cannot be reached, so no user has ended the task through it

@@ -228,7 +228,7 @@ class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
             states=(),
             poll_interval=self.poke_interval,
             error_budget=self.error_budget,
-            check=lambda: None,
+            raise_if_killed=lambda: None,
             log=self.log,
             last_state=end.state,
         )

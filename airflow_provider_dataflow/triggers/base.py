@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_dataflow.arguments.trigger_settings import TriggerSettingsMixin
-from airflow_provider_dataflow.client.threads import answer_within, start
+from airflow_provider_dataflow.client.threads import call_with_timeout, start
 from airflow_provider_dataflow.compat import (
     NO_EVENT_BEFORE_SECONDS,
     BaseTrigger,
@@ -52,7 +52,7 @@ class DataFlowTrigger(TriggerSettingsMixin, UsesHook, BaseTrigger):
     serialized_fields: ClassVar[tuple[str, ...]]
     """Arguments of the constructor that the row stores, each from the attribute of the same name."""
 
-    _part = "triggerer"
+    airflow_component = "triggerer"
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ class TaskTrigger(DataFlowTrigger):
         while True:
             try:
                 # A triggerer that is shutting down never responds, so the call needs a timeout.
-                return answer_within(max(until - time.monotonic(), 0.1), read)
+                return call_with_timeout(max(until - time.monotonic(), 0.1), read)
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - any failure means: unknown
                 if time.monotonic() + self.STATE_PAUSE_SECONDS >= until or isinstance(error, CANCELLED):
                     self.log.warning("Cannot read the state of the task from Airflow: %r", error)

@@ -6,7 +6,7 @@ import asyncio
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
-from airflow_provider_dataflow.client.threads import module
+from airflow_provider_dataflow.client.threads import import_in_thread
 from airflow_provider_dataflow.triggers.base import PollingTrigger
 from airflow_provider_dataflow.triggers.events import Event, Outcome
 
@@ -24,26 +24,26 @@ class ResourceTrigger(PollingTrigger):
     """
 
     async def wait(self) -> Event:
-        from airflow_provider_dataflow.client.wait_for_resource import OutOfSight, OutOfTime, Watch
+        from airflow_provider_dataflow.client.wait import ErrorBudgetExceeded, Wait, WaitTimedOut
 
         await asyncio.sleep(self.NO_EVENT_BEFORE_SECONDS)
-        watch = Watch(
-            about=self.resource_name,
+        wait = Wait(
+            subject=self.resource_name,
             is_over=self.is_final,
             poll_interval=self.poll_interval,
             log=self.log,
-            until=self.deadline,
+            deadline=self.deadline,
             error_budget=self.error_budget,
         )
-        poller_module = await module("airflow_provider_dataflow.client.poller.shared")
+        poller_module = await import_in_thread("airflow_provider_dataflow.client.poller.shared")
         hook = self.hook
-        async with poller_module.shared_poller(hook.key, hook.async_client) as poller:
+        async with poller_module.shared_poller(hook.connection_key, hook.async_client) as poller:
             try:
-                found = await watch.in_triggerer(lambda: poller.request(self.poll))
-            except OutOfTime:
-                return self.event(Outcome.TIMEOUT, watch.state, None)
-            except OutOfSight as error:
-                return self.event(Outcome.LOST, watch.state, str(error))
+                found = await wait.in_triggerer(lambda: poller.request(self.poll))
+            except WaitTimedOut:
+                return self.event(Outcome.TIMEOUT, wait.state, None)
+            except ErrorBudgetExceeded as error:
+                return self.event(Outcome.LOST, wait.state, str(error))
         return self.event(Outcome.REACHED, found.state, None)
 
     @property

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_dataflow import polling
 from airflow_provider_dataflow.client.cancel import cancel_run
-from airflow_provider_dataflow.client.threads import in_thread, module
+from airflow_provider_dataflow.client.threads import import_in_thread, in_thread
 from airflow_provider_dataflow.exceptions import RunLost, ServiceError
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.models.run import SUCCESS_STATES, is_terminal
@@ -86,7 +86,7 @@ class RunTrigger(PollingTrigger):
     async def wait(self) -> RunEvent:
         # Spread, so that thousands of tasks deferred at the same moment do not block the event loop.
         await asyncio.sleep(self.NO_EVENT_BEFORE_SECONDS * random.uniform(1.0, 1.1))  # noqa: S311
-        poller_module = await module("airflow_provider_dataflow.client.poller.shared")
+        poller_module = await import_in_thread("airflow_provider_dataflow.client.poller.shared")
         async with self._connection_poller(poller_module.shared_poller) as poller:
             self._poller = poller
             if not self.follow_logs:
@@ -103,7 +103,7 @@ class RunTrigger(PollingTrigger):
         would cost much memory.
         """
         hook = self.hook
-        return shared_poller(hook.key, hook.async_client)
+        return shared_poller(hook.connection_key, hook.async_client)
 
     async def _wait_for_run(self, poller: RunPoller) -> RunEvent:
         """Subscribe to the run and return its end, the deadline, or the end of the error budget."""
@@ -137,7 +137,7 @@ class RunTrigger(PollingTrigger):
 
         :return: function that hides the secrets in a line.
         """
-        masking = await module("airflow_provider_dataflow.arguments.masking")
+        masking = await import_in_thread("airflow_provider_dataflow.arguments.masking")
         while True:
             try:
                 run = await poller.request(lambda client: client.get_run(self.run_id))

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_dataflow.client.poller.reported_runs import OVERLAP_SECONDS, ReportedRuns, event_payload
-from airflow_provider_dataflow.client.threads import in_thread, module
+from airflow_provider_dataflow.client.threads import import_in_thread, in_thread
 from airflow_provider_dataflow.compat import BaseEventTrigger, TriggerEvent, asset_state_store
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
@@ -207,10 +207,10 @@ class RunEventTrigger(DataFlowTrigger, BaseEventTrigger):
     @asynccontextmanager
     async def _poller(self) -> AsyncIterator[tuple[RunPoller, Scope]]:
         """Enter the poller of the connection. Also yield the scope of the runs that are watched."""
-        poller_module = await module("airflow_provider_dataflow.client.poller.shared")
-        stream_module = await module("airflow_provider_dataflow.client.poller.run_stream")
+        poller_module = await import_in_thread("airflow_provider_dataflow.client.poller.shared")
+        stream_module = await import_in_thread("airflow_provider_dataflow.client.poller.run_stream")
         hook = self.hook
-        async with poller_module.shared_poller(hook.key, hook.async_client) as poller:
+        async with poller_module.shared_poller(hook.connection_key, hook.async_client) as poller:
             compartment_id = self.compartment_id
             while not compartment_id:
                 # Retry instead of raising: Airflow would restart the trigger every second.
@@ -228,7 +228,7 @@ class RunEventTrigger(DataFlowTrigger, BaseEventTrigger):
 
     @asynccontextmanager
     async def _stream(self) -> AsyncIterator[RunStream]:
-        stream_module = await module("airflow_provider_dataflow.client.poller.run_stream")
+        stream_module = await import_in_thread("airflow_provider_dataflow.client.poller.run_stream")
         async with (
             self._poller() as (poller, scope),
             stream_module.RunStream(poller, scope, self.poll_interval) as stream,

@@ -14,7 +14,7 @@ from airflow_provider_dataflow.arguments.run_arguments import ATTRIBUTES
 from airflow_provider_dataflow.arguments.settings import TASK_SETTINGS, Setting
 from airflow_provider_dataflow.arguments.templates import NestedTemplatesMixin
 from airflow_provider_dataflow.arguments.timeouts import tightest
-from airflow_provider_dataflow.client.threads import answer_within, in_thread, start
+from airflow_provider_dataflow.client.threads import call_with_timeout, in_thread, start
 from airflow_provider_dataflow.compat import is_younger_than, push_xcom
 from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
@@ -189,7 +189,7 @@ class SubmitRunTrigger(NestedTemplatesMixin, TaskTrigger):
                 "The submit of this task got no response; the next try or triggerer looks for its run"
             )
             return None
-        return answer_within(FIND_RUN_TIMEOUT_SECONDS, self._acquirer.find_unconfirmed_run)
+        return call_with_timeout(FIND_RUN_TIMEOUT_SECONDS, self._acquirer.find_unconfirmed_run)
 
     async def _submit_in_thread(self) -> Run:
         from airflow_provider_dataflow.ownership.acquire import SubmitLater

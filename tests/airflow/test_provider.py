@@ -57,7 +57,7 @@ def test_connection_test_reports_success_and_errors(session: Session) -> None:
         response = session.rest.request("POST", "connections/test", json=body)
         return response["status"], response["message"]
 
-    assert tested() == (True, f"Data Flow answers at {session.local.endpoint}")
+    assert tested() == (True, f"Data Flow responds at {session.local.endpoint}")
     works, message = tested(fingerprint=":".join(["00"] * 16))
     assert not works
     assert "its fingerprint is" in message
@@ -66,7 +66,7 @@ def test_connection_test_reports_success_and_errors(session: Session) -> None:
     assert "allowed_endpoints" in message
     works, message = tested(auth_type="instance_principal")
     assert not works
-    assert "more than a connection may choose by itself" in message
+    assert "a connection must not choose" in message
 
 
 def test_servers_listen_on_loopback_only(session: Session) -> None:

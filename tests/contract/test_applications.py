@@ -1,4 +1,4 @@
-"""Applications, as the SDK sees them."""
+"""Applications of Local Data Flow through the SDK."""
 
 from __future__ import annotations
 

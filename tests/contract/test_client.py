@@ -1,4 +1,4 @@
-"""Our client's calls beside those about runs' lives, through the real SDK."""
+"""Operations of the client through the real SDK."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_provider_dataflow.client.conditional_update import bring_about
+from airflow_provider_dataflow.client.conditional_update import update_if_different
+from airflow_provider_dataflow.client.retry import RetryPolicy
+from airflow_provider_dataflow.client.sdk_requests import SdkRequests
 from airflow_provider_dataflow.exceptions import AmbiguousName, InvalidArgument, ServiceError
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
@@ -29,7 +31,7 @@ def local(server: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowF
     server.reset()
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("airflow_provider_dataflow.client.retry.wait", lambda state: 0)
+    monkeypatch.setattr(SdkRequests, "retry_policy", RetryPolicy(sleep=lambda seconds: None))
     return server
 
 
@@ -66,7 +68,7 @@ def pool(local, **changes) -> PoolDetails:
     return PoolDetails.build(details | changes)
 
 
-def test_an_applications_life(local, hook):
+def test_application_is_created_updated_moved_and_deleted(local, hook):
     applications = hook.applications
     local.add_fault("lost_response", operation="CreateApplication", count=1)
     created = applications.create(application(local, parameters={"day": 1}), "token")
@@ -76,7 +78,7 @@ def test_an_applications_life(local, hook):
     assert applications.named(local.compartment_id, "night") is None
 
     details = application(local, parameters={"day": 1}, num_executors=2)
-    current, changes = bring_about(
+    current, changes = update_if_different(
         lambda: applications.get_with_etag(created.id),
         lambda found: details.differences(found.raw),
         lambda changes, etag: applications.update(created.id, changes, if_match=etag),
@@ -94,7 +96,7 @@ def test_an_applications_life(local, hook):
     assert applications.named(OTHER_COMPARTMENT, "nightly") is None
 
 
-def test_a_name_that_is_not_unique(local, hook):
+def test_ambiguous_name_is_refused(local, hook):
     ids = {hook.applications.create(application(local), f"token {n}").id for n in range(2)}
     with pytest.raises(AmbiguousName) as caught:
         hook.applications.named(local.compartment_id, "nightly")
@@ -102,18 +104,18 @@ def test_a_name_that_is_not_unique(local, hook):
     assert all(id_ in str(caught.value) for id_ in ids)
 
 
-def test_nobodys_update_is_lost(local, hook):
+def test_concurrent_update_is_not_overwritten(local, hook):
     applications = hook.applications
     created = applications.create(application(local, freeform_tags={"a": "1"}), "token")
     others = iter([{"numExecutors": 3}])
 
     def differences(found):
-        # Somebody else is faster, once.
+        # Another update comes first, once.
         for change in others:
             applications.update(created.id, change)
         return {"freeformTags": {**found.freeform_tags, "executors": str(found.num_executors)}}
 
-    bring_about(
+    update_if_different(
         lambda: applications.get_with_etag(created.id),
         differences,
         lambda changes, etag: applications.update(created.id, changes, if_match=etag),
@@ -121,7 +123,7 @@ def test_nobodys_update_is_lost(local, hook):
     assert applications.get(created.id).freeform_tags == {"a": "1", "executors": "3"}
 
 
-def test_an_update_of_what_never_rests_ends(local, hook):
+def test_conditional_update_gives_up_on_constant_changes(local, hook):
     created = hook.applications.create(application(local), "token")
 
     def differences(found):
@@ -129,21 +131,21 @@ def test_an_update_of_what_never_rests_ends(local, hook):
         return {"description": "x"}
 
     with pytest.raises(ServiceError, match="412"):
-        bring_about(
+        update_if_different(
             lambda: hook.applications.get_with_etag(created.id),
             differences,
             lambda changes, etag: hook.applications.update(created.id, changes, if_match=etag),
         )
 
 
-def test_one_filter(local, hook):
-    with pytest.raises(InvalidArgument, match="ListApplications takes one filter"):
+def test_lists_accept_one_known_filter(local, hook):
+    with pytest.raises(InvalidArgument, match="ListApplications accepts one filter"):
         hook.applications.list(local.compartment_id, display_name="a", spark_version="3.5.0")
     with pytest.raises(InvalidArgument, match="unknown filter"):
         hook.pools.list(local.compartment_id, nonsense="a")
 
 
-def test_a_pools_life(local, hook):
+def test_pool_is_created_updated_started_stopped_and_deleted(local, hook):
     pools = hook.pools
     local.add_fault("lost_response", operation="CreatePool", count=1)
     created = pools.create(pool(local), "token")
@@ -162,7 +164,7 @@ def test_a_pools_life(local, hook):
     comes_to_be("ACTIVE")
     with pytest.raises(ServiceError, match="412"):
         pools.update(created.id, {"description": "y"}, if_match=etag)
-    # The second request is no second stop.
+    # The retry token makes the second request a repetition.
     local.add_fault("lost_response", operation="StopPool", count=1)
     pools.stop(created.id)
     comes_to_be("STOPPED")
@@ -179,7 +181,7 @@ def test_a_pools_life(local, hook):
     assert pools.named(OTHER_COMPARTMENT, "warm") is None
 
 
-def test_a_statements_life(local, hook, target):
+def test_statement_is_created_read_listed_and_cancelled(local, hook, target):
     run = target.submit(target.create_application("none.py", type="SESSION", file_uri=None).id)
     assert hook.get_run(run.id).state == "IN_PROGRESS"
     code = StatementDetails.build({"code": "'hello'"})
@@ -195,7 +197,7 @@ def test_a_statements_life(local, hook, target):
 
 
 @pytest.mark.parametrize("fault", [("lost_response", {}), ("status", {"status": 503})])
-def test_code_is_not_run_twice(local, hook, target, fault):
+def test_create_statement_is_not_retried_after_an_unclear_error(local, hook, target, fault):
     run = target.submit(target.create_application("none.py", type="SESSION", file_uri=None).id)
     assert hook.get_run(run.id).state == "IN_PROGRESS"
     kind, fields = fault
@@ -206,7 +208,7 @@ def test_code_is_not_run_twice(local, hook, target, fault):
     local.assert_requests(CreateStatement=1)
 
 
-def test_a_run_is_updated_and_moved(local, hook, target):
+def test_run_is_updated_and_moved(local, hook, target):
     run = target.submit(target.create_application("hello.py").id)
     found, etag = hook.client.get_run_with_etag(run.id)
     assert found.state == "SUCCEEDED"

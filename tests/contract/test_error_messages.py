@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 
-from airflow_provider_dataflow.client import retry
+from airflow_provider_dataflow.client.retry import RetryPolicy
+from airflow_provider_dataflow.client.sdk_requests import SdkRequests
 from airflow_provider_dataflow.exceptions import (
     DataFlowError,
     InvalidArgument,
@@ -48,7 +49,7 @@ NODES = [{"shape": "VM.Standard2.1", "min": 1, "max": 1}]
 @pytest.fixture
 def local(scripted: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowFixture:
     poll_at_once(monkeypatch)
-    monkeypatch.setattr(retry, "wait", lambda state: 0)
+    monkeypatch.setattr(SdkRequests, "retry_policy", RetryPolicy(sleep=lambda seconds: None))
     monkeypatch.setattr(RunAcquirer, "pauses", AcquirePauses(refusal=0, list_lag=0))
     return scripted
 

@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_provider_dataflow.client import wait_for_resource as watching
+from airflow_provider_dataflow.client import wait as waiting
+from airflow_provider_dataflow.client.retry import RetryPolicy
+from airflow_provider_dataflow.client.sdk_requests import SdkRequests
 from airflow_provider_dataflow.exceptions import (
     AmbiguousName,
     DataFlowError,
@@ -59,21 +61,19 @@ OTHER_COMPARTMENT = "ocid1.compartment.oc1..other"
 @pytest.fixture
 def local(manual_clock: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowFixture:
     """Server whose clock advances only while a task waits."""
-    monkeypatch.setattr("airflow_provider_dataflow.client.retry.wait", lambda state: 0)
+    monkeypatch.setattr(SdkRequests, "retry_policy", RetryPolicy(sleep=lambda seconds: None))
     poll_at_once(monkeypatch)
 
-    def nap(seconds: float, check: Any) -> None:
-        check()
+    def sleep(seconds: float, raise_if_killed: Any) -> None:
+        raise_if_killed()
         manual_clock.advance(0.5)
 
-    def pause(self: watching.Watch) -> float:
-        real_pause(self)
+    def pause(self: waiting.Wait) -> float:
         manual_clock.advance(0.5)
         return 0
 
-    real_pause = watching.Watch._pause
-    monkeypatch.setattr(watching.Watch, "_pause", pause)
-    monkeypatch.setattr("airflow_provider_dataflow.client.wait.nap", nap)
+    monkeypatch.setattr(waiting.Wait, "_pause", pause)
+    monkeypatch.setattr(waiting, "sleep", sleep)
     return manual_clock
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_dataflow.client.retry import RetryPolicy
+from airflow_provider_dataflow.client.sdk_requests import SdkRequests
 from airflow_provider_dataflow.exceptions import RunCanceled, RunFailed, RunLost, ServiceError, SubmitRejected
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
@@ -137,7 +139,7 @@ def test_error_of_first_poll_after_submit_is_retried(task):
 
 def retry_until_waiting(task: Task) -> None:
     """Run a retry that is killed while it waits for an active run."""
-    task.mocker.patch("airflow_provider_dataflow.client.wait.nap", side_effect=Killed)
+    task.mocker.patch("airflow_provider_dataflow.client.wait.sleep", side_effect=Killed)
     with pytest.raises(Killed):
         task.retry()
 
@@ -426,7 +428,7 @@ def test_cancel_is_repeated_after_slow_or_failed_request(task, kind, how):
     task.local.keeps_running()
     task.max_tries = 0  # no later try re-attaches to the run
     operator = task.operator()
-    task.mocker.patch("airflow_provider_dataflow.client.wait.nap", side_effect=Killed)
+    task.mocker.patch("airflow_provider_dataflow.client.wait.sleep", side_effect=Killed)
     with pytest.raises(Killed):
         task.run(operator)
     task.local.add_fault(kind, operation="DeleteRun", count=2, **how)
@@ -443,7 +445,7 @@ def test_submit_is_repeated_until_capacity_is_free(task, mocker):
         if len(naps) == 2:
             task.local.clear_faults()
 
-    mocker.patch("airflow_provider_dataflow.client.wait.nap", nap)
+    mocker.patch("airflow_provider_dataflow.client.wait.sleep", nap)
     task.run()
     assert len(naps) >= 2
     assert len(task.local.runs_created) == 1
@@ -456,7 +458,7 @@ def test_capacity_wait_ends_at_submit_timeout(task):
 
 
 def test_outage_during_submit_raises_its_error(task, mocker):
-    mocker.patch("airflow_provider_dataflow.client.retry.MAX_ATTEMPTS", 1)
+    mocker.patch.object(SdkRequests, "retry_policy", RetryPolicy(max_attempts=1))
     task.local.add_fault("drop", operation="CreateRun")
     with pytest.raises(ServiceError, match="got no response"):
         task.run()

@@ -1,4 +1,4 @@
-"""Pools, as the SDK sees them."""
+"""Pools of Local Data Flow through the SDK."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_pool_and_a_run_in_it(target, composite):
     assert isinstance(created.data, models.Pool)
     pool = created.data
     assert pool.lifecycle_state == "ACCEPTED"
-    # Refused only when it is there no more: it waits.
+    # The run waits for the pool; only a deleted pool would refuse it.
     run = target.submit(target.create_application("nothing.py").id, pool_id=pool.id)
     assert target.client.get_run(run.id).data.lifecycle_state == "ACCEPTED"
     request = oci.wait_until(

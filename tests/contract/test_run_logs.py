@@ -1,4 +1,4 @@
-"""The driver's output in the task's log, while the run goes on and at its end."""
+"""Copy of the driver's output into the task's log, during the run and at its end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_provider_dataflow.client.logs import cursor as log_cursor
+from airflow_provider_dataflow.client.logs.cursor import LogCursor, LogLimits
 from airflow_provider_dataflow.client.logs.follower import AsyncLogFollower, LogFollower
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.local import LocalDataFlow
@@ -61,7 +61,7 @@ async def test_lines_appear_while_the_run_is_in_progress(local, target, hook_of,
     assert hook.get_run(run_id).state == "IN_PROGRESS"
     assert "half a li" not in said(caplog)
 
-    # The worker goes on where the triggerer was, with the logs as they are stored at the end.
+    # The worker continues from the triggerer's cursor, with the stored logs.
     caplog.clear()
     gate.touch()
     assert target.wait(run_id).lifecycle_state == "SUCCEEDED"
@@ -77,9 +77,8 @@ async def test_lines_appear_while_the_run_is_in_progress(local, target, hook_of,
 
 
 @pytest.mark.parametrize("way", ["worker", "triggerer"])
-async def test_a_long_log_is_copied_in_bounded_parts(scripted, hook_of, task_log, caplog, monkeypatch, way):
-    monkeypatch.setattr(log_cursor, "HEAD_BYTES", 10_000)
-    monkeypatch.setattr(log_cursor, "TAIL_BYTES", 5_000)
+async def test_long_log_is_copied_up_to_its_limits(scripted, hook_of, task_log, caplog, monkeypatch, way):
+    monkeypatch.setattr(LogCursor, "limits", LogLimits(head_bytes=10_000, tail_bytes=5_000))
     lines = [f"line {n:05d}" for n in range(10_000)]
     scripted.set_rules(
         [Rule(attempts=[RunScript(outcome="IN_PROGRESS", stdout="\n".join(lines), stderr="e")])]
@@ -97,7 +96,7 @@ async def test_a_long_log_is_copied_in_bounded_parts(scripted, hook_of, task_log
     heading, *copied, note = said(caplog)
     assert heading == f"Driver's stdout ({STDOUT}):"
     assert [*copied, ""] == [*lines[:909], "l", ""]
-    assert note == f"... more of {STDOUT} follows when the run has ended ..."
+    assert note == f"... the rest of {STDOUT} follows when the run has ended ..."
 
     caplog.clear()
     hook.cancel_run(run_id)
@@ -105,20 +104,20 @@ async def test_a_long_log_is_copied_in_bounded_parts(scripted, hook_of, task_log
     LogFollower(hook, run_id, task_log, cursor=follower.cursor).copy_rest()
     heading, note, *copied, error_heading, error = said(caplog)
     assert note.startswith("... ")
-    assert note.endswith(f" bytes of {STDOUT} are left out ...")
+    assert note.endswith(f" bytes of {STDOUT} omitted ...")
     assert copied == lines[-len(copied) :]
     assert 400 < len(copied) < 500
     assert (error_heading, error) == (f"Driver's stderr ({STDERR}):", "e")
 
 
-def test_logs_that_cannot_be_read_decide_over_nothing(scripted, hook_of, task_log, caplog):
+def test_unreadable_logs_do_not_change_the_outcome(scripted, hook_of, task_log, caplog):
     scripted.set_rules([Rule(attempts=[RunScript(stdout="42 rows\n", stderr="a warning\n")])])
     target, hook = target_of(scripted), hook_of(scripted)
     run = target.wait(target.submit(target.create_application("hello.py").id).id)
     fault = scripted.add_fault("status", operation="GetRunLog", status=404)
     finish_wait(hook.get_run(run.id), hook, task_log, fetch_logs="always", reached_target=True)
     (warning,) = said(caplog)
-    assert warning.startswith(f"The log {STDOUT} of run {run.id} could not be read: GetRunLog at http")
+    assert warning.startswith(f"Run {run.id}: cannot read its log {STDOUT}: GetRunLog at http")
     scripted.clear_faults(fault)
     caplog.clear()
     finish_wait(hook.get_run(run.id), hook, task_log, fetch_logs="always", reached_target=True)

@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_dataflow.client.retry import RetryPolicy
+from airflow_provider_dataflow.client.sdk_requests import SdkRequests
 from airflow_provider_dataflow.exceptions import InvalidArgument, NotSubmitted
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
@@ -121,7 +123,7 @@ async def start_without_response(
     """Start a trigger whose submit has created a run but got no response. Return before the next submit."""
     local.keeps_running()
     local.add_fault("lost_response", operation="CreateRun")
-    mocker.patch("airflow_provider_dataflow.client.retry.MAX_ATTEMPTS", 1)
+    mocker.patch.object(SdkRequests, "retry_policy", RetryPolicy(max_attempts=1))
     trigger = airflow.trigger(error_budget=600)
     task = asyncio.create_task(event_of(trigger))
     async with asyncio.timeout(60):

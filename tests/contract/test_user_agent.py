@@ -1,4 +1,4 @@
-"""Who calls: all requests of worker and triggerer name the SDK, Airflow and the provider in the same way."""
+"""User-Agent of all requests of worker and triggerer."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def target(local: DataFlowFixture) -> Target:
 
 
 def agents(local: DataFlowFixture) -> dict[str, set[str]]:
-    """Return, by operation, the parts of Airflow that called, and check the rest of their User-Agents."""
+    """Return the calling components of Airflow by operation, and check the rest of the User-Agents."""
     found: dict[str, set[str]] = {}
     for entry in local.journal():
         base, _, part = entry["user_agent"].rpartition(" ")
@@ -60,7 +60,7 @@ def agents(local: DataFlowFixture) -> dict[str, set[str]]:
     return found
 
 
-def test_a_run_that_is_waited_for_in_the_triggerer(local, target):
+def test_deferred_run_wait_names_the_triggerer(local, target):
     application_id = target.create_application("hello.py").id
     local.clear_journal()
 
@@ -76,7 +76,7 @@ def test_a_run_that_is_waited_for_in_the_triggerer(local, target):
     assert found["ListRunLogs"] & found["GetRunLog"]
 
 
-def test_a_session_and_a_pool_that_are_waited_for_in_the_triggerer(local, target):
+def test_deferred_statement_and_pool_waits_name_the_triggerer(local, target):
     application = target.create_application("none.py", type="SESSION", file_uri=None)
     run_id = target.submit(application.id).id
     target.wait(run_id, lambda run: run.lifecycle_state == "IN_PROGRESS")
@@ -100,7 +100,7 @@ def test_a_session_and_a_pool_that_are_waited_for_in_the_triggerer(local, target
     assert "triggerer" in found["GetStatement"] & found["GetPool"]
 
 
-async def test_both_clients_of_a_hook_call_alike(local, target):
+async def test_both_clients_of_a_hook_send_the_same_user_agent(local, target):
     run_id = target.submit(target.create_application("hello.py").id).id
     target.wait(run_id)
     local.clear_journal()
@@ -119,7 +119,7 @@ async def test_both_clients_of_a_hook_call_alike(local, target):
 
 
 @pytest.mark.parametrize("trigger", [RunTrigger, RunEventTrigger, StatementTrigger, SubmitRunTrigger])
-def test_whatever_a_trigger_calls_is_called_by_the_triggerer(trigger: Any):
-    """Submits and cancels, too: also with the synchronous client, it is the triggerer."""
-    assert trigger._part == "triggerer"
-    assert InvokeRunOperator._part == "worker"
+def test_hooks_of_triggers_name_the_triggerer(trigger: Any):
+    """Also with the synchronous client, for submits and cancels."""
+    assert trigger.airflow_component == "triggerer"
+    assert InvokeRunOperator.airflow_component == "worker"

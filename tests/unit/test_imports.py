@@ -99,7 +99,7 @@ def test_parsing_a_dag_imports_no_triggers(module):
         (
             [
                 *("client.sync_client", "client.poller.shared", "client.wait"),
-                *("client.wait_for_resource", "client.console_links"),
+                "client.console_links",
             ],
             {"airflow", "oci"},
         ),

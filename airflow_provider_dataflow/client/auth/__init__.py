@@ -1,1 +1,1 @@
-"""The ways to sign in. Each is chosen by its name; none ever stands in for another."""
+"""Ways to sign in. Each is chosen by its ``auth_type``; there is no fallback to another."""

@@ -1,4 +1,4 @@
-"""Who calls, and where: everything that a client of Data Flow is built from."""
+"""Credentials, region, endpoint and network settings of a connection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from functools import cached_property
 from urllib.parse import urlsplit
 
 from airflow_provider_dataflow.client.auth.credentials import Credentials
-from airflow_provider_dataflow.client.auth.regions import canonical, check_name, endpoint_of, is_of_oci
+from airflow_provider_dataflow.client.auth.regions import (
+    check_name,
+    endpoint_of_region,
+    is_oci_host,
+    resolve_region,
+)
 from airflow_provider_dataflow.client.auth.signer import SharedSigner, shared_signer
 from airflow_provider_dataflow.client.network_settings import NetworkSettings, network_settings
 from airflow_provider_dataflow.exceptions import InvalidConnection
@@ -21,12 +26,12 @@ from airflow_provider_dataflow.redaction import Redactor
 class Access:
     """Credentials, region and endpoint of one connection.
 
-    :param credentials: who calls.
-    :param region: region name, for example ``eu-frankfurt-1``. Default: where the credentials are at home.
-    :param service_endpoint: instead of the region's own endpoint, for example ``http://127.0.0.1:8170``.
-    :param allowed_endpoints: further hosts that ``service_endpoint`` may name.
-    :param connection: id of the connection that all this is from, for messages.
-    :param reload: reads the credentials anew, for when they are refused.
+    :param credentials: how to sign in.
+    :param region: region name, for example ``eu-frankfurt-1``. Default: the region of the credentials.
+    :param service_endpoint: URL, for example ``http://127.0.0.1:8170``. Default: the region's endpoint.
+    :param allowed_endpoints: hosts that ``service_endpoint`` may name besides loopback and OCI's own.
+    :param connection: id of the Airflow connection, for error messages.
+    :param reload: reads the credentials again, for a refresh.
     :raises InvalidConnection: the region is malformed.
     """
 
@@ -43,59 +48,59 @@ class Access:
 
     @cached_property
     def endpoint(self) -> str:
-        """Base URL of the service. Imports the SDK, and may have to sign in, so not for an event loop.
+        """Base URL of the service. Imports the SDK and may sign in, so not for an event loop.
 
         :raises InvalidConnection: the endpoint is malformed, or its host is not allowed.
         """
-        with naming(self.connection):
+        with connection_in_errors(self.connection):
             if self.service_endpoint is not None:
                 return checked_endpoint(self.service_endpoint, self.allowed_endpoints)
             if self.home_region is None:
-                raise InvalidConnection("region: missing, and there is no service_endpoint instead")
-            return endpoint_of(self.home_region)
+                raise InvalidConnection("region: missing; expected a region or a service_endpoint")
+            return endpoint_of_region(self.home_region)
 
     @cached_property
     def home_region(self) -> str | None:
-        """Full name of the region. As :attr:`endpoint`, not for an event loop."""
-        with naming(self.connection):
+        """Full name of the region. Not for an event loop, like :attr:`endpoint`."""
+        with connection_in_errors(self.connection):
             if self.region is not None:
-                return canonical(self.region)
+                return resolve_region(self.region)
             region = self.signer.current().region
-            return canonical(region) if region else None
+            return resolve_region(region) if region else None
 
     @cached_property
     def network(self) -> NetworkSettings:
-        """Proxy and certificate authorities for the endpoint. As :attr:`endpoint`, not for an event loop.
+        """Proxy and certificate authorities for the endpoint. Not for an event loop, like :attr:`endpoint`.
 
-        :raises InvalidConnection: a variable of the environment cannot be honoured.
+        :raises InvalidConnection: an environment variable has a value that is not supported.
         """
-        with naming(self.connection):
+        with connection_in_errors(self.connection):
             return network_settings(self.endpoint)
 
     @cached_property
     def signer(self) -> SharedSigner:
-        """What signs for these credentials in this process."""
+        """Signer for these credentials, shared by the process."""
         return shared_signer(self.connection, self.credentials, self.reload)
 
     @property
     def parent_rpt_url(self) -> str | None:
-        """What CreateRun has to be told of credentials that have a parent (``opc-parent-rpt-url``)."""
+        """Header ``opc-parent-rpt-url`` of CreateRun, for credentials of a nested resource."""
         return getattr(self.credentials, "parent_rpt_url", None)
 
     def prepare(self) -> None:
-        """Do now, in a thread, what would block later on.
+        """Resolve the endpoint, read the network settings and sign in. Blocks, so call it in a thread.
 
-        :raises InvalidConnection: something about the connection is wrong.
-        :raises ServiceError: who hands out tokens does not answer, or refuses.
+        :raises InvalidConnection: the connection cannot be used.
+        :raises ServiceError: the sign-in failed.
         """
-        with naming(self.connection):
+        with connection_in_errors(self.connection):
             _ = self.endpoint, self.network
             self.signer.current()
 
 
 @contextmanager
-def naming(connection: str | None) -> Iterator[None]:
-    """Put the connection's id before what is wrong with it."""
+def connection_in_errors(connection: str | None) -> Iterator[None]:
+    """Prefix the messages of ``InvalidConnection`` with the id of the connection."""
     try:
         yield
     except InvalidConnection as error:
@@ -115,12 +120,12 @@ def is_loopback(host: str) -> bool:
 
 
 def checked_endpoint(url: str, allowed_hosts: Collection[str] = ()) -> str:
-    """The endpoint without a trailing slash, if a signed request may be sent there.
+    """Return the endpoint without a trailing slash, if signed requests may be sent there.
 
-    Loopback, OCI's own realms and the hosts in ``allowed_hosts`` may get one: a connection can be edited by
-    more people than may make a worker call an arbitrary address.
+    More people may edit connections than may choose which hosts a worker calls. So only loopback addresses,
+    hosts of OCI's realms and ``allowed_hosts`` are accepted.
 
-    :raises InvalidConnection: it is no such endpoint.
+    :raises InvalidConnection: the URL is malformed, or its host is not allowed.
     """
     expected = "expected a URL like https://dataflow.eu-frankfurt-1.oci.oraclecloud.com"
     shown = Redactor().text(repr(url))
@@ -134,13 +139,13 @@ def checked_endpoint(url: str, allowed_hosts: Collection[str] = ()) -> str:
     if parts.username or parts.query or parts.fragment or parts.path.strip("/"):
         raise InvalidConnection("service_endpoint: expected scheme, host and port only")
     if ":" in host:
-        raise InvalidConnection("service_endpoint: the SDK takes no IPv6 address; use a host name")
+        raise InvalidConnection("service_endpoint: expected a host name; the SDK supports no IPv6 addresses")
     if not is_loopback(host) and host not in allowed_hosts:
         if parts.scheme != "https":
-            raise InvalidConnection(f"service_endpoint: {host} is not loopback, so it needs https")
-        if not is_of_oci(host):
+            raise InvalidConnection(f"service_endpoint: expected https, since {host} is not loopback")
+        if not is_oci_host(host):
             raise InvalidConnection(
-                f"service_endpoint: {host} is neither loopback nor OCI's; an administrator can list it in "
-                "[oci_data_flow] allowed_endpoints of Airflow's configuration"
+                f"service_endpoint: {host} is neither loopback nor a host of OCI; an administrator can list "
+                "it in [oci_data_flow] allowed_endpoints of Airflow's configuration"
             )
     return f"{parts.scheme}://{parts.netloc}"

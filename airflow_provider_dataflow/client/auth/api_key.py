@@ -1,11 +1,11 @@
-"""An API signing key, given by its content."""
+"""API signing key of a user."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
 
-from airflow_provider_dataflow.client.auth.credentials import SignIn, signing_with
+from airflow_provider_dataflow.client.auth.credentials import SignIn, sign_in_with_key
 from airflow_provider_dataflow.client.auth.private_key import fingerprint_of, load_private_key
 from airflow_provider_dataflow.exceptions import InvalidConnection
 
@@ -18,12 +18,11 @@ class ApiKey:
 
     :param user: OCID of the user (the connection's login).
     :param tenancy: OCID of the tenancy.
-    :param fingerprint: of the key, as the console shows it.
-    :param private_key_content: the key in PEM form. What environment variables and forms do to its line ends
-        is undone.
-    :param pass_phrase: of the key, if it has one (the connection's password).
-    :param names: what the fields are called where they come from, for messages.
-    :param region: the user's region, if it comes with the key.
+    :param fingerprint: fingerprint of the key, as the console shows it.
+    :param private_key_content: the key in PEM form, as :func:`.normalized_pem` accepts it.
+    :param pass_phrase: passphrase of an encrypted key (the connection's password).
+    :param names: pairs of an attribute and the name that error messages use for it.
+    :param region: the user's region, if the source of the key names one.
     :raises InvalidConnection: a field is missing or malformed.
     """
 
@@ -40,10 +39,10 @@ class ApiKey:
         self._check_ocid("tenancy", "tenancy", "tenancy")
         name = self._name("fingerprint", "fingerprint")
         if not self.fingerprint:
-            raise InvalidConnection(f"{name}: missing; the console shows it beside the API key")
+            raise InvalidConnection(f"{name}: missing; the console shows it next to the API key")
         if not FINGERPRINT.fullmatch(self.fingerprint.lower()):
             raise InvalidConnection(
-                f"{name}: expected 16 pairs of hex digits with colons between, got {self.fingerprint!r}"
+                f"{name}: expected 16 pairs of hex digits separated by colons, got {self.fingerprint!r}"
             )
         if not self.private_key_content:
             raise InvalidConnection(
@@ -65,13 +64,13 @@ class ApiKey:
                 f"{name}: its fingerprint is {actual}, but "
                 f"{self._name('fingerprint', 'fingerprint')} says {fingerprint}"
             )
-        return signing_with(f"{self.tenancy}/{self.user}/{fingerprint}", key, self.region)
+        return sign_in_with_key(f"{self.tenancy}/{self.user}/{fingerprint}", key, self.region)
 
-    def _name(self, of: str, default: str) -> str:
-        return dict(self.names).get(of, default)
+    def _name(self, attribute: str, default: str) -> str:
+        return dict(self.names).get(attribute, default)
 
-    def _check_ocid(self, of: str, resource_type: str, default: str) -> None:
-        value, name = getattr(self, of), self._name(of, default)
+    def _check_ocid(self, attribute: str, resource_type: str, default: str) -> None:
+        value, name = getattr(self, attribute), self._name(attribute, default)
         if not value:
             raise InvalidConnection(f"{name}: missing; expected the OCID of a {resource_type}")
         if not re.fullmatch(rf"ocid1\.{resource_type}\.[\w.-]+", value, re.ASCII):

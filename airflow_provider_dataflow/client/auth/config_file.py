@@ -1,4 +1,4 @@
-"""A profile of the SDK's configuration file: an API key, or a session token."""
+"""API key or session token of a profile in the SDK's configuration file."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_dataflow.client.auth.api_key import ApiKey
-from airflow_provider_dataflow.client.auth.credentials import SignIn, signing_with_token
+from airflow_provider_dataflow.client.auth.credentials import SignIn, sign_in_with_token
 from airflow_provider_dataflow.client.auth.private_key import load_private_key
-from airflow_provider_dataflow.client.auth.security_token import check_pair, read_pair
+from airflow_provider_dataflow.client.auth.security_token import check_pair, read_consistent_pair
 from airflow_provider_dataflow.exceptions import InvalidConnection
 
 DEFAULT_PROFILE = "DEFAULT"
@@ -18,11 +18,11 @@ DEFAULT_PROFILE = "DEFAULT"
 
 @dataclass(frozen=True)
 class ConfigFile:
-    """The API key of a profile. File and key are read anew whenever it signs in.
+    """API key of a profile. Each sign-in reads the files again.
 
-    :param path: of the file. Default: as the SDK has it, ``~/.oci/config`` or ``OCI_CONFIG_FILE``.
-    :param profile: name of the section.
-    :param pass_phrase: of the key, if the profile has none (the connection's password).
+    :param path: path of the configuration file. Default: ``OCI_CONFIG_FILE``, or ``~/.oci/config``.
+    :param profile: section of the file.
+    :param pass_phrase: passphrase of the key if the profile has none (the connection's password).
     """
 
     path: str | None = None
@@ -33,7 +33,7 @@ class ConfigFile:
         values, where = read_profile(self.path, self.profile)
         if not values.get("user") and values.get("security_token_file"):
             raise InvalidConnection(
-                f"{where}: the profile holds a session token and no user; expected auth_type security_token"
+                f"{where}: the profile has a session token and no user; expected auth_type security_token"
             )
         return ApiKey(
             user=values.get("user") or "",
@@ -54,13 +54,13 @@ class ConfigFile:
 
 @dataclass(frozen=True)
 class SecurityToken:
-    """The session token of a profile, as ``oci session authenticate`` writes it.
+    """Session token of a profile, as ``oci session authenticate`` writes it.
 
-    It lives for an hour; ``oci session refresh`` rewrites the file, which is read again before its end.
+    A token is valid for an hour. ``oci session refresh`` rewrites its file, which a refresh reads again.
 
-    :param path: of the configuration file, as for :class:`ConfigFile`.
-    :param profile: name of the section.
-    :param pass_phrase: of the session's key, if the profile has none.
+    :param path: path of the configuration file, as for :class:`ConfigFile`.
+    :param profile: section of the file.
+    :param pass_phrase: passphrase of the session's key if the profile has none.
     """
 
     path: str | None = None
@@ -68,7 +68,7 @@ class SecurityToken:
     pass_phrase: str | None = field(default=None, repr=False)
 
     def sign_in(self) -> SignIn:
-        return read_pair(self._read)
+        return read_consistent_pair(self._read)
 
     def _read(self) -> SignIn:
         values, where = read_profile(self.path, self.profile)
@@ -80,13 +80,13 @@ class SecurityToken:
             unlocked_by=f"{where}: pass_phrase",
         )
         check_pair(token, key, field=f"{where}: security_token_file", key_field="its key_file")
-        return signing_with_token(token, key, values.get("region"))
+        return sign_in_with_token(token, key, values.get("region"))
 
 
 def read_profile(path: str | None, profile: str) -> tuple[dict[str, Any], str]:
-    """The values of a profile, and how to call the place in messages.
+    """Return the values of a profile, and how error messages name the profile.
 
-    :raises InvalidConnection: there is no such file or profile, or it is malformed.
+    :raises InvalidConnection: the file or the profile does not exist, or is malformed.
     """
     from configparser import Error
 
@@ -96,20 +96,23 @@ def read_profile(path: str | None, profile: str) -> tuple[dict[str, Any], str]:
     try:
         return dict(oci.config.from_file(path or oci.config.DEFAULT_LOCATION, profile)), where
     except (oci.exceptions.ClientError, Error, OSError, ValueError) as error:
-        # Of a malformed file, its parser quotes lines.
-        message = "it is malformed" if isinstance(error, (Error, UnicodeDecodeError)) else str(error)
+        # The errors of the parser quote lines of the file.
+        message = "the file is malformed" if isinstance(error, (Error, UnicodeDecodeError)) else str(error)
         raise InvalidConnection(f"{where}: {message}") from None
 
 
 def read_file(path: str | None, field_name: str) -> str:
-    """:raises InvalidConnection: there is no such file, or it cannot be read as text."""
+    """Return the text of a file.
+
+    :raises InvalidConnection: the file does not exist, or is not text.
+    """
     if not path:
         raise InvalidConnection(f"{field_name}: missing; expected the path of a file")
     try:
         data = Path(path).expanduser().read_bytes()
-        # Windows writes text with a mark of its encoding at the start.
+        # Windows starts text files with a byte order mark.
         is_utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         return data.decode("utf-16" if is_utf_16 else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise InvalidConnection(f"{field_name}: {path} cannot be read: {reason}") from None

@@ -1,4 +1,4 @@
-"""What every way to sign in has in common."""
+"""Result of a sign-in: a signer and its expiry."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any, Protocol
 
 from airflow_provider_dataflow.client.auth.security_token import expiry
 
-#: Seconds before its end, at most, at which a token is renewed; a short-lived one in its last quarter.
-EARLY = 300
-#: Seconds before its end, at most, from which on nothing is signed with a token: a request takes time.
-MARGIN = 30
+#: Refresh a token this long before it expires, while the old one is still used.
+ADVISORY_REFRESH_SECONDS = 300
+#: Stop using a token this long before it expires; the request must arrive while it is valid.
+MANDATORY_REFRESH_SECONDS = 30
+#: The same as shares of a token's lifetime, for tokens that are valid for a few minutes only.
+ADVISORY_REFRESH_SHARE, MANDATORY_REFRESH_SHARE = 1 / 4, 1 / 20
 
 GENERIC_HEADERS = ["date", "(request-target)", "host"]
 BODY_HEADERS = ["content-length", "content-type", "x-content-sha256"]
@@ -20,72 +22,70 @@ DELEGATION_HEADER = "opc-obo-token"
 
 
 class Credentials(Protocol):
-    """One way to sign in. Hashable, so that what is built from it can be shared."""
+    """Way to sign in. Hashable, so that equal credentials share a signer."""
 
     def sign_in(self) -> SignIn:
-        """Read what has to be read, ask whom has to be asked, and build a signer.
-
-        Costs CPU, and reads files or uses the network, so never on an event loop.
+        """Read the key or request a token, and return a signer. Blocks, so not for an event loop.
 
         :raises InvalidConnection: a field, a file or a variable is missing or malformed.
-        :raises ServiceError: who hands out tokens does not answer, or refuses.
+        :raises ServiceError: the token service did not respond, or refused.
         """
 
 
 @dataclass(frozen=True)
 class SignIn:
-    """A signer, and how long it is good for. It is never changed, only replaced by another.
+    """Signer and its expiry. Immutable: a refresh replaces it.
 
-    :param signer: of the SDK.
-    :param region: where that identity is at home, if that is known.
-    :param delegation_token: of the user on whose behalf requests are made.
+    :param signer: the SDK's signer.
+    :param region: region of the identity, if it is known.
+    :param delegation_token: token of the user on whose behalf requests are sent.
     """
 
     signer: Any = field(repr=False)
     region: str | None = None
     delegation_token: str | None = field(default=None, repr=False)
-    made_at: float = field(default_factory=time.time)
+    created_at: float = field(default_factory=time.time)
 
     @cached_property
     def expires_at(self) -> float | None:
-        """End of the token's life in seconds since the epoch; an API key has none."""
+        """Expiry of the token, in seconds since the epoch. ``None`` for an API key."""
         return expiry(self.signer.api_key)
 
     @property
-    def is_due(self) -> bool:
-        """Whether it should be replaced."""
-        return self._ends_within(EARLY, 1 / 4)
+    def is_refresh_due(self) -> bool:
+        """Whether to refresh in the background (advisory)."""
+        return self._expires_within(ADVISORY_REFRESH_SECONDS, ADVISORY_REFRESH_SHARE)
 
     @property
     def is_expired(self) -> bool:
-        """Whether it is over, or will be before a request arrives."""
-        return self._ends_within(MARGIN, 1 / 20)
+        """Whether to refresh before the next request (mandatory)."""
+        return self._expires_within(MANDATORY_REFRESH_SECONDS, MANDATORY_REFRESH_SHARE)
 
-    def _ends_within(self, seconds: float, share: float) -> bool:
-        """:param share: of its life, if that is less."""
+    def _expires_within(self, seconds: float, share: float) -> bool:
+        """:param share: share of the token's lifetime, if that is shorter than ``seconds``."""
         if self.expires_at is None:
             return False
-        life = max(self.expires_at - self.made_at, 0)
-        return time.time() >= self.expires_at - min(seconds, life * share)
+        lifetime = max(self.expires_at - self.created_at, 0)
+        return time.time() >= self.expires_at - min(seconds, lifetime * share)
 
     @property
     def key_id(self) -> str:
-        """What a signature names as its key: the token itself, if there is one."""
+        """Key id in the signature; contains the token, if there is one."""
         return str(self.signer.api_key)
 
     def sign(self, request: Any, enforce_content_headers: bool = True) -> None:
-        """Sign a request as the SDK knows it: ``method``, ``url``, ``path_url``, ``headers``, ``body``."""
+        """Sign a request with the attributes ``method``, ``url``, ``path_url``, ``headers`` and ``body``."""
         if self.delegation_token:
             request.headers[DELEGATION_HEADER] = self.delegation_token
         self.signer.do_request_sign(request, enforce_content_headers)
 
 
-def signing_with(
+def sign_in_with_key(
     key_id: str, private_key: Any, region: str | None = None, delegation_token: str | None = None
 ) -> SignIn:
-    """Sign with a key that was loaded already.
+    """Return a sign-in with a private key.
 
-    :param key_id: of an API key, or ``ST$`` and a token.
+    :param key_id: key id of an API key, or ``ST$`` and a token.
     """
     from airflow_provider_dataflow.client.sdk import oci
 
@@ -97,13 +97,13 @@ def signing_with(
     return SignIn(signer, region, delegation_token)
 
 
-def signing_with_token(
+def sign_in_with_token(
     token: str, private_key: Any, region: str | None = None, delegation_token: str | None = None
 ) -> SignIn:
-    """Sign with a token and the key that it was issued for."""
-    return signing_with(f"ST${token}", private_key, region, delegation_token)
+    """Return a sign-in with a token and the private key that it was issued for."""
+    return sign_in_with_key(f"ST${token}", private_key, region, delegation_token)
 
 
-def frozen(signer: Any, region: str | None = None) -> SignIn:
-    """Sign with what one of the SDK's signers has now: it may change itself while others sign with it."""
-    return signing_with(signer.api_key, signer.private_key, region)
+def snapshot_of(signer: Any, region: str | None = None) -> SignIn:
+    """Return a sign-in with the current key of an SDK signer, which changes its key while others sign."""
+    return sign_in_with_key(signer.api_key, signer.private_key, region)

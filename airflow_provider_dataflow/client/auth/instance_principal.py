@@ -1,4 +1,4 @@
-"""The identity of the compute instance that a worker runs on."""
+"""Identity of the compute instance that a worker runs on."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_dataflow.client.auth.credentials import SignIn, signing_with_token
+from airflow_provider_dataflow.client.auth.credentials import SignIn, sign_in_with_token
 from airflow_provider_dataflow.client.auth.private_key import load_private_key
-from airflow_provider_dataflow.client.auth.token_request import retry_strategy, signing_in
+from airflow_provider_dataflow.client.auth.token_request import requesting_token, retry_strategy
 
-HINT = "It works on OCI compute instances only, with a policy for a dynamic group that holds the instance."
-TIMEOUT = (3, 10)
+HINT = "It works on OCI compute instances only, with a policy for a dynamic group that contains the instance."
+TIMEOUT_SECONDS = (3, 10)
 IPV4 = "http://169.254.169.254/opc/v2"
 IPV6 = "http://[fd00:c1::a9fe:a9fe]/opc/v2"
 
 
 @dataclass(frozen=True)
 class InstancePrincipal:
-    """The instance's own certificate, exchanged for a token.
+    """Token that the instance's certificate is exchanged for.
 
-    The SDK's parts, put together anew: its own signer asks everything twice, checks the key for 50 ms with
-    the GIL held, and swaps its key before it has the token for it.
+    Uses the federation client of the SDK without the SDK's signer, which sends each request twice, validates
+    the key for 50 ms with the GIL held, and replaces its key before it has the token for it.
 
-    :param delegation_token: of a user on whose behalf requests are made.
-    :param federation_endpoint: who exchanges certificates for tokens. Default: the region's own.
+    :param delegation_token: token of the user on whose behalf requests are sent.
+    :param federation_endpoint: URL that exchanges certificates for tokens. Default: the region's.
     """
 
     delegation_token: str | None = field(default=None, repr=False)
     federation_endpoint: str | None = None
 
     @property
-    def kind(self) -> str:
+    def auth_type(self) -> str:
         return "instance_principal_delegation" if self.delegation_token else "instance_principal"
 
     def sign_in(self) -> SignIn:
@@ -44,7 +44,7 @@ class InstancePrincipal:
         from airflow_provider_dataflow.client.sdk import oci
 
         base = metadata_url()
-        with signing_in(self.kind, base, HINT), _session() as session:
+        with requesting_token(self.auth_type, base, HINT), _session() as session:
             leaf = _Certificate(
                 _get(session, f"{base}/identity/cert.pem"), _get(session, f"{base}/identity/key.pem")
             )
@@ -54,7 +54,7 @@ class InstancePrincipal:
                 leaf.get_certificate_as_certificate()
             )
         endpoint = self.federation_endpoint or f"{oci.regions.endpoint_for('auth', region)}/v1/x509"
-        with signing_in(self.kind, endpoint, HINT):
+        with requesting_token(self.auth_type, endpoint, HINT):
             key = generate_private_key(public_exponent=65537, key_size=2048)
             client = oci.auth.federation_client.X509FederationClient(
                 federation_endpoint=endpoint,
@@ -63,19 +63,19 @@ class InstancePrincipal:
                 leaf_certificate_retriever=leaf,
                 intermediate_certificate_retrievers=[intermediate],
                 retry_strategy=retry_strategy(),
-                # The default one is shared by all clients of the process.
+                # The default circuit breaker is shared by all clients of the process.
                 circuit_breaker_strategy=oci.circuit_breaker.NoCircuitBreakerStrategy(),
             )
-            return signing_with_token(client.get_security_token(), key, region, self.delegation_token)
+            return sign_in_with_token(client.get_security_token(), key, region, self.delegation_token)
 
 
 def metadata_url() -> str:
-    """Where instances find out about themselves, as the SDK has it."""
+    """Return the URL of the instance metadata service, by the rules of the SDK."""
     if given := os.environ.get("OCI_METADATA_BASE_URL", "").strip():
         return given.rstrip("/")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("169.254.169.254", 80))  # sends nothing: only asks whether there is a route
+            probe.connect(("169.254.169.254", 80))  # sends nothing; fails if there is no route
         except OSError:
             return IPV6
     return IPV4
@@ -83,9 +83,9 @@ def metadata_url() -> str:
 
 @contextmanager
 def _session() -> Iterator[Any]:
-    from airflow_provider_dataflow.client.sdk_session import Session
+    from airflow_provider_dataflow.client.sdk_session import SdkSession
 
-    with Session() as session:
+    with SdkSession() as session:
         session.headers["Authorization"] = "Bearer Oracle"
         yield session
 
@@ -93,19 +93,19 @@ def _session() -> Iterator[Any]:
 def _get(session: Any, url: str) -> bytes:
     from airflow_provider_dataflow.client.sdk import oci
 
-    def ask() -> bytes:
-        response = session.get(url, timeout=TIMEOUT, allow_redirects=False)
+    def get() -> bytes:
+        response = session.get(url, timeout=TIMEOUT_SECONDS, allow_redirects=False)
         if response.status_code != 200:
             raise oci.exceptions.ServiceError(
                 response.status_code, None, response.headers, f"GET {url} was refused"
             )
         return bytes(response.content)
 
-    return bytes(retry_strategy().make_retrying_call(ask))
+    return bytes(retry_strategy().make_retrying_call(get))
 
 
 class _Certificate:
-    """A certificate that was read a moment ago, as the SDK's federation client wants to see it."""
+    """Certificate with the interface that the SDK's federation client expects."""
 
     def __init__(self, pem: bytes, key_pem: bytes | None = None) -> None:
         self._pem = pem.strip()
@@ -131,7 +131,7 @@ class _Certificate:
 
 
 class _SessionKey:
-    """A key that was made a moment ago, likewise."""
+    """Private key with the interface that the SDK's federation client expects."""
 
     def __init__(self, key: Any) -> None:
         self._key = key

@@ -1,4 +1,4 @@
-"""Private keys in PEM form."""
+"""Private keys in PEM form: repair, loading, and error messages that do not quote them."""
 
 from __future__ import annotations
 
@@ -15,35 +15,36 @@ from airflow_provider_dataflow.exceptions import InvalidConnection
 BEGIN = re.compile(r"-+\s*BEGIN\s*(RSA|EC|DSA|ENCRYPTED|OPENSSH|ANY|)\s*PRIVATE\s*KEY\s*-+")
 END = re.compile(r"-+\s*END\s*(?:RSA|EC|DSA|ENCRYPTED|OPENSSH|ANY|)\s*PRIVATE\s*KEY\s*-+")
 
-#: Header lines of a key that OpenSSL has encrypted in its traditional form: cipher and initialization vector.
+#: Header lines of a key in OpenSSL's traditional encryption: cipher and initialization vector.
 PROC_TYPE = re.compile(r"Proc-Type\s*:\s*4\s*,\s*ENCRYPTED")
 DEK_INFO = re.compile(r"DEK-Info\s*:\s*([A-Za-z0-9-]+)\s*,\s*")
 OTHER_HEADER = re.compile(r"^\s*[A-Za-z][A-Za-z0-9-]*:\s.*$", re.MULTILINE)
-#: Ciphers with blocks of 16 bytes; the others have 8. The vector is as long as a block, and where line ends
-#: are lost, nothing else tells where it ends.
-LONG_BLOCKS = ("AES", "CAMELLIA", "ARIA", "SEED")
+#: Ciphers with blocks of 16 bytes instead of 8. The vector has the length of a block, which tells where it
+#: ends if the line ends are lost.
+CIPHERS_WITH_LONG_BLOCKS = ("AES", "CAMELLIA", "ARIA", "SEED")
 
 ESCAPED_LINE_END = re.compile(r"\\+(?:r\\+n|[rnt])")
 ESCAPED_CHARACTER = re.compile(r"\\+u([0-9a-fA-F]{4})")
 PERCENT_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 DASHES = re.compile("[\u2010-\u2015\u2212\ufe58\ufe63\uff0d]")
-#: Bytes order marks and other characters without a width.
+#: Byte order marks and other characters without a width.
 INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff\u00ad\u0000]")
-#: What may stand within a key without being part of it: white space, quotes and backslashes.
+#: Characters to ignore within a key: white space, quotes and backslashes.
 PADDING = re.compile("[\\s\\\\\"'`\u00ab\u00bb\u2018-\u201f\u2039\u203a\u2032\u2033]+")
-#: Base64 of "-----BEGIN ": a whole PEM file was encoded once more, as Kubernetes does with secrets.
+#: Base64 of "-----BEGIN ": a PEM file that was encoded again, as in a Kubernetes secret.
 ENCODED_BEGIN = "LS0tLS1CRUdJTi"
 
 LINE_LENGTH = 64
-#: Shortest piece of a key that is worth masking; a shorter one may be part of an ordinary word.
-SHORTEST_SECRET = 16
+#: Shortest part of a key to mask. A shorter one might occur in ordinary text.
+MIN_SECRET_LENGTH = 16
 
 
 def normalized_pem(text: str) -> str:
-    """Return the private key in a text in the form in which OpenSSL writes it.
+    """Return the private key of a text in the form in which OpenSSL writes it.
 
-    Forms, environment variables, JSON and editors change line ends, quotes and dashes, and the console adds a
-    line behind the key. A text without a private key is returned as it is, with a line end.
+    Repairs line ends, quotes and dashes, which forms, environment variables, JSON and editors change. Drops
+    other text, such as the line that the console appends. A text without a private key is returned unchanged,
+    with a line end.
     """
     text = _without_escapes(text)
     begin = BEGIN.search(text)
@@ -74,36 +75,37 @@ def _without_escapes(text: str) -> str:
 def _split_headers(block: str) -> tuple[list[str], str]:
     """Separate the header lines of a key from its Base64.
 
-    :return: the header lines with the empty line behind them, and the rest.
+    :return: the header lines, with the empty line after them, and the Base64.
     """
     dek = DEK_INFO.search(block)
     if dek is None or not PROC_TYPE.search(block):
         return [], OTHER_HEADER.sub("", block)
-    digits = 32 if dek[1].upper().startswith(LONG_BLOCKS) else 16
+    digits = 32 if dek[1].upper().startswith(CIPHERS_WITH_LONG_BLOCKS) else 16
     vector = block[dek.end() : dek.end() + digits]
     headers = ["Proc-Type: 4,ENCRYPTED", f"DEK-Info: {dek[1].upper()},{vector.upper()}", ""]
     return headers, OTHER_HEADER.sub("", block[dek.end() + digits :])
 
 
 def secret_forms(text: str) -> Iterator[str]:
-    """Yield the forms that a private key may turn up in, and its lines, to register them as secrets."""
+    """Yield the forms in which a log may show a private key, and its lines, to register them as secrets."""
     pem = normalized_pem(text)
     yield text
     yield pem
     yield pem.replace("\n", "\\n")
     yield from (line for line in pem.splitlines() if line and not line.startswith("-----"))
-    yield from (piece for piece in PADDING.split(text) if len(piece) >= SHORTEST_SECRET)
+    yield from (piece for piece in PADDING.split(text) if len(piece) >= MIN_SECRET_LENGTH)
     begin, end = BEGIN.search(pem), END.search(pem)
     if begin and end:
         yield PADDING.sub("", _split_headers(pem[begin.end() : end.start()])[1])
 
 
 def load_private_key(pem: str | bytes, pass_phrase: str | None, *, field: str, unlocked_by: str) -> Any:
-    """Load an RSA key without ever quoting it.
+    """Load an RSA key. Error messages do not quote it.
 
-    :param pem: the key, as :func:`normalized_pem` takes it.
-    :param field: what the key came from, for messages; likewise ``unlocked_by``.
-    :raises InvalidConnection: it is no such key, or the passphrase is missing or wrong.
+    :param pem: the key, as :func:`normalized_pem` accepts it.
+    :param field: where the key comes from, for messages.
+    :param unlocked_by: where the passphrase comes from, for messages.
+    :raises InvalidConnection: the text is not an RSA key, or the passphrase is missing or wrong.
     """
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -117,8 +119,7 @@ def load_private_key(pem: str | bytes, pass_phrase: str | None, *, field: str, u
         data = _decrypted(text, pass_phrase) if pass_phrase else None
         key = _load(load_pem_private_key, data or text.encode(), pass_phrase)
         if isinstance(key, RSAPrivateKey):
-            # Instead of the full check of the key's numbers, which holds the GIL, and with it an event loop
-            # in another thread, for 50 ms.
+            # Cheaper than the library's validation, which holds the GIL for 50 ms and so blocks event loops.
             key.public_key().verify(key.sign(b"check", PKCS1v15(), SHA256()), b"check", PKCS1v15(), SHA256())
     except TypeError:
         raise InvalidConnection(
@@ -126,17 +127,17 @@ def load_private_key(pem: str | bytes, pass_phrase: str | None, *, field: str, u
         ) from None
     except UnsupportedAlgorithm:
         raise InvalidConnection(
-            f"{field}: the private key is encrypted by an algorithm that is not supported; expected AES-256, "
-            "as 'openssl pkcs8 -topk8 -v2 aes-256-cbc' writes it"
+            f"{field}: the private key is encrypted with an unsupported algorithm; expected AES-256, as "
+            "'openssl pkcs8 -topk8 -v2 aes-256-cbc' writes it"
         ) from None
     except (ValueError, InvalidSignature):
-        # Without the cause, which may quote the key.
+        # "from None": the cause may quote the key.
         problem = _problem_of(text) or _mistake_in(pem if isinstance(pem, str) else "")
         if problem is None and pass_phrase and _is_encrypted(text):
             raise InvalidConnection(
                 f"{field}: the private key cannot be decrypted: {unlocked_by} is not its passphrase"
             ) from None
-        raise InvalidConnection(f"{expected}; {problem or 'this is none'}") from None
+        raise InvalidConnection(f"{expected}; {problem or 'the value is not one'}") from None
     if not isinstance(key, RSAPrivateKey):
         raise InvalidConnection(f"{expected}; this is {_algorithm_of(key)}")
     return key
@@ -149,14 +150,14 @@ def _load(load: Any, data: bytes, pass_phrase: str | None) -> Any:
     except TypeError:
         if secret is None:
             raise
-        # The key is not encrypted: a passphrase too many does no harm.
+        # The key is not encrypted: ignore the passphrase.
         return load(data, None, unsafe_skip_rsa_key_validation=True)
 
 
 def _decrypted(pem: str, pass_phrase: str) -> bytes | None:
-    """Decrypt a key in OpenSSL's traditional form, if ``cryptography`` does not know its cipher there.
+    """Decrypt a key in OpenSSL's traditional form whose cipher ``cryptography`` does not support there.
 
-    :return: the key in PEM form, or ``None`` for all other keys.
+    :return: the key in PEM form; ``None`` for all other keys.
     :raises ValueError: the passphrase is wrong.
     """
     from cryptography.hazmat.decrepit.ciphers.algorithms import Camellia
@@ -165,17 +166,17 @@ def _decrypted(pem: str, pass_phrase: str) -> bytes | None:
 
     begin, end = BEGIN.search(pem), END.search(pem)
     headers, body = _split_headers(pem[begin.end() : end.start()]) if begin and end else ([], "")
-    known = re.search(r"(AES|CAMELLIA)-(128|192|256)-CBC,([0-9A-F]{32})$", headers[1]) if headers else None
-    if begin is None or known is None or known[0].startswith(("AES-128", "AES-256")):
+    cipher = re.search(r"(AES|CAMELLIA)-(128|192|256)-CBC,([0-9A-F]{32})$", headers[1]) if headers else None
+    if begin is None or cipher is None or cipher[0].startswith(("AES-128", "AES-256")):
         return None
-    size, vector = int(known[2]) // 8, bytes.fromhex(known[3])
+    size, vector = int(cipher[2]) // 8, bytes.fromhex(cipher[3])
     secret = digest = b""
     while len(secret) < size:
         # OpenSSL's EVP_BytesToKey.
         given = digest + pass_phrase.encode() + vector[:8]
         digest = hashlib.md5(given, usedforsecurity=False).digest()
         secret += digest
-    algorithm = algorithms.AES if known[1] == "AES" else Camellia
+    algorithm = algorithms.AES if cipher[1] == "AES" else Camellia
     decryptor = Cipher(algorithm(secret[:size]), modes.CBC(vector)).decryptor()
     padded = decryptor.update(base64.b64decode(PADDING.sub("", body))) + decryptor.finalize()
     unpadder = PKCS7(128).unpadder()
@@ -188,18 +189,18 @@ def _is_encrypted(pem: str) -> bool:
 
 
 def _algorithm_of(key: Any) -> str:
-    """Return what a private key is for, from its class, such as ``EllipticCurvePrivateKey``."""
+    """Return the kind of a private key, from its class, such as ``EllipticCurvePrivateKey``."""
     name = re.sub(r"PrivateKey.*", "", type(key).__name__)
     return f"a private key for {'EC' if name.startswith(('EC', 'Elliptic')) else name}"
 
 
-#: What is pasted instead of a private key, and how to tell.
+#: Texts that are pasted instead of a private key: pattern and message.
 MISTAKES = (
     (r"BEGIN OPENSSH PRIVATE KEY", "this is an OpenSSH key; 'ssh-keygen -p -m PEM -f <file>' converts it"),
     (r"PuTTY-User-Key-File", "this is a PuTTY key; PuTTYgen exports it as an OpenSSL key"),
     (r"BEGIN (EC|DSA) PRIVATE KEY", "this is a key of another algorithm, EC or DSA"),
     (r"BEGIN [A-Z ]*PUBLIC KEY|^\s*(ssh-|ecdsa-)\S+ ", "this is a public key"),
-    (r"BEGIN [A-Z0-9 ]*CERTIFICATE REQUEST", "this is a request for a certificate"),
+    (r"BEGIN [A-Z0-9 ]*CERTIFICATE REQUEST", "this is a certificate request"),
     (r"BEGIN [A-Z0-9 ]*CERTIFICATE", "this is a certificate"),
     (r"^\s*([0-9A-Fa-f]{2}:){15,}[0-9A-Fa-f]{2}\s*$", "this is a fingerprint"),
     (r"^\s*ocid1\.", "this is an OCID"),
@@ -209,7 +210,7 @@ MISTAKES = (
 
 
 def _problem_of(pem: str) -> str | None:
-    """Return what is wrong with a text that is no private key, if that can be told; nothing of the text."""
+    """Return the problem of a text that is not a private key, or ``None``. Quotes nothing."""
     if BEGIN.search(pem) and not END.search(pem):
         return "this is cut off: it has no END line"
     if END.search(pem) and not BEGIN.search(pem):
@@ -218,7 +219,7 @@ def _problem_of(pem: str) -> str | None:
         return mistake
     begin, end = BEGIN.search(pem), END.search(pem)
     if begin and end and _is_cut_off(pem[begin.end() : end.start()]):
-        return "this is incomplete or damaged: its length is not what it says"
+        return "this is incomplete or damaged: it does not have the length that it states"
     return None
 
 
@@ -230,7 +231,7 @@ def _mistake_in(text: str) -> str | None:
 
 
 def _is_cut_off(block: str) -> bool:
-    """Compare the length that the outermost ASN.1 sequence of a key states with what there is."""
+    """Return whether a key is shorter or longer than its outermost ASN.1 sequence states."""
     headers, body = _split_headers(block)
     try:
         data = base64.b64decode(PADDING.sub("", body), validate=True)
@@ -247,7 +248,7 @@ def _is_cut_off(block: str) -> bool:
 
 
 def fingerprint_of(private_key: Any) -> str:
-    """As OCI forms it: MD5 of the public key's DER, in hexadecimal pairs."""
+    """Return OCI's fingerprint of a key: MD5 of the public key's DER, in hexadecimal pairs."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     der = private_key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

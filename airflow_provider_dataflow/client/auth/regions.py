@@ -1,4 +1,4 @@
-"""Names of regions, as the SDK knows them."""
+"""Regions and realms, as the SDK knows them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from typing import Any
 
 from airflow_provider_dataflow.exceptions import InvalidConnection
 
-#: What may be a name at all. The SDK takes anything with a dot for a domain, so it must not get that far.
+#: Characters of a region's name. The SDK would take a name with a dot for a domain.
 NAME = re.compile(r"[a-z0-9-]+", re.ASCII | re.IGNORECASE)
-#: How regions are called, for those that are younger than the installed SDK: area, place, number.
+#: Form of a region's name (area, place, number), to accept regions that are newer than the installed SDK.
 FORM = re.compile(r"[a-z]{2}(-[a-z]+){1,3}-[0-9]{1,2}", re.ASCII)
 
 ENDPOINT_TEMPLATE = "https://dataflow.{region}.oci.{secondLevelDomain}"
-
 
 METADATA_VARIABLE = "OCI_REGION_METADATA"
 METADATA_FILE = "~/.oci/regions-config.json"
@@ -30,7 +29,7 @@ _lock = threading.RLock()
 
 
 def _new_lock() -> None:
-    """Replace the lock in a forked process, whose parent may hold it for ever."""
+    """Replace the lock in a forked process: a thread that only the parent has may hold it."""
     global _lock
     _lock = threading.RLock()
 
@@ -40,20 +39,20 @@ os.register_at_fork(after_in_child=_new_lock)
 
 @contextmanager
 def _sdk_regions() -> Iterator[Any]:
-    """Let one thread at a time use the SDK's tables of regions.
+    """Give one thread at a time access to the SDK's tables of regions.
 
-    The SDK notes that a file or a variable has been read before it reads it. Another thread that looks for
-    the same region meanwhile would find nothing, and send requests to the commercial realm.
+    The SDK marks a metadata source as read before it reads it. Another thread that looks up a region in the
+    meantime would not find it, and would send requests to the commercial realm.
     """
     from airflow_provider_dataflow.client.sdk import oci
-    from airflow_provider_dataflow.client.sdk_session import our_session
+    from airflow_provider_dataflow.client.sdk_session import redirect_to_sdk_session
 
-    with _lock, our_session():
+    with _lock, redirect_to_sdk_session():
         yield oci.regions
 
 
 def full_name(region: str) -> str:
-    """Return the full name of a region that may be given by its short name. Imports the SDK, reads files.
+    """Return the full name of a region, for example of ``fra``. Imports the SDK and reads files.
 
     :raises InvalidConnection: region metadata is given, but malformed.
     """
@@ -61,21 +60,21 @@ def full_name(region: str) -> str:
         try:
             return str(regions.get_region_from_short_name(region))
         except (TypeError, AttributeError, ValueError, OSError):
-            # The next lookup would pass the malformed source over, and take the region for a commercial one.
+            # The SDK would skip the malformed source in the next lookup, and assume the commercial realm.
             raise InvalidConnection(
                 _malformed_source() or f"region: {region!r} cannot be looked up"
             ) from None
 
 
-def is_of_oci(host: str) -> bool:
-    """Tell whether a host is in the domain of a realm, also of one in region metadata. Imports the SDK.
+def is_oci_host(host: str) -> bool:
+    """Return whether a host is in the domain of a realm, region metadata included. Imports the SDK.
 
     :raises InvalidConnection: region metadata is given, but malformed.
     """
     with _sdk_regions() as regions:
         if _is_in(host, regions.REALMS.values()):
             return True
-        # The name of no region: the SDK reads its further sources only for a region that it does not know.
+        # "-" is not a region. The SDK reads the metadata sources only for a region that it does not know.
         full_name("-")
         check_metadata()
         return _is_in(host, regions.REALMS.values())
@@ -86,23 +85,23 @@ def _is_in(host: str, domains: Iterable[str]) -> bool:
 
 
 def check_metadata() -> None:
-    """Refuse region metadata that the SDK would pass over in silence.
+    """Refuse malformed region metadata, which the SDK ignores silently.
 
-    :raises InvalidConnection: the variable or the file is malformed; it is named.
+    :raises InvalidConnection: the variable or the file is malformed; the message names it.
     """
     if message := _malformed_source():
         raise InvalidConnection(message)
 
 
 def _malformed_source() -> str | None:
-    """Return what is wrong with the sources of region metadata, or ``None``."""
+    """Return an error message about the sources of region metadata, or ``None``."""
     path = Path(METADATA_FILE).expanduser()
     expected = f"with the keys {', '.join(METADATA_KEYS)}"
     if path.is_file():
         try:
             entries = json.loads(path.read_text())
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no JSON"
+            reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
             return f"{METADATA_FILE}: cannot be read: {reason}"
         if not isinstance(entries, list) or not all(_is_metadata(entry) for entry in entries):
             return f"{METADATA_FILE}: expected a JSON array of objects {expected}"
@@ -123,22 +122,21 @@ def _is_metadata(entry: object) -> bool:
 
 
 def check_name(region: str) -> None:
-    """Refuse what can be no region, without the SDK.
+    """Refuse a malformed region name. Does not import the SDK.
 
-    :raises InvalidConnection: it is none.
+    :raises InvalidConnection: the name is malformed.
     """
     if not isinstance(region, str) or not NAME.fullmatch(region):
         raise InvalidConnection(f"region: expected a region's name like eu-frankfurt-1, got {region!r}")
 
 
-def canonical(region: str) -> str:
-    """The region's full name: ``fra`` is ``eu-frankfurt-1``. Imports the SDK.
+def resolve_region(region: str) -> str:
+    """Return a region's full name, ``eu-frankfurt-1`` for ``fra``. Imports the SDK.
 
-    Regions are known from the SDK, and from where it looks itself: ``~/.oci/regions-config.json`` and the
-    environment variable ``OCI_REGION_METADATA``. One of the usual form that is known to nobody is taken for a
-    new one.
+    The SDK knows its own regions and those in ``~/.oci/regions-config.json`` and ``OCI_REGION_METADATA``. An
+    unknown name of the usual form is accepted, as a region that is newer than the SDK.
 
-    :raises InvalidConnection: it is no region.
+    :raises InvalidConnection: the name is malformed or unknown.
     """
     check_name(region)
     name = full_name(region)
@@ -158,19 +156,19 @@ def canonical(region: str) -> str:
     return name
 
 
-def is_known(region: str) -> bool:
-    """Whether the SDK knows the region, and so its realm. Imports the SDK."""
+def is_known_region(region: str) -> bool:
+    """Return whether the SDK knows the region, and so its realm. Imports the SDK."""
     name = full_name(region)
     with _sdk_regions() as regions:
         return bool(regions.is_region(name))
 
 
-def endpoint_of(region: str) -> str:
-    """Data Flow's endpoint in a region, in the realm that the SDK finds it in. Imports the SDK.
+def endpoint_of_region(region: str) -> str:
+    """Return Data Flow's endpoint in a region. Imports the SDK.
 
-    :raises InvalidConnection: it is no region.
+    :raises InvalidConnection: the name is malformed or unknown.
     """
-    name = canonical(region)
+    name = resolve_region(region)
     with _sdk_regions() as regions:
         return str(
             regions.endpoint_for("data_flow", region=name, service_endpoint_template=ENDPOINT_TEMPLATE)

@@ -1,4 +1,4 @@
-"""The identity of the resource that a worker runs in: a resource principal, or a pod's workload identity."""
+"""Identity of the resource that a worker runs in: resource principal, or workload identity of a pod."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 from dataclasses import dataclass, field
 
 from airflow_provider_dataflow.client.auth.config_file import read_file
-from airflow_provider_dataflow.client.auth.credentials import SignIn, frozen, signing_with_token
+from airflow_provider_dataflow.client.auth.credentials import SignIn, sign_in_with_token, snapshot_of
 from airflow_provider_dataflow.client.auth.private_key import load_private_key
-from airflow_provider_dataflow.client.auth.security_token import check_pair, read_pair
-from airflow_provider_dataflow.client.auth.token_request import retry_strategy, signing_in
+from airflow_provider_dataflow.client.auth.security_token import check_pair, read_consistent_pair
+from airflow_provider_dataflow.client.auth.token_request import requesting_token, retry_strategy
 from airflow_provider_dataflow.exceptions import InvalidConnection
 
 PREFIX = "OCI_RESOURCE_PRINCIPAL_"
@@ -17,7 +17,7 @@ VERSION = f"{PREFIX}VERSION"
 PARENT_URL = f"{PREFIX}RPT_URL_FOR_PARENT_RESOURCE"
 VERSIONS = ("1.1", "2.1", "2.1.1", "2.1.2", "2.2", "3.0")
 
-RESOURCE_HINT = "It works inside of OCI resources that set OCI_RESOURCE_PRINCIPAL_VERSION and its like."
+RESOURCE_HINT = "It works inside OCI resources only, which set the variables OCI_RESOURCE_PRINCIPAL_*."
 WORKLOAD_HINT = (
     "It works in pods of enhanced OKE clusters only, with a policy for the workload's service account."
 )
@@ -25,45 +25,46 @@ WORKLOAD_HINT = (
 
 @dataclass(frozen=True)
 class ResourcePrincipal:
-    """What the environment variables ``OCI_RESOURCE_PRINCIPAL_*`` say.
+    """Resource principal of the environment variables ``OCI_RESOURCE_PRINCIPAL_*``.
 
-    :param delegation_token: of a user on whose behalf requests are made; with version 2.2 only.
+    :param delegation_token: token of the user on whose behalf requests are sent. Needs version 2.2.
     """
 
     delegation_token: str | None = field(default=None, repr=False)
 
     @property
-    def kind(self) -> str:
+    def auth_type(self) -> str:
         return "resource_principal_delegation" if self.delegation_token else "resource_principal"
 
     @property
     def parent_rpt_url(self) -> str | None:
-        """What CreateRun has to be told of a nested resource principal (``opc-parent-rpt-url``)."""
+        """Header ``opc-parent-rpt-url`` of CreateRun, for a nested resource principal."""
         return os.environ.get(PARENT_URL) if os.environ.get(VERSION) == "3.0" else None
 
     def sign_in(self) -> SignIn:
         version = os.environ.get(VERSION)
         if version not in VERSIONS:
-            said = f"got {version!r}" if version else "it is not set"
+            found = f"got {version!r}" if version else "it is not set"
             raise InvalidConnection(
-                f"auth_type {self.kind}: {VERSION}: expected one of {', '.join(VERSIONS)}; {said}. "
+                f"auth_type {self.auth_type}: {VERSION}: expected one of {', '.join(VERSIONS)}; {found}. "
                 + RESOURCE_HINT
             )
         if version == "2.2":
-            return read_pair(self._version_2_2)
+            return read_consistent_pair(self._version_2_2)
         if self.delegation_token:
             raise InvalidConnection(
-                f"auth_type {self.kind}: {VERSION}: expected 2.2, which delegation needs; got {version!r}"
+                f"auth_type {self.auth_type}: {VERSION}: expected 2.2, which supports delegation; "
+                f"got {version!r}"
             )
         from airflow_provider_dataflow.client.sdk import oci
 
         endpoint = os.environ.get(PARENT_URL) or os.environ.get(f"{PREFIX}RPT_ENDPOINT") or "unknown"
-        with signing_in(self.kind, endpoint, RESOURCE_HINT):
+        with requesting_token(self.auth_type, endpoint, RESOURCE_HINT):
             signer = oci.auth.signers.get_resource_principals_signer()
-        return frozen(signer, getattr(signer, "region", None))
+        return snapshot_of(signer, getattr(signer, "region", None))
 
     def _version_2_2(self) -> SignIn:
-        """Token and key are in the variables, or in files that they name and that are rewritten in time."""
+        """Read token and key from the variables, or from the files that they name."""
         token = self._value(f"{PREFIX}RPST").strip()
         pass_phrase = f"{PREFIX}PRIVATE_PEM_PASSPHRASE"
         key = load_private_key(
@@ -72,35 +73,37 @@ class ResourcePrincipal:
             field=f"{PREFIX}PRIVATE_PEM",
             unlocked_by=pass_phrase,
         )
-        check_pair(token, key, field=f"auth_type {self.kind}: {PREFIX}RPST", key_field=f"{PREFIX}PRIVATE_PEM")
-        return signing_with_token(token, key, region_of_environment(), self.delegation_token)
+        check_pair(
+            token, key, field=f"auth_type {self.auth_type}: {PREFIX}RPST", key_field=f"{PREFIX}PRIVATE_PEM"
+        )
+        return sign_in_with_token(token, key, region_of_environment(), self.delegation_token)
 
     def _value(self, variable: str) -> str:
         value = os.environ.get(variable)
         if not value:
-            raise InvalidConnection(f"auth_type {self.kind}: {variable}: not set")
+            raise InvalidConnection(f"auth_type {self.auth_type}: {variable}: not set")
         return read_file(value, variable) if os.path.isabs(value) else value
 
 
 @dataclass(frozen=True)
 class WorkloadIdentity:
-    """The service account of a pod in OKE, exchanged for a token by the cluster's proxy."""
+    """Token that the OKE cluster's proxy exchanges for the pod's service account."""
 
-    kind = "oke_workload_identity"
+    auth_type = "oke_workload_identity"
 
     def sign_in(self) -> SignIn:
         host = os.environ.get("KUBERNETES_SERVICE_HOST")
         if not host:
             raise InvalidConnection(
-                f"auth_type {self.kind}: KUBERNETES_SERVICE_HOST: not set. {WORKLOAD_HINT}"
+                f"auth_type {self.auth_type}: KUBERNETES_SERVICE_HOST: not set. {WORKLOAD_HINT}"
             )
         from airflow_provider_dataflow.client.sdk import oci
 
-        with signing_in(self.kind, host, WORKLOAD_HINT):
+        with requesting_token(self.auth_type, host, WORKLOAD_HINT):
             signer = oci.auth.signers.get_oke_workload_identity_resource_principal_signer(
                 retry_strategy=retry_strategy()
             )
-        return frozen(signer, region_of_environment())
+        return snapshot_of(signer, region_of_environment())
 
 
 def region_of_environment() -> str | None:

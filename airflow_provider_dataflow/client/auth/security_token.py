@@ -1,4 +1,4 @@
-"""Security tokens: what they say of themselves, and reading one together with its key."""
+"""Security tokens: their claims, and reading a token together with its private key."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any, TypeVar
 
 from airflow_provider_dataflow.exceptions import InvalidConnection
 
-#: How often, and after how many seconds, files are read again that do not go together.
-ATTEMPTS = 5
-PAUSE = 0.1
+#: Attempts to read a token and a key that match.
+READ_ATTEMPTS = 5
+READ_PAUSE_SECONDS = 0.1
 
 T = TypeVar("T")
 
 
 def claims_of(token: str) -> Mapping[str, Any]:
-    """What a token says; nothing, if it is none. Who has signed it is for the service to check."""
+    """Return the claims of a JWT, unverified; empty if it is no JWT."""
     try:
         claims = json.loads(_decoded(token.split(".")[1]))
     except (IndexError, ValueError, binascii.Error):
@@ -28,7 +28,7 @@ def claims_of(token: str) -> Mapping[str, Any]:
 
 
 def expiry(key_id: str) -> float | None:
-    """When the token in a key id ends, in seconds since the epoch."""
+    """Return the expiry of the token in a key id, in seconds since the epoch; ``None`` without a token."""
     _, is_token, token = key_id.partition("ST$")
     if not is_token:
         return None
@@ -39,33 +39,34 @@ def expiry(key_id: str) -> float | None:
 
 
 def check_pair(token: str, private_key: Any, *, field: str, key_field: str) -> None:
-    """Refuse a token that is none, or that says that it was issued for another key.
+    """Refuse a malformed token, and a token that was issued for another key.
 
-    :param field: what the token came from, for messages; likewise ``key_field``.
-    :raises InvalidConnection: they do not go together.
+    :param field: where the token comes from, for the message.
+    :param key_field: where the key comes from, for the message.
+    :raises InvalidConnection: token and key do not match.
     """
     if expiry(f"ST${token}") is None:
-        raise InvalidConnection(f"{field}: expected a token; this is none")
+        raise InvalidConnection(f"{field}: expected a security token; the value is malformed")
     issued_for = _modulus(claims_of(token).get("jwk"))
     if issued_for not in (None, private_key.public_key().public_numbers().n):
-        raise InvalidConnection(f"{field}: the token was issued for another key than that of {key_field}")
+        raise InvalidConnection(f"{field}: the token was issued for another key than the one in {key_field}")
 
 
-def read_pair(read: Callable[[], T]) -> T:
-    """Read a token and its key, which somebody rewrites one after the other, until they go together.
+def read_consistent_pair(read: Callable[[], T]) -> T:
+    """Read a token and its key. Repeat it if they do not match, since they are rewritten one by one.
 
-    :param read: raises ``InvalidConnection`` while they do not.
+    :param read: reads both; raises ``InvalidConnection`` if they do not match.
     """
-    for _ in range(ATTEMPTS - 1):
+    for _ in range(READ_ATTEMPTS - 1):
         try:
             return read()
         except InvalidConnection:
-            time.sleep(PAUSE)
+            time.sleep(READ_PAUSE_SECONDS)
     return read()
 
 
 def _modulus(jwk: Any) -> int | None:
-    """Of the public key in a token, which has it as JSON within JSON."""
+    """Return the modulus of the public key in a token, which holds it as JSON within JSON."""
     try:
         key = json.loads(jwk) if isinstance(jwk, str) else jwk
         return int.from_bytes(_decoded(key["n"]))

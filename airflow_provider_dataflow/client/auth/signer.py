@@ -1,8 +1,8 @@
-"""One signer for each way into OCI, shared by all clients of a process, and renewed before it runs out.
+"""Signers that all clients of a process share, with a refresh before their token expires.
 
-What signs is never changed. It is replaced, by what a thread has built meanwhile. So nobody waits for a token
-who has a good one, no signature is made with half of the old and half of the new, and an event loop never
-stands still. (The SDK's own signers change themselves while others sign with them.)
+A refresh replaces the immutable :class:`.SignIn`, which a thread builds in the background. So requests do not
+wait while their token is valid, no signature mixes an old token with a new key, and an event loop never
+blocks. The SDK's own signers change their key while other threads sign with it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from airflow_provider_dataflow.client.auth.credentials import DELEGATION_HEADER, Credentials, SignIn
-from airflow_provider_dataflow.client.threads import known_to_loop
+from airflow_provider_dataflow.client.threads import with_event_loop
 
 log = logging.getLogger(__name__)
 
@@ -33,150 +33,169 @@ SIGNED_HEADERS = (
     "authorization",
     DELEGATION_HEADER,
 )
-#: Seconds until the next attempt, if a renewal has failed or has changed nothing, and after a refusal.
-PAUSE = 10
-#: So many ways into OCI are kept in a process; the one that was not used for longest makes room.
-MAX_SHARED = 64
+#: Pause after a refresh that failed or changed nothing, and between two refreshes after a 401.
+REFRESH_PAUSE_SECONDS = 10.0
+#: Signers that a process keeps; the least recently used one is dropped.
+MAX_SHARED_SIGNERS = 64
 
 
 class SharedSigner:
-    """Signs for all clients that come in by the same way.
+    """Signer of all clients with the same credentials.
 
     :param credentials: how to sign in.
-    :param reload: reads the credentials anew, for when they are refused. Default: they stay as they are.
+    :param reload: reads the credentials again, for a refresh. Default: they do not change.
+    :param refresh_pause: seconds after a refresh that failed or changed nothing, and between two refreshes
+        after a 401.
     """
 
-    def __init__(self, credentials: Credentials, reload: Callable[[], Credentials] | None = None) -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        reload: Callable[[], Credentials] | None = None,
+        refresh_pause: float = REFRESH_PAUSE_SECONDS,
+    ) -> None:
         self._credentials = credentials
+        self._refresh_pause = refresh_pause
         self._reload = reload or (lambda: credentials)
-        # A signal handler may need it while the thread that it interrupts has it.
+        # Reentrant: a signal handler may sign while the thread that it interrupts holds the lock.
         self._lock = threading.RLock()
         self._sign_in: SignIn | None = None
-        self._renewal: Future[bool] | None = None
-        self._next_early = 0.0
-        self._next_expired = 0.0
-        self._next_refused = 0.0
+        self._refresh: Future[bool] | None = None
+        self._next_advisory = 0.0
+        self._next_mandatory = 0.0
+        self._next_after_401 = 0.0
 
     def current(self) -> SignIn:
-        """What to sign with now. Blocks while there is nothing that is still good.
+        """Return a valid sign-in. Blocks while there is none.
 
         :raises InvalidConnection: the credentials are malformed.
-        :raises ServiceError: who hands out tokens does not answer, or refuses.
+        :raises ServiceError: the token service did not respond, or refused.
         """
         sign_in = self._sign_in
-        if self._is_needed(sign_in):
-            self._renew(sign_in).result()
-        return self._latest()
+        if self._is_refresh_mandatory(sign_in):
+            self._start_refresh(sign_in).result()
+        return self._current_and_refresh_if_due()
 
-    async def acurrent(self) -> SignIn:
-        """As :meth:`current`, for an event loop."""
+    async def current_async(self) -> SignIn:
+        """Return a valid sign-in, like :meth:`current`, without blocking the event loop."""
         sign_in = self._sign_in
-        if self._is_needed(sign_in):
-            await asyncio.wrap_future(self._renew(sign_in))
-        return self._latest()
+        if self._is_refresh_mandatory(sign_in):
+            await asyncio.wrap_future(self._start_refresh(sign_in))
+        return self._current_and_refresh_if_due()
 
-    def _is_needed(self, sign_in: SignIn | None) -> bool:
-        """Whether nothing can be signed before a renewal.
+    def _is_refresh_mandatory(self, sign_in: SignIn | None) -> bool:
+        """Return whether a refresh must come before the next signature.
 
-        By a clock that is wrong all tokens may have ended when they come; the service has the last word then.
+        If this machine's clock is wrong, even new tokens look expired. They are used until the next pause is
+        over, and the service decides.
         """
-        return sign_in is None or (sign_in.is_expired and time.monotonic() >= self._next_expired)
+        return sign_in is None or (sign_in.is_expired and time.monotonic() >= self._next_mandatory)
 
-    def _latest(self) -> SignIn:
+    def _current_and_refresh_if_due(self) -> SignIn:
         sign_in = self._sign_in
-        assert sign_in is not None  # noqa: S101 - a renewal without a result has raised
-        if sign_in.is_due and self._renewal is None and time.monotonic() >= self._next_early:
+        assert sign_in is not None  # noqa: S101 - a first refresh that fails raises
+        if sign_in.is_refresh_due and self._refresh is None and time.monotonic() >= self._next_advisory:
             try:
-                self._renew(sign_in)
+                self._start_refresh(sign_in)
             except RuntimeError as error:
-                log.warning("OCI: the sign-in could not be renewed: %s", error)
+                self._log_failed_refresh(error)
         return sign_in
 
-    def renewed(self, refused: SignIn) -> bool:
-        """After a 401: whether there is something else now to sign with than what was refused. Blocks."""
-        renewal = self._renew_refused(refused)
-        return renewal.result() if isinstance(renewal, Future) else renewal
+    def refresh_after_401(self, refused: SignIn) -> bool:
+        """Refresh, unless that has happened since. Return whether the sign-in differs now. Blocks.
 
-    async def arenewed(self, refused: SignIn) -> bool:
-        """As :meth:`renewed`, for an event loop."""
-        renewal = self._renew_refused(refused)
-        return await asyncio.wrap_future(renewal) if isinstance(renewal, Future) else renewal
+        :param refused: the sign-in of the refused request.
+        """
+        refresh = self._start_refresh_after_401(refused)
+        return refresh.result() if isinstance(refresh, Future) else refresh
 
-    def _renew_refused(self, refused: SignIn) -> Future[bool] | bool:
+    async def refresh_after_401_async(self, refused: SignIn) -> bool:
+        """Refresh like :meth:`refresh_after_401`, without blocking the event loop."""
+        refresh = self._start_refresh_after_401(refused)
+        return await asyncio.wrap_future(refresh) if isinstance(refresh, Future) else refresh
+
+    def _start_refresh_after_401(self, refused: SignIn) -> Future[bool] | bool:
         with self._lock:
             if self._sign_in is not refused:
                 return True
-            if self._renewal is None:
-                if time.monotonic() < self._next_refused:
+            if self._refresh is None:
+                if time.monotonic() < self._next_after_401:
                     return False
-                self._next_refused = time.monotonic() + PAUSE
-            return self._renew(refused)
+                self._next_after_401 = time.monotonic() + self._refresh_pause
+            return self._start_refresh(refused)
 
-    def _renew(self, old: SignIn | None) -> Future[bool]:
-        """Begin to build a successor, or join who has begun already."""
+    def _start_refresh(self, old: SignIn | None) -> Future[bool]:
+        """Start a refresh, or join the one that is running. The result is whether the sign-in changed."""
         with self._lock:
-            if self._renewal is not None:
-                return self._renewal
-            renewal: Future[bool] = Future()
+            if self._refresh is not None:
+                return self._refresh
+            refresh: Future[bool] = Future()
             if self._sign_in is not old:
-                renewal.set_result(True)
-                return renewal
-            # Nobody who stops waiting may stop it for the others.
-            renewal.set_running_or_notify_cancel()
-            self._renewal = renewal
+                refresh.set_result(True)
+                return refresh
+            # A running future cannot be cancelled by one of several waiters.
+            refresh.set_running_or_notify_cancel()
+            self._refresh = refresh
         try:
             threading.Thread(
                 target=copy_context().run,
-                args=(known_to_loop(self._build), renewal, old),
+                args=(with_event_loop(self._run_refresh), refresh, old),
                 name="oci-sign-in",
                 daemon=True,
             ).start()
         except BaseException as error:
-            # A machine may be out of threads for a while; nobody is to wait for one that never began.
+            # No more threads: fail at once, since nobody would ever set a result.
             with self._lock:
-                self._renewal = None
-                self._next_early = time.monotonic() + PAUSE
-            if not renewal.done():
-                renewal.set_exception(error)
+                self._refresh = None
+                self._next_advisory = time.monotonic() + self._refresh_pause
+            if not refresh.done():
+                refresh.set_exception(error)
             raise
-        return renewal
+        return refresh
 
-    def _build(self, renewal: Future[bool], old: SignIn | None) -> None:
+    def _run_refresh(self, refresh: Future[bool], old: SignIn | None) -> None:
         try:
             credentials = self._reload() if old is not None else self._credentials
             new = credentials.sign_in()
-        except BaseException as error:  # noqa: BLE001 - whatever it is, whoever waits must hear of it
+        except BaseException as error:  # noqa: BLE001 - passed on to the waiters
             if old is not None and not old.is_expired:
-                log.warning("OCI: the sign-in could not be renewed: %s", error)
+                self._log_failed_refresh(error)
             with self._lock:
-                self._renewal = None
-                self._next_early = time.monotonic() + PAUSE
-            renewal.set_exception(error)
+                self._refresh = None
+                self._next_advisory = time.monotonic() + self._refresh_pause
+            refresh.set_exception(error)
             return
         changed = old is None or new.key_id != old.key_id
         with self._lock:
-            self._renewal = None
+            self._refresh = None
             if changed:
                 self._sign_in = new
-            if not changed or new.is_due:
-                self._next_early = time.monotonic() + PAUSE
+            if not changed or new.is_refresh_due:
+                self._next_advisory = time.monotonic() + self._refresh_pause
             if not changed or new.is_expired:
-                self._next_expired = time.monotonic() + PAUSE
-        renewal.set_result(changed)
+                self._next_mandatory = time.monotonic() + self._refresh_pause
+        refresh.set_result(changed)
+
+    def _log_failed_refresh(self, error: BaseException) -> None:
+        log.warning(
+            "OCI sign-in: refresh failed; the old token is still valid, retrying in %g s: %s",
+            self._refresh_pause,
+            error,
+        )
 
 
 def sign_aiohttp(sign_in: SignIn, request: Any) -> None:
-    """Add the signature to an ``aiohttp.ClientRequest`` that is about to be sent."""
+    """Sign an ``aiohttp.ClientRequest`` right before it is sent."""
     body = getattr(request.body, "_value", request.body) or b""
     draft = SimpleNamespace(
         method=request.method,
         url=str(request.url),
-        # Byte for byte what goes over the wire: a URL that is normalised after signing is refused.
+        # The bytes that are sent: the service refuses a URL that is normalised after signing.
         path_url=request.url.raw_path_qs,
         headers={name.lower(): value for name, value in request.headers.items()},
         body=body,
     )
-    # What an earlier attempt has left would be kept.
+    # The SDK would keep these headers of an earlier attempt.
     for name in ("date", "authorization"):
         draft.headers.pop(name, None)
     sign_in.sign(draft)
@@ -189,27 +208,27 @@ _shared: OrderedDict[Hashable, SharedSigner] = OrderedDict()
 _shared_lock = threading.RLock()
 
 
-def _share_nothing_yet() -> None:
-    """A forked process has none of its parent's threads: a renewal that was under way would never end."""
+def _reset_after_fork() -> None:
+    """Drop all signers: a forked process lacks the threads of refreshes that are running."""
     global _shared, _shared_lock
     _shared = OrderedDict()
     _shared_lock = threading.RLock()
 
 
-os.register_at_fork(after_in_child=_share_nothing_yet)
+os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 def shared_signer(
     key: Hashable, credentials: Credentials, reload: Callable[[], Credentials] | None = None
 ) -> SharedSigner:
-    """The process's one signer for these credentials.
+    """Return the process's signer for these credentials.
 
-    :param key: where they come from, such as the connection's id; others may have the same.
-    :param reload: reads them anew from there.
+    :param key: source of the credentials, such as the connection's id. Another source may have equal ones.
+    :param reload: reads the credentials again from their source, for a refresh.
     """
     with _shared_lock:
         signer = _shared.pop((key, credentials), None) or SharedSigner(credentials, reload)
         _shared[key, credentials] = signer
-        while len(_shared) > MAX_SHARED:
+        while len(_shared) > MAX_SHARED_SIGNERS:
             _shared.popitem(last=False)
         return signer

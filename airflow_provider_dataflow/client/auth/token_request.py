@@ -1,4 +1,4 @@
-"""Asking those who hand out tokens: how often, how long, and what is said when it fails."""
+"""Requests to token services: retries and errors."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 
 from airflow_provider_dataflow.exceptions import DataFlowError, InvalidConnection, ServiceError, sentences
 
-#: The SDK's own defaults would block for up to three minutes.
+#: Limits of the retries. With the SDK's own, a request can take three minutes.
 MAX_ATTEMPTS = 4
 MAX_SECONDS = 30
 
-#: The ``operation`` of such errors.
+#: ``ServiceError.operation`` of failed token requests.
 SIGN_IN = "SignIn"
 
 
 def retry_strategy() -> Any:
-    """A few attempts, for who hands out tokens only."""
+    """Return the SDK's retry strategy for token requests."""
     from airflow_provider_dataflow.client.sdk import oci
 
     return (
@@ -35,41 +35,41 @@ def retry_strategy() -> Any:
 
 
 @contextmanager
-def signing_in(kind: str, endpoint: str, hint: str) -> Iterator[None]:
-    """Send the SDK's requests for tokens as all others are sent, and say what failed in our own terms.
+def requesting_token(auth_type: str, endpoint: str, hint: str) -> Iterator[None]:
+    """Send the SDK's token requests through this package's session, and translate their errors.
 
-    :param kind: the ``auth_type``.
-    :param endpoint: who was asked.
-    :param hint: what this way to sign in needs.
-    :raises InvalidConnection: the environment is not what it should be.
-    :raises ServiceError: no answer, or a refusal.
+    :param auth_type: ``auth_type``, for messages.
+    :param endpoint: URL or host of the token service, for messages.
+    :param hint: sentence about the requirements of the ``auth_type``.
+    :raises InvalidConnection: the SDK does not find what it needs on this machine.
+    :raises ServiceError: the token service did not respond, or refused.
     """
     from airflow_provider_dataflow.client.sdk import oci
-    from airflow_provider_dataflow.client.sdk_session import our_session
+    from airflow_provider_dataflow.client.sdk_session import redirect_to_sdk_session
 
     try:
-        with our_session():
+        with redirect_to_sdk_session():
             yield
     except DataFlowError:
         raise
     except oci.exceptions.ServiceError as error:
         raise ServiceError(
             operation=SIGN_IN,
-            message=sentences(f"auth_type {kind}: {error.message}", hint),
+            message=sentences(f"auth_type {auth_type}: {error.message}", hint),
             status=error.status if error.status and error.status > 0 else None,
             code=error.code if isinstance(error.code, str) else None,
             endpoint=endpoint,
         ) from None
-    except Exception as error:  # noqa: BLE001 - the SDK raises whatever it meets
+    except Exception as error:  # noqa: BLE001 - the SDK raises many types
         from airflow_provider_dataflow.client.network_errors import is_network_error, root_message
 
         if is_network_error(error):
             raise ServiceError(
                 operation=SIGN_IN,
-                message=sentences(f"auth_type {kind}: {root_message(error)}", hint),
+                message=sentences(f"auth_type {auth_type}: {root_message(error)}", hint),
                 endpoint=endpoint,
             ) from None
-        # Without the cause, whose message may quote what it could not read.
+        # "from None": the message of the cause may quote a secret.
         raise InvalidConnection(
-            f"auth_type {kind}: signing in failed with {type(error).__name__}. {hint}"
+            f"auth_type {auth_type}: signing in failed with {type(error).__name__}. {hint}"
         ) from None

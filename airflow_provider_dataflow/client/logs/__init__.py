@@ -1,1 +1,1 @@
-"""Read a run's logs and follow them while the run is in progress."""
+"""Reading of a run's logs, also while the run is in progress."""

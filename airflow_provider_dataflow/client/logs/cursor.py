@@ -1,64 +1,71 @@
-"""What to read of a run's logs, and what of it is new. Pure: nothing is fetched or written here.
+"""Cursor into a run's logs: which logs to download, and which of their lines are new. No I/O.
 
-The service hands out whole logs only, so each look costs as much as the log is long. Therefore a log is read
-again only if its size has changed, and looks become rarer the less they find and the more they cost.
+The service returns whole logs only. So a log is downloaded again only if its size has changed, and downloads
+become less frequent the less they bring and the longer they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from airflow_provider_dataflow.client.logs.read import named
+from airflow_provider_dataflow.client.logs.read import logs_of_type
 from airflow_provider_dataflow.models.run import RunLog
 
-#: Of each log, so many bytes from its begin are copied as they come, and so many of its end when it is final.
-HEAD_BYTES = 4 * 1024 * 1024
-TAIL_BYTES = 1024 * 1024
-#: A longer line is copied in pieces.
-MAX_LINE_BYTES = 32 * 1024
 
-#: Seconds between two looks.
-MIN_PAUSE = 10.0
-MAX_PAUSE = 120.0
-PAUSE_GROWTH = 1.5
-PAUSE_PER_BYTE = 10.0 / (1024 * 1024)
+@dataclass(frozen=True)
+class LogLimits:
+    """Limits of the copy of a log.
+
+    :param head_bytes: bytes from the start of a log, which are copied while it grows.
+    :param tail_bytes: bytes from the end of a log, which are copied when it is complete.
+    :param max_line_bytes: a longer line is split.
+    """
+
+    head_bytes: int = 4 * 1024 * 1024
+    tail_bytes: int = 1024 * 1024
+    max_line_bytes: int = 32 * 1024
 
 
 class LogCursor:
-    """How far each log of a run has been copied.
+    """Position in each log of a run, up to which it has been copied.
 
-    :param offsets: by the name of a log, bytes of its decompressed text. What :meth:`as_dict` has given, in
-        this process or in another one, goes on there.
+    :param offsets: bytes of decompressed text by name of the log; the :meth:`as_dict` of an earlier cursor,
+        also from another process.
     """
+
+    limits = LogLimits()
 
     def __init__(self, offsets: Mapping[str, int] | None = None) -> None:
         self._offsets = {str(name): max(int(offset), 0) for name, offset in (offsets or {}).items()}
         self._sizes: dict[str, int | None] = {}
 
     def as_dict(self) -> dict[str, int]:
-        """Plain JSON; it holds nothing but names and numbers."""
+        """Return the offsets as plain JSON: names of logs and numbers."""
         return dict(self._offsets)
 
-    def due(self, logs: Sequence[RunLog], *, final: bool = False) -> list[RunLog]:
-        """Which of the logs have to be read: stdout before stderr, oldest first.
+    def logs_to_read(self, logs: Sequence[RunLog], *, final: bool = False) -> list[RunLog]:
+        """Return the logs to read: stdout before stderr, oldest first.
 
-        They are the application's; the driver's own, which Spark writes much into, stand in for them as long
-        as there are none: the service has the application's logs only when the run has ended.
+        These are the application's logs, which the service has only after the run has ended. Until then, they
+        are the driver's, which also contain Spark's own lines.
 
-        :param final: the logs will not grow any more.
+        :param final: the logs no longer grow.
         """
         found: list[RunLog] = []
         for source in ("APPLICATION", "DRIVER"):
-            found = found or [log for kind in ("STDOUT", "STDERR") for log in named(logs, source, kind)]
+            found = found or [
+                log for type in ("STDOUT", "STDERR") for log in logs_of_type(logs, source, type)
+            ]
         return [log for log in found if final or self._may_have_more(log)]
 
     def _may_have_more(self, log: RunLog) -> bool:
-        if log.size_in_bytes == 0 or self.offset(log.name) >= HEAD_BYTES:
+        if log.size_in_bytes == 0 or self.offset(log.name) >= self.limits.head_bytes:
             return False
         return log.size_in_bytes is None or self._sizes.get(log.name) != log.size_in_bytes
 
     def read(self, log: RunLog, *, final: bool = False) -> LogReading:
-        """Begin to read a log, from its first byte on."""
+        """Start to read a log from its first byte."""
         return LogReading(self, log, final)
 
     def offset(self, name: str) -> int:
@@ -72,45 +79,46 @@ class LogCursor:
 
 
 class LogReading:
-    """One pass over a log: :meth:`feed` it while it wants more, then :meth:`finish` it."""
+    """One pass over a log. Call :meth:`feed` while it :attr:`wants_more`, then :meth:`finish`."""
 
     def __init__(self, cursor: LogCursor, log: RunLog, final: bool) -> None:
         self.log = log
         self.final = final
-        #: Where the next line begins.
+        #: Offset of the next line.
         self.position = cursor.offset(log.name)
-        #: Bytes of the log that have come.
+        #: Bytes of the log so far.
         self.received = 0
         self._cursor = cursor
+        self._limits = cursor.limits
         self._start = self.position
         self._line = bytearray()
         self._tail = bytearray()
-        self._behind_head = 0
+        self._bytes_after_head = 0
 
     @property
     def wants_more(self) -> bool:
         """Whether the rest of the log is needed."""
-        return self.final or self.received < max(HEAD_BYTES, self._start)
+        return self.final or self.received < max(self._limits.head_bytes, self._start)
 
     def feed(self, chunk: bytes) -> list[str]:
-        """Take the next bytes; give the lines that are new and complete."""
+        """Process the next bytes, and return the lines that are new and complete."""
         old = min(max(self._start - self.received, 0), len(chunk))
         new = memoryview(chunk)[old:]
-        room = max(HEAD_BYTES - self.received - old, 0)
+        head = max(self._limits.head_bytes - self.received - old, 0)
         self.received += len(chunk)
-        self._line += new[:room]
+        self._line += new[:head]
         if self.final:
-            self._behind_head += len(new[room:])
-            self._tail += new[room:]
-            if len(self._tail) > 2 * TAIL_BYTES:
-                del self._tail[:-TAIL_BYTES]
+            self._bytes_after_head += len(new[head:])
+            self._tail += new[head:]
+            if len(self._tail) > 2 * self._limits.tail_bytes:
+                del self._tail[: -self._limits.tail_bytes]
         return self._complete_lines()
 
     def finish(self) -> list[str]:
-        """The log has ended, for now or for good, or no more of it is wanted.
+        """Return the remaining lines, and move the cursor.
 
-        :raises LogShrunk: the log is shorter than what had been copied of it, so it is another one. It is to
-            be read again, from its begin.
+        :raises LogShrunk: the log is shorter than the part that was copied, so the service has replaced it.
+            Read it again; the cursor is at its start.
         """
         if self.received < self._start:
             self._cursor._move(self.log.name, 0)
@@ -120,35 +128,35 @@ class LogReading:
         return result
 
     def _end_of_head(self) -> list[str]:
-        if self.received < HEAD_BYTES or self._start >= HEAD_BYTES:
-            return []  # what is left may be the begin of a line
-        return [*self._rest(), f"... more of {self.log.name} follows when the run has ended ..."]
+        if self.received < self._limits.head_bytes or self._start >= self._limits.head_bytes:
+            return []  # the rest may be an incomplete line
+        return [*self._rest(), f"... the rest of {self.log.name} follows when the run has ended ..."]
 
     def _end_of_log(self) -> list[str]:
-        skipped = self._behind_head - TAIL_BYTES
+        skipped = self._bytes_after_head - self._limits.tail_bytes
         if skipped <= 0:
             self._line += self._tail
             return [*self._complete_lines(), *self._rest()]
         result = self._rest()
-        end = self._tail[-TAIL_BYTES:]
-        # Not in the middle of a line, unless there is but one.
+        end = self._tail[-self._limits.tail_bytes :]
+        # Start with a whole line, unless there is only one.
         cut = end.find(b"\n") + 1
         skipped += cut
         self._line = end[cut:]
         self.position += skipped
         return [
             *result,
-            f"... {skipped} bytes of {self.log.name} are left out ...",
+            f"... {skipped} bytes of {self.log.name} omitted ...",
             *self._complete_lines(),
             *self._rest(),
         ]
 
     def _complete_lines(self) -> list[str]:
         end = self._line.rfind(b"\n") + 1
-        result = [piece for line in self._line[:end].splitlines() for piece in _pieces(line)]
+        result = [piece for line in self._line[:end].splitlines() for piece in self._split(line)]
         self._drop(end)
-        while len(self._line) > MAX_LINE_BYTES:
-            cut = _cut(self._line)
+        while len(self._line) > self._limits.max_line_bytes:
+            cut = self._split_position(self._line)
             result.append(_text(self._line[:cut]))
             self._drop(cut)
         return result
@@ -160,48 +168,53 @@ class LogReading:
 
     def _drop(self, count: int) -> None:
         self.position += count
-        # What has been given out is not given out again, even if the rest of the log cannot be read.
+        # Lines that were returned are not returned again, even if the rest of the log cannot be read.
         self._cursor._move(self.log.name, self.position)
         del self._line[:count]
 
+    def _split(self, line: bytes | bytearray) -> Iterable[str]:
+        while len(line) > self._limits.max_line_bytes:
+            cut = self._split_position(line)
+            yield _text(line[:cut])
+            line = line[cut:]
+        yield _text(line)
+
+    def _split_position(self, line: bytes | bytearray) -> int:
+        """Return where to split a long line, which is not within a UTF-8 character."""
+        limit = self._limits.max_line_bytes
+        for cut in range(limit, limit - 4, -1):
+            if line[cut] & 0xC0 != 0x80:
+                return cut
+        return limit
+
 
 class LogShrunk(Exception):
-    """A log is shorter than it was: the service has put another one in its place."""
-
-
-def _pieces(line: bytes | bytearray) -> Iterable[str]:
-    while len(line) > MAX_LINE_BYTES:
-        cut = _cut(line)
-        yield _text(line[:cut])
-        line = line[cut:]
-    yield _text(line)
-
-
-def _cut(line: bytes | bytearray) -> int:
-    """Where to cut a long line: not within a character of UTF-8."""
-    for cut in range(MAX_LINE_BYTES, MAX_LINE_BYTES - 4, -1):
-        if line[cut] & 0xC0 != 0x80:
-            return cut
-    return MAX_LINE_BYTES
+    """A log is shorter than before, so the service has replaced it."""
 
 
 def _text(line: bytes | bytearray) -> str:
     return line.decode(errors="replace").replace("\0", "")
 
 
-class Pace:
-    """When to look again."""
+class LogPollBackoff:
+    """Pause between two polls of a run's logs: longer if there is nothing new, or if logs are long."""
+
+    min_pause_seconds = 10.0
+    max_pause_seconds = 120.0
+    growth = 1.5
+    pause_seconds_per_byte = 10.0 / (1024 * 1024)
 
     def __init__(self) -> None:
-        self.pause = MIN_PAUSE
+        self.pause = self.min_pause_seconds
 
-    def after(self, received: int | None) -> float:
-        """Seconds until the next look.
+    def next_pause(self, received: int | None) -> float:
+        """Return the seconds until the next poll.
 
-        :param received: bytes that this one has cost; ``None``: there was nothing new, or it failed.
+        :param received: bytes that the last poll downloaded; ``None``: nothing was new, or the poll failed.
         """
         if received is None:
-            self.pause = min(self.pause * PAUSE_GROWTH, MAX_PAUSE)
+            self.pause = min(self.pause * self.growth, self.max_pause_seconds)
         else:
-            self.pause = min(max(MIN_PAUSE, received * PAUSE_PER_BYTE), MAX_PAUSE)
+            pause = max(self.min_pause_seconds, received * self.pause_seconds_per_byte)
+            self.pause = min(pause, self.max_pause_seconds)
         return self.pause

@@ -1,4 +1,4 @@
-"""Reading a run's logs: which ones tell what, decompression, and the end of one."""
+"""Decompression and selection of a run's logs."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 from airflow_provider_dataflow.models.run import RunLog
 
 GZIP_MAGIC = b"\x1f\x8b"
-MAX_PIECE = 1024 * 1024
+MAX_PIECE_BYTES = 1024 * 1024
 
-#: Where the cause of a failure stands, best first: the application's stderr has the traceback.
+#: Sources of the stderr with the cause of a failure, best first. The application's has the traceback.
 STDERR_SOURCES = ("APPLICATION", "DRIVER")
 
 
 class Gunzip:
-    """Plain bytes of a log that may or may not have been decompressed on the way.
+    """Decompressor of a log that may be plain already.
 
-    The service stores gzip; whether it says so in ``Content-Encoding``, and the client has unpacked it then,
-    is not documented, so the bytes themselves are asked.
+    The service stores gzip. It is not documented whether it sets ``Content-Encoding``, with which the HTTP
+    client decompresses. So the first bytes decide.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Gunzip:
         self._is_plain = False
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """What comes out of the next bytes, in pieces: a small one can hold a lot."""
+        """Yield the decompressed bytes of a chunk, in pieces of limited length."""
         if not self._is_plain and self._unzip is None:
             chunk = self._head = self._head + chunk
             if len(chunk) < len(GZIP_MAGIC):
@@ -40,26 +40,26 @@ class Gunzip:
             yield chunk
             return
         while True:
-            piece = self._unzip.decompress(chunk, MAX_PIECE)
+            piece = self._unzip.decompress(chunk, MAX_PIECE_BYTES)
             if piece:
                 yield piece
             chunk = self._unzip.unconsumed_tail
             if self._unzip.eof:
-                # A log that is appended to may be several gzip members in a row.
+                # A log that grows may consist of several gzip members.
                 chunk = self._unzip.unused_data
                 if not chunk:
                     return
                 self._unzip = zlib.decompressobj(wbits=31)
-            elif not chunk and len(piece) < MAX_PIECE:
+            elif not chunk and len(piece) < MAX_PIECE_BYTES:
                 return
 
     def finish(self) -> bytes:
-        """What was too short to tell what it is."""
+        """Return bytes that were too few to decide."""
         return b"" if self._is_plain or self._unzip is not None else self._head
 
 
 def gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The plain bytes of a log."""
+    """Yield the decompressed bytes of a log."""
     gunzip = Gunzip()
     for chunk in chunks:
         yield from gunzip.feed(chunk)
@@ -68,7 +68,7 @@ def gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Lines of text; bytes that are no UTF-8 are shown as replacement characters."""
+    """Yield lines of text. Bytes that are not UTF-8 become replacement characters."""
     rest = b""
     for chunk in chunks:
         *whole, rest = (rest + chunk).split(b"\n")
@@ -79,12 +79,12 @@ def lines(chunks: Iterable[bytes]) -> Iterator[str]:
 
 
 def tail(chunks: Iterable[bytes], count: int) -> list[str]:
-    """The last lines, in memory bounded by them."""
+    """Return the last lines. Keeps no others in memory."""
     return list(deque(lines(chunks), maxlen=count))
 
 
-def named(logs: Sequence[RunLog], source: str, type: str) -> list[RunLog]:
-    """The logs of one source and type; several where the service rotates them, oldest first."""
+def logs_of_type(logs: Sequence[RunLog], source: str, type: str) -> list[RunLog]:
+    """Return the logs of a source and type, oldest first. There are several if the service rotates them."""
     return sorted(
         (log for log in logs if log.source == source and log.type == type), key=lambda log: log.name
     )

@@ -83,7 +83,7 @@ with DAG("secret_run", schedule=None, start_date=pendulum.datetime(2013, 1, 1, t
                 log.exception("as every author may")
                 pickle.dumps(error)
                 shown.append(repr(error))
-            shown += [repr(hook), repr(hook.access), repr(vars(hook.access)), str(hook.key)]
+            shown += [repr(hook), repr(hook.access), repr(vars(hook.access)), str(hook.connection_key)]
         trigger = RunTrigger("ocid1.run")
         shown += [repr(trigger.serialize()), repr(vars(trigger))]
         log.info("shown %s", "\n".join(shown))

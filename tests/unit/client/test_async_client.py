@@ -17,7 +17,7 @@ from tests.unit.support import RUN_ID, run_body, verify_signature
 
 @pytest.fixture
 async def service():
-    """A service that answers what ``service.answers`` holds, first to last, and keeps the requests."""
+    """Service that sends the responses in ``service.answers`` in order, and records the requests."""
     requests = []
     answers: list = []
 
@@ -50,7 +50,7 @@ async def client(service, key_fields):
         yield client
 
 
-async def test_a_run_is_read(client, service):
+async def test_get_run_returns_the_run(client, service):
     service.answers.append((200, run_body("IN_PROGRESS")))
     assert (await client.get_run(RUN_ID)).state == "IN_PROGRESS"
     (request,) = service.requests
@@ -58,7 +58,7 @@ async def test_a_run_is_read(client, service):
     assert request.headers["authorization"].startswith('Signature algorithm="rsa-sha256"')
 
 
-async def test_an_error_of_the_service_comes_with_all_that_it_says(client, service):
+async def test_error_response_becomes_service_error_with_its_details(client, service):
     body = {"code": "TooManyRequests", "message": "User-rate limit exceeded."}
     service.answers.append((429, body, {"retry-after": "7", "opc-request-id": "req"}))
     with pytest.raises(ServiceError) as caught:
@@ -74,7 +74,7 @@ async def test_an_error_of_the_service_comes_with_all_that_it_says(client, servi
 
 
 @pytest.mark.parametrize("answer", [None, (200, '{"id": "x", "lifecy'), (200, "{}"), (200, "[]")])
-async def test_no_or_half_an_answer_is_a_passing_error(client, service, answer):
+async def test_missing_or_truncated_response_is_transient(client, service, answer):
     service.answers.append(answer)
     with pytest.raises(ServiceError) as caught:
         await client.get_run(RUN_ID)
@@ -88,7 +88,7 @@ async def test_a_redirect_is_not_followed(client, service):
     assert caught.value.status == 302
 
 
-async def test_the_loop_runs_on_while_a_client_is_built(key_fields, service):
+async def test_event_loop_is_not_blocked_while_a_client_is_created(key_fields, service):
     access = Access(ApiKey(**key_fields), "us-ashburn-1", str(service.make_url("")).rstrip("/"))
     longest = 0.0
 
@@ -105,7 +105,7 @@ async def test_the_loop_runs_on_while_a_client_is_built(key_fields, service):
     async with await AsyncDataFlowClient.create(lambda: access):
         pass
     watcher.cancel()
-    # Building the signer alone takes 40 ms of CPU; the machine may be busy, so the bound is generous.
+    # The signer takes 40 ms of CPU. The bound is generous, for busy machines.
     assert longest < 0.5
 
 
@@ -113,7 +113,7 @@ async def read_log(client, name="x.log.gz") -> bytes:
     return b"".join([chunk async for chunk in client.get_run_log(RUN_ID, name)])
 
 
-async def test_the_logs_are_listed(client, service):
+async def test_list_run_logs_returns_the_logs(client, service):
     service.answers.append(
         (200, [{"name": "a.log.gz", "source": "APPLICATION", "type": "STDOUT", "sizeInBytes": 5, "more": 1}])
     )
@@ -123,7 +123,7 @@ async def test_the_logs_are_listed(client, service):
 
 
 @pytest.mark.parametrize("answer", [(200, "{"), (200, [1]), (200, [{}]), (200, '"x"'), None])
-async def test_what_is_no_list_of_logs_is_an_error_of_the_service(client, service, answer):
+async def test_malformed_list_of_logs_is_a_service_error(client, service, answer):
     service.answers.append(answer)
     with pytest.raises(ServiceError):
         await client.list_run_logs(RUN_ID)
@@ -141,7 +141,7 @@ LOG = b"".join(b"line %d\n" % n for n in range(100_000))
     ],
     ids=["encoded", "compressed", "plain"],
 )
-async def test_a_log_is_read_decompressed(client, service, answer):
+async def test_get_run_log_decompresses(client, service, answer):
     service.answers.append(answer)
     assert await read_log(client, "a/b c") == LOG
     (request,) = service.requests
@@ -158,13 +158,13 @@ async def test_a_log_is_read_decompressed(client, service, answer):
         None,
     ],
 )
-async def test_a_log_that_cannot_be_read_is_an_error_of_the_service(client, service, answer):
+async def test_failed_log_download_is_a_service_error(client, service, answer):
     service.answers.append(answer)
     with pytest.raises(ServiceError, match="GetRunLog"):
         await read_log(client)
 
 
-async def test_logs_leave_connections_to_runs(client, service):
+async def test_log_downloads_leave_connections_for_status_polls(client, service):
     service.answers.append((200, gzip.compress(LOG)))
     open_logs = [client.get_run_log(RUN_ID, str(n)) for n in range(MAX_LOG_CONNECTIONS)]
     for log in open_logs:
@@ -179,8 +179,8 @@ async def test_logs_leave_connections_to_runs(client, service):
     await open_logs[1].aclose()
 
 
-async def test_signatures_are_those_of_what_is_sent(key_fields, private_key, service):
-    """Checked by an implementation that shares nothing with the signer, over ids that invite escaping."""
+async def test_signature_matches_the_sent_request(key_fields, private_key, service):
+    """Verify with another implementation than the signer's, for ids that need escaping."""
     access = Access(ApiKey(**key_fields), "us-ashburn-1", str(service.make_url("")).rstrip("/"))
     service.answers.append((200, run_body()))
     hostile = ["a b", "a/b", "a%2Fb", "\u00fc", "a:b@c", "~$!'()*,", "a?b=c&d"]
@@ -191,7 +191,7 @@ async def test_signatures_are_those_of_what_is_sent(key_fields, private_key, ser
         verify_signature(private_key.public_key(), request.method, request.raw_path, request.headers)
 
 
-async def test_a_page_of_runs_is_read(client, service, private_key):
+async def test_list_runs_page_returns_rows_and_next_page(client, service, private_key):
     rows = [run_body("IN_PROGRESS", id=f"run-{number}", note="a, [b] \u00fc") for number in range(120)]
     service.answers.append((200, rows, {"opc-next-page": "2"}))
     page = await client.list_runs_page(
@@ -220,7 +220,7 @@ async def test_the_last_page_may_be_empty(client, service):
 @pytest.mark.parametrize(
     "body", ["", "{}", "null", "[1]", '[{"id": "a"}', '[{"id": "a"} {"id": "b"}]', '[{"id"', "["]
 )
-async def test_half_a_page_is_a_passing_error(client, service, body):
+async def test_truncated_page_is_transient(client, service, body):
     service.answers.append((200, body))
     with pytest.raises(ServiceError, match="no list of runs") as caught:
         await client.list_runs_page("c", limit=100)

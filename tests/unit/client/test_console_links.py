@@ -28,23 +28,23 @@ def access(key_fields):
         ),
     ],
 )
-def test_a_run_is_in_the_console_of_its_region_and_realm(access, region, expected):
+def test_run_page_is_in_the_console_of_region_and_realm(access, region, expected):
     assert run_page_url(access(region=region), RUN) == expected
 
 
-def test_a_local_run_is_on_local_data_flows_page(access):
+def test_run_page_of_local_data_flow(access):
     local = access(service_endpoint="http://127.0.0.1:8170")
     assert run_page_url(local, RUN) == f"http://127.0.0.1:8170/console/runs/{RUN}"
 
 
-def test_a_bucket(access):
+def test_bucket_page_is_in_the_console_of_region_and_realm(access):
     assert bucket_page_url(access(region="eu-frankfurt-1"), "oci://logs@ns/path/") == (
         "https://cloud.oracle.com/object-storage/buckets/ns/logs/objects?region=eu-frankfurt-1"
     )
 
 
 @pytest.mark.parametrize("uri", [None, "", "logs", "oci://logs"])
-def test_no_bucket_no_page(access, uri):
+def test_malformed_bucket_uri_has_no_page(access, uri):
     assert bucket_page_url(access(region="eu-frankfurt-1"), uri) is None
 
 

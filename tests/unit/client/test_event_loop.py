@@ -1,4 +1,4 @@
-"""A triggerer's event loop goes on while tokens are renewed."""
+"""Latency of a triggerer's event loop while tokens are refreshed."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ WAITS = 1000
 SECONDS = 8
 LIFETIME = 6
 LONGEST = 0.05
-#: What else a busy machine does to a process (its memory, its clock) is not measured.
+#: Other effects of a busy machine (memory, clock) are not measured.
 ATTEMPTS = 3
 RP = "OCI_RESOURCE_PRINCIPAL_"
 
 
 @contextmanager
 def identity_service(folder: Path) -> Iterator[dict[str, Any]]:
-    """In a process of its own; its figures are there after the end."""
+    """Start the service in another process; its counters can be read after its end."""
     options = json.dumps({"latency": 0.1, "lifetime": LIFETIME})
     command = [sys.executable, "-m", "tests.identity_service", options, str(folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -59,7 +59,7 @@ def waits_for_a_core() -> dict[str, float]:
 
 @asynccontextmanager
 async def longest_stall() -> AsyncIterator[list[float]]:
-    """How much later than it wanted a task on this loop was woken, at most.
+    """Measure the longest delay of a task on this loop.
 
     Without what other processes have taken: whoever blocks the loop, or holds the interpreter, waits for a
     core as the loop itself does.
@@ -73,7 +73,7 @@ async def longest_stall() -> AsyncIterator[list[float]]:
             await asyncio.sleep(0.005)
             late = loop.time() - wanted
             if late > longest[0]:
-                # They wait at the same time, so it is the longest that counts.
+                # They wait at the same time, so the longest wait counts.
                 waited = max((after - before.get(n, 0) for n, after in waits_for_a_core().items()), default=0)
                 longest[0] = max(longest[0], late - waited)
 
@@ -85,13 +85,13 @@ async def longest_stall() -> AsyncIterator[list[float]]:
 
 
 @pytest.mark.parametrize("blocked_by", ["a sleep", "another thread's work"])
-async def test_what_blocks_a_loop_is_seen(blocked_by):
+async def test_blocking_of_an_event_loop_is_detected(blocked_by):
     async with longest_stall() as longest:
         await asyncio.sleep(0.02)
         if blocked_by == "a sleep":
             time.sleep(2 * LONGEST)  # noqa: ASYNC251 - on purpose
         else:
-            # Within one call of C, which keeps the interpreter to itself.
+            # One call into C, which holds the GIL.
             numbers = range(10_000_000)
             await asyncio.to_thread(sum, numbers)
         await asyncio.sleep(0.02)
@@ -100,7 +100,7 @@ async def test_what_blocks_a_loop_is_seen(blocked_by):
 
 @pytest.fixture(params=["instance principal", "resource principal", "workload identity"])
 def credentials(request, monkeypatch, tmp_path):
-    """A function from a running service to credentials."""
+    """Return a function that takes a running service and returns credentials."""
     account = tmp_path / "token"
     account.write_text(token_for(new_key().public_key(), 3600))
 
@@ -128,14 +128,14 @@ def credentials(request, monkeypatch, tmp_path):
 
 
 def rewrite(folder: Path) -> None:
-    """What OCI does for a resource principal before its token ends."""
+    """Rewrite token and key, as OCI does for a resource principal before its token expires."""
     key = new_key()
     (folder / "key.pem").write_text(pem_of(key))
     (folder / "rpst").write_text(token_for(key.public_key(), LIFETIME))
 
 
 async def wait_for_a_thousand_runs(access: Access, folder: Path) -> tuple[float, int]:
-    """The longest stall of the loop, and how often it was signed in."""
+    """Return the longest stall of the loop, and the number of sign-ins."""
     ready = asyncio.Event()
 
     async def new_client() -> AsyncDataFlowClient:
@@ -170,7 +170,7 @@ async def wait_for_a_thousand_runs(access: Access, folder: Path) -> tuple[float,
 
 
 @pytest.mark.slow
-def test_the_loop_is_not_blocked_while_a_thousand_waits_go_on_and_tokens_are_renewed(credentials, tmp_path):
+def test_event_loop_is_not_blocked_by_a_thousand_waits_and_token_refreshes(credentials, tmp_path):
     stalls = []
     for attempt in range(ATTEMPTS):
         with identity_service(tmp_path) as service:

@@ -1,4 +1,4 @@
-"""Where signed requests go, and what of them can be relied on, for both clients over real sockets."""
+"""Redirects, certificates, proxies and signatures of both clients, over real sockets."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_dataflow.client import retry
 from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient
 from airflow_provider_dataflow.client.auth.access import Access
 from airflow_provider_dataflow.client.auth.api_key import ApiKey
+from airflow_provider_dataflow.client.retry import RetryPolicy
+from airflow_provider_dataflow.client.sdk_requests import SdkRequests
 from airflow_provider_dataflow.client.sync_client import DataFlowClient
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.models.run import Run
@@ -32,7 +33,7 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
 
 
 class Server:
-    """Keeps what it gets as it came over the wire; answers with a run, or as ``answer`` says."""
+    """Server that records requests as received, and responds with a run or with the result of ``answer``."""
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
@@ -60,7 +61,7 @@ class Server:
             do_GET = do_POST = do_DELETE = do_PUT = handle_any
 
             def do_CONNECT(self) -> None:
-                """As a proxy does for HTTPS: bytes to and fro, to wherever ``tunnel`` leads."""
+                """Forward bytes to ``tunnel``, as a proxy does for HTTPS."""
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 outer.requests.append(("CONNECT", self.path, headers, b""))
                 if outer.tunnel_status != 200:
@@ -103,7 +104,7 @@ def no_proxies(monkeypatch):
     for name in PROXIES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
-    monkeypatch.setattr(retry, "MAX_ATTEMPTS", 1)
+    monkeypatch.setattr(SdkRequests, "retry_policy", RetryPolicy(max_attempts=1))
 
 
 @pytest.fixture
@@ -146,7 +147,7 @@ def access_to(endpoint: str, key_fields: dict[str, str], **fields: Any) -> Acces
 
 @both
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_no_redirect_is_followed(get_run, server, key_fields, status):
+def test_redirect_to_another_host_is_not_followed(get_run, server, key_fields, status):
     other = Server()
     server.answer = lambda path: (status, {"location": f"http://127.0.0.1:{other.port}{path}"})
     with pytest.raises(ServiceError) as caught:
@@ -158,7 +159,7 @@ def test_no_redirect_is_followed(get_run, server, key_fields, status):
 
 
 @both
-def test_a_redirect_to_the_same_host_is_not_followed_either(get_run, server, key_fields):
+def test_redirect_to_the_same_host_is_not_followed(get_run, server, key_fields):
     server.answer = lambda path: (302, {"location": "/elsewhere"})
     with pytest.raises(ServiceError):
         get_run(access_to(f"http://127.0.0.1:{server.port}", key_fields))
@@ -166,7 +167,7 @@ def test_a_redirect_to_the_same_host_is_not_followed_either(get_run, server, key
 
 
 @both
-def test_a_certificate_that_nobody_vouches_for_is_refused(get_run, tls_server, key_fields):
+def test_untrusted_certificate_is_refused(get_run, tls_server, key_fields):
     with pytest.raises(ServiceError, match=r"(?i)certificate.verify.failed") as caught:
         get_run(access_to(f"https://127.0.0.1:{tls_server.port}", key_fields))
     assert caught.value.status is None
@@ -186,7 +187,7 @@ def test_a_proxy_of_the_environment_is_used(get_run, server, key_fields, private
 
 @both
 def test_through_a_proxy_https_stays_end_to_end(get_run, server, tls_server, key_fields, monkeypatch):
-    """The proxy only sees whom to connect to; the certificate behind it is checked all the same."""
+    """The proxy sees the host only; the certificate of the service is still verified."""
     server.tunnel = tls_server.port
     for name in ("HTTPS_PROXY", "https_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{server.port}")
@@ -240,7 +241,7 @@ def recorder():
 
 
 def check(server: Server, private_key: Any) -> tuple[str, str, dict[str, str], bytes]:
-    """The one request that came, with its signature verified as it was received."""
+    """Return the only request, and verify its signature as received."""
     method, target, headers, body = server.requests.pop()
     verify_signature(private_key.public_key(), method, target, headers, body)
     assert not server.requests
@@ -293,7 +294,7 @@ def test_the_sdk_signs_bodies_as_they_are_sent(recorder, key_fields, private_key
 @example(["a:b@c~$!'()*,"], [("x", "a+b c"), ("\u00fc", "%2F")], "POST", b"{}", True)
 @example(["a:b@c~$!'()*,"], [], "GET", b"", False)
 def test_aiohttp_signs_what_is_sent(recorder, key_fields, private_key, path, query, method, body, escaped):
-    """Through the client's own session, also what none of its methods sends so far."""
+    """Use the client's session, for requests that none of its methods sends."""
     recorder.requests.clear()
     access = access_to(f"http://127.0.0.1:{recorder.port}", key_fields)
     segments = "/".join(quote(part, safe="" if escaped else ":@!$&'()*+,;=~") for part in path)

@@ -14,13 +14,15 @@ from urllib.parse import quote
 import pytest
 
 from airflow_provider_dataflow.client import async_client as aio
-from airflow_provider_dataflow.client import retry, sdk_client
+from airflow_provider_dataflow.client import sdk_client
 from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient
 from airflow_provider_dataflow.client.auth.access import Access
 from airflow_provider_dataflow.client.auth.instance_principal import InstancePrincipal
 from airflow_provider_dataflow.client.auth.resource_principal import WorkloadIdentity
 from airflow_provider_dataflow.client.connection_diagnosis import explain
 from airflow_provider_dataflow.client.network_settings import CA_VARIABLES, proxy_for
+from airflow_provider_dataflow.client.retry import RetryPolicy
+from airflow_provider_dataflow.client.sdk_requests import SdkRequests
 from airflow_provider_dataflow.client.sync_client import DataFlowClient
 from airflow_provider_dataflow.client.user_agent import user_agent
 from airflow_provider_dataflow.exceptions import InvalidConnection, ServiceError
@@ -28,7 +30,7 @@ from tests.identity_service import IdentityService, certificate, new_key, pem_of
 from tests.unit.client.test_network_errors import Server, access_to, both
 from tests.unit.support import verify_signature
 
-#: Documentation addresses, to which there is no way but through the proxy.
+#: Documentation addresses, which are reachable through the proxy only.
 HTTP_ENDPOINT, HTTPS_ENDPOINT = "http://dataflow.test:81", "https://192.0.2.1"
 HOSTS = ("dataflow.test", "192.0.2.1")
 PASSWORD = "p@ss:w/ord#%"
@@ -40,12 +42,12 @@ def empty_environment(monkeypatch):
     for name in os.environ:
         if name.lower().endswith("_proxy") or name in CA_VARIABLES:
             monkeypatch.delenv(name)
-    monkeypatch.setattr(retry, "MAX_ATTEMPTS", 1)
+    monkeypatch.setattr(SdkRequests, "retry_policy", RetryPolicy(max_attempts=1))
 
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory) -> Path:
-    """A certificate of 192.0.2.1 with its key; it vouches for itself."""
+    """Return a self-signed certificate of 192.0.2.1 with its key."""
     key = new_key()
     path = tmp_path_factory.mktemp("tls") / "server.pem"
     path.write_text(pem_of(key) + certificate(key, "dataflow", host="192.0.2.1"))
@@ -188,7 +190,7 @@ def test_credentials_of_a_proxy(get_run, proxy, key_fields, monkeypatch, credent
 def test_https_goes_through_a_tunnel(
     get_run, proxy, tls_server, authority, key_fields, monkeypatch, variable, scheme
 ):
-    """The proxy gets its credentials, the service none of them, and the certificate behind it is checked."""
+    """Only the proxy gets its credentials, and the certificate of the service is verified."""
     proxy.tunnel = tls_server.port
     value = f"{scheme}me:{quote(PASSWORD, safe='')}@127.0.0.1:PORT"
     set_variables(monkeypatch, {variable: value, "HTTP_PROXY": "http://127.0.0.1:9"}, proxy.port)
@@ -223,13 +225,13 @@ def test_a_proxy_with_tls_of_its_own(get_run, tls_server, authority, key_fields,
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        ("socks5://127.0.0.1:1080", "'socks5' are not supported"),
-        ("socks5h://me:s3cret@127.0.0.1:1080", "'socks5h' are not supported"),
-        ("socks4://127.0.0.1:1080", "'socks4' are not supported"),
+        ("socks5://127.0.0.1:1080", "'socks5' is not supported"),
+        ("socks5h://me:s3cret@127.0.0.1:1080", "'socks5h' is not supported"),
+        ("socks4://127.0.0.1:1080", "'socks4' is not supported"),
         ("http://me:s3cret#1@127.0.0.1:1", "percent-encoded"),
         ("http://me:s3cret/1@127.0.0.1:1", "percent-encoded"),
         ("http://me:s3cret@:1", "has no host"),
-        ("http://127.0.0.1:s3cret", "cannot be read"),
+        ("http://127.0.0.1:s3cret", "malformed"),
         ("http://:s3cret@127.0.0.1:1", "user name"),
         ("http://me:s3cret%E2%82%AC@127.0.0.1:1", "Latin-1"),
     ],
@@ -262,12 +264,12 @@ def test_no_error_shows_the_password_of_a_proxy(get_run, proxy, key_fields, monk
     assert "s3cret" not in str(caught.value) + repr(access.network) + repr(access)
 
 
-def test_a_tested_connection_names_the_proxy_that_does_not_answer(key_fields, monkeypatch):
+def test_connection_names_the_proxy_that_does_not_respond(key_fields, monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "me:s3cret@127.0.0.1:9")
     access = access_to(HTTPS_ENDPOINT, key_fields, allowed_endpoints=HOSTS)
     with pytest.raises(ServiceError) as caught:
         DataFlowClient(access).get_run("ocid1.dataflowrun.oc1..x")
-    assert "through the proxy http://127.0.0.1:9, which HTTPS_PROXY names" in explain(caught.value, access)
+    assert "through the proxy http://127.0.0.1:9, from HTTPS_PROXY" in explain(caught.value, access)
     assert "s3cret" not in explain(caught.value, access)
 
 
@@ -287,7 +289,7 @@ def test_a_certificate_authority_is_trusted(
 
 @both
 @pytest.mark.parametrize("winner", CA_VARIABLES[:-1])
-def test_the_first_variable_counts(
+def test_first_ca_variable_wins(
     get_run, proxy, tls_server, authority, key_fields, monkeypatch, tmp_path, winner
 ):
     other = tmp_path / "other.pem"
@@ -310,7 +312,7 @@ def test_the_first_variable_counts(
 @pytest.mark.parametrize("variable", CA_VARIABLES)
 @pytest.mark.parametrize(
     ("content", "problem"),
-    [(None, "cannot be read: No such file or directory"), ("nothing", "holds none")],
+    [(None, "cannot be read: No such file or directory"), ("nothing", "contains none")],
     ids=["missing", "malformed"],
 )
 def test_certificates_that_cannot_be_read_are_an_error(
@@ -325,7 +327,7 @@ def test_certificates_that_cannot_be_read_are_an_error(
 
 
 @both
-def test_without_tls_certificates_do_not_matter(get_run, proxy, key_fields, monkeypatch):
+def test_ca_variables_are_not_read_without_tls(get_run, proxy, key_fields, monkeypatch):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/file")
     assert get_run(access_to(f"http://127.0.0.1:{proxy.port}", key_fields)).state == "SUCCEEDED"
 
@@ -342,7 +344,7 @@ def test_both_clients_trust_the_same_authorities_by_default(key_fields):
 
 
 def hashed_folder(folder: Path, authority: Path) -> Path:
-    """A folder in which OpenSSL finds a certificate: by a hash of its subject."""
+    """Return a folder with a certificate, named after the hash of its subject as OpenSSL expects."""
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -355,7 +357,7 @@ def hashed_folder(folder: Path, authority: Path) -> Path:
 
 
 def _subject_hash(found) -> int:
-    """As ``openssl x509 -subject_hash``: of the canonical subject, which for this one is in lower case."""
+    """Return the result of ``openssl x509 -subject_hash``, for the canonical subject in lower case."""
     import hashlib
 
     text = next(iter(found.subject)).value.lower().encode()
@@ -370,7 +372,7 @@ def _subject_hash(found) -> int:
 
 @pytest.fixture
 def silent():
-    """A server that takes connections and never says a word."""
+    """Server that accepts connections and never responds."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         connections = []
 
@@ -389,10 +391,10 @@ def silent():
 
 @both
 @pytest.mark.parametrize("through", ["directly", "a proxy", "a tunnel"])
-def test_nobody_waits_for_ever(get_run, silent, key_fields, monkeypatch, through):
+def test_requests_time_out_without_response(get_run, silent, key_fields, monkeypatch, through):
     for module in (aio, sdk_client):
-        monkeypatch.setattr(module, "CONNECT_TIMEOUT", 0.3)
-        monkeypatch.setattr(module, "READ_TIMEOUT", 0.3)
+        monkeypatch.setattr(module, "CONNECT_TIMEOUT_SECONDS", 0.3)
+        monkeypatch.setattr(module, "READ_TIMEOUT_SECONDS", 0.3)
     monkeypatch.setenv("ALL_PROXY", f"127.0.0.1:{silent}")
     endpoint = {
         "directly": f"http://127.0.0.1:{silent}",
@@ -405,7 +407,7 @@ def test_nobody_waits_for_ever(get_run, silent, key_fields, monkeypatch, through
     assert caught.value.is_transient
 
 
-def test_both_clients_have_the_same_timeouts(key_fields):
+def test_both_clients_use_the_same_timeouts(key_fields):
     access = access_to("http://127.0.0.1:9", key_fields)
 
     async def timeouts() -> tuple[float | None, float | None]:
@@ -415,7 +417,7 @@ def test_both_clients_have_the_same_timeouts(key_fields):
     assert asyncio.run(timeouts()) == DataFlowClient(access).sdk.base_client.timeout == (10, 60)
 
 
-# Who hands out tokens
+# Token services
 
 
 @pytest.fixture
@@ -426,8 +428,8 @@ def identity(monkeypatch):
     service.close()
 
 
-def test_certificates_are_exchanged_through_the_proxy(identity, proxy, monkeypatch):
-    """But the metadata service, which is on the host itself, is asked directly."""
+def test_instance_principal_signs_in_through_the_proxy(identity, proxy, monkeypatch):
+    """The metadata service is on the host, so it is reached without the proxy."""
     proxy.answer = lambda path: (404, {})
     monkeypatch.setenv("HTTP_PROXY", f"me:s3cret@127.0.0.1:{proxy.port}")
     with pytest.raises(ServiceError, match="SignIn"):
@@ -445,7 +447,7 @@ def test_a_proxy_that_cannot_be_used_is_an_error_when_signing_in(identity, monke
         InstancePrincipal(federation_endpoint="http://auth.test/v1/x509").sign_in()
 
 
-def test_a_cluster_is_asked_by_the_same_rules(monkeypatch, tmp_path, proxy):
+def test_workload_identity_signs_in_through_the_proxy(monkeypatch, tmp_path, proxy):
     account = tmp_path / "token"
     account.write_text(token_of_an_account())
     monkeypatch.setattr("oci.auth.rpt_path_providers.OCI_KUBERNETES_SERVICE_ACCOUNT_TOKEN_PATH", str(account))
@@ -466,22 +468,22 @@ def token_of_an_account() -> str:
     return token_for(new_key().public_key(), 3600)
 
 
-def test_other_users_of_the_sdk_are_left_alone(proxy, monkeypatch):
-    """Only what the SDK requests for us goes by our rules."""
+def test_other_users_of_the_sdk_are_not_affected(proxy, monkeypatch):
+    """The rules apply only to the SDK's requests for this package."""
     from airflow_provider_dataflow.client.sdk import oci
-    from airflow_provider_dataflow.client.sdk_session import our_session
+    from airflow_provider_dataflow.client.sdk_session import redirect_to_sdk_session
 
     url = f"http://127.0.0.1:{proxy.port}/"
     requests = oci._vendor.requests
     requests.get(url)
-    with our_session():
+    with redirect_to_sdk_session():
         requests.get(url)
     theirs, ours = (headers["user-agent"] for _, _, headers, _ in proxy.requests)
     assert theirs.startswith("python-requests/")
     assert "airflow-provider-dataflow/" in ours
 
 
-def test_an_access_says_which_connection_the_error_is_of(key_fields, monkeypatch):
+def test_errors_of_access_name_the_connection(key_fields, monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
     access = access_to(HTTP_ENDPOINT, key_fields, allowed_endpoints=HOSTS, connection="oci_default")
     assert isinstance(access, Access)

@@ -1,4 +1,4 @@
-"""Calls of both clients that get malformed responses."""
+"""All operations of both clients with malformed responses."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_dataflow.client import retry
-from airflow_provider_dataflow.client.applications import Applications
+from airflow_provider_dataflow.client.applications import ApplicationClient
 from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient
 from airflow_provider_dataflow.client.auth.access import Access
 from airflow_provider_dataflow.client.auth.api_key import ApiKey
 from airflow_provider_dataflow.client.connection_diagnosis import clock_skew
-from airflow_provider_dataflow.client.pools import Pools
-from airflow_provider_dataflow.client.responses import MAX_MESSAGE, Pages
-from airflow_provider_dataflow.client.statements import Statements
+from airflow_provider_dataflow.client.pools import PoolClient
+from airflow_provider_dataflow.client.responses import MAX_MESSAGE_LENGTH, Pages
+from airflow_provider_dataflow.client.retry import RetryPolicy
+from airflow_provider_dataflow.client.sdk_requests import SdkRequests
+from airflow_provider_dataflow.client.statements import StatementClient
 from airflow_provider_dataflow.client.sync_client import DataFlowClient
 from airflow_provider_dataflow.exceptions import ServiceError, UnexpectedResponse
 from airflow_provider_dataflow.models.application import Application, ApplicationDetails
@@ -39,7 +40,7 @@ from tests.unit.support import APPLICATION_ID, COMPARTMENT_ID, RUN_ID, run_body
 POOL_ID = "ocid1.dataflowpool.oc1.iad.aaaa"
 REQUEST = RunRequest.build({"application_id": APPLICATION_ID, "compartment_id": COMPARTMENT_ID})
 
-#: Calls that return a resource or a list, by the name of the method.
+#: Operations that read a resource or a list, by the name of the method.
 SYNC_READS: dict[str, Callable[[DataFlowClient], Any]] = {
     "create_run": lambda client: client.create_run(REQUEST, "token"),
     "get_run": lambda client: client.get_run(RUN_ID),
@@ -62,7 +63,7 @@ SYNC_READS: dict[str, Callable[[DataFlowClient], Any]] = {
     "statements.get": lambda client: client.statements.get(RUN_ID, 1),
     "statements.list": lambda client: list(client.statements.list(RUN_ID)),
 }
-#: Calls whose response has only a status.
+#: Operations that read the status only.
 SYNC_ACTIONS: dict[str, Callable[[DataFlowClient], Any]] = {
     "change_run_compartment": lambda client: client.change_run_compartment(RUN_ID, COMPARTMENT_ID),
     "cancel_run": lambda client: client.cancel_run(RUN_ID),
@@ -100,10 +101,14 @@ def methods(kind: type) -> set[str]:
     }
 
 
-def test_every_method_of_the_clients_is_tested_here():
+def test_every_operation_is_tested():
     sync = methods(DataFlowClient) | {
         f"{prefix}.{name}"
-        for prefix, kind in (("applications", Applications), ("pools", Pools), ("statements", Statements))
+        for prefix, kind in (
+            ("applications", ApplicationClient),
+            ("pools", PoolClient),
+            ("statements", StatementClient),
+        )
         for name in methods(kind)
     }
     assert sync == SYNC_READS.keys() | SYNC_ACTIONS.keys()
@@ -118,8 +123,8 @@ def service() -> Iterator[HostileService]:
 
 
 @pytest.fixture(autouse=True)
-def no_retries(monkeypatch):
-    monkeypatch.setattr(retry, "MAX_ATTEMPTS", 1)
+def once(monkeypatch):
+    monkeypatch.setattr(SdkRequests, "retry_policy", RetryPolicy(max_attempts=1))
 
 
 @pytest.fixture
@@ -174,23 +179,23 @@ async def test_async_actions_raise_service_errors_only(service, access, call):
 
 
 def check_error(error: ServiceError, name: str) -> None:
-    """Check that a wait tolerates the error, and that it can be logged and stored."""
+    """Check that the error counts against the error budget, and can be logged and stored."""
     assert error.is_transient or error.may_be_stray, name
-    assert len(str(error)) < MAX_MESSAGE + 1000
+    assert len(str(error)) < MAX_MESSAGE_LENGTH + 1000
     for text in (str(error), error.code, error.opc_request_id, error.date):
         assert text is None or ("\0" not in text and text.encode()), name
     assert error.retry_after is None
     clock_skew(error.date)
 
 
-def test_repeated_page_token_is_an_error(service, access):
+def test_repeated_page_token_is_refused(service, access):
     respond_with(service, response([run_body()], headers="opc-next-page: again\r\n"))
-    with pytest.raises(ServiceError, match="comes twice"):
+    with pytest.raises(ServiceError, match="was returned twice"):
         list(DataFlowClient(access).list_runs(COMPARTMENT_ID))
     assert Pages().next("") is None
 
 
-async def test_body_over_the_limit_is_an_error(service, access, mocker):
+async def test_endless_body_is_refused(service, access, mocker):
     mocker.patch("airflow_provider_dataflow.client.async_client.MAX_BODY_BYTES", 1000)
     respond_with(service, response(run_body(note="x" * 2000)))
     async with await AsyncDataFlowClient.create(lambda: access) as client:
@@ -198,16 +203,17 @@ async def test_body_over_the_limit_is_an_error(service, access, mocker):
             await client.get_run(RUN_ID)
 
 
-def test_arguments_that_the_sdk_refuses_are_no_service_errors(access):
+def test_arguments_that_the_sdk_refuses_raise_its_error(access):
     with pytest.raises(ValueError, match="runId"):
         DataFlowClient(access).get_run("")
 
 
-def test_submit_with_unreadable_response_is_repeated(service, access, monkeypatch):
-    monkeypatch.setattr(retry, "MAX_ATTEMPTS", 3)
-    monkeypatch.setattr(retry, "wait", lambda state: 0)
-    responses = [response("<html>"), response({"id": 5}), response(run_body())]
-    service.respond = lambda method, path: responses.pop(0)
+def test_submit_with_malformed_response_is_retried_with_its_token(service, access, monkeypatch):
+    # The service closes its connection after a response, which may cost the next request an attempt.
+    policy = RetryPolicy(max_attempts=5, sleep=lambda seconds: None)
+    monkeypatch.setattr(SdkRequests, "retry_policy", policy)
+    answers = [response("<html>"), response({"id": 5}), response(run_body())]
+    service.respond = lambda method, path: answers.pop(0)
     assert DataFlowClient(access).create_run(REQUEST, "token").id == RUN_ID
 
 
@@ -246,7 +252,7 @@ def test_run_with_invalid_fields_is_usable_or_refused(seed):
 
 
 def use(resource: Any) -> None:
-    """Use a resource like the rest of the package."""
+    """Use a resource as the rest of the package does."""
     assert isinstance(resource.state, str)
     json.dumps(resource.attributes(), default=datetime.isoformat, allow_nan=False).encode()
     repr(resource).encode()
@@ -259,12 +265,12 @@ def use(resource: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [value for value in INVALID_VALUES if value != "x"])
-def test_invalid_state_is_refused(value):
+def test_malformed_state_is_refused(value):
     with pytest.raises(ValueError, match="the response is no run"):
         Run.from_api(run_body(value))
 
 
-def test_output_with_nul_and_surrogates_is_replaced():
+def test_statement_output_is_read_whatever_it_contains():
     output = {"status": "OK", "data": {"type": "TEXT_PLAIN", "value": "a\0b\ud800"}}
     statement = Statement.from_api({"id": 1, "lifecycleState": "SUCCEEDED", "output": output})
     assert statement.result
@@ -277,7 +283,9 @@ def test_invalid_log_is_refused(body):
         RunLog.from_api(body)
 
 
-def test_failure_to_sign_is_a_service_error(access):
+def test_errors_of_signing_are_not_unexpected_responses(access):
+    """No request was sent."""
+
     async def main() -> None:
         async with await AsyncDataFlowClient.create(lambda: access) as client:
             client._signer = None  # type: ignore[assignment]

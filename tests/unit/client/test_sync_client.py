@@ -8,9 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from airflow_provider_dataflow import __version__
-from airflow_provider_dataflow.client import retry
 from airflow_provider_dataflow.client.auth.access import Access
 from airflow_provider_dataflow.client.auth.api_key import ApiKey
+from airflow_provider_dataflow.client.retry import RetryPolicy
+from airflow_provider_dataflow.client.sdk_requests import SdkRequests
 from airflow_provider_dataflow.client.sync_client import DataFlowClient
 from airflow_provider_dataflow.exceptions import ServiceError, SubmitRejected
 from airflow_provider_dataflow.models.run_request import RunRequest
@@ -21,7 +22,7 @@ REFUSED = {"code": "NotAuthorizedOrNotFound", "message": "Not found."}
 
 
 class Service:
-    """Answers what ``answers`` holds, first to last; None breaks the connection off."""
+    """Service that sends the responses in ``answers`` in order; ``None`` closes the connection."""
 
     def __init__(self) -> None:
         self.answers: list = []
@@ -62,7 +63,7 @@ class Service:
 
 @pytest.fixture
 def service(monkeypatch) -> Iterator[Service]:
-    monkeypatch.setattr(retry, "wait", lambda state: 0)
+    monkeypatch.setattr(SdkRequests, "retry_policy", RetryPolicy(sleep=lambda seconds: None))
     service = Service()
     thread = threading.Thread(target=service.server.serve_forever, daemon=True)
     thread.start()
@@ -76,13 +77,13 @@ def client(service, key_fields) -> DataFlowClient:
     return DataFlowClient(Access(ApiKey(**key_fields), "us-ashburn-1", service.url))
 
 
-def test_a_submit_is_repeated_with_one_token_until_it_is_answered(client, service):
+def test_submit_is_retried_with_one_token(client, service):
     service.answers.extend([(503, {}), None, (429, {}), (200, run_body())])
     assert client.create_run(REQUEST, "token").id == RUN_ID
     assert [headers["opc-retry-token"] for _, _, headers in service.requests] == ["token"] * 4
 
 
-def test_who_calls_is_in_the_user_agent(client, service):
+def test_user_agent_names_the_component(client, service):
     service.answers.append((204, None))
     client.cancel_run(RUN_ID)
     DataFlowClient(client.access, "triggerer").cancel_run(RUN_ID)
@@ -93,16 +94,16 @@ def test_who_calls_is_in_the_user_agent(client, service):
     ]
 
 
-def test_a_submit_that_is_never_answered_leaves_open_whether_a_run_exists(client, service):
+def test_submit_without_response_is_not_rejected(client, service):
     service.answers.append((503, {"code": "ServiceUnavailable", "message": "later"}))
     with pytest.raises(ServiceError, match="later") as caught:
         client.create_run(REQUEST, "token")
     assert not isinstance(caught.value, SubmitRejected)
-    assert len(service.requests) == retry.MAX_ATTEMPTS
+    assert len(service.requests) == RetryPolicy().max_attempts
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
-def test_a_refused_submit_names_what_was_asked_for_and_is_not_repeated(client, service, status):
+def test_refused_submit_names_the_request_and_is_not_retried(client, service, status):
     service.answers.append((status, REFUSED, {"opc-request-id": "req"}))
     with pytest.raises(SubmitRejected, match=APPLICATION_ID) as caught:
         client.create_run(REQUEST, "token")
@@ -111,7 +112,7 @@ def test_a_refused_submit_names_what_was_asked_for_and_is_not_repeated(client, s
     assert len(service.requests) == 1
 
 
-def test_retry_after_is_honoured_and_bounded():
+def test_retry_after_is_honoured_up_to_a_limit():
     class Outcome:
         def __init__(self, seconds):
             self.error = ServiceError(operation="x", message="", status=429, retry_after=seconds)
@@ -125,12 +126,13 @@ def test_retry_after_is_honoured_and_bounded():
         def __init__(self, seconds):
             self.outcome = Outcome(seconds)
 
-    assert retry.wait(State(7)) == 7
-    assert retry.wait(State(None)) < 1
-    assert retry.wait(State(3600)) == retry.MAX_DELAY
+    policy = RetryPolicy()
+    assert policy.pause(State(7)) == 7
+    assert policy.pause(State(None)) < 1
+    assert policy.pause(State(3600)) == policy.max_seconds
 
 
-def test_lists_are_followed_page_by_page(client, service):
+def test_lists_are_read_page_by_page(client, service):
     service.answers.extend([(200, [run_body()] * 2, {"opc-next-page": "2"}), (200, [run_body("FAILED")])])
     assert [run.state for run in client.list_runs(COMPARTMENT_ID, application_id=APPLICATION_ID)] == [
         "ACCEPTED",
@@ -143,12 +145,12 @@ def test_lists_are_followed_page_by_page(client, service):
     assert "page=2" in second
 
 
-def test_a_state_that_the_sdk_does_not_know_is_kept(client, service):
+def test_state_unknown_to_the_sdk_is_returned(client, service):
     service.answers.append((200, run_body("HIBERNATING")))
     assert client.get_run(RUN_ID).state == "HIBERNATING"
 
 
-def test_half_a_run_is_a_passing_error(client, service):
+def test_incomplete_run_is_transient(client, service):
     service.answers.append((200, {"id": RUN_ID}))
     with pytest.raises(ServiceError) as caught:
         client.get_run(RUN_ID)
@@ -156,18 +158,18 @@ def test_half_a_run_is_a_passing_error(client, service):
 
 
 @pytest.mark.parametrize("status", [404, 409])
-def test_a_cancel_of_an_ended_run_is_done(client, service, status):
+def test_cancel_of_an_ended_run_succeeds(client, service, status):
     service.answers.extend([(status, REFUSED), (200, run_body("CANCELED"))])
     client.cancel_run(RUN_ID)
 
 
-def test_a_cancel_that_is_refused_is_an_error(client, service):
+def test_refused_cancel_raises(client, service):
     service.answers.extend([(409, REFUSED), (200, run_body("IN_PROGRESS"))])
     with pytest.raises(ServiceError, match="409"):
         client.cancel_run(RUN_ID)
 
 
-def test_another_clients_open_circuit_breaker_is_none_of_ours(client, service):
+def test_open_circuit_breaker_of_another_client_has_no_effect(client, service):
     service.answers.extend([(503, {})] * 12 + [(200, run_body())])
     for _ in range(2):
         with pytest.raises(ServiceError):

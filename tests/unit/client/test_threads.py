@@ -1,4 +1,4 @@
-"""Work in threads of our own."""
+"""Blocking calls in threads."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from types import ModuleType
 import pytest
 
 from airflow_provider_dataflow.client import threads
-from airflow_provider_dataflow.client.threads import in_thread, module
+from airflow_provider_dataflow.client.threads import import_in_thread, in_thread
 
 
 @pytest.fixture
 def importing(monkeypatch):
-    """Imports wait for the event; their names are told in order."""
+    """Make imports wait for the event, and record their names."""
     go, names = threading.Event(), []
 
     def import_module(name: str) -> ModuleType:
@@ -31,36 +31,36 @@ def importing(monkeypatch):
     return go, names
 
 
-async def test_a_thousand_who_ask_at_the_same_moment_import_once(importing):
+async def test_concurrent_imports_of_a_module_run_once(importing):
     go, names = importing
-    asking = [asyncio.create_task(module("sys")) for _ in range(1000)]
+    asking = [asyncio.create_task(import_in_thread("sys")) for _ in range(1000)]
     await asyncio.sleep(0.05)
-    # One who leaves takes nothing from the others.
+    # Cancelling one caller does not cancel the import for the others.
     asking.pop().cancel()
     await asyncio.sleep(0.01)
     go.set()
     assert set(await asyncio.gather(*asking)) == {sys}
-    assert await module("sys") is sys
+    assert await import_in_thread("sys") is sys
     assert names == ["sys"]
 
 
-async def test_an_import_that_failed_is_tried_again(importing):
+async def test_failed_import_is_repeated(importing):
     go, names = importing
     go.set()
     with pytest.raises(ImportError, match="not yet"):
-        await module("broken")
-    assert await module("broken") is sys
+        await import_in_thread("broken")
+    assert await import_in_thread("broken") is sys
     assert names == ["broken", "broken"]
 
 
-async def test_a_forked_process_has_threads_of_its_own():
+async def test_forked_process_has_its_own_threads():
     parent = await in_thread(os.getpid)
     child = os.fork()
     if not child:
-        # Nothing of the test session may go on in here, whatever happens.
+        # The child must never continue the test session.
         try:
             asyncio.events._set_running_loop(None)
-            # It would wait for ever for the parent's idle thread.
+            # With the parent's pool, it would wait for ever for an idle thread that does not exist here.
             answer = asyncio.run(asyncio.wait_for(in_thread(os.getpid), 5))
             os._exit(0 if answer == os.getpid() != parent else 1)
         finally:

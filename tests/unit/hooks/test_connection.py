@@ -1,4 +1,4 @@
-"""From connections, in all the ways that Airflow keeps them, to credentials."""
+"""Credentials from connections, in all forms that Airflow stores."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def as_older_forms(key_fields):
 
 
 def as_a_password_field(key_fields):
-    """Browsers drop the line ends of what is pasted into one."""
+    """Browsers drop line ends in password fields."""
     extra = fields_of(key_fields)
     extra["private_key_content"] = extra["private_key_content"].replace("\n", "")
     return json.dumps({"conn_type": "oci", "login": key_fields["user"], "extra": extra})
@@ -84,7 +84,7 @@ def with_the_fingerprint_in_capitals(key_fields):
         with_the_fingerprint_in_capitals,
     ],
 )
-def test_every_way_to_write_a_connection_signs_in(monkeypatch, key_fields, written):
+def test_every_form_of_a_connection_signs_in(monkeypatch, key_fields, written):
     monkeypatch.setenv("AIRFLOW_CONN_OCI_DEFAULT", written(key_fields))
     access = DataFlowHook().access
     assert access.home_region == "us-ashburn-1"
@@ -92,8 +92,8 @@ def test_every_way_to_write_a_connection_signs_in(monkeypatch, key_fields, writt
     assert access.signer.current().key_id == key_id
 
 
-def test_a_secrets_backend(mocker, key_fields):
-    """What a backend gives is a Connection, wherever it is from."""
+def test_connection_from_a_secrets_backend_is_used(mocker, key_fields):
+    """A backend returns a Connection."""
     from airflow.sdk import Connection
 
     found = Connection(
@@ -107,15 +107,15 @@ def test_a_secrets_backend(mocker, key_fields):
 
 
 @pytest.mark.parametrize("auth_type", list(AMBIENT))
-def test_the_author_of_a_dag_chooses(connection, auth_type):
+def test_auth_type_argument_is_used(connection, auth_type):
     connection(delegation_token="obo")
     assert DataFlowHook(auth_type=auth_type).access.credentials == AMBIENT[auth_type]
 
 
 @pytest.mark.parametrize("auth_type", list(AMBIENT))
-def test_a_connection_alone_does_not(connection, monkeypatch, auth_type):
+def test_auth_type_of_a_connection_needs_permission(connection, monkeypatch, auth_type):
     connection(auth_type=auth_type, delegation_token="obo")
-    with pytest.raises(InvalidConnection, match=rf"auth_type: {auth_type} is more than a connection may"):
+    with pytest.raises(InvalidConnection, match=rf"auth_type: a connection must not choose {auth_type}"):
         _ = DataFlowHook().access
     monkeypatch.setenv("AIRFLOW__OCI_DATA_FLOW__ALLOWED_AUTH_TYPES", f"api_key, {auth_type}")
     assert DataFlowHook().access.credentials == AMBIENT[auth_type]
@@ -131,20 +131,20 @@ def test_all_auth_types_are_tested_here():
     assert {"api_key", *AMBIENT} == set(AUTH_TYPES)
 
 
-def test_an_unknown_auth_type_is_refused_with_all_that_there_are(connection):
+def test_unknown_auth_type_is_refused_with_the_known_ones(connection):
     with pytest.raises(InvalidConnection, match=r"auth_type: expected one of api_key, .*; got 'magic'"):
         _ = DataFlowHook(auth_type="magic").access
 
 
-def test_nothing_else_is_tried_where_the_chosen_way_fails(connection, monkeypatch):
-    """Although a good key is in the connection."""
+def test_failed_auth_type_has_no_fallback(connection, monkeypatch):
+    """The connection contains a valid key."""
     monkeypatch.delenv("OCI_RESOURCE_PRINCIPAL_VERSION", raising=False)
     with pytest.raises(InvalidConnection, match="OCI_RESOURCE_PRINCIPAL_VERSION"):
         DataFlowHook(auth_type="resource_principal").get_run("x")
 
 
 @pytest.mark.parametrize("field", ["config_file", "profile"])
-def test_a_connection_says_nothing_about_files(connection, monkeypatch, field, tmp_path):
+def test_file_fields_of_a_connection_are_ignored(connection, monkeypatch, field, tmp_path):
     connection(**{field: str(tmp_path)})
     assert DataFlowHook(auth_type="config_file").access.credentials == ConfigFile()
     monkeypatch.setenv(f"AIRFLOW__OCI_DATA_FLOW__{field.upper()}", "configured")
@@ -153,18 +153,18 @@ def test_a_connection_says_nothing_about_files(connection, monkeypatch, field, t
 
 
 @pytest.mark.parametrize("field", ["config_file", "profile"])
-def test_a_file_without_its_auth_type_is_no_hint_but_an_error(connection, field):
-    with pytest.raises(InvalidConnection, match=f"{field}: given, so expected auth_type config_file or"):
+def test_config_file_without_its_auth_type_is_refused(connection, field):
+    with pytest.raises(InvalidConnection, match=f"{field}: only for auth_type config_file or"):
         _ = DataFlowHook(**{field: "x"}).access
 
 
-def test_a_key_file_in_a_connection_is_not_read(connection):
+def test_key_file_of_a_connection_is_refused(connection):
     connection(private_key_content=None, key_file="/etc/passwd")
-    with pytest.raises(InvalidConnection, match="key_file: a connection cannot make a worker read a file"):
+    with pytest.raises(InvalidConnection, match="key_file: not read, since a connection must not"):
         _ = DataFlowHook().access
 
 
-def test_an_identity_needs_no_connection():
+def test_ambient_auth_type_needs_no_connection():
     hook = DataFlowHook(None, auth_type="instance_principal", region="iad")
     assert hook.access.endpoint == "https://dataflow.us-ashburn-1.oci.oraclecloud.com"
     assert hook.compartment_id is None
@@ -172,21 +172,21 @@ def test_an_identity_needs_no_connection():
         _ = DataFlowHook(None).access
 
 
-def test_a_delegation_needs_its_token(connection):
+def test_delegation_without_a_token_is_refused(connection):
     with pytest.raises(InvalidConnection, match="delegation_token: missing"):
         _ = DataFlowHook(auth_type="instance_principal_delegation").access
 
 
 @pytest.mark.parametrize("name", ["tenancy", "region", "private_key_content", "service_endpoint"])
-def test_what_is_no_text_is_named(connection, name):
+def test_field_that_is_not_a_string_is_named(connection, name):
     connection(**{name if name != "service_endpoint" else "endpoint": 7})
     with pytest.raises(InvalidConnection, match=f"{name}: expected a string"):
         _ = DataFlowHook().access
 
 
-def test_all_that_chooses_the_way_in_tells_hooks_apart():
+def test_connection_key_differs_with_each_argument():
     keys = {
-        DataFlowHook(**arguments).key
+        DataFlowHook(**arguments).connection_key
         for arguments in (
             {},
             {"oci_conn_id": "a"},
@@ -202,7 +202,7 @@ def test_all_that_chooses_the_way_in_tells_hooks_apart():
 
 @pytest.fixture
 def config(tmp_path, key_fields, private_key):
-    """A configuration file with an API key and a session, as the CLI writes it."""
+    """Return the path of a configuration file with an API key and a session, as the CLI writes it."""
     (tmp_path / "key.pem").write_text(pem_of(private_key))
     session = new_key()
     (tmp_path / "session.pem").write_text(pem_of(session))
@@ -216,13 +216,13 @@ def config(tmp_path, key_fields, private_key):
     return path
 
 
-def test_a_configuration_file(config, key_fields):
+def test_config_file_profile_signs_in(config, key_fields):
     hook = DataFlowHook(None, auth_type="config_file", config_file=str(config))
     assert hook.access.signer.current().key_id.endswith(key_fields["fingerprint"])
     assert hook.access.endpoint == "https://dataflow.eu-zurich-1.oci.oraclecloud.com"
 
 
-def test_a_session_token(config):
+def test_session_token_profile_signs_in(config):
     hook = DataFlowHook(None, auth_type="security_token", config_file=str(config), profile="session")
     assert hook.access.signer.current().key_id.startswith("ST$")
 
@@ -235,7 +235,7 @@ def test_a_session_token(config):
         ("security_token", "DEFAULT", "security_token_file: missing"),
     ],
 )
-def test_what_is_wrong_with_a_profile_is_named(config, auth_type, profile, problem):
+def test_invalid_profile_is_named(config, auth_type, profile, problem):
     hook = DataFlowHook(None, auth_type=auth_type, config_file=str(config), profile=profile)
     with pytest.raises(InvalidConnection, match=rf"config_file .*config, profile {profile}: .*") as caught:
         hook.access.prepare()
@@ -256,12 +256,12 @@ def test_a_malformed_file_is_not_quoted(tmp_path):
     path = tmp_path / "config"
     path.write_text("secret-marker\n[DEFAULT]\n")
     hook = DataFlowHook(None, auth_type="config_file", config_file=str(path))
-    with pytest.raises(InvalidConnection, match="it is malformed") as caught:
+    with pytest.raises(InvalidConnection, match="the file is malformed") as caught:
         hook.access.prepare()
     assert "secret-marker" not in str(caught.value)
 
 
-def test_secrets_are_masked_in_every_form_in_which_they_may_turn_up(connection, key_fields, mocker):
+def test_secrets_are_masked_in_every_form(connection, key_fields, mocker):
     masked = mocker.patch("airflow_provider_dataflow.hooks.connection.mask_secret")
     connection(password="open sesame", delegation_token="obo")
     _ = DataFlowHook().access

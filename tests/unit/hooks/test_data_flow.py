@@ -4,12 +4,14 @@ import json
 
 import pytest
 
+from airflow_provider_dataflow.client.retry import RetryPolicy
+from airflow_provider_dataflow.client.sdk_requests import SdkRequests
 from airflow_provider_dataflow.exceptions import InvalidArgument, InvalidConnection, ServiceError
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from tests.unit.support import COMPARTMENT_ID, RUN_ID
 
 
-def test_the_connection_is_read(connection, key_fields):
+def test_hook_reads_the_connection(connection, key_fields):
     hook = DataFlowHook()
     assert hook.access.credentials.user == key_fields["user"]
     assert hook.access.region == "us-ashburn-1"
@@ -18,7 +20,7 @@ def test_the_connection_is_read(connection, key_fields):
     assert hook.access.signer is hook.access.signer
 
 
-def test_the_variables_of_a_hook_are_its_arguments_and_fit_for_an_xcom(connection, key_fields):
+def test_vars_of_a_hook_are_its_arguments_without_secrets(connection, key_fields):
     serde = pytest.importorskip("airflow.sdk.serde", reason="from Airflow 3.2 on")
     connection(password="hush-hush")
     hook = DataFlowHook(region="eu-frankfurt-1")
@@ -44,7 +46,7 @@ def test_arguments_win_over_the_connection(connection):
     assert (hook.access.region, hook.access.endpoint) == ("eu-frankfurt-1", "http://127.0.0.1:10")
 
 
-def test_the_prefixed_names_of_older_forms_are_read(connection):
+def test_fields_with_the_old_prefix_are_read(connection):
     connection(region=None, extra__oci__region="eu-zurich-1")
     assert DataFlowHook().access.region == "eu-zurich-1"
     connection(region="us-ashburn-1", extra__oci__region="eu-zurich-1")
@@ -62,13 +64,13 @@ def test_the_prefixed_names_of_older_forms_are_read(connection):
         ({"region": None, "endpoint": None}, "region: missing"),
     ],
 )
-def test_every_bad_field_is_named_with_its_connection(connection, changes, problem):
+def test_invalid_field_is_named_with_its_connection(connection, changes, problem):
     connection(**changes)
     with pytest.raises(InvalidConnection, match=f"connection 'oci_default': {problem}"):
         _ = DataFlowHook().access
 
 
-def test_what_shows_only_at_the_first_call_names_the_connection_too(connection):
+def test_errors_of_prepare_name_the_connection(connection):
     connection(fingerprint=":".join(["00"] * 16))
     with pytest.raises(InvalidConnection, match="connection 'oci_default': private_key_content"):
         DataFlowHook().access.prepare()
@@ -77,7 +79,7 @@ def test_what_shows_only_at_the_first_call_names_the_connection_too(connection):
         _ = DataFlowHook().access.endpoint
 
 
-def test_an_endpoint_elsewhere_needs_the_administrator(connection, monkeypatch):
+def test_other_endpoint_needs_permission(connection, monkeypatch):
     connection("https://elsewhere.example")
     with pytest.raises(InvalidConnection, match=r"elsewhere\.example is neither"):
         _ = DataFlowHook().access.endpoint
@@ -85,8 +87,8 @@ def test_an_endpoint_elsewhere_needs_the_administrator(connection, monkeypatch):
     assert DataFlowHook().access.endpoint == "https://elsewhere.example"
 
 
-def test_an_endpoint_that_nobody_listens_at(connection, monkeypatch):
-    monkeypatch.setattr("airflow_provider_dataflow.client.retry.MAX_ATTEMPTS", 1)
+def test_refused_network_connection_is_a_service_error(connection, monkeypatch):
+    monkeypatch.setattr(SdkRequests, "retry_policy", RetryPolicy(max_attempts=1))
     with pytest.raises(
         ServiceError, match=r"GetRun at http://127.0.0.1:9 got no response: .*refused"
     ) as caught:

@@ -1,4 +1,4 @@
-"""What the button "Test connection" says."""
+"""Messages of the button "Test connection"."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from email.utils import formatdate
 
 import pytest
 
-from airflow_provider_dataflow.client import retry
 from airflow_provider_dataflow.client.auth.access import Access
 from airflow_provider_dataflow.client.auth.api_key import ApiKey
 from airflow_provider_dataflow.client.connection_diagnosis import clock_skew, explain
+from airflow_provider_dataflow.client.retry import RetryPolicy
+from airflow_provider_dataflow.client.sdk_requests import SdkRequests
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.local import LocalDataFlow
@@ -20,7 +21,7 @@ from tests.unit.client.test_network_errors import Server
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
-    monkeypatch.setattr(retry, "MAX_ATTEMPTS", 1)
+    monkeypatch.setattr(SdkRequests, "retry_policy", RetryPolicy(max_attempts=1))
 
 
 @pytest.fixture(scope="module")
@@ -29,22 +30,22 @@ def local(tmp_path_factory):
         yield server
 
 
-def test_a_good_connection(local, monkeypatch):
+def test_connection_succeeds(local, monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_OCI_DEFAULT", local.connection_json)
-    assert DataFlowHook().test_connection() == (True, f"Data Flow answers at {local.endpoint}")
+    assert DataFlowHook().test_connection() == (True, f"Data Flow responds at {local.endpoint}")
     assert {entry["operation"] for entry in local.journal()} == {"ListRuns"}
 
 
-def test_without_a_compartment_the_sign_in_is_tested(local, connection, key_fields, monkeypatch):
+def test_connection_without_compartment_tests_the_sign_in(local, connection, key_fields, monkeypatch):
     extra = json.loads(local.connection_json)
     del extra["extra"]["compartment_id"]
     monkeypatch.setenv("AIRFLOW_CONN_OCI_DEFAULT", json.dumps(extra))
     ok, message = DataFlowHook().test_connection()
     assert ok
-    assert "Without a compartment_id, rights were not tested" in message
+    assert "The connection has no compartment_id, so its rights were not tested" in message
 
 
-def test_a_key_that_nobody_knows(local, connection):
+def test_connection_explains_an_unknown_key(local, connection):
     connection(local.endpoint)
     ok, message = DataFlowHook().test_connection()
     assert not ok
@@ -52,7 +53,7 @@ def test_a_key_that_nobody_knows(local, connection):
     assert "is the public key with this fingerprint registered with this user" in message
 
 
-def test_key_and_fingerprint_that_do_not_match(connection):
+def test_connection_reports_a_wrong_fingerprint(connection):
     connection(fingerprint=":".join(["00"] * 16))
     ok, message = DataFlowHook().test_connection()
     assert not ok
@@ -61,10 +62,10 @@ def test_key_and_fingerprint_that_do_not_match(connection):
 
 
 @pytest.mark.parametrize(("off", "words"), [(-900, "ahead of"), (900, "behind")])
-def test_a_clock_that_is_wrong(connection, off, words, monkeypatch):
+def test_connection_explains_a_wrong_clock(connection, off, words, monkeypatch):
     server = Server()
     server.answer = lambda path: (401, {"date": formatdate(time.time() + off, usegmt=True)})
-    # The handler sends a right one of its own otherwise.
+    # Otherwise, the handler adds a correct Date header.
     handler = server.server.RequestHandlerClass
     monkeypatch.setattr(handler, "date_time_string", lambda self: formatdate(time.time() + off, usegmt=True))
     connection(f"http://127.0.0.1:{server.port}")
@@ -76,7 +77,7 @@ def test_a_clock_that_is_wrong(connection, off, words, monkeypatch):
 
 
 @pytest.mark.parametrize("status", [403, 404])
-def test_no_policy(connection, status):
+def test_connection_explains_a_missing_policy(connection, status):
     server = Server()
     server.answer = lambda path: (status, {})
     connection(f"http://127.0.0.1:{server.port}")
@@ -86,15 +87,15 @@ def test_no_policy(connection, status):
     assert "policy like 'Allow group <group> to read dataflow-run in compartment <compartment>'" in message
 
 
-def test_nothing_listens(connection):
+def test_connection_explains_a_refused_network_connection(connection):
     ok, message = DataFlowHook().test_connection()
     assert not ok
     assert "Connection refused" in message
     assert "Nothing listens there" in message
 
 
-def test_a_region_that_does_not_exist(connection, monkeypatch):
-    """Looked up for real: .invalid is never resolved, wherever this runs."""
+def test_connection_explains_an_unknown_region(connection, monkeypatch):
+    """Looks up a host in .invalid, which never resolves."""
     connection("https://dataflow.eu-atlantis-1.oci.invalid", region="eu-atlantis-1")
     monkeypatch.setenv("AIRFLOW__OCI_DATA_FLOW__ALLOWED_ENDPOINTS", "dataflow.eu-atlantis-1.oci.invalid")
     for name in ("HTTPS_PROXY", "https_proxy"):
@@ -105,11 +106,11 @@ def test_a_region_that_does_not_exist(connection, monkeypatch):
     assert "The SDK does not know the region 'eu-atlantis-1'" in message
 
 
-def test_an_identity_that_the_connection_may_not_choose(connection):
+def test_connection_reports_a_forbidden_auth_type(connection):
     connection(auth_type="instance_principal")
     ok, message = DataFlowHook().test_connection()
     assert not ok
-    assert "more than a connection may choose by itself" in message
+    assert "a connection must not choose" in message
 
 
 @pytest.mark.parametrize(
@@ -121,16 +122,16 @@ def test_an_identity_that_the_connection_may_not_choose(connection):
             {"message": "certificate verify failed: self-signed"},
             "whether a proxy intercepts the connection",
         ),
-        ({"message": "", "status": 302}, "Redirects are not followed"),
-        ({"message": "", "status": 503}, "the service itself is busy or in trouble"),
-        ({"message": "", "status": 429}, "the service itself is busy or in trouble"),
+        ({"message": "", "status": 302}, "Signed requests do not follow redirects"),
+        ({"message": "", "status": 503}, "the service is overloaded or has an outage"),
+        ({"message": "", "status": 429}, "the service is overloaded or has an outage"),
     ],
 )
-def test_other_errors(key_fields, error, words):
+def test_explanations_of_other_errors(key_fields, error, words):
     access = Access(ApiKey(**key_fields), "us-ashburn-1")
     assert words in explain(ServiceError(operation="ListRuns", **error), access)
 
 
 @pytest.mark.parametrize("date", [None, "", "yesterday"])
-def test_without_a_date_nothing_is_said_about_clocks(date):
+def test_clock_skew_is_unknown_without_a_date(date):
     assert clock_skew(date) is None

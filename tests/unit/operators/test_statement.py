@@ -6,7 +6,6 @@ import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_dataflow.client import wait as waiting
-from airflow_provider_dataflow.client import wait_for_resource as watching
 from airflow_provider_dataflow.exceptions import (
     DataFlowError,
     ServiceError,
@@ -55,8 +54,7 @@ def statements(client, mocker):
         return Run.from_api(run_body(state, type="SESSION"))
 
     client.get_run = get_run
-    for module in (waiting, watching):
-        mocker.patch.object(module, "nap", lambda seconds, check: check())
+    mocker.patch.object(waiting, "sleep", lambda seconds, check: check())
     return client.statements
 
 
@@ -124,7 +122,7 @@ def test_kill_cancels_statement_and_ends_wait(statements, ti, mocker):
         task.on_kill()
         check()
 
-    mocker.patch.object(watching, "nap", killed)
+    mocker.patch.object(waiting, "sleep", killed)
     with pytest.raises(DataFlowError, match="killed"):
         task.execute({"ti": ti})
     assert statements.cancelled == [(RUN_ID, 7)]

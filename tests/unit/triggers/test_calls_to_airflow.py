@@ -13,7 +13,7 @@ import pytest
 from airflow.jobs.triggerer_job_runner import TriggerCommsDecoder
 from airflow.sdk.execution_time.comms import GetConnection
 
-from airflow_provider_dataflow.client.threads import answer_within, in_thread, start
+from airflow_provider_dataflow.client.threads import call_with_timeout, in_thread, start
 
 
 def supervise(end: socket.socket) -> None:
@@ -68,11 +68,11 @@ async def test_calls_from_threads_and_from_the_event_loop_get_their_responses(co
         assert found == [f"a{i}" for i in range(5)]
         assert await asyncio.wrap_future(start(lambda: get("b"), urgent=True)) == "b"
         # From a thread that a thread has started.
-        assert await in_thread(lambda: answer_within(5, lambda: get("c"))) == "c"
+        assert await in_thread(lambda: call_with_timeout(5, lambda: get("c"))) == "c"
         # The triggerer's own call still gets its response.
         assert (await comms.asend(GetConnection(conn_id="d"))).conn_id == "d"
 
 
 async def test_call_without_response_times_out():
     with pytest.raises(TimeoutError):
-        await in_thread(lambda: answer_within(0.05, lambda: time.sleep(1)))
+        await in_thread(lambda: call_with_timeout(0.05, lambda: time.sleep(1)))

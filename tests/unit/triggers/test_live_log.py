@@ -43,9 +43,9 @@ def xcoms(mocker):
 
 @pytest.fixture(autouse=True)
 def poll_fast(monkeypatch):
-    monkeypatch.setattr(log_follower, "MIN_SLEEP", 0.01)
+    monkeypatch.setattr(log_follower.AsyncLogFollower, "min_sleep_seconds", 0.01)
     monkeypatch.setattr(log_follower._Follower, "is_due", True)
-    monkeypatch.setattr(log_follower._Follower, "_looked", lambda self, received: None)
+    monkeypatch.setattr(log_follower._Follower, "_schedule_next_poll", lambda self, received: None)
 
 
 def live(source: Source, task_instance: object = None) -> LiveLog:
@@ -88,7 +88,7 @@ async def test_failing_service_is_logged_once(caplog):
     source = Source(error=ServiceError(operation="ListRunLogs", message="down", status=503))
     async with live(source) as log:
         await asyncio.sleep(0.1)
-    assert sum("could not be read" in message for message in caplog.messages) == 1
+    assert sum("cannot read" in message for message in caplog.messages) == 1
     assert log.cursor is None
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from airflow_provider_dataflow.client.auth.access import Access, checked_endpoint
 from airflow_provider_dataflow.client.auth.api_key import ApiKey
-from airflow_provider_dataflow.client.auth.regions import endpoint_of
+from airflow_provider_dataflow.client.auth.regions import endpoint_of_region
 from airflow_provider_dataflow.exceptions import InvalidConnection
 
 
@@ -23,7 +23,7 @@ from airflow_provider_dataflow.exceptions import InvalidConnection
         ),
     ],
 )
-def test_loopback_and_oci_may_be_called(url, expected):
+def test_loopback_and_oci_endpoints_are_allowed(url, expected):
     assert checked_endpoint(url) == expected
 
 
@@ -36,10 +36,10 @@ def test_loopback_and_oci_may_be_called(url, expected):
         ("http://user@127.0.0.1:1", "scheme, host and port only"),
         ("http://127.0.0.1:1/20200129", "scheme, host and port only"),
         ("http://[::1]:1", "IPv6"),
-        ("http://dataflow.eu-frankfurt-1.oci.oraclecloud.com", "needs https"),
-        ("https://oraclecloud.com.example", "neither loopback nor OCI's"),
-        ("https://evil-oraclecloud.com", "neither loopback nor OCI's"),
-        ("https://169.254.169.254", "neither loopback nor OCI's"),
+        ("http://dataflow.eu-frankfurt-1.oci.oraclecloud.com", "expected https"),
+        ("https://oraclecloud.com.example", "neither loopback nor a host of OCI"),
+        ("https://evil-oraclecloud.com", "neither loopback nor a host of OCI"),
+        ("https://169.254.169.254", "neither loopback nor a host of OCI"),
     ],
 )
 def test_other_endpoints_are_refused(url, problem):
@@ -58,7 +58,7 @@ def test_the_regions_own_endpoint():
 
 
 @pytest.mark.parametrize("region", ["evil.example", "a/b", "http://x", "eu frankfurt"])
-def test_a_region_is_no_way_to_another_host(region):
+def test_region_cannot_inject_another_host(region):
     with pytest.raises(InvalidConnection, match="region"):
         Access(credentials=None, region=region)
 
@@ -71,22 +71,22 @@ def test_a_region_is_no_way_to_another_host(region):
         ("us-langley-1", "https://dataflow.us-langley-1.oci.oraclegovcloud.com"),
         ("uk-gov-london-1", "https://dataflow.uk-gov-london-1.oci.oraclegovcloud.uk"),
         ("eu-dcc-milan-1", "https://dataflow.eu-dcc-milan-1.oci.oraclecloud14.com"),
-        # Younger than the SDK: taken for one of the realm that the SDK takes it for.
+        # Newer than the SDK, which assumes its default realm.
         ("eu-atlantis-1", "https://dataflow.eu-atlantis-1.oci.oraclecloud.com"),
     ],
 )
-def test_regions_and_realms_are_the_sdks(region, endpoint):
+def test_endpoints_match_the_regions_of_the_sdk(region, endpoint):
     assert Access(credentials=None, region=region).endpoint == endpoint
 
 
-def test_every_region_of_the_sdk_is_taken():
+def test_every_region_of_the_sdk_is_accepted():
     from oci.regions import REALMS, REGION_REALMS, REGIONS
 
     assert len(REGIONS) > 60
     for region in REGIONS:
         domain = REALMS[REGION_REALMS[region]]
-        assert endpoint_of(region) == f"https://dataflow.{region}.oci.{domain}"
-        assert checked_endpoint(endpoint_of(region)) == endpoint_of(region)
+        assert endpoint_of_region(region) == f"https://dataflow.{region}.oci.{domain}"
+        assert checked_endpoint(endpoint_of_region(region)) == endpoint_of_region(region)
 
 
 @pytest.mark.parametrize(
@@ -97,12 +97,12 @@ def test_every_region_of_the_sdk_is_taken():
         ("frankfurt-1", "eu-frankfurt-1"),
     ],
 )
-def test_what_is_no_region_is_refused(region, meant):
+def test_malformed_region_is_refused(region, meant):
     with pytest.raises(InvalidConnection, match="expected a region's name like eu-frankfurt-1") as caught:
         _ = Access(credentials=None, region=region).endpoint
     assert meant in str(caught.value)
 
 
-def test_neither_region_nor_endpoint(key_fields):
+def test_missing_region_and_endpoint_are_refused(key_fields):
     with pytest.raises(InvalidConnection, match="region: missing"):
         _ = Access(ApiKey(**key_fields)).endpoint

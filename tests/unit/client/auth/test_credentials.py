@@ -7,17 +7,17 @@ from airflow_provider_dataflow.client.auth.api_key import ApiKey
 from airflow_provider_dataflow.exceptions import InvalidConnection
 
 
-def test_a_good_key_makes_a_signer(key_fields):
+def test_valid_key_signs_in(key_fields):
     sign_in = ApiKey(**key_fields).sign_in()
     assert sign_in.key_id == "/".join(key_fields[name] for name in ("tenancy", "user", "fingerprint"))
 
 
-def test_escaped_line_ends_are_understood(key_fields):
+def test_escaped_line_ends_are_accepted(key_fields):
     escaped = key_fields["private_key_content"].replace("\n", "\\n")
     ApiKey(**key_fields | {"private_key_content": escaped}).sign_in()
 
 
-def test_a_passphrase(key_fields, private_key):
+def test_encrypted_key_is_loaded_with_its_passphrase(key_fields, private_key):
     encrypted = private_key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
@@ -49,7 +49,7 @@ def test_a_missing_or_malformed_field_is_named(key_fields, field, value, problem
     assert str(caught.value).startswith(problem)
 
 
-def test_what_is_no_key_is_refused_without_quoting_it(key_fields):
+def test_invalid_key_is_refused_without_quoting_it(key_fields):
     content = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0LW1hcmtlcg==\n-----END PRIVATE KEY-----"
     with pytest.raises(InvalidConnection, match=r"^private_key_content: ") as caught:
         ApiKey(**key_fields | {"private_key_content": content}).sign_in()
@@ -63,7 +63,7 @@ def test_key_and_fingerprint_must_match(key_fields):
         ApiKey(**key_fields | {"fingerprint": other}).sign_in()
 
 
-def test_no_secret_in_its_representation(key_fields):
+def test_repr_contains_no_secret(key_fields):
     text = repr(ApiKey(**key_fields, pass_phrase="open sesame"))
     assert "PRIVATE KEY" not in text
     assert "sesame" not in text

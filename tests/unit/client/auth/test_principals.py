@@ -1,4 +1,4 @@
-"""Who a worker is where it runs, against a fake of the services that hand out tokens."""
+"""Instance principals, resource principals and workload identities, with a fake of the token services."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def instance(service, **fields) -> InstancePrincipal:
 
 @pytest.fixture
 def resource(monkeypatch, tmp_path):
-    """Defines the environment of a resource principal 2.2; call it to rewrite the files."""
+    """Set the environment of a resource principal 2.2. Return a function that rewrites its files."""
     token_file, key_file = tmp_path / "rpst", tmp_path / "key.pem"
 
     def write(lifetime: float = 1200) -> None:
@@ -53,10 +53,10 @@ def resource(monkeypatch, tmp_path):
 
 @pytest.fixture
 def pod(monkeypatch, tmp_path, service):
-    """The environment of a pod in OKE."""
+    """Set the environment of a pod in OKE."""
     from oci.auth.signers import resource_principals_signer
 
-    # A real cluster's port is fixed, and so may be taken here.
+    # The fixed port of a real cluster may be in use here.
     port = service.serve_tls(tmp_path)
     monkeypatch.setattr(resource_principals_signer, "OCI_KUBERNETES_PROXYMUX_SERVICE_PORT", str(port))
     account = tmp_path / "token"
@@ -76,13 +76,13 @@ async def both_clients_get_a_run(service, credentials) -> None:
     assert service.calls["data flow"] == 2
 
 
-async def test_an_instance_principal(service):
+async def test_instance_principal_signs_in(service):
     await both_clients_get_a_run(service, instance(service))
-    # One sign-in for both clients, and each question is asked once.
+    # One sign-in for both clients, with one request per URL.
     assert {n for path, n in service.calls.items() if path != "data flow"} == {1}
 
 
-async def test_the_region_is_that_of_the_instance(service):
+async def test_region_defaults_to_that_of_the_instance(service):
     access = Access(instance(service))
     assert access.endpoint == "https://dataflow.eu-frankfurt-1.oci.oraclecloud.com"
     assert Access(instance(service), region="iad").endpoint.startswith("https://dataflow.us-ashburn-1.")
@@ -94,22 +94,22 @@ async def test_a_delegation_token_is_sent_and_signed(service):
     assert "opc-obo-token" in service.headers[-1]["authorization"]
 
 
-async def test_a_resource_principal(service, resource):
+async def test_resource_principal_signs_in(service, resource):
     await both_clients_get_a_run(service, ResourcePrincipal())
     assert Access(ResourcePrincipal()).home_region == "eu-frankfurt-1"
 
 
-async def test_a_resource_principal_acts_for_a_user(service, resource):
+async def test_resource_principal_sends_a_delegation_token(service, resource):
     await both_clients_get_a_run(service, ResourcePrincipal(delegation_token="obo"))
     assert service.obo_tokens == {"obo"}
 
 
-async def test_a_workload_identity(service, pod):
+async def test_workload_identity_signs_in(service, pod):
     await both_clients_get_a_run(service, WorkloadIdentity())
     assert service.calls["/resourcePrincipalSessionTokens"] == 1
 
 
-async def test_a_nested_resource_principal(service, monkeypatch, resource):
+async def test_nested_resource_principal_signs_in(service, monkeypatch, resource):
     monkeypatch.setenv(f"{RP}VERSION", "3.0")
     for name in ("VERSION", "RPST", "PRIVATE_PEM", "REGION"):
         value = {"VERSION": "2.2", "RPST": resource.token_file, "PRIVATE_PEM": resource.key_file}
@@ -127,11 +127,11 @@ async def test_a_nested_resource_principal(service, monkeypatch, resource):
         ({"VERSION": "9"}, "got '9'"),
         ({"RPST": None}, "OCI_RESOURCE_PRINCIPAL_RPST: not set"),
         ({"RPST": "/no/such/file"}, "RPST: /no/such/file cannot be read: No such file"),
-        ({"RPST": "secret"}, "RPST: expected a token"),
+        ({"RPST": "secret"}, "RPST: expected a security token"),
         ({"PRIVATE_PEM": "secret"}, "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM: expected an RSA private key"),
     ],
 )
-def test_what_is_wrong_with_the_environment_is_named(monkeypatch, resource, changes, problem):
+def test_invalid_variable_is_named(monkeypatch, resource, changes, problem):
     for name, value in changes.items():
         if value is None:
             monkeypatch.delenv(f"{RP}{name}")
@@ -142,13 +142,13 @@ def test_what_is_wrong_with_the_environment_is_named(monkeypatch, resource, chan
     assert "secret" not in str(caught.value)
 
 
-def test_outside_of_a_cluster_there_is_no_workload_identity(monkeypatch):
+def test_workload_identity_outside_a_cluster_is_refused(monkeypatch):
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     with pytest.raises(InvalidConnection, match="KUBERNETES_SERVICE_HOST: not set"):
         WorkloadIdentity().sign_in()
 
 
-def test_a_cluster_whose_proxy_has_another_certificate_is_not_believed(service, pod, tmp_path):
+def test_cluster_proxy_with_untrusted_certificate_is_refused(service, pod, tmp_path):
     (tmp_path / "ca.crt").write_text(service.certificate)
     with pytest.raises(ServiceError, match="SignIn") as caught:
         WorkloadIdentity().sign_in()
@@ -156,7 +156,7 @@ def test_a_cluster_whose_proxy_has_another_certificate_is_not_believed(service, 
     assert service.calls["/resourcePrincipalSessionTokens"] == 0
 
 
-def test_where_there_is_no_metadata_service_it_is_said(monkeypatch):
+def test_missing_metadata_service_is_reported(monkeypatch):
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     monkeypatch.setenv("OCI_METADATA_BASE_URL", "http://127.0.0.1:9")
     with pytest.raises(ServiceError, match=r"Connection refused.*compute instances only") as caught:
@@ -166,13 +166,13 @@ def test_where_there_is_no_metadata_service_it_is_said(monkeypatch):
 
 
 @pytest.mark.parametrize("path", ["/opc/v2/identity/key.pem", "/v1/x509"])
-def test_hiccups_of_those_who_hand_out_tokens_are_borne(service, path, monkeypatch):
+def test_token_requests_are_retried(service, path, monkeypatch):
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     service.faults[path] = [503, 0, 429]
     assert instance(service).sign_in().expires_at is not None
 
 
-def test_a_refusal_is_final_and_shows_no_token(service, monkeypatch):
+def test_refused_token_request_is_final_and_shows_no_token(service, monkeypatch):
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     service.faults["/v1/x509"] = [404] * 20
     with pytest.raises(ServiceError, match="dynamic group") as caught:
@@ -181,7 +181,7 @@ def test_a_refusal_is_final_and_shows_no_token(service, monkeypatch):
     assert service.calls["/v1/x509"] == 1
 
 
-def test_nothing_secret_in_what_is_shown(service):
+def test_errors_and_repr_contain_no_secret(service):
     credentials = instance(service, delegation_token="obo-secret")
     sign_in = credentials.sign_in()
     shown = repr(credentials) + repr(sign_in) + json.dumps(str(sign_in))

@@ -54,7 +54,7 @@ def traditional(der: bytes, cipher: str, algorithm: type, key_size: int, block: 
 
 @pytest.fixture(scope="session")
 def forms(private_key: rsa.RSAPrivateKey) -> dict[str, str]:
-    """One key in every form, by name; the encrypted ones with ``PASS_PHRASE``."""
+    """Return one key in all forms, by name. The encrypted ones have the passphrase ``PASS_PHRASE``."""
     from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 
     secret = PASS_PHRASE.encode()
@@ -104,7 +104,7 @@ SUFFIXES = ["", "OCI_API_KEY", "\nOCI_API_KEY\n", "\\nOCI_API_KEY", " OCI_API_KE
 
 
 def wrapped(pem: str, width: int) -> str:
-    """The same key with its Base64 in lines of another width; 0: in one line."""
+    """Return the key with its Base64 in lines of another width; 0: in one line."""
     head, body, end = re.fullmatch(
         r"(-+BEGIN.*?-+\n(?:Proc.*\nDEK.*\n\n)?)(.*?)(\n-+END.*)", pem, re.DOTALL
     ).groups()
@@ -119,7 +119,7 @@ def load(text: str, pass_phrase: str | None = PASS_PHRASE) -> rsa.RSAPrivateKey:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("line_end", list(LINE_ENDS))
-def test_every_form_with_every_line_end(forms, private_key, name, line_end):
+def test_every_form_of_a_key_with_every_line_end_is_loaded(forms, private_key, name, line_end):
     text = forms[name].replace("\n", LINE_ENDS[line_end])
     assert load(text).private_numbers() == private_key.private_numbers()
 
@@ -139,11 +139,11 @@ def test_every_form_with_every_line_end(forms, private_key, name, line_end):
     suffix=st.sampled_from(SUFFIXES),
     escaped=st.sampled_from(["as it is", "JSON", "JSON for HTML", "percent", "Base64", "slashes", "dashes"]),
 )
-def test_every_combination(
+def test_combinations_of_changes_are_repaired(
     forms, private_key, name, width, line_end, indent, quotes, prefix, suffix, escaped
 ):
     lines = wrapped(forms[name], width).strip("\n").split("\n")
-    # A line that is indented beside one of the header lines is one that continues it; it is none here.
+    # An indented line after a header line would continue it, so header lines stay unindented.
     text = LINE_ENDS[line_end].join(indent + line for line in lines)
     half = len(quotes) // 2 if len(quotes) == 2 and quotes != '\\"' else len(quotes)
     text = prefix + quotes[:half] + text + quotes[-half:] * bool(quotes) + suffix
@@ -161,14 +161,14 @@ def test_every_combination(
         case "dashes":
             text = text.replace("-----", "\u2014\u2013-")
     assert load(text).private_numbers() == private_key.private_numbers()
-    # What is normal stays as it is, and what is masked is what a log may show.
+    # A normal form is not changed, and all forms that a log may show are masked.
     pem = normalized_pem(text)
     assert normalized_pem(pem) == pem
     assert all(line in set(secret_forms(text)) for line in pem.splitlines() if line and line[0] != "-")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_normal_form_is_what_openssl_writes(forms, name):
+def test_normalized_pem_is_the_form_of_openssl(forms, name):
     assert normalized_pem(forms[name].replace("\n", " ")) == forms[name]
 
 
@@ -188,7 +188,7 @@ def test_the_normal_form_is_what_openssl_writes(forms, name):
     ],
 )
 @pytest.mark.parametrize("line_end", ["unix", "space", "nothing"])
-def test_what_openssl_writes(forms, private_key, command, line_end):
+def test_all_key_forms_of_openssl_are_loaded(forms, private_key, command, line_end):
     words = ["openssl", *command.split(), "-passout", "pass:secret"]
     done = subprocess.run(
         words, input=forms["PKCS#8"], capture_output=True, text=True, check=True, timeout=60
@@ -199,7 +199,7 @@ def test_what_openssl_writes(forms, private_key, command, line_end):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("line_end", ["unix", "nothing"])
-def test_missing_and_wrong_passphrases(forms, name, line_end):
+def test_missing_and_wrong_passphrases_are_reported(forms, name, line_end):
     text = forms[name].replace("\n", LINE_ENDS[line_end])
     if name in ("PKCS#1", "PKCS#8"):
         assert load(text, None)
@@ -276,11 +276,11 @@ def mistakes(private_key, forms) -> dict[str, str]:
         ("an encrypted line less", "incomplete or damaged"),
         ("an ellipsis", "incomplete or damaged"),
         ("empty", "incomplete or damaged"),
-        ("something else", "this is none"),
+        ("something else", "the value is not one"),
     ],
 )
 @pytest.mark.parametrize("line_end", ["unix", "escaped", "space"])
-def test_what_is_no_private_key_is_named_and_not_quoted(key_fields, mistakes, mistake, problem, line_end):
+def test_mistaken_text_is_named_and_not_quoted(key_fields, mistakes, mistake, problem, line_end):
     text = mistakes[mistake].replace("\n", LINE_ENDS[line_end])
     with pytest.raises(InvalidConnection) as caught:
         ApiKey(**key_fields | {"private_key_content": text}, pass_phrase=PASS_PHRASE).sign_in()
@@ -294,11 +294,11 @@ def test_what_is_no_private_key_is_named_and_not_quoted(key_fields, mistakes, mi
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_files_as_windows_writes_them(tmp_path, forms, encoding):
+def test_key_files_from_windows_are_read(tmp_path, forms, encoding):
     path = tmp_path / "key.pem"
     path.write_text(forms["PKCS#8"], encoding=encoding, newline="\r\n")
     assert load(read_file(str(path), "key_file"))
 
 
-def test_a_key_may_come_as_bytes(forms):
+def test_key_as_bytes_is_loaded(forms):
     assert load(b"\xef\xbb\xbf" + forms["PKCS#1"].replace("\n", "\r\n").encode())

@@ -1,4 +1,4 @@
-"""Region metadata of files and variables, which the SDK reads once in a process: each test has its own."""
+"""Region metadata in files and variables. The SDK reads it once, so each test runs in a new process."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ except Exception as error:
 
 AT_THE_SAME_TIME = """
 import json, threading, time, types
-from airflow_provider_dataflow.client.auth.regions import endpoint_of
+from airflow_provider_dataflow.client.auth.regions import endpoint_of_region
 from airflow_provider_dataflow.client.sdk import oci
 
 def slow(text):
@@ -50,7 +50,7 @@ found, start = [], threading.Barrier(4)
 
 def look_up():
     start.wait()
-    found.append(endpoint_of("xx-atlantis-1"))
+    found.append(endpoint_of_region("xx-atlantis-1"))
 
 threads = [threading.Thread(target=look_up) for _ in range(4)]
 for thread in threads:
@@ -62,13 +62,13 @@ print(*sorted(set(found)))
 
 
 class Nobody:
-    """Credentials that need no key, for clients that send nothing."""
+    """Credentials without a key, for clients that send no requests."""
 
     def sign_in(self) -> object:
-        from airflow_provider_dataflow.client.auth.credentials import signing_with
+        from airflow_provider_dataflow.client.auth.credentials import sign_in_with_key
         from tests.identity_service import new_key
 
-        return signing_with("nobody", new_key())
+        return sign_in_with_key("nobody", new_key())
 
 
 def run(code: str, *arguments: str, home: Path, **environment: str) -> list[str]:
@@ -93,7 +93,7 @@ def write(home: Path, content: str) -> None:
 
 @pytest.mark.parametrize("source", ["file", "variable"])
 @pytest.mark.parametrize("region", ["xx-atlantis-1", "atl"])
-def test_both_clients_know_the_regions_of_metadata(tmp_path, source, region):
+def test_both_clients_know_regions_of_metadata(tmp_path, source, region):
     environment = {}
     if source == "file":
         write(tmp_path, json.dumps([METADATA]))
@@ -104,7 +104,7 @@ def test_both_clients_know_the_regions_of_metadata(tmp_path, source, region):
 
 
 def test_a_service_endpoint_in_a_realm_of_metadata_is_allowed(tmp_path):
-    """Also if nobody has looked for a region before."""
+    """Also before the first lookup of a region."""
     found = run(BOTH_CLIENTS, "fra", ENDPOINT, home=tmp_path, OCI_REGION_METADATA=json.dumps(METADATA))
     assert found == [ENDPOINT, f"{ENDPOINT}/20200129"]
 
@@ -118,7 +118,7 @@ def test_a_service_endpoint_in_a_realm_of_metadata_is_allowed(tmp_path):
     ],
 )
 def test_malformed_metadata_is_named(tmp_path, source, content):
-    """A region that it might describe would be taken for one of the commercial realm."""
+    """Otherwise, the SDK would assume the commercial realm for its region."""
     environment = {}
     if source == "file":
         write(tmp_path, content)
@@ -129,7 +129,7 @@ def test_malformed_metadata_is_named(tmp_path, source, content):
     assert error.startswith(f"InvalidConnection: {name}: ")
 
 
-def test_malformed_metadata_does_not_matter_to_a_known_region(tmp_path):
+def test_malformed_metadata_does_not_affect_a_known_region(tmp_path):
     found = run(BOTH_CLIENTS, "fra", "-", home=tmp_path, OCI_REGION_METADATA="{")
     assert found[0] == "https://dataflow.eu-frankfurt-1.oci.oraclecloud.com"
 
@@ -144,11 +144,11 @@ def test_malformed_metadata_does_not_matter_to_a_known_region(tmp_path):
     ids=lambda variables: next(iter(variables)),
 )
 @pytest.mark.parametrize("region", ["eu-frankfurt-1", "xx-atlantis-1"])
-def test_switches_of_the_sdk_send_both_clients_to_the_same_place(tmp_path, variables, region):
+def test_both_clients_follow_the_region_variables_of_the_sdk(tmp_path, variables, region):
     asynchronous, synchronous = run(BOTH_CLIENTS, region, "-", home=tmp_path, **variables)
     assert synchronous == f"{asynchronous}/20200129"
 
 
-def test_threads_that_look_for_a_region_at_the_same_time_agree(tmp_path):
+def test_concurrent_region_lookups_agree(tmp_path):
     write(tmp_path, json.dumps([METADATA]))
     assert run(AT_THE_SAME_TIME, home=tmp_path) == [ENDPOINT]

@@ -1,4 +1,4 @@
-"""A token and the key that it was issued for: from two files, which somebody rewrites one after the other."""
+"""Token and key in two files that are rewritten one after the other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_dataflow.client.auth import security_token as tokens_module
 from airflow_provider_dataflow.client.auth.config_file import SecurityToken
-from airflow_provider_dataflow.client.auth.credentials import frozen
+from airflow_provider_dataflow.client.auth.credentials import snapshot_of
 from airflow_provider_dataflow.client.auth.resource_principal import ResourcePrincipal
 from airflow_provider_dataflow.client.auth.security_token import claims_of, expiry
 from airflow_provider_dataflow.exceptions import InvalidConnection
@@ -17,7 +17,7 @@ from tests.identity_service import new_key, pem_of, token_for
 
 @pytest.fixture(params=["session token", "resource principal"])
 def pair(request, monkeypatch, tmp_path):
-    """The paths of a token and of a key, and who signs in with them."""
+    """Return the paths of a token and a key, and credentials that use them."""
     token, key = tmp_path / "token", tmp_path / "key.pem"
     if request.param == "session token":
         config = tmp_path / "config"
@@ -32,20 +32,20 @@ def pair(request, monkeypatch, tmp_path):
     return token, key, ResourcePrincipal()
 
 
-def test_a_key_that_a_token_was_not_issued_for_is_refused(pair, monkeypatch):
-    monkeypatch.setattr(tokens_module, "PAUSE", 0.001)
+def test_token_of_another_key_is_refused(pair, monkeypatch):
+    monkeypatch.setattr(tokens_module, "READ_PAUSE_SECONDS", 0.001)
     token, key, credentials = pair
     token.write_text(token_for(new_key().public_key(), 1200))
     key.write_text(pem_of(new_key()))
     with pytest.raises(
-        InvalidConnection, match="the token was issued for another key than that of"
+        InvalidConnection, match="the token was issued for another key than the one in"
     ) as caught:
         credentials.sign_in()
     assert token.read_text() not in str(caught.value)
 
 
 @pytest.mark.parametrize("first", ["token", "key", "half of a token"])
-def test_the_other_half_of_a_renewal_is_waited_for(pair, first):
+def test_token_and_key_are_read_until_they_match(pair, first):
     token, key, credentials = pair
     token.write_text(token_for(new_key().public_key(), 1200))
     new = new_key()
@@ -60,7 +60,7 @@ def test_the_other_half_of_a_renewal_is_waited_for(pair, first):
     timer.join()
 
 
-def test_a_token_that_names_no_key_is_taken_as_it_is(pair):
+def test_token_without_key_claim_is_accepted(pair):
     token, key, credentials = pair
     key.write_text(pem_of(new_key()))
     token.write_text(token_for(new_key().public_key(), 1200, jwk=None))
@@ -68,17 +68,17 @@ def test_a_token_that_names_no_key_is_taken_as_it_is(pair):
 
 
 @pytest.mark.parametrize("token", ["", "a", "a.b.c", "a.bm8.c", "a.W10.c", "a.eyJleHAiOiAibm8ifQ.c"])
-def test_what_is_no_token_has_no_end(token):
+def test_malformed_token_has_no_expiry(token):
     assert expiry(f"ST${token}") is None
     assert not claims_of(token).get("jwk")
 
 
-def test_a_signer_of_the_sdk_that_renews_itself_changes_nothing_for_those_who_sign():
+def test_sign_in_is_a_snapshot_of_an_sdk_signer():
     from oci.auth.signers import SecurityTokenSigner
 
     old, new = new_key(1024), new_key(1024)
     of_sdk = SecurityTokenSigner(token_for(old.public_key(), 1200), old)
-    sign_in = frozen(of_sdk, "eu-frankfurt-1")
+    sign_in = snapshot_of(of_sdk, "eu-frankfurt-1")
     key_id = sign_in.key_id
     of_sdk.api_key = f"ST${token_for(new.public_key(), 1200)}"
     of_sdk._basic_signer.reset_signer(of_sdk.api_key, new)

@@ -1,4 +1,4 @@
-"""One signer for all, renewed in time: what may go wrong around the moment of a renewal."""
+"""Refresh of shared signers, with errors and races."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient
 from airflow_provider_dataflow.client.auth import signer as signing
 from airflow_provider_dataflow.client.auth.access import Access
 from airflow_provider_dataflow.client.auth.api_key import ApiKey
-from airflow_provider_dataflow.client.auth.credentials import SignIn, signing_with_token
+from airflow_provider_dataflow.client.auth.credentials import SignIn, sign_in_with_token
 from airflow_provider_dataflow.client.auth.resource_principal import ResourcePrincipal
 from airflow_provider_dataflow.client.auth.signer import SharedSigner, shared_signer
 from airflow_provider_dataflow.client.sync_client import DataFlowClient
@@ -27,7 +27,7 @@ from tests.unit.support import RUN_ID
 
 
 class Issuer:
-    """Credentials whose tokens live for ``lifetime`` seconds; what is in ``errors`` comes first."""
+    """Credentials whose tokens live for ``lifetime`` seconds; errors in ``errors`` are raised first."""
 
     def __init__(self, lifetime: float = 1200, latency: float = 0, bits: int = 2048) -> None:
         self.lifetime, self.latency = lifetime, latency
@@ -43,11 +43,11 @@ class Issuer:
             raise self.errors.pop(0)
         self.signed_in += 1
         key = self._keys[self.signed_in % len(self._keys)]
-        return signing_with_token(token_for(key.public_key(), self.lifetime), key)
+        return sign_in_with_token(token_for(key.public_key(), self.lifetime), key)
 
 
 def signed(signer: SharedSigner, target: str = "/20200129/runs/x") -> str | None:
-    """Sign a request as the SDK does; what is wrong with it."""
+    """Sign a request as the SDK does. Return the problem of its signature, or ``None``."""
     request = SimpleNamespace(
         method="GET", url=f"http://127.0.0.1{target}", path_url=target, headers={}, body=None
     )
@@ -62,7 +62,7 @@ def wait_until(condition) -> None:
         time.sleep(0.005)
 
 
-def test_everybody_waits_for_one_sign_in():
+def test_concurrent_callers_share_one_sign_in():
     issuer = Issuer(latency=0.2)
     signer = SharedSigner(issuer)
     with ThreadPoolExecutor(16) as pool:
@@ -70,11 +70,11 @@ def test_everybody_waits_for_one_sign_in():
     assert issuer.signed_in == 1
 
 
-async def test_a_loop_waits_without_standing_still_or_using_up_its_threads():
+async def test_current_async_blocks_neither_the_loop_nor_its_threads():
     issuer = Issuer(latency=0.3)
     signer = SharedSigner(issuer)
-    waits = [asyncio.create_task(signer.acurrent()) for _ in range(200)]
-    # More than the loop has threads: were one of them held by each wait, this would wait, too.
+    waits = [asyncio.create_task(signer.current_async()) for _ in range(200)]
+    # There are more callers than threads of the loop, so this would wait if each caller held one.
     assert await asyncio.to_thread(lambda: 1) == 1
     assert not waits[0].done()
     waits[0].cancel()
@@ -82,12 +82,12 @@ async def test_a_loop_waits_without_standing_still_or_using_up_its_threads():
     assert issuer.signed_in == 1
 
 
-def test_a_token_is_renewed_before_its_end_while_the_old_one_still_serves():
+def test_advisory_refresh_keeps_using_the_old_token():
     issuer = Issuer(lifetime=8)
     signer = SharedSigner(issuer)
     first = signer.current()
     issuer.latency = 0.3
-    wait_until(lambda: first.is_due)
+    wait_until(lambda: first.is_refresh_due)
     assert signer.current() is first
     wait_until(lambda: issuer.signed_in == 2)
     wait_until(lambda: signer.current() is not first)
@@ -95,7 +95,7 @@ def test_a_token_is_renewed_before_its_end_while_the_old_one_still_serves():
     assert signed(signer) is None
 
 
-def test_a_token_that_has_run_out_is_replaced_before_anything_is_signed():
+def test_mandatory_refresh_happens_before_the_next_signature():
     issuer = Issuer(lifetime=1.5)
     signer = SharedSigner(issuer)
     first = signer.current()
@@ -105,8 +105,8 @@ def test_a_token_that_has_run_out_is_replaced_before_anything_is_signed():
     assert signed(signer) is None
 
 
-def test_a_wrong_clock_does_not_make_it_ask_for_ever():
-    """All tokens have ended when they come."""
+def test_wrong_clock_does_not_cause_endless_refreshes():
+    """All tokens are expired when they arrive."""
     issuer = Issuer(lifetime=-5)
     signer = SharedSigner(issuer)
     for _ in range(10):
@@ -114,21 +114,21 @@ def test_a_wrong_clock_does_not_make_it_ask_for_ever():
     assert issuer.signed_in <= 2
 
 
-def test_a_failed_renewal_is_logged_once_and_tried_again_later(caplog, monkeypatch):
-    monkeypatch.setattr(signing, "PAUSE", 0.2)
+def test_failed_refresh_is_logged_and_repeated_after_a_pause(caplog):
     issuer = Issuer(lifetime=8)
-    signer = SharedSigner(issuer)
+    signer = SharedSigner(issuer, refresh_pause=0.2)
     first = signer.current()
     issuer.errors = [ServiceError(operation="SignIn", message="down")] * 2
-    wait_until(lambda: first.is_due)
+    wait_until(lambda: first.is_refresh_due)
     wait_until(lambda: signer.current() is not first)
     assert [record.message for record in caplog.records].count(
-        "OCI: the sign-in could not be renewed: SignIn got no response: down."
+        "OCI sign-in: refresh failed; the old token is still valid, retrying in 0.2 s: "
+        "SignIn got no response: down."
     ) == 2
     assert signed(signer) is None
 
 
-def test_without_a_good_token_the_error_is_told():
+def test_failed_first_sign_in_raises():
     issuer = Issuer()
     issuer.errors = [InvalidConnection("auth_type: no")]
     signer = SharedSigner(issuer)
@@ -137,25 +137,25 @@ def test_without_a_good_token_the_error_is_told():
     assert signed(signer) is None
 
 
-def test_it_is_never_built_by_whoever_waits_for_it():
-    """An event loop may be among those who wait."""
+def test_sign_in_runs_in_another_thread():
+    """The caller may be an event loop."""
     issuer = Issuer()
     SharedSigner(issuer).current()
     assert threading.get_ident() not in issuer.threads
 
 
-def test_after_a_401_one_of_many_renews_and_not_again_at_once():
+def test_refresh_after_401_happens_once_for_many_callers():
     issuer = Issuer(latency=0.1)
     signer = SharedSigner(issuer)
     refused = signer.current()
     with ThreadPoolExecutor(8) as pool:
-        assert all(pool.map(lambda _: signer.renewed(refused), range(8)))
+        assert all(pool.map(lambda _: signer.refresh_after_401(refused), range(8)))
     assert issuer.signed_in == 2
-    assert not signer.renewed(signer.current())
+    assert not signer.refresh_after_401(signer.current())
     assert issuer.signed_in == 2
 
 
-def test_a_machine_that_is_out_of_threads_for_a_while(monkeypatch):
+def test_refresh_recovers_when_no_thread_can_start(monkeypatch):
     signer = SharedSigner(Issuer())
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", lambda self: (_ for _ in ()).throw(RuntimeError("no more")))
@@ -163,12 +163,12 @@ def test_a_machine_that_is_out_of_threads_for_a_while(monkeypatch):
             signer.current()
     first = signer.current()
     with monkeypatch.context() as patch:
-        patch.setattr(SignIn, "is_due", True)
+        patch.setattr(SignIn, "is_refresh_due", True)
         patch.setattr(threading.Thread, "start", lambda self: (_ for _ in ()).throw(RuntimeError("no more")))
         assert [signer.current() for _ in range(3)] == [first] * 3
 
 
-def test_signers_are_shared_by_those_who_come_in_by_the_same_way(key_fields):
+def test_equal_credentials_of_a_connection_share_a_signer(key_fields):
     key = ApiKey(**key_fields)
     assert shared_signer("a", key) is shared_signer("a", ApiKey(**key_fields))
     assert shared_signer("b", key) is not shared_signer("a", key)
@@ -176,11 +176,11 @@ def test_signers_are_shared_by_those_who_come_in_by_the_same_way(key_fields):
     assert shared_signer("a", other) is not shared_signer("a", key)
 
 
-def test_no_more_signers_are_kept_than_are_good_for_anything(key_fields):
+def test_least_recently_used_signer_is_dropped(key_fields):
     first = shared_signer("first", ApiKey(**key_fields))
-    for n in range(signing.MAX_SHARED):
+    for n in range(signing.MAX_SHARED_SIGNERS):
         shared_signer(f"n{n}", ApiKey(**key_fields))
-    assert len(signing._shared) == signing.MAX_SHARED
+    assert len(signing._shared) == signing.MAX_SHARED_SIGNERS
     assert shared_signer("first", ApiKey(**key_fields)) is not first
 
 
@@ -192,20 +192,20 @@ def service():
 
 
 class Rotated:
-    """A connection whose token the service stops to take: its key was rotated, or it was revoked."""
+    """Credentials whose token the service refuses after the key was rotated, or the token revoked."""
 
     def __init__(self) -> None:
         self.key = new_key()
         self.token = token_for(self.key.public_key(), 1200)
 
     def sign_in(self) -> SignIn:
-        return signing_with_token(self.token, self.key)
+        return sign_in_with_token(self.token, self.key)
 
     def revoke(self) -> None:
         self.token = token_for(new_key().public_key(), 1200)
 
 
-async def test_a_rotated_key_is_picked_up_after_a_401_without_a_restart(service):
+async def test_rotated_key_is_used_after_a_401(service):
     current = Rotated()
     access = Access(current, service_endpoint=service.url, connection="rotated", reload=lambda: current)
     client = DataFlowClient(access)
@@ -218,12 +218,12 @@ async def test_a_rotated_key_is_picked_up_after_a_401_without_a_restart(service)
     refused = Rotated()
     refused.revoke()
     access.signer._sign_in = refused.sign_in()
-    access.signer._next_refused = 0
+    access.signer._next_after_401 = 0
     assert client.get_run(RUN_ID).id == RUN_ID
     assert service.problems == {"the signature does not match the token": 2}
 
 
-async def test_a_401_with_nothing_new_to_sign_with_is_told_at_once(service):
+async def test_401_without_a_changed_key_is_raised_at_once(service):
     revoked = Rotated()
     revoked.revoke()
     access = Access(revoked, service_endpoint=service.url, connection="revoked")
@@ -239,8 +239,8 @@ async def test_a_401_with_nothing_new_to_sign_with_is_told_at_once(service):
     assert service.problems.total() == 2
 
 
-def test_a_401_of_one_thread_is_no_matter_of_what_another_has_signed_with(service):
-    """Both share a client; while one waits for its answer, the other has signed with what is new."""
+def test_401_of_one_thread_is_independent_of_other_threads(service):
+    """Both threads share a client. One signs with a new token while the other waits for its response."""
     current = Rotated()
     access = Access(current, service_endpoint=service.url, connection="two threads", reload=lambda: current)
     client = DataFlowClient(access)
@@ -255,17 +255,17 @@ def test_a_401_of_one_thread_is_no_matter_of_what_another_has_signed_with(servic
             finally:
                 access.signer._sign_in = current.sign_in()
                 other.submit(call, run_id).result()
-                # Nothing is renewed now: there is something new already.
-                access.signer._next_refused = time.monotonic() + 60
+                # No refresh is needed: the sign-in has changed already.
+                access.signer._next_after_401 = time.monotonic() + 60
 
         client.sdk.get_run = get_run_elsewhere_first
         assert client.get_run(RUN_ID).id == RUN_ID
 
 
 @pytest.mark.slow
-def test_no_mismatched_signature_in_a_hundred_thousand_while_refreshing():
-    """Eight threads sign while tokens run out, and while 401s make them renew at odd moments."""
-    # Short keys, for more signatures a second: it is the moments that count.
+def test_signatures_match_their_token_during_refreshes():
+    """Sign in eight threads while tokens expire, and refresh at random moments."""
+    # Short keys, for more signatures per second.
     issuer = Issuer(lifetime=4, bits=1024)
     signer = SharedSigner(issuer)
     problems: list[str] = []
@@ -278,8 +278,8 @@ def test_no_mismatched_signature_in_a_hundred_thousand_while_refreshing():
                 problems.append(problem)
             done[n] += 1
             if chance.random() < 0.0005:
-                signer._next_refused = 0
-                signer.renewed(signer.current())
+                signer._next_after_401 = 0
+                signer.refresh_after_401(signer.current())
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
@@ -289,9 +289,9 @@ def test_no_mismatched_signature_in_a_hundred_thousand_while_refreshing():
 
 
 class Files:
-    """A resource principal's token and key in files, which are rewritten one after the other, in no order.
+    """Token and key files of a resource principal, rewritten one after the other in alternating order.
 
-    :param names: of the variables that name them.
+    :param folder: folder of the files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -323,15 +323,15 @@ def files(monkeypatch, tmp_path):
 
 @pytest.fixture
 def restless_threads():
-    """Threads that take turns a hundred times as often: what can happen between two lines does."""
+    """Switch threads a hundred times as often, to provoke races."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(5e-5)
     yield
     sys.setswitchinterval(interval)
 
 
-def test_no_mismatched_signature_while_token_and_key_are_rewritten(files, restless_threads):
-    """Eight threads sign and renew all the time; who rewrites the files has always just begun."""
+def test_signatures_match_while_token_and_key_files_are_rewritten(files, restless_threads):
+    """Sign and refresh in eight threads while the files are rewritten all the time."""
     signer = SharedSigner(ResourcePrincipal())
     signer.current()
     until = time.monotonic() + 4
@@ -342,11 +342,11 @@ def test_no_mismatched_signature_while_token_and_key_are_rewritten(files, restle
         while time.monotonic() < until:
             if problem := signed(signer):
                 problems.append(problem)
-            signer._next_refused = 0
+            signer._next_after_401 = 0
             try:
-                renewals[n] += signer.renewed(signer.current())
+                renewals[n] += signer.refresh_after_401(signer.current())
             except InvalidConnection:
-                continue  # half a token, for longer than it waits for the other half: the old one serves
+                continue  # the files did not match in time; the old token stays in use
 
     def rewrite() -> None:
         while time.monotonic() < until:

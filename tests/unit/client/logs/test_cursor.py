@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from airflow_provider_dataflow.client.logs import cursor as log_cursor
-from airflow_provider_dataflow.client.logs.cursor import MAX_PAUSE, MIN_PAUSE, LogCursor, LogShrunk, Pace
+from airflow_provider_dataflow.client.logs.cursor import LogCursor, LogLimits, LogPollBackoff, LogShrunk
 from airflow_provider_dataflow.models.run import RunLog
 
 STDOUT = RunLog("spark_application_stdout.log.gz", "APPLICATION", "STDOUT")
@@ -14,9 +13,7 @@ HEAD, TAIL, LINE = 100, 40, 20
 
 @pytest.fixture(autouse=True)
 def small_limits(monkeypatch):
-    monkeypatch.setattr(log_cursor, "HEAD_BYTES", HEAD)
-    monkeypatch.setattr(log_cursor, "TAIL_BYTES", TAIL)
-    monkeypatch.setattr(log_cursor, "MAX_LINE_BYTES", LINE)
+    monkeypatch.setattr(LogCursor, "limits", LogLimits(HEAD, TAIL, LINE))
 
 
 def read(cursor: LogCursor, content: bytes, *, final: bool = False, chunk: int = 7) -> list[str]:
@@ -30,7 +27,7 @@ def read(cursor: LogCursor, content: bytes, *, final: bool = False, chunk: int =
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 1000])
-def test_only_what_is_new_is_given_and_only_whole_lines(chunk):
+def test_only_new_and_complete_lines_are_returned(chunk):
     cursor = LogCursor()
     assert read(cursor, b"", chunk=chunk) == []
     assert read(cursor, b"one\ntw", chunk=chunk) == ["one"]
@@ -41,7 +38,7 @@ def test_only_what_is_new_is_given_and_only_whole_lines(chunk):
     assert read(cursor, b"one\ntwo\r\n\nthree", final=True, chunk=chunk) == []
 
 
-def test_another_process_goes_on_where_this_one_was():
+def test_cursor_continues_in_another_process():
     cursor = LogCursor()
     read(cursor, b"one\ntwo\n")
     kept = json.loads(json.dumps(cursor.as_dict()))
@@ -49,27 +46,27 @@ def test_another_process_goes_on_where_this_one_was():
 
 
 @pytest.mark.parametrize("fails_after", range(0, 18, 3))
-def test_a_log_that_breaks_off_is_gone_on_with(fails_after):
+def test_reading_continues_after_a_broken_download(fails_after):
     content = b"one\ntwo\nthree\nfour\n"
     cursor = LogCursor()
     reading = cursor.read(STDOUT)
-    lines = reading.feed(content[:fails_after])  # and no finish
+    lines = reading.feed(content[:fails_after])  # finish() is not called
     assert lines + read(cursor, content) == ["one", "two", "three", "four"]
 
 
-def test_a_log_that_shrinks_is_another_one():
+def test_shrunk_log_is_read_from_its_start():
     cursor = LogCursor({STDOUT.name: 50})
     with pytest.raises(LogShrunk):
         read(cursor, b"new\n")
     assert read(cursor, b"new\n") == ["new"]
 
 
-def test_odd_bytes():
+def test_bytes_that_are_not_utf8_are_replaced():
     assert read(LogCursor(), b"\xff\xfe\na\0b\n\xc3", final=True) == ["\ufffd\ufffd", "ab", "\ufffd"]
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 1000])
-def test_a_long_line_comes_in_pieces_but_not_of_characters(chunk):
+def test_long_line_is_split_between_characters(chunk):
     line = "\u00fc" * 25  # two bytes each
     pieces = read(LogCursor(), f"x{line}\nend\n".encode(), chunk=chunk)
     assert "".join(pieces[:-1]) == f"x{line}"
@@ -79,7 +76,7 @@ def test_a_long_line_comes_in_pieces_but_not_of_characters(chunk):
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 1000])
-def test_while_it_grows_a_log_is_copied_up_to_a_limit(chunk):
+def test_growing_log_is_copied_up_to_a_limit(chunk):
     content = b"".join(b"line %04d\n" % n for n in range(100))
     cursor = LogCursor()
     lines = read(cursor, content[:50], chunk=chunk)
@@ -87,21 +84,21 @@ def test_while_it_grows_a_log_is_copied_up_to_a_limit(chunk):
     lines = read(cursor, content, chunk=chunk)
     assert lines == [
         *(f"line {n:04d}" for n in range(5, 10)),
-        "... more of spark_application_stdout.log.gz follows when the run has ended ...",
+        "... the rest of spark_application_stdout.log.gz follows when the run has ended ...",
     ]
     assert cursor.as_dict() == {STDOUT.name: HEAD}
-    assert cursor.due([STDOUT]) == []
-    assert cursor.due([STDOUT], final=True) == [STDOUT]
+    assert cursor.logs_to_read([STDOUT]) == []
+    assert cursor.logs_to_read([STDOUT], final=True) == [STDOUT]
     lines = read(cursor, content, final=True, chunk=chunk)
     assert lines == [
-        "... 870 bytes of spark_application_stdout.log.gz are left out ...",
+        "... 870 bytes of spark_application_stdout.log.gz omitted ...",
         *(f"line {n:04d}" for n in range(97, 100)),
     ]
     assert cursor.as_dict() == {STDOUT.name: len(content)}
     assert read(cursor, content, final=True, chunk=chunk) == []
 
 
-def test_no_more_is_fetched_than_is_copied_while_the_log_grows():
+def test_growing_log_is_downloaded_up_to_the_limit():
     reading = LogCursor().read(STDOUT)
     assert reading.wants_more
     reading.feed(b"x" * HEAD)
@@ -111,7 +108,7 @@ def test_no_more_is_fetched_than_is_copied_while_the_log_grows():
 @pytest.mark.parametrize("size", range(HEAD - 15, HEAD + TAIL + 35, 5))
 @pytest.mark.parametrize("chunk", [1, 7, 1000])
 @pytest.mark.parametrize("before", [0, 30, HEAD, HEAD + 10])
-def test_at_the_end_nothing_is_missing_that_is_not_said_to_be(size, chunk, before):
+def test_omitted_bytes_of_a_complete_log_are_reported(size, chunk, before):
     content = bytes(b"0123456789abcd\n"[n % 15] for n in range(size))
     before = min(before, size)
     cursor = LogCursor({STDOUT.name: before})
@@ -139,27 +136,27 @@ def log(name: str, size: int | None = 1) -> RunLog:
     return RunLog(name, source.upper(), kind.upper(), size)
 
 
-def test_which_logs_are_read():
+def test_application_logs_are_preferred_to_driver_logs():
     driver = [log("spark_driver_stderr_2"), log("spark_driver_stderr_1")]
     executor = [log("spark_executor_stderr_1")]
     application = [log("spark_application_stderr"), log("spark_application_stdout")]
     cursor = LogCursor()
-    assert [entry.name for entry in cursor.due(driver + executor)] == [
+    assert [entry.name for entry in cursor.logs_to_read(driver + executor)] == [
         "spark_driver_stderr_1",
         "spark_driver_stderr_2",
     ]
-    assert [entry.name for entry in cursor.due(driver + executor + application)] == [
+    assert [entry.name for entry in cursor.logs_to_read(driver + executor + application)] == [
         "spark_application_stdout",
         "spark_application_stderr",
     ]
-    assert cursor.due([]) == []
+    assert cursor.logs_to_read([]) == []
 
 
 def test_a_log_is_read_again_only_if_its_size_has_changed():
     cursor = LogCursor()
 
     def is_due(size: int | None, **kwargs: bool) -> bool:
-        return bool(cursor.due([log("spark_application_stdout", size)], **kwargs))
+        return bool(cursor.logs_to_read([log("spark_application_stdout", size)], **kwargs))
 
     assert not is_due(0)
     assert is_due(5)
@@ -173,11 +170,16 @@ def test_a_log_is_read_again_only_if_its_size_has_changed():
     assert is_due(5, final=True)
 
 
-def test_looks_become_rare_where_there_is_nothing_to_see_or_where_they_cost():
-    pace = Pace()
-    pauses = [pace.after(None) for _ in range(20)]
+def test_log_polls_back_off_without_news_and_for_long_logs():
+    pace = LogPollBackoff()
+    pauses = [pace.next_pause(None) for _ in range(20)]
     assert pauses == sorted(pauses)
-    assert (pauses[0], pauses[-1]) == (MIN_PAUSE * 1.5, MAX_PAUSE)
-    assert pace.after(100) == MIN_PAUSE
-    assert MIN_PAUSE < pace.after(2 * 1024 * 1024) < MAX_PAUSE
-    assert pace.after(10**9) == MAX_PAUSE
+    assert (pauses[0], pauses[-1]) == (
+        LogPollBackoff.min_pause_seconds * 1.5,
+        LogPollBackoff.max_pause_seconds,
+    )
+    assert pace.next_pause(100) == LogPollBackoff.min_pause_seconds
+    assert (
+        LogPollBackoff.min_pause_seconds < pace.next_pause(2 * 1024 * 1024) < LogPollBackoff.max_pause_seconds
+    )
+    assert pace.next_pause(10**9) == LogPollBackoff.max_pause_seconds

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from airflow_provider_dataflow.client.logs import cursor as log_cursor
 from airflow_provider_dataflow.client.logs import follower as log_follower
+from airflow_provider_dataflow.client.logs.cursor import LogCursor, LogLimits, LogPollBackoff
 from airflow_provider_dataflow.client.logs.follower import AsyncLogFollower, LogFollower
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.models.run import RunLog
@@ -17,7 +17,7 @@ STDOUT, STDERR = "spark_application_stdout.log.gz", "spark_application_stderr.lo
 
 
 class Logs:
-    """The logs of a run, which grow, and a journal of what is asked of them."""
+    """Growing logs of a run, with a journal of the requests."""
 
     def __init__(self) -> None:
         self.contents: dict[str, bytes] = {}
@@ -67,7 +67,7 @@ def logs() -> Logs:
 
 @pytest.fixture
 def now(monkeypatch):
-    """A clock that stands still; call it to move it."""
+    """Return a function that advances the stopped clock."""
     moment = [1000.0]
 
     def advance(seconds: float) -> None:
@@ -80,7 +80,7 @@ def now(monkeypatch):
 
 @pytest.fixture(params=["sync", "async"])
 def follow(request, logs, caplog):
-    """Makes a follower, sync and async; ``copy(follower, what)`` calls it, and gives the lines of the log."""
+    """Return a function that creates a follower, synchronous or asynchronous."""
     caplog.set_level(logging.INFO)
     log = logging.getLogger("task")
 
@@ -104,7 +104,7 @@ async def copy(caplog):
     return call
 
 
-async def test_what_is_new_is_copied_and_the_rest_at_the_end(logs, follow, copy, now):
+async def test_new_lines_are_copied_and_the_rest_at_the_end(logs, follow, copy, now):
     follower = follow()
     assert await copy(follower) == []
     now(60)
@@ -113,13 +113,13 @@ async def test_what_is_new_is_copied_and_the_rest_at_the_end(logs, follow, copy,
     now(60)
     logs.contents = {STDOUT: b"one\ntwo\nthr", STDERR: b"warning\n"}
     assert await copy(follower) == ["two", f"Driver's stderr ({STDERR}):", "warning"]
-    # The stored log has another size; there is nothing new in it but the last line.
+    # The stored log has another size, but only its last line is new.
     assert await copy(follower, "rest") == [f"Driver's stdout ({STDOUT}):", "thr"]
     assert await copy(follower, "rest") == []
     assert follower.cursor == {STDOUT: 11, STDERR: 8}
 
 
-async def test_another_process_goes_on(logs, follow, copy):
+async def test_follower_continues_from_a_cursor(logs, follow, copy):
     logs.contents = {STDOUT: b"one\n"}
     first = follow()
     await copy(first)
@@ -127,7 +127,7 @@ async def test_another_process_goes_on(logs, follow, copy):
     assert await copy(follow(first.cursor), "rest") == [f"Driver's stdout ({STDOUT}):", "two"]
 
 
-async def test_it_looks_rarely_and_reads_only_what_has_changed(logs, follow, copy, now):
+async def test_follower_backs_off_and_reads_only_changed_logs(logs, follow, copy, now):
     logs.contents = {STDOUT: b"one\n", STDERR: b"x\n"}
     follower = follow()
     await copy(follower)
@@ -135,7 +135,7 @@ async def test_it_looks_rarely_and_reads_only_what_has_changed(logs, follow, cop
     logs.contents[STDOUT] += b"two\n"
     assert await copy(follower) == [], "too early"
     assert len(logs.calls) == 3
-    now(log_cursor.MIN_PAUSE)
+    now(LogPollBackoff.min_pause_seconds)
     await copy(follower)
     assert logs.calls[3:] == ["list", STDOUT]
     for _ in range(100):
@@ -145,12 +145,12 @@ async def test_it_looks_rarely_and_reads_only_what_has_changed(logs, follow, cop
     assert len(logs.calls) - 5 < 10
 
 
-async def test_a_log_that_fails_is_a_warning_once_and_no_error(logs, follow, copy, now):
+async def test_failed_log_is_one_warning(logs, follow, copy, now):
     logs.contents = {STDOUT: b"one\n", STDERR: b"x\n"}
     logs.fails = {STDOUT}
     follower = follow()
     first = await copy(follower)
-    assert len([line for line in first if "could not be read" in line]) == 1
+    assert len([line for line in first if "cannot read" in line]) == 1
     assert "x" in first, "the other log is copied all the same"
     logs.fails = {"list"}
     now(60)
@@ -162,7 +162,7 @@ async def test_a_log_that_fails_is_a_warning_once_and_no_error(logs, follow, cop
     assert await copy(follower, "rest") == [f"Driver's stdout ({STDOUT}):", "one"]
 
 
-async def test_a_log_that_keeps_failing_is_asked_for_ever_more_rarely(logs, follow, copy, now):
+async def test_polls_of_a_failing_log_back_off(logs, follow, copy, now):
     logs.contents, logs.fails = {STDOUT: b"one\n"}, {STDOUT}
     follower = follow()
     for _ in range(60):
@@ -171,17 +171,20 @@ async def test_a_log_that_keeps_failing_is_asked_for_ever_more_rarely(logs, foll
     assert logs.calls.count(STDOUT) < 10
 
 
-async def test_a_log_that_is_replaced_is_copied_anew(logs, follow, copy, now):
+async def test_replaced_log_is_copied_again(logs, follow, copy, now):
     logs.contents = {STDOUT: b"one\ntwo\n"}
     follower = follow()
     await copy(follower)
     now(60)
     logs.contents = {STDOUT: b"new\n"}
-    assert await copy(follower) == [f"{STDOUT} is shorter than it was; it is copied from its begin", "new"]
+    assert await copy(follower) == [
+        f"{STDOUT} is shorter than before; copying it again from its start",
+        "new",
+    ]
     assert follower.cursor == {STDOUT: 4}
 
 
-async def test_rotated_logs_of_the_driver_stand_in_for_the_applications(logs, follow, copy, now):
+async def test_rotated_driver_logs_are_copied_until_application_logs_exist(logs, follow, copy, now):
     first, second = "spark_driver_stderr_1.log.gz", "spark_driver_stderr_2.log.gz"
     logs.contents = {first: b"INFO a\n"}
     follower = follow()
@@ -193,16 +196,16 @@ async def test_rotated_logs_of_the_driver_stand_in_for_the_applications(logs, fo
     assert await copy(follower, "rest") == [f"Driver's stdout ({STDOUT}):", "42 rows"]
 
 
-async def test_a_download_is_ended_where_the_limit_is(logs, follow, copy, monkeypatch):
-    monkeypatch.setattr(log_cursor, "HEAD_BYTES", 16)
+async def test_download_ends_at_the_limit(logs, follow, copy, monkeypatch):
+    monkeypatch.setattr(LogCursor, "limits", LogLimits(head_bytes=16))
     logs.contents = {STDOUT: b"x\n" * 1000}
     assert len(await copy(follow())) == 1 + 8 + 1
     assert logs.closed == 1
 
 
-async def test_a_cancelled_follower_loses_no_line(logs, caplog, monkeypatch):
+async def test_cancelled_follower_loses_no_line(logs, caplog, monkeypatch):
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(log_follower, "LINES_AT_A_TIME", 1)
+    monkeypatch.setattr(AsyncLogFollower, "lines_between_yields", 1)
     lines = [str(n) for n in range(50)]
     logs.contents = {STDOUT: "\n".join([*lines, ""]).encode()}
     cursor: dict[str, int] = {}
@@ -221,10 +224,10 @@ async def test_a_cancelled_follower_loses_no_line(logs, caplog, monkeypatch):
     assert [line for line in said if line.isdigit()] == lines
 
 
-async def test_it_follows_until_it_is_cancelled(logs, caplog, monkeypatch):
+async def test_follow_continues_until_cancelled(logs, caplog, monkeypatch):
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(log_cursor, "MIN_PAUSE", 0.0)
-    monkeypatch.setattr(log_follower, "MIN_SLEEP", 0.0)
+    monkeypatch.setattr(LogPollBackoff, "min_pause_seconds", 0.0)
+    monkeypatch.setattr(AsyncLogFollower, "min_sleep_seconds", 0.0)
     follower = AsyncLogFollower(AsyncLogs(logs), RUN_ID, logging.getLogger("task"))
     task = asyncio.create_task(follower.follow())
     for n in range(3):

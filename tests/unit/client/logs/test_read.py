@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from airflow_provider_dataflow.client.logs import read as logs_module
-from airflow_provider_dataflow.client.logs.read import Gunzip, gunzipped, lines, named, tail
+from airflow_provider_dataflow.client.logs.read import Gunzip, gunzipped, lines, logs_of_type, tail
 from airflow_provider_dataflow.models.run import RunLog
 
 TEXT = "".join(f"line {n} \u00fc\n" for n in range(1000)).encode()
@@ -23,8 +23,8 @@ def test_a_log_is_read_compressed_or_not(stored, size):
     assert b"".join(gunzipped(chunks(stored, size))) == TEXT
 
 
-def test_what_holds_a_lot_comes_in_pieces(monkeypatch):
-    monkeypatch.setattr(logs_module, "MAX_PIECE", 1000)
+def test_decompressed_chunks_are_limited(monkeypatch):
+    monkeypatch.setattr(logs_module, "MAX_PIECE_BYTES", 1000)
     content = b"x" * 100_500 + b"end"
     pieces = list(Gunzip().feed(gzip.compress(content) + gzip.compress(b"more")))
     assert b"".join(pieces) == content + b"more"
@@ -32,20 +32,20 @@ def test_what_holds_a_lot_comes_in_pieces(monkeypatch):
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"\x1f"])
-def test_a_log_of_hardly_anything(content):
+def test_very_short_log_is_read(content):
     assert b"".join(gunzipped([content])) == content
     assert list(gunzipped([])) == []
 
 
-def test_lines_over_chunk_borders_and_odd_bytes():
+def test_lines_span_chunks_and_replace_invalid_bytes():
     assert list(lines([b"a\r\nb", b"c\n", b"\xff\n", b"end"])) == ["a", "bc", "\ufffd", "end"]
 
 
-def test_the_tail_is_the_end():
+def test_tail_returns_the_last_lines():
     assert tail(chunks(TEXT, 100), 2) == ["line 998 \u00fc", "line 999 \u00fc"]
     assert tail([], 2) == []
 
 
-def test_logs_by_source_and_type_oldest_first():
+def test_logs_of_type_are_sorted_oldest_first():
     logs = [RunLog("b", "DRIVER", "STDERR"), RunLog("x", "DRIVER", "STDOUT"), RunLog("a", "DRIVER", "STDERR")]
-    assert [log.name for log in named(logs, "DRIVER", "STDERR")] == ["a", "b"]
+    assert [log.name for log in logs_of_type(logs, "DRIVER", "STDERR")] == ["a", "b"]

@@ -1,4 +1,4 @@
-"""How the synchronous client calls: the OCI SDK, with explicit timeouts, retries and typed errors."""
+"""Requests through the OCI SDK, with timeouts, retries and typed errors."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from airflow_provider_dataflow.client.auth.token_request import SIGN_IN
 from airflow_provider_dataflow.client.network_errors import is_network_error, root_message
 from airflow_provider_dataflow.client.responses import (
     Pages,
-    exchange,
     plain_name,
     plain_text,
     reading,
+    request_progress,
     rows_of,
     unexpected,
 )
-from airflow_provider_dataflow.client.retry import retry_after, retrying
+from airflow_provider_dataflow.client.retry import RetryPolicy, retry_after
 from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument, ServiceError
 
 PAGE_SIZE = 100
@@ -29,70 +29,74 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Caller:
-    """Calls Data Flow. Bodies are exchanged as JSON, so that what the SDK does not know yet is kept.
+class SdkRequests:
+    """Sends requests to Data Flow through the SDK. Blocks.
 
-    :param part: which part of Airflow calls: in the user agent, so that OCI's audit log tells who cancelled.
+    Bodies are JSON instead of the SDK's models, so that fields that the SDK does not know are not lost.
+
+    :param component: component of Airflow that calls, for the User-Agent.
     """
 
-    def __init__(self, access: Access, part: str = "worker") -> None:
+    retry_policy = RetryPolicy()
+
+    def __init__(self, access: Access, component: str = "worker") -> None:
         self.access = access
-        self.part = part
+        self.component = component
 
     @cached_property
     def sdk(self) -> Any:
+        """The SDK's client."""
         from airflow_provider_dataflow.client.sdk_client import sdk_client
 
-        return sdk_client(self.access, self.part)
+        return sdk_client(self.access, self.component)
 
     def call(self, operation: str, call: Callable[[], Any], *, repeatable: bool = True) -> Any:
-        """Make a call, and repeat it as long as it may succeed later.
+        """Send a request with retries, and return the SDK's response.
 
-        :param repeatable: whether the call does no harm if it is made twice. Otherwise it is repeated only
-            where the service says that it has not been carried out.
-        :raises ServiceError: after bounded retries.
+        :param repeatable: whether it is safe to send the request twice. If not, it is retried after 429 only,
+            which means that the service did nothing.
+        :raises ServiceError: the request failed, after retries.
         """
+        return self._send(operation, call, lambda response: response, repeatable)
 
-        return self._attempts(operation, call, lambda response: response, repeatable)
-
-    def _attempts(
+    def _send(
         self, operation: str, call: Callable[[], Any], read: Callable[[Any], T], repeatable: bool = True
     ) -> T:
-        """Make a call and read its response; both again as long as that may help."""
+        """Send a request and read its response, with retries of both."""
 
         def attempt() -> T:
-            exchange.is_sent = False
+            request_progress.is_sent = False
             try:
                 response = call()
             except DataFlowError:
                 raise
             except Exception as error:
-                translated = self.translated(operation, error)
+                translated = self.translate_error(operation, error)
                 if translated is error:
                     raise
                 raise translated from None
             with reading(operation, self.access.endpoint):
                 return read(response)
 
-        renewing = partial(self._with_what_is_new, attempt)
-        if repeatable:
-            return retrying()(renewing)
-        return retrying().copy(retry=retry_if_exception(_was_throttled))(renewing)
+        retrying = self.retry_policy.retrying()
+        if not repeatable:
+            retrying = retrying.copy(retry=retry_if_exception(_was_throttled))
+        return retrying(self._retry_once_after_401, attempt)
 
-    def _with_what_is_new(self, attempt: Callable[[], T]) -> T:
-        """Once more, if a 401 came of a token that ran out, or of a key that was rotated."""
+    def _retry_once_after_401(self, attempt: Callable[[], T]) -> T:
+        """Retry if a refresh after a 401 changes the token or key, which may have expired or been rotated."""
         try:
             return attempt()
         except ServiceError as error:
             if error.status != 401 or error.operation == SIGN_IN:
                 raise
             try:
-                renewed = self.sdk.base_client.signer.renewed()
+                refreshed = self.sdk.base_client.signer.refresh_after_401()
             except DataFlowError:
                 raise
-            except Exception:  # noqa: BLE001 - where the connection is kept is out of reach: the 401 counts
+            except Exception:  # noqa: BLE001 - the connection cannot be read again: raise the 401
                 raise error from None
-            if not renewed:
+            if not refreshed:
                 raise
             return attempt()
 
@@ -104,9 +108,10 @@ class Caller:
         *,
         repeatable: bool = True,
     ) -> R:
-        """Make a call whose answer is one resource.
+        """Send a request, and return the resource in its response.
 
-        :raises ServiceError: after bounded retries, or if the answer is none.
+        :param read: reads the JSON of the resource.
+        :raises ServiceError: the request failed, after retries, or its response is not the resource.
         """
         return self.read_with_etag(operation, read, call, repeatable=repeatable)[0]
 
@@ -118,12 +123,12 @@ class Caller:
         *,
         repeatable: bool = True,
     ) -> tuple[R, str | None]:
-        """As :meth:`read`, with what an update names to say which state of the resource it has seen."""
+        """As :meth:`read`; also return the resource's etag, for a conditional update."""
 
         def read_response(response: Any) -> tuple[R, str | None]:
             return read(response.data), response.headers.get("etag")
 
-        return self._attempts(operation, call, read_response, repeatable)
+        return self._send(operation, call, read_response, repeatable)
 
     def pages(
         self,
@@ -131,28 +136,28 @@ class Caller:
         read: Callable[[Mapping[str, Any]], R],
         call: Callable[[Mapping[str, str]], Any],
     ) -> Iterator[R]:
-        """Items of a list, page by page as they are consumed.
+        """Yield the items of a list, page by page as they are consumed.
 
-        :param call: takes the parameter of the page.
+        :param call: requests a page; takes its query parameters.
         """
-        pages, page = Pages(), None
+        tokens, page = Pages(), None
 
         def read_page(response: Any) -> tuple[list[R], str | None]:
             return [read(item) for item in rows_of(response.data)], response.next_page
 
         while True:
             given: dict[str, str] = {"page": page} if page else {}
-            items, token = self._attempts(operation, partial(call, given), read_page)
+            items, token = self._send(operation, partial(call, given), read_page)
             yield from items
             with reading(operation, self.access.endpoint):
-                page = pages.next(token)
+                page = tokens.next(token)
             if page is None:
                 return
 
-    def translated(self, operation: str, error: Exception) -> Exception:
-        """Return the SDK's errors as ours: they can be pickled, and say where the request went.
+    def translate_error(self, operation: str, error: Exception) -> Exception:
+        """Return the SDK's error as a ``ServiceError``, which can be pickled and names the endpoint.
 
-        What the SDK raises before it has sent the request, such as an empty id, is an error of the caller.
+        Errors before the request is sent, such as those for an empty id, are returned unchanged.
         """
         from airflow_provider_dataflow.client.sdk import oci
 
@@ -171,7 +176,7 @@ class Caller:
             return ServiceError(
                 operation=operation, message=plain_text(root_message(error)), endpoint=self.access.endpoint
             )
-        if exchange.is_sent:
+        if request_progress.is_sent:
             return unexpected(operation, self.access.endpoint, error)
         if type(error).__module__.partition(".")[0] == "oci":
             message = f"the SDK raised {type(error).__name__}: {root_message(error)}"
@@ -180,9 +185,9 @@ class Caller:
 
 
 def one_filter(operation: str, known: tuple[str, ...], filters: Mapping[str, Any]) -> dict[str, Any]:
-    """The filter that is given, if one is: the service takes one beside the compartment.
+    """Return the filters that are not ``None``. The service accepts one besides the compartment.
 
-    :raises InvalidArgument: an unknown filter, or more than one.
+    :raises InvalidArgument: an unknown filter, or more than one filter.
     """
     given = {name: value for name, value in filters.items() if value is not None}
     for name in given:
@@ -190,7 +195,7 @@ def one_filter(operation: str, known: tuple[str, ...], filters: Mapping[str, Any
             raise InvalidArgument(name, f"unknown filter; expected one of {', '.join(known)}")
     if len(given) > 1:
         raise InvalidArgument(
-            " and ".join(given), f"{operation} takes one filter beside the compartment, not {len(given)}"
+            " and ".join(given), f"{operation} accepts one filter besides the compartment, got {len(given)}"
         )
     return given
 
