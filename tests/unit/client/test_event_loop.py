@@ -158,7 +158,7 @@ async def wait_for_a_thousand_runs(access: Access, folder: Path) -> tuple[float,
                 sign_in = access.signer._sign_in
                 assert sign_in is not None
                 signed_in.add(sign_in.key_id)
-                if (folder / "rpst").exists() and time.time() > sign_in.made_at + LIFETIME / 2:
+                if (folder / "rpst").exists() and time.time() > sign_in.created_at + LIFETIME / 2:
                     await asyncio.to_thread(rewrite, folder)
         assert not any(wait.done() for wait in waits)
     finally:
