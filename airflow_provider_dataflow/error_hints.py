@@ -138,7 +138,7 @@ UNRESOLVED = re.compile(
     re.IGNORECASE,
 )
 UNTRUSTED = re.compile(r"certificate|SSL", re.IGNORECASE)
-#: Advice for them; the first match wins.
+#: Advice about network errors; the first pattern that matches wins.
 NETWORK_ADVICE = (
     (UNRESOLVED, "The host's name cannot be resolved: check the region, and the DNS of this machine."),
     (

@@ -168,7 +168,7 @@ class Redactor:
 
     def _mapping(self, value: Mapping[Any, Any]) -> dict[str, Any]:
         result = {str(key): self.value(str(key), item) for key, item in value.items()}
-        if isinstance(name := value.get("name"), str) and "value" in value:  # a parameter
+        if isinstance(name := value.get("name"), str) and "value" in value:  # name and value
             result["value"] = self.value(name, value["value"])
         return result
 

@@ -30,7 +30,7 @@ def execute_text(value: Any, path: str) -> str:
         character, a smart quote or a smart dash outside of quotes.
     """
     result = text(value, path)
-    # Quoted words are the application's own. Their replacement keeps the length, so that positions agree.
+    # Quoted text belongs to the application: replace it with as many letters, so that positions still match.
     unquoted = _QUOTED.sub(lambda match: "x" * len(match[0]), result)
     if match := _SPARK_SUBMIT.search(unquoted.partition("oci://")[0]):
         raise InvalidArgument(

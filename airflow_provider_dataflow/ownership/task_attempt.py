@@ -13,7 +13,7 @@ from airflow_provider_dataflow.models.task_identity import TaskIdentity
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
 
-#: Bits of the try's UUID that a trigger uses as clear epoch: every database stores such a number exactly.
+#: A trigger uses the last 48 bits of the try's UUID as clear epoch: JSON keeps such a number exact.
 EPOCH_BITS = 48
 
 

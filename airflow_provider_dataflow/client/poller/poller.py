@@ -103,7 +103,7 @@ class RunPoller:
         if compartment is None or not run.is_listable:
             self._scheduler.schedule(run, loop.time())
         else:
-            # If the compartment is listed, the next round is early enough; a round per newcomer is not.
+            # A listed compartment is polled in rounds: wait for the next one instead of starting one per run.
             pause = poll_interval if compartment.is_listed else min(COLLECT_SECONDS, poll_interval)
             self._scheduler.schedule(compartment, loop.time() + pause)
         self._scheduler.start()

@@ -1,4 +1,4 @@
-"""Runs that a watcher has reported: decides, without I/O, that no event is lost or sent twice."""
+"""Memory of the runs that a watcher has reported, so that no event is lost or sent twice. No I/O."""
 
 from __future__ import annotations
 

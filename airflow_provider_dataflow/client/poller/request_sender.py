@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient
     from airflow_provider_dataflow.client.auth.access import Access
 
-#: Limit for building the client, and for one request. Both have shorter timeouts of their own.
+#: Last resort against a request that hangs. The client's own timeouts are shorter.
 REQUEST_TIMEOUT_SECONDS = 300.0
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class RequestSender:
     ) -> T:
         """Send a request when the rate limit allows it, and return the response.
 
-        :param operation: names the request in errors that do not.
+        :param operation: name of the request, for errors that do not name it.
         :raises ServiceError: as the client does, and for any other error of the request.
         :raises DataFlowError: the client cannot be built.
         """

@@ -16,7 +16,7 @@ class QueueLane:
 
 
 class RunQueue:
-    """Of the first runs of all lanes, the one that has waited longest and may start is the next."""
+    """Takes the run that has waited longest among the first runs of all lanes, if it may start."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
