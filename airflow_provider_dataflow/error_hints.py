@@ -55,7 +55,7 @@ CAUSES = (
     ),
     _cause(
         r"BucketNotFound|bucket (?:named )?['\"]?[\w.-]+['\"]? (?:does not exist )?in the namespace",
-        "The bucket does not exist in that namespace, or the run may not read it: check "
+        "The bucket does not exist in that namespace, or the run is not allowed to read it: check "
         "oci://bucket@namespace in the request and in its arguments, and the policies for the run.",
     ),
     _cause(
@@ -138,7 +138,7 @@ UNRESOLVED = re.compile(
     re.IGNORECASE,
 )
 UNTRUSTED = re.compile(r"certificate|SSL", re.IGNORECASE)
-#: Advice about network errors; the first pattern that matches wins.
+#: Advice for network errors; the first match wins.
 NETWORK_ADVICE = (
     (UNRESOLVED, "The host's name cannot be resolved: check the region, and the DNS of this machine."),
     (
@@ -188,7 +188,7 @@ def hint_for_network(message: str) -> str | None:
 def hint_for_response(operation: str, status: int | None, code: str | None, message: str) -> str | None:
     """Return advice for an error of the service, as a sentence.
 
-    :param operation: operation of the API. For ``SignIn`` there is none, because its messages contain advice.
+    :param operation: operation of the API. Errors of ``SignIn`` get no advice: their messages contain it.
     :param status: HTTP status; None if there was no response.
     """
     if operation == "SignIn":

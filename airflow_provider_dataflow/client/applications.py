@@ -15,7 +15,7 @@ APPLICATION_FILTERS = ("display_name", "display_name_starts_with", "owner_princi
 
 
 class ApplicationClient:
-    """Operations on applications. All are retried, and then raise ``ServiceError``."""
+    """Operations on applications. Each is retried, and raises ``ServiceError`` if that does not help."""
 
     def __init__(self, requests: SdkRequests) -> None:
         self._requests = requests
@@ -45,7 +45,9 @@ class ApplicationClient:
         )
 
     def list(self, compartment_id: str, **filters: Any) -> Iterator[Application]:
-        """ListApplications, page by page as they are consumed. Returns summaries, which lack most attributes.
+        """ListApplications. Yield summaries, which lack most attributes.
+
+        Each page is requested when the applications before it are consumed.
 
         :param filters: at most one of ``APPLICATION_FILTERS``.
         :raises InvalidArgument: an unknown filter, or more than one filter.
@@ -84,9 +86,9 @@ class ApplicationClient:
         )
 
     def delete(self, application_id: str, *, cascading: bool = False) -> None:
-        """DeleteApplication, or with ``cascading`` CascadingDeleteApplication, which first ends its runs.
+        """DeleteApplication, or with ``cascading`` CascadingDeleteApplication, which first ends the runs.
 
-        Does nothing if the service returns the application as DELETED.
+        Does not raise if the application is DELETED already.
         """
         operation = "CascadingDeleteApplication" if cascading else "DeleteApplication"
         sdk = self._requests.sdk

@@ -162,7 +162,7 @@ def _normalized(value: str, variable: str) -> str:
     if parts.scheme not in PROXY_SCHEMES:
         raise InvalidConnection(
             f"{variable}: the proxy scheme {parts.scheme!r} is not supported; expected http://host:port "
-            "or https://host:port, or the service's host in NO_PROXY"
+            "or https://host:port; to bypass the proxy, add the service's host to NO_PROXY"
         )
     if not host or re.search(r"\s", host) or parts.query or parts.fragment or parts.path.strip("/"):
         raise InvalidConnection(

@@ -15,9 +15,9 @@ POOL_FILTERS = ("display_name", "display_name_starts_with", "lifecycle_state", "
 
 
 class PoolClient:
-    """Operations on pools. All are retried, and then raise ``ServiceError``.
+    """Operations on pools. Each is retried, and raises ``ServiceError`` if that does not help.
 
-    They return when the service has accepted a change; the pool's state follows later.
+    A change returns as soon as the service has accepted it; the pool's state changes later.
     """
 
     def __init__(self, requests: SdkRequests) -> None:
@@ -45,7 +45,9 @@ class PoolClient:
         )
 
     def list(self, compartment_id: str, **filters: Any) -> Iterator[Pool]:
-        """ListPools, page by page as they are consumed. Returns summaries, which lack most attributes.
+        """ListPools. Yield summaries, which lack most attributes.
+
+        Each page is requested when the pools before it are consumed.
 
         :param filters: at most one of ``POOL_FILTERS``.
         :raises InvalidArgument: an unknown filter, or more than one filter.

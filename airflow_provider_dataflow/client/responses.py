@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow_provider_dataflow.exceptions import DataFlowError, UnexpectedResponse
 
-#: Limits of the service's texts in errors, which end up in logs, XComs and databases.
+#: Maximum characters that an error quotes from a response. Errors end up in logs, XComs and databases.
 MAX_MESSAGE_LENGTH = 1000
 MAX_NAME_LENGTH = 200
 
@@ -25,7 +25,7 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 @contextmanager
 def reading(operation: str, endpoint: str | None) -> Iterator[None]:
-    """Raise the errors of the block, which reads a response, as ``UnexpectedResponse``.
+    """Convert errors of the ``with`` block, which reads a response, to ``UnexpectedResponse``.
 
     :raises ServiceError: the response does not match the API.
     """
@@ -47,18 +47,18 @@ def unexpected(operation: str, endpoint: str | None, error: Exception) -> Unexpe
 
 
 def plain_text(value: Any, max_length: int = MAX_MESSAGE_LENGTH) -> str:
-    """Return a text of the service without unprintable characters, and cut to a length."""
+    """Return a text of the service without unprintable characters, truncated."""
     text = value if isinstance(value, str) else "" if value is None else repr(value)
     return _UNPRINTABLE.sub("\ufffd", text[:max_length])
 
 
 def plain_name(value: Any) -> str | None:
-    """Return a code or an id of the service, if it is a string."""
+    """Return a code or an id of the service; ``None`` if it is not a string."""
     return plain_text(value, MAX_NAME_LENGTH) if isinstance(value, str) and value else None
 
 
 def error_of(body: Any) -> tuple[str | None, str]:
-    """Return code and message of the service's error, as far as they are strings."""
+    """Return code and message from the body of an error response; ``None`` and an empty text without them."""
     if not isinstance(body, Mapping):
         return None, ""
     message = body.get("message")
@@ -66,7 +66,7 @@ def error_of(body: Any) -> tuple[str | None, str]:
 
 
 def rows_of(body: Any) -> list[Any]:
-    """Return the items of a list. Newer operations wrap them in an object.
+    """Return the items of a list response. Newer operations wrap them in an object.
 
     :raises ValueError: the body is not a list.
     """
@@ -77,7 +77,7 @@ def rows_of(body: Any) -> list[Any]:
 
 
 class Pages:
-    """Page tokens of a list. Refuses a repeated token, with which a list would never end."""
+    """Page tokens of a list. Refuses a repeated token, since the list would never end."""
 
     def __init__(self) -> None:
         self._seen: set[str] = set()
@@ -115,7 +115,7 @@ def json_of(body: bytes) -> Any:
 class RequestProgress(threading.local):
     """Progress of the current thread's request.
 
-    The SDK raises the same types for wrong arguments and for malformed responses.
+    ``is_sent`` tells a malformed response from a wrong argument; the SDK raises the same types for both.
     """
 
     is_sent = False

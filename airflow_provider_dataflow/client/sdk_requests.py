@@ -136,7 +136,7 @@ class SdkRequests:
         read: Callable[[Mapping[str, Any]], R],
         call: Callable[[Mapping[str, str]], Any],
     ) -> Iterator[R]:
-        """Yield the items of a list, page by page as they are consumed.
+        """Yield the items of a list. Request each page when the items before it are consumed.
 
         :param call: requests a page; takes its query parameters.
         """

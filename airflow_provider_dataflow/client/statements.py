@@ -10,7 +10,7 @@ from airflow_provider_dataflow.models.statement import Statement, StatementDetai
 
 
 class StatementClient:
-    """Operations on statements. All but :meth:`create` are retried, and then raise ``ServiceError``."""
+    """Operations on statements. Each raises ``ServiceError``; all but :meth:`create` are retried before."""
 
     def __init__(self, requests: SdkRequests) -> None:
         self._requests = requests
@@ -37,7 +37,10 @@ class StatementClient:
         )
 
     def list(self, run_id: str, *, lifecycle_state: str | None = None) -> Iterator[Statement]:
-        """ListStatements, page by page as they are consumed. Returns summaries, without code and output."""
+        """ListStatements. Yield summaries, without code and output.
+
+        Each page is requested when the statements before it are consumed.
+        """
         given = {"lifecycle_state": lifecycle_state} if lifecycle_state else {}
         return self._requests.pages(
             "ListStatements",

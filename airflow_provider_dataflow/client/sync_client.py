@@ -87,7 +87,7 @@ class DataFlowClient(SdkRequests):
         return self.read_with_etag("GetRun", Run.from_api, lambda: self.sdk.get_run(run_id))
 
     def list_runs(self, compartment_id: str, **filters: Any) -> Iterator[Run]:
-        """ListRuns, newest first, page by page as they are consumed.
+        """ListRuns, newest first. Each page is requested when the runs before it are consumed.
 
         :param filters: at most one of ``RUN_FILTERS``.
         :raises InvalidArgument: an unknown filter, or more than one filter.

@@ -1,6 +1,6 @@
 """Waits for a state of a run, pool or statement, in a worker and in the triggerer.
 
-The poller waits for runs in the triggerer, since it polls many of them with one request.
+For runs, the triggerer uses the poller instead, which polls many of them with one request.
 """
 
 from __future__ import annotations
@@ -54,15 +54,15 @@ class ErrorBudgetExceeded(DataFlowError):
 class Wait:
     """Wait for a state: polls, retries errors within the error budget, and logs changes of state.
 
-    :param subject: the resource, as log lines begin: ``Pool ocid1...``.
+    :param subject: name of the resource in log lines, for example ``Pool ocid1...``.
     :param is_over: takes the state; returns whether it ends the wait.
     :param poll_interval: seconds between two polls.
     :param log: the task's logger.
-    :param deadline: seconds since the epoch at which to give up. Default: never. A state that the first poll
-        after it returns still counts.
+    :param deadline: seconds since the epoch at which to give up. Default: never. One more poll is sent at
+        the deadline, and the state that it returns still counts.
     :param error_budget: seconds for which service errors are retried.
-    :param state: the state that is known already; it is not logged as a change. Updated with each poll.
-    :raises InvalidArgument: the error budget is no duration.
+    :param state: last known state, which is not logged as a change. Updated with each poll.
+    :raises InvalidArgument: the error budget is not a duration.
     """
 
     subject: str
@@ -109,9 +109,9 @@ class Wait:
             sleep(self._pause(), raise_if_killed)
 
     async def in_triggerer(self, read: Callable[[], Awaitable[R]]) -> R:
-        """Poll until the wait is over, and return the resource. Errors as of :meth:`in_worker`."""
+        """Poll until the wait is over, and return the resource. Raises the errors of :meth:`in_worker`."""
         while True:
-            # The shared rate limit may hold the request back for longer than the wait has time.
+            # The shared rate limit may delay the request past the deadline.
             limit = asyncio.timeout(self._poll_timeout())
             try:
                 async with limit:
@@ -162,10 +162,12 @@ class Wait:
         if self.deadline is not None and time.time() >= self.deadline:
             raise self._timed_out()
         if self._heartbeat.is_due(time.monotonic()):
-            self.log.info("%s is %s", self.subject, f"still {self.state}" if self.state else "not seen yet")
+            state = f"is still {self.state}" if self.state else "has not been read yet"
+            self.log.info("%s %s", self.subject, state)
 
     def _timed_out(self) -> WaitTimedOut:
-        return WaitTimedOut(f"{self.subject} is {self.state or 'not seen yet'}")
+        state = f"is {self.state}" if self.state else "has not been read yet"
+        return WaitTimedOut(f"{self.subject} {state}")
 
     def _poll_timeout(self) -> float | None:
         """Seconds until the deadline or the end of the error budget; at least ``LAST_POLL_SECONDS``."""
@@ -195,8 +197,10 @@ def wait_for_run(
 ) -> Run:
     """Poll a run until it is in one of the states or has ended. Blocks.
 
-    :param last_state: the state that is known already; it is not logged as a change.
-    :param raise_if_killed: as of :meth:`Wait.in_worker`, like ``after_poll``; the others as of :class:`Wait`.
+    :param states: target states.
+    :param last_state: last known state, which is not logged as a change.
+    :param raise_if_killed: see :meth:`Wait.in_worker`, also for ``after_poll``; for the others, see
+        :class:`Wait`.
     :raises RunLost: the service failed for longer than the error budget.
     :raises RunTimedOut: the deadline has passed.
     """

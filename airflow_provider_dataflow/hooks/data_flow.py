@@ -28,8 +28,8 @@ class DataFlowHook(BaseHook):
     """Calls OCI Data Flow through an Airflow connection of type ``oci``.
 
     Requests time out after 10 seconds to connect and 60 to read. Requests that are safe to repeat are sent up
-    to five times within a minute: after 429 (not before ``Retry-After``), after 5xx except 501, and after no
-    response. Runs are returned as :class:`~airflow_provider_dataflow.models.run.Run`.
+    to five times within a minute: after 429 (not before ``Retry-After``), after 5xx except 501, and if there
+    was no response. Runs are returned as :class:`~airflow_provider_dataflow.models.run.Run`.
 
     :param oci_conn_id: Airflow connection, ``oci_default`` by default. ``None`` is allowed for an
         ``auth_type`` that needs nothing from a connection.
@@ -40,8 +40,8 @@ class DataFlowHook(BaseHook):
         allowed; an administrator can allow others in ``[oci_data_flow] allowed_endpoints``.
     :param auth_type: how to sign in: ``api_key``, ``config_file``, ``security_token``,
         ``instance_principal``, ``resource_principal``, ``oke_workload_identity``,
-        ``instance_principal_delegation`` or ``resource_principal_delegation``. Default: the connection's, if
-        an administrator allows it there, or ``api_key``.
+        ``instance_principal_delegation`` or ``resource_principal_delegation``. Default: the connection's,
+        which must be listed in ``[oci_data_flow] allowed_auth_types``, or ``api_key``.
     :param config_file: path of the SDK's configuration file on the worker, for ``config_file`` and
         ``security_token``. Default: ``[oci_data_flow] config_file``, or ``~/.oci/config``.
     :param profile: section of that file. Default: ``[oci_data_flow] profile``, or ``DEFAULT``.
@@ -69,7 +69,7 @@ class DataFlowHook(BaseHook):
         super().__init__()
         self._cache: dict[str, Any] = {}
         self.airflow_component = "worker"
-        """Component of Airflow that calls: in the User-Agent, which OCI's audit log shows."""
+        """Component of Airflow that sends the requests: a part of the User-Agent, for OCI's audit log."""
         as_text = optional(text)
         self.oci_conn_id: str | None = as_text(oci_conn_id, "oci_conn_id")
         self.region: str | None = as_text(region, "region")
@@ -116,8 +116,8 @@ class DataFlowHook(BaseHook):
     def new_client(self, component: str | None = None, access: Access | None = None) -> DataFlowClient:
         """Return a synchronous client with connections of its own, for use in another thread.
 
-        :param component: component of Airflow that calls. Default: :attr:`airflow_component`.
-        :param access: access of another client of this connection. Default: the connection is looked up.
+        :param component: component of Airflow that sends the requests. Default: :attr:`airflow_component`.
+        :param access: credentials, region and endpoint, if they are known. Default: look up the connection.
         """
         from airflow_provider_dataflow.client.sync_client import DataFlowClient
 
@@ -133,7 +133,7 @@ class DataFlowHook(BaseHook):
 
     @property
     def connection_key(self) -> tuple[str | None, ...]:
-        """Key under which clients are shared: equal for hooks with equal arguments. Looks nothing up."""
+        """Key under which clients are shared: equal for hooks with equal arguments. Does no look-up."""
         return (
             self.oci_conn_id,
             self.region,
@@ -186,7 +186,7 @@ class DataFlowHook(BaseHook):
         return compartment_id
 
     def update_run(self, run_id: str, changes: Mapping[str, Any], *, if_match: str | None = None) -> Run:
-        """Change the fields of a run that can change after its submit (UpdateRun).
+        """Change the mutable fields of a submitted run (UpdateRun).
 
         :param run_id: OCID of the run.
         :param changes: fields of ``UpdateRunDetails`` by the API's names: ``freeformTags``, ``definedTags``
@@ -230,7 +230,7 @@ class DataFlowHook(BaseHook):
         self.client.cancel_run(run_id)
 
     def list_run_logs(self, run_id: str) -> list[RunLog]:
-        """Return the logs that the service has of a run so far (ListRunLogs).
+        """Return the logs of a run that the service has stored so far (ListRunLogs).
 
         :param run_id: OCID of the run.
         :raises ServiceError: the request failed.
@@ -249,7 +249,7 @@ class DataFlowHook(BaseHook):
     def visible_compartments(self) -> list[str]:
         """Return the OCIDs of all compartments that the connection may see (ListCompartments of Identity).
 
-        With Local Data Flow, these are the connection's own compartment.
+        With Local Data Flow, return only the connection's own compartment.
 
         :raises ServiceError: the request failed, for example because a policy is missing.
         """
@@ -266,13 +266,16 @@ class DataFlowHook(BaseHook):
         return run_page_url(self.access, run_id)
 
     def bucket_page_url(self, uri: str | None) -> str | None:
-        """Return the URL of the page of an ``oci://bucket@namespace/`` in OCI's console, if it has one."""
+        """Return the URL of a bucket's page in OCI's console; ``None`` with Local Data Flow.
+
+        :param uri: ``oci://bucket@namespace/``. ``None`` is returned for anything else.
+        """
         from airflow_provider_dataflow.client.console_links import bucket_page_url
 
         return bucket_page_url(self.access, uri)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Return whether the connection works, and a message. Needs the right to read runs only."""
+        """Return whether the connection works, and a message. Needs only the permission to read runs."""
         from airflow_provider_dataflow.client.connection_diagnosis import explain
 
         try:
@@ -286,7 +289,7 @@ class DataFlowHook(BaseHook):
             return False, str(error)
 
     def _test_sign_in(self) -> tuple[bool, str]:
-        """Test without a compartment: for a run that does not exist, an accepted sign-in gets 400 or 404."""
+        """Test the sign-in by a GetRun of a run that does not exist: 400 or 404 means it was accepted."""
         try:
             self.get_run("ocid1.dataflowrun.oc1..doesnotexist")
         except ServiceError as error:
@@ -299,14 +302,14 @@ class DataFlowHook(BaseHook):
 
     @staticmethod
     def get_connection_form_widgets() -> dict[str, Any]:
-        """Return the form's extra fields. Airflow before 3.2 does not read them from the metadata."""
+        """Return the form's extra fields. Needed before Airflow 3.2, which reads them from the metadata."""
         from airflow_provider_dataflow.hooks.connection_form import FIELDS
 
         return connection_form_widgets(FIELDS)
 
     @staticmethod
     def get_ui_field_behaviour() -> dict[str, Any]:
-        """Return labels and placeholders of the form's standard fields. Also for Airflow before 3.2."""
+        """Return labels and placeholders of the form's standard fields. Needed before Airflow 3.2."""
         from airflow_provider_dataflow.hooks.connection_form import field_behaviour
 
         return field_behaviour()

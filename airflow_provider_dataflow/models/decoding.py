@@ -20,7 +20,7 @@ Decoder = Callable[[Any], Any]
 
 #: Larger numbers are no plausible counts, bytes or durations, and floats cannot hold them exactly.
 MAX_NUMBER = 2**63
-#: Nested objects and arrays in a free-form value.
+#: Maximum nesting of objects and arrays in a free-form value.
 MAX_DEPTH = 20
 MAX_TIME_CHARACTERS = 64
 
@@ -111,7 +111,10 @@ def decode_time(value: Any) -> datetime:
 
 
 def decode_any(value: Any, depth: int = 0) -> Any:
-    """Return a free-form value, if all of it can be logged, stored and sent."""
+    """Return a free-form value that can be logged, stored and sent.
+
+    :raises ValueError: it is nested too deeply, or has a number that is too large or not finite.
+    """
     if depth > MAX_DEPTH:
         raise ValueError(f"expected at most {MAX_DEPTH} levels of objects and arrays")
     if isinstance(value, str):

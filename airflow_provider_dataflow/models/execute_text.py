@@ -11,7 +11,7 @@ from airflow_provider_dataflow.models.coercion import text
 
 _QUOTED = re.compile(r"'[^']*'|\"(?:[^\"\\]|\\.)*\"|\\[^\s]", re.DOTALL)
 _CONTINUATION = re.compile(r"\\[^\S\n]*(?:\n|\Z)")
-# Before the main file, with or without a path or a shell prompt.
+# The word spark-submit, also with a path or after a shell prompt. Searched only before the main file.
 _SPARK_SUBMIT = re.compile(r"(?:\A|\s)(?:[^\s=]*/)?spark-submit(?:\.sh|\.cmd)?(?=\s|\Z)")
 # Blanks that separate no words, and invisible characters.
 _INVISIBLE = re.compile(
@@ -30,7 +30,7 @@ def execute_text(value: Any, path: str) -> str:
         character, a smart quote or a smart dash outside of quotes.
     """
     result = text(value, path)
-    # Quoted text belongs to the application: replace it with as many letters, so that positions still match.
+    # Quoted text is meant literally. Its replacement has the same length, so that positions stay the same.
     unquoted = _QUOTED.sub(lambda match: "x" * len(match[0]), result)
     if match := _SPARK_SUBMIT.search(unquoted.partition("oci://")[0]):
         raise InvalidArgument(
@@ -41,22 +41,21 @@ def execute_text(value: Any, path: str) -> str:
         raise InvalidArgument(
             path, f"line {line} ends with a backslash, which only a shell understands: remove the backslash"
         )
-    for pattern, replacement in (
-        (_INVISIBLE, "a plain blank or nothing"),
-        (_SMART_QUOTE, "a straight quote (' or \")"),
-        (_SMART_DASH, "a plain hyphen (-)"),
+    for pattern, remedy in (
+        (_INVISIBLE, "replace it with a plain blank, or remove it"),
+        (_SMART_QUOTE, "replace it with a straight quote (' or \")"),
+        (_SMART_DASH, "replace it with a plain hyphen (-)"),
     ):
         if match := pattern.search(unquoted):
             raise InvalidArgument(
                 path,
-                f"{_describe_character(result, match.end() - 1)} is not allowed outside quotes: "
-                f"type {replacement}",
+                f"{_describe_character(result, match.end() - 1)} is not allowed outside quotes: {remedy}",
             )
     return result
 
 
 def _describe_character(whole: str, position: int) -> str:
-    """Return the name and the position of a character. The text around it may be a secret."""
+    """Return the name and the position of a character, without the text around it, which may be secret."""
     line = whole.count("\n", 0, position) + 1
     column = position - whole.rfind("\n", 0, position)
     character = whole[position]

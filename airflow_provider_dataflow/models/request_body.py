@@ -1,4 +1,4 @@
-"""Base of request bodies: coercion, checks at parse, JSON, and the differences for an update.
+"""Base of request bodies: coercion, checks at parse time, JSON, and the differences for an update.
 
 Each field of a body declares its coercion and whether an update may change it. The same definition serves
 the create, the update and the comparison with the existing resource.
@@ -33,7 +33,8 @@ def argument(
     :param required: a create without it is refused.
     :param immutable: no update changes it.
     :param service_adds_members: members that the service adds to the value do not count as differences.
-    :param verbatim: the text ``None`` is a value, not a rendered None.
+    :param verbatim: keep the text ``None``. In other fields it counts as not given, since a template renders
+        None to it.
     :param header: name of the HTTP header that carries it instead of the body.
     """
     metadata = {
@@ -87,16 +88,16 @@ class RequestBody:
     def given(cls, arguments: Mapping[str, Any], json: Mapping[str, Any] | str | None = None) -> list[str]:
         """Return the names of the given arguments, and ``json`` if the raw body has fields.
 
-        :raises InvalidArgument: ``json`` is not a body.
+        :raises InvalidArgument: ``json`` is not a JSON object.
         """
         given = [f.name for f in cls.argument_fields() if _is_given(f, arguments.get(f.name))]
         return [*given, "json"] if raw_fields(json, "json") else given
 
     @classmethod
     def build(cls, arguments: Mapping[str, Any], json: Mapping[str, Any] | str | None = None) -> Self:
-        """Coerce arguments, and the fields of a raw body that no argument overrides.
+        """Return the request of these arguments, and of the fields of a raw body that no argument overrides.
 
-        None counts as not given, also as the text to which a template renders it.
+        None counts as not given, and so does the text ``None``, to which a template renders it.
 
         :param arguments: values by argument name.
         :param json: fields by API name, as a dict or its JSON text.
@@ -125,6 +126,7 @@ class RequestBody:
         """
         names = {api_name(f): f.name for f in cls.argument_fields()}
         given = {name: arguments[name] for name in names.values() if name in arguments}
+        # Arguments whose value is known only at run time.
         unknown = {name for name, value in given.items() if not is_literal(value)}
         given = {name: value for name, value in given.items() if name not in unknown}
         unset = {name for name in names.values() if not is_given(given.get(name))}
@@ -132,13 +134,14 @@ class RequestBody:
         if isinstance(json, Mapping) or is_literal(json):
             for key, value in (json if isinstance(json, Mapping) else raw_fields(json, "json")).items():
                 if not is_literal(key):
-                    # A templated key may turn out to be any field.
+                    # A templated key may be rendered to the name of any field.
                     unknown |= unset
                 elif is_literal(value) and names.get(key) not in unknown:
                     from_json[key] = value
                 elif names.get(key) in unset:
                     unknown.add(names[key])
         else:
+            # A templated body may set every argument that is not given.
             unknown |= unset
         request = cls.build(given, from_json)
         for involved, check in cls.combination_checks.items():
@@ -157,7 +160,7 @@ class RequestBody:
             check(self)
 
     def body(self) -> dict[str, Any]:
-        """Return the JSON of the create."""
+        """Return the JSON body of the create."""
         named = {
             api_name(f): getattr(self, f.name)
             for f in self.argument_fields()
@@ -168,7 +171,7 @@ class RequestBody:
     def redacted(self, sensitive_names: Iterable[str] = SENSITIVE_NAMES) -> dict[str, Any]:
         """Return the request for logs and ``dry_run``: ``body``, and ``headers`` if there are any.
 
-        Secrets are hidden, as far as names and forms of values give them away. The result is plain JSON.
+        Values that look like secrets, by their name or form, are hidden. The result is plain JSON.
 
         :param sensitive_names: parts of names whose values are hidden.
         """
@@ -188,9 +191,9 @@ class RequestBody:
         return f"{type(self).__name__}({self.redacted()})"
 
     def differences(self, existing: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the JSON of the update: given fields whose existing value differs. Empty if none does.
+        """Return the JSON body of an update: the given fields that differ. Empty if none does.
 
-        Namespaces of ``defined_tags`` that are not given stay, because OCI adds tags of its own.
+        Namespaces of ``defined_tags`` that are not given are kept, because OCI adds tags of its own.
 
         :param existing: JSON of the resource.
         """

@@ -42,7 +42,7 @@ class OwnedRunOperator(DataFlowOperator):
         super().on_kill()
         if self._next_try_reattaches():
             self.log.warning(
-                "Run %s: this worker is shut down, but the task continues; the next try re-attaches to it",
+                "Run %s: the worker is shutting down, but the task continues; the next try re-attaches to it",
                 self._owned_run_id,
             )
         else:

@@ -132,7 +132,7 @@ class PoolOperator(WaitingOperator):
         from airflow_provider_dataflow.client.wait import sleep
 
         self.log.warning(
-            "Pool %s: the request was refused, reading the pool again in %.0f s: %s",
+            "Pool %s: the request was refused; reading the pool again in %.0f s: %s",
             pool.id,
             self.poll_interval,
             error,

@@ -74,7 +74,7 @@ TEMPLATED_SETTINGS = (
     *("private_endpoint_guard", "fetch_logs"),
 )
 
-#: Crashed triggers that are replaced before the task gives up its run.
+#: Maximum number of crashed triggers that are replaced before the task gives up its run.
 MAX_TRIGGER_FAILURES = 3
 
 
@@ -143,7 +143,7 @@ class InvokeRunOperator(OwnedRunOperator):
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
     :param region: region name; templated. Default: the connection's.
     :param service_endpoint: URL of the service; templated. Default: the connection's, or the region's own.
-    :param auth_type: authentication method; templated, one of those of
+    :param auth_type: authentication method; templated. For the list, see
         :class:`~airflow_provider_dataflow.hooks.data_flow.DataFlowHook`. Default: the connection's.
     :param config_file: path of the SDK's configuration file on the worker; templated. For the methods
         ``config_file`` and ``security_token``.
@@ -174,7 +174,7 @@ class InvokeRunOperator(OwnedRunOperator):
         read, a list of OCIDs only these. Before Airflow 3.3, it does not protect two tasks that submit at the
         same moment. Default: False.
     :param fetch_logs: when to copy the driver's output into the task's log: ``always`` (during the run, as
-        far as the service has it, and the rest at its end), ``on_failure`` or ``never``. Default:
+        soon as the service stores it, and the rest at the end), ``on_failure`` or ``never``. Default:
         ``always``. A triggerer follows at most 32 runs at a time; the output of others is copied at the end.
     :param start_from_trigger: submit from the triggerer, so that the task needs no worker to start. Implies
         ``deferrable``; needs Airflow 3.3. Airflow features that need a worker are not available, see the
@@ -348,10 +348,10 @@ class InvokeRunOperator(OwnedRunOperator):
 
     @called_by_airflow
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Called by Airflow instead of ``execute`` after a deferral.
+        """Resume after a deferral. Airflow calls this instead of ``execute``.
 
-        If the trigger crashed or timed out, Airflow calls only this, neither ``on_kill`` nor
-        ``execute_complete``, and the run would continue without a task.
+        If the trigger crashed or timed out, Airflow calls neither ``execute_complete`` nor ``on_kill``. So
+        this method replaces the trigger or cancels the run, which would otherwise continue without a task.
         """
         ti = context["ti"]
         self._attempt = TaskAttempt.in_worker(context)
@@ -423,6 +423,7 @@ class InvokeRunOperator(OwnedRunOperator):
 
         self.log.warning("Submitting again in at most %.0f seconds: %s", later.seconds, later)
         until = time.time() + later.seconds
+        # If a conflicting run is the reason, wait for its end; otherwise only for the pause.
         if self.deferrable:
             trigger = (
                 self._trigger(later.run_id, until, TERMINAL_STATES, is_own=False)
@@ -475,6 +476,10 @@ class InvokeRunOperator(OwnedRunOperator):
         compartment_id: str | None = None,
         is_own: bool = True,
     ) -> RunTrigger:
+        """Return a trigger that waits for a run.
+
+        :param is_own: False for the run of another task: do not cancel it, and do not copy its logs.
+        """
         from airflow_provider_dataflow.triggers.run import RunTrigger
 
         settings = self._wait_settings()
@@ -512,12 +517,12 @@ class InvokeRunOperator(OwnedRunOperator):
                 **self.hook_arguments(),
             }
         )
-        # The settings below are taken from these arguments, which are only checked here.
+        # Refuse invalid values. The result is not needed: the settings below have the same values.
         given_as_json({name: getattr(self, name) for name in TEMPLATED_SETTINGS})
         settings = {
             "submit": asdict(self._acquire_settings()),
             "wait": self._wait_settings(),
-            # The trigger uses the shorter one. The second may be a template, so it is compared there.
+            # The trigger uses the shorter one: completion_timeout may be a template, which it renders first.
             "timeout": tightest(self.execution_timeout),
             "completion_timeout": self.completion_timeout,
         }
@@ -572,7 +577,7 @@ class InvokeRunOperator(OwnedRunOperator):
             self._give_up(RunLost, None, f"The trigger has failed {failures} times: {error}")
         ti.xcom_push(key=TRIGGER_FAILURES, value=failures)
         self.log.warning(
-            "Run %s: its trigger failed, waiting for it with another one: %s", self._owned_run_id, error
+            "Run %s: its trigger failed; another trigger waits for the run: %s", self._owned_run_id, error
         )
         self._defer(self._owned_run_id, context)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TEMPLATE_FIELDS = RENAMED_ATTRIBUTES
 ARGUMENTS = {field: name for name, field in TEMPLATE_FIELDS.items()}
 
-#: Stands for a mapped value, unknown at parse time. Every templated argument accepts a template.
+#: Placeholder for a mapped value, unknown at parse time: a template, which every templated argument accepts.
 MAPPED_VALUE = "{{ mapped }}"
 
 
@@ -39,6 +39,7 @@ class TemplatedTask:
     def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
         # For a mapped task, this is the only method that Airflow calls before it stores the rendered fields.
         # Mask literal secrets before rendering, too: if it fails, Airflow logs the template.
+        # Airflow also calls this for nested objects with template fields; ``parent`` is such an object then.
         if parent is self:
             mask_secrets(self.templated_arguments())
         super()._do_render_template_fields(parent, *args, **kwargs)  # type: ignore[misc]
@@ -50,7 +51,8 @@ class CheckedPartial:
     """Wrapper of Airflow's ``OperatorPartial`` that adds upstream links and checks arguments at parse time.
 
     Airflow links an XComArg in ``partial`` to its upstream task only if the argument has the name of a
-    template field. It also creates no operator before the task runs, so that no constructor checks arguments.
+    template field. It also creates no operator before the task runs, so no constructor checks the arguments
+    at parse time.
 
     :param partial: Airflow's partial.
     :param operator_class: the operator or sensor.

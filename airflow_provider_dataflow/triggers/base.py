@@ -36,21 +36,21 @@ CANCELLED = (asyncio.CancelledError, CancelledError)
 
 
 class DataFlowTrigger(TriggerSettingsMixin, UsesHook, BaseTrigger):
-    """Base of all triggers: the arguments of the hook, and the trigger's row in Airflow's database.
+    """Base of all triggers: reads the hook's arguments, and serializes the trigger to Airflow's database.
 
     :param oci_conn_id: Airflow connection of type ``oci``.
     :param region: region name. Default: the connection's.
     :param service_endpoint: URL of the service. Default: the connection's, or the region's own.
-    :param auth_type: how to sign in. Default: as the connection says.
+    :param auth_type: how to sign in. Default: the connection's.
     :param config_file: path of the SDK's configuration file.
     :param profile: section of that file.
     :param unknown: ignored. Workers and triggerers are not upgraded at the same moment, so a row may have
         arguments that only a newer version of the trigger knows.
-    :raises InvalidArgument: an argument is unusable, and this is no triggerer.
+    :raises InvalidArgument: an argument is invalid. In a triggerer, a default replaces it with a warning.
     """
 
     serialized_fields: ClassVar[tuple[str, ...]]
-    """Arguments of the constructor that the row stores, each from the attribute of the same name."""
+    """Arguments of the constructor that are stored, each from the attribute of the same name."""
 
     airflow_component = "triggerer"
 
@@ -163,7 +163,8 @@ class TaskTrigger(DataFlowTrigger):
     def keep_if_unknown(self) -> bool:
         """True if nothing is cancelled when the task's state cannot be read.
 
-        This is so where a kill looks like a shutdown. The next try re-attaches to a run that was kept.
+        This is the case before Airflow 3.3, where a kill looks like a shutdown of the triggerer. If the
+        task was killed, its next try re-attaches to the run.
         """
         return kill_looks_like_shutdown()
 
@@ -177,7 +178,7 @@ class PollingTrigger(TaskTrigger):
     :param kwargs: arguments of :class:`DataFlowTrigger`.
     """
 
-    #: No event is sent earlier than this after the start; see ``compat``.
+    #: Shortest time from the start of the trigger to its event; see ``compat``.
     NO_EVENT_BEFORE_SECONDS: ClassVar[float] = NO_EVENT_BEFORE_SECONDS
 
     def __init__(

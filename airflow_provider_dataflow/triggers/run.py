@@ -171,8 +171,8 @@ class RunTrigger(PollingTrigger):
         else:
             done.set_exception(TimeoutError())
         if pause == self.HEARTBEAT_SECONDS:
-            state = f"still {self._state}" if self._state else "not seen yet"
-            self.log.info("Run %s is %s", self.run_id, state)
+            state = f"is still {self._state}" if self._state else "has not been read yet"
+            self.log.info("Run %s %s", self.run_id, state)
 
     def cancel_unless_awaited(self) -> None:
         try:

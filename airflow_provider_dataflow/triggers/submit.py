@@ -186,7 +186,7 @@ class SubmitRunTrigger(NestedTemplatesMixin, TaskTrigger):
         task = self.task_state(RUN_ID)
         if task is None or task.state == "deferred":
             self.log.warning(
-                "The submit of this task got no response; the next try or triggerer looks for its run"
+                "The submit of this task got no response; the next try or triggerer checks if a run exists"
             )
             return None
         return call_with_timeout(FIND_RUN_TIMEOUT_SECONDS, self._acquirer.find_unconfirmed_run)

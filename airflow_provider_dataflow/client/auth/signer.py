@@ -86,8 +86,8 @@ class SharedSigner:
     def _is_refresh_mandatory(self, sign_in: SignIn | None) -> bool:
         """Return whether a refresh must come before the next signature.
 
-        If this machine's clock is wrong, even new tokens look expired. They are used until the next pause is
-        over, and the service decides.
+        If this machine's clock is wrong, even a new token looks expired. It is used until the pause after its
+        refresh is over, and the service decides whether it is valid.
         """
         return sign_in is None or (sign_in.is_expired and time.monotonic() >= self._next_mandatory)
 
@@ -102,7 +102,7 @@ class SharedSigner:
         return sign_in
 
     def refresh_after_401(self, refused: SignIn) -> bool:
-        """Refresh, unless that has happened since. Return whether the sign-in differs now. Blocks.
+        """Refresh, unless the refused sign-in was replaced already. Return whether it has changed. Blocks.
 
         :param refused: the sign-in of the refused request.
         """
@@ -115,6 +115,7 @@ class SharedSigner:
         return await asyncio.wrap_future(refresh) if isinstance(refresh, Future) else refresh
 
     def _start_refresh_after_401(self, refused: SignIn) -> Future[bool] | bool:
+        """Start a refresh if one is needed and allowed; otherwise return whether the sign-in has changed."""
         with self._lock:
             if self._sign_in is not refused:
                 return True
@@ -144,7 +145,7 @@ class SharedSigner:
                 daemon=True,
             ).start()
         except BaseException as error:
-            # No more threads: fail at once, since nobody would ever set a result.
+            # The system is out of threads. Fail at once, since no thread would ever set a result.
             with self._lock:
                 self._refresh = None
                 self._next_advisory = time.monotonic() + self._refresh_pause
@@ -165,6 +166,7 @@ class SharedSigner:
                 self._next_advisory = time.monotonic() + self._refresh_pause
             refresh.set_exception(error)
             return
+        # A key id contains the token.
         changed = old is None or new.key_id != old.key_id
         with self._lock:
             self._refresh = None
@@ -223,7 +225,8 @@ def shared_signer(
 ) -> SharedSigner:
     """Return the process's signer for these credentials.
 
-    :param key: source of the credentials, such as the connection's id. Another source may have equal ones.
+    :param key: source of the credentials, such as the connection's id. Equal credentials of another
+        source get a signer of their own, since ``reload`` differs.
     :param reload: reads the credentials again from their source, for a refresh.
     """
     with _shared_lock:

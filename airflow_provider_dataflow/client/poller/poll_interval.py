@@ -29,8 +29,10 @@ def next_interval(
     if usual:
         shortest, longest = usual
         if age < shortest:
+            # The run usually does not end earlier.
             seconds = shortest - age
         else:
+            # Poll often while the run may end at any time, and less often when it is overdue.
             overdue = max(0.0, age - longest)
             seconds = min(seconds, (longest - shortest) / POLLS_IN_USUAL_PERIOD + overdue * GROWTH_PER_AGE)
     return min(max(seconds, poll_interval), poll_interval * MAX_STRETCH)

@@ -1,4 +1,4 @@
-"""Memory of the runs that a watcher has reported, so that no event is lost or sent twice. No I/O."""
+"""Runs that a watcher has reported, so that no event is lost or sent twice. Does no I/O."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, Self
 
 from airflow_provider_dataflow.models.run import Run, has_reached
 
-#: Of the payload and of the snapshot.
+#: Format version of the payload and of the snapshot.
 VERSION = 1
-#: Runs created this long before the newest one are still listed again, since lists may lag behind.
+#: Runs created up to this long before the newest one are listed again, since ListRuns may lag behind.
 OVERLAP_SECONDS = 600.0
 #: After this time, Airflow has certainly stored an event; it takes up to two seconds.
 SETTLE_SECONDS = 5.0
@@ -36,9 +36,9 @@ def event_payload(run: Run) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class _ClosedRun:
-    """Run that needs no more attention.
+    """Run that is not polled any more: it was reported, or has no state to report.
 
-    :ivar reported_at: on a monotonic clock; None if its event is stored, or if it has none.
+    :ivar reported_at: on a monotonic clock; None if Airflow has stored its event, or if it has no event.
     """
 
     created: float
@@ -51,14 +51,14 @@ class ReportedRuns:
     """Progress of a watcher.
 
     :param states: lifecycle states to report. A run is reported once, in the first of them that it reaches.
-    :param since: seconds since 1970: runs created until then are closed, except those in ``open``.
+    :param since: seconds since the epoch: runs created until then are closed, except those in ``open``.
     """
 
     states: Collection[str]
     since: float
     #: Active runs, with their creation time.
     open: dict[str, float] = field(default_factory=dict)
-    #: By the hash of the run id.
+    #: Closed runs, by the hash of the run id.
     _closed: dict[str, _ClosedRun] = field(default_factory=dict)
 
     def add_existing(self, runs: Iterable[Run]) -> None:
@@ -88,7 +88,7 @@ class ReportedRuns:
         self.open.pop(run_id, None)
 
     def has_settled_since(self, moment: float, now: float) -> bool:
-        """Return whether Airflow may have stored another event between ``moment`` and ``now``.
+        """Return whether ``SETTLE_SECONDS`` of any reported event ended between ``moment`` and ``now``.
 
         :param moment: of a monotonic clock, in seconds.
         :param now: of the same clock.
@@ -129,12 +129,12 @@ class ReportedRuns:
     def from_snapshot(cls, states: Collection[str], saved: Mapping[str, Any]) -> Self:
         """Restore the progress from a snapshot.
 
-        :raises ValueError: ``saved`` is no snapshot.
+        :raises ValueError: ``saved`` is not a snapshot.
         """
         try:
             since = float(saved["since"])
             restored = cls(states, since, {str(id): float(created) for id, created in saved["open"].items()})
-            # A snapshot has no creation times of closed runs, but all of them are after ``since``.
+            # A snapshot has no creation times of closed runs. This value leaves ``since`` as it is.
             restored._closed = {
                 str(key): _ClosedRun(since + OVERLAP_SECONDS, None, "") for key in saved["done"]
             }

@@ -34,6 +34,8 @@ LISTING = listing_by_state_and_name(POOLS, PoolLifecycleState)
 
 
 class PoolsApi:
+    """Routes and request handlers of pools."""
+
     def __init__(self, context: Context) -> None:
         self.context = context
         self.pools = context.lifecycle.pools
@@ -61,6 +63,7 @@ class PoolsApi:
         body.update(identity_fields(self.context, request, "dataflowpool"))
         record = Record(body)
         with self.context.store.transaction():
+            # Work request id, which a repeated create returns again.
             record.internal["created"] = self.pools.create(record, _path(record))
             self.context.store.update_internal(POOLS, record)
         return record
@@ -100,6 +103,7 @@ class PoolsApi:
         return record, self.pools.stop(record, _path(record))
 
     def move(self, request: Request, pool_id: str) -> Response:
+        # Refuse an invalid body before the retry token is compared.
         CHANGE_COMPARTMENT.read(request)
         return act_once(self.context, POOLS, request, pool_id, self._move)
 

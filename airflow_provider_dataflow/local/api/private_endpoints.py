@@ -30,13 +30,15 @@ SUMMARY_FIELDS = (
     "timeUpdated", "securityAttributes",
 )  # fmt: skip
 FIELDS = (*SUMMARY_FIELDS, "description", "lifecycleDetails")
-# The API reference: "If the value is not a multiple of 256, it is rounded up to the next multiple of 256."
+# API reference: "If the value is not a multiple of 256, it is rounded up to the next multiple of 256."
 _HOST_COUNT_STEP = 256
 
 LISTING = listing_by_state_and_name(PRIVATE_ENDPOINTS, PrivateEndpointLifecycleState)
 
 
 class PrivateEndpointsApi:
+    """Routes and request handlers of private endpoints."""
+
     def __init__(self, context: Context) -> None:
         self.context = context
         self.endpoints = context.lifecycle.private_endpoints
@@ -63,6 +65,7 @@ class PrivateEndpointsApi:
         body["displayName"] = body["displayName"] or f"private endpoint {body['timeCreated']}"
         record = Record(body)
         with self.context.store.transaction():
+            # Work request id, which a repeated create returns again.
             record.internal["created"] = self.endpoints.create(record, _path(record))
             self.context.store.update_internal(PRIVATE_ENDPOINTS, record)
         return record
@@ -91,6 +94,7 @@ class PrivateEndpointsApi:
 
 
 def _rounded(details: JSON) -> JSON:
+    """Return the request body with ``maxHostCount`` rounded up."""
     count = details.get("maxHostCount")
     return (
         details

@@ -132,8 +132,8 @@ def bucket(text: str) -> ObjectUri:
         return uri
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"{quoted(text)} is not of the form NAME or NAME@NAMESPACE, of letters, digits, underscores, "
-            "hyphens and dots, which must not come first"
+            f"{quoted(text)} is not of the form NAME or NAME@NAMESPACE. Both consist of letters, digits, "
+            "underscores, hyphens and dots, and do not start with a dot"
         ) from None
 
 

@@ -20,7 +20,7 @@ def connect(home: Home) -> ServerClient:
     pid = server.health()["pid"]
     if pid != info.pid:
         raise CommandError(
-            f"The server of the home {home.path} (pid {info.pid}) is gone, and the server of another home "
-            f"(pid {pid}) listens at {info.endpoint}. Start one: dataflow-local serve"
+            f"The server of the home {home.path} (pid {info.pid}) has ended, and the server of another "
+            f"home (pid {pid}) uses its port now, at {info.endpoint}. Start it again: dataflow-local serve"
         )
     return server

@@ -1,4 +1,4 @@
-"""Settings of a server process; without the imports of the web server, which take a while."""
+"""Settings of a server process. Does not import the web server, which is slow to import."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ DEFAULT_PORT = 8170
 class ServerSettings:
     """Settings of a server process.
 
-    :param port: 0 takes any free port
-    :param max_concurrent_runs: by default what the machine can take; no limit with the scripted engine
-    :param warm: create the class-data archive when the server is idle
-    :param exit_with_stdin: stop when stdin ends, that is, with the process that started this one
+    :param port: TCP port; 0 for any free one.
+    :param max_concurrent_runs: maximum number of runs in progress. Default: what the machine's CPUs and
+        memory allow; no limit with the scripted engine.
+    :param warm: while the server is idle, create the class-data archive, with which runs start faster.
+    :param exit_with_stdin: stop when stdin ends, which happens when the parent process ends.
     """
 
     port: int = DEFAULT_PORT

@@ -104,7 +104,7 @@ def _check_characters(text: str) -> None:
                 place = word.start() + offset + 1
                 raise invalid(
                     f"execute: character {place} is {name} (U+{ord(character):04X}), which does not count as "
-                    "a blank, quote or hyphen; replace it with the plain one."
+                    "a blank, quote or hyphen; replace it with a plain one."
                 )
 
 

@@ -91,7 +91,7 @@ async def test_final_state_after_the_deadline_still_counts(wait):
 
 
 async def test_outage_at_the_deadline_is_a_timeout(wait):
-    with pytest.raises(WaitTimedOut, match="Pool p is not seen yet"):
+    with pytest.raises(WaitTimedOut, match="Pool p has not been read yet"):
         await wait(OUTAGE, deadline=time.time() - 1)
 
 

@@ -42,7 +42,7 @@ class SparkEngine:
 
     def __init__(self, home: Path, buckets: Buckets, *, limit: int, warm: bool = True) -> None:
         """
-        :param home: folder of the server; the folders of runs are in its ``runs``.
+        :param home: folder of the server. Its subfolder ``runs`` has a folder for each run.
         :param limit: maximum number of concurrent runs, which share the machine.
         :param warm: create the class-data archive, if there is none, while the server is idle.
         """
