@@ -21,7 +21,7 @@ if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$(checksum)" ]; then
     checksum >"$stamp"
 fi
 echo "Airflow $("$venv/bin/python" -c 'from importlib.metadata import version; print(version("apache-airflow"))')"
-AIRFLOW_HOME=$PWD/.cache/airflow-$release-home exec "$venv/bin/python" -m pytest -q -p no:cacheprovider \
+AIRFLOW_HOME=$PWD/.cache/airflow-$release-home exec "$venv/bin/python" -m pytest -q -n auto -p no:cacheprovider \
     tests/unit/arguments tests/unit/hooks tests/unit/operators tests/unit/ownership tests/unit/sensors \
     tests/unit/triggers \
     tests/unit/test_provider_info.py tests/unit/test_redaction.py
