@@ -51,8 +51,12 @@ _SECRET_FORMS = (
     r"\bthin:[^/\s:@]+/([^@\s]+)@",  # the same in a JDBC URL of Oracle's
     r"/p/([\w-]{16,})/n/",  # a pre-authenticated request of Object Storage
 )
-# ``name=value`` and ``"name": "value"`` within a text, also with escaped quotes.
-_NAME = r"""(?<![\w.-])([\w.-]+)(?:\\*["']?\s*=\s*|\\*["']\s*:\s*|:\s+)"""
+# ``name=value``, ``"name": "value"`` and ``["name"] = "value"`` within a text, also with escaped quotes.
+_NAME = r"""(?<![\w.-])([\w.-]+)(?:\\*["']?\s*\]?\s*=\s*|\\*["']\s*:\s*|:\s+)"""
+# ``option("name", "value")`` and the like in code.
+_NAME_OF_SETTER = (
+    r"""\b(?:option|config|set\w*|put|putenv|property)\(\s*\\*["']([\w.-]+)\\*["']\s*,\s*(?=\\*["'])"""
+)
 # ``--name value`` within a text. The value is quoted, or ends at the next space.
 _NAME_OF_OPTION = r"""(?<![^\s"'(=\[,])--?([A-Za-z][\w.-]*)\s+(?!-)"""
 _VALUE_OF_OPTION = (
@@ -109,6 +113,7 @@ class Redactor:
             value = _form(form).sub(self._hide_group, value)
         shown, end = [], 0
         names = [(name, _VALUE) for name in _form(_NAME).finditer(value)]
+        names += [(name, _VALUE) for name in _form(_NAME_OF_SETTER).finditer(value)]
         names += [(name, _VALUE_OF_OPTION) for name in _form(_NAME_OF_OPTION).finditer(value)]
         for name, form_of_value in sorted(names, key=lambda pair: pair[0].start()):
             if name.start() < end or not self.is_secret(name[1]):

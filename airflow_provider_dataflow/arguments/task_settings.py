@@ -77,6 +77,6 @@ class TaskSettingsMixin(NestedTemplatesMixin):
             try:
                 setattr(self, name, setting.read(getattr(self, name), name))
             except InvalidArgument as error:
-                self.log.warning("%s; using %r instead", error, setting.if_unusable)  # type: ignore[attr-defined]
+                self.log.warning("%s Using %r instead.", error, setting.if_unusable)  # type: ignore[attr-defined]
                 setattr(self, name, setting.if_unusable)
         return super().resume_execution(next_method, next_kwargs, context)  # type: ignore[misc]

@@ -32,7 +32,7 @@ class TriggerSettingsMixin:
         except InvalidArgument as error:
             if not is_in_event_loop():
                 raise
-            message = f"{error}; using {setting.if_unusable!r} instead"
+            message = f"{error} Using {setting.if_unusable!r} instead."
             self.replaced_settings = (*self.replaced_settings, message)
             return setting.if_unusable
 

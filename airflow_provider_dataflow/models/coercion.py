@@ -226,7 +226,11 @@ def _items(value: Any, path: str, expected: str = "a list") -> list[Any]:
     # Sets are refused because they have no order.
     if isinstance(result, (str, bytes, Mapping, Set)) or not isinstance(result, Iterable):
         raise InvalidArgument(path, f"expected {expected}{_or_json(value)}, got {redacted_repr(value)}")
-    return list(result)
+    try:
+        return list(result)
+    except TypeError:
+        # An XComArg has an __iter__ that raises: its value is known only when the task runs.
+        raise InvalidArgument(path, f"expected {expected}, got {type(result).__name__}") from None
 
 
 def _or_json(value: Any) -> str:

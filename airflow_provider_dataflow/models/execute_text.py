@@ -12,7 +12,7 @@ from airflow_provider_dataflow.models.coercion import text
 _QUOTED = re.compile(r"'[^']*'|\"(?:[^\"\\]|\\.)*\"|\\[^\s]", re.DOTALL)
 _CONTINUATION = re.compile(r"\\[^\S\n]*(?:\n|\Z)")
 # The word spark-submit, also with a path or after a shell prompt. Searched only before the main file.
-_SPARK_SUBMIT = re.compile(r"(?:\A|\s)(?:[^\s=]*/)?spark-submit(?:\.sh|\.cmd)?(?=\s|\Z)")
+_SPARK_SUBMIT = re.compile(r"(?:\A|\s)(?:[^\s=]*/)?spark\d?-submit(?:\.sh|\.cmd)?(?=\s|\Z)", re.IGNORECASE)
 # Blanks that separate no words, and invisible characters.
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\xa0\xad\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\u2060\u3000\ufeff]"

@@ -42,9 +42,7 @@ PLACEHOLDER = re.compile(r"\$\{(\w+)\}", re.ASCII)
 
 def _check_application_or_execute(request: RunRequest) -> None:
     if not request.application_id and not request.execute:
-        raise InvalidArgument(
-            "application_id", "expected exactly one of application_id and execute, but neither was given"
-        )
+        raise InvalidArgument("application_id", "expected application_id or execute, but neither was given")
 
 
 def _check_spark_version(request: RunRequest) -> None:

@@ -30,7 +30,7 @@ def build_request(
     """
     given = dict(arguments)
     if not is_given(given.get("compartment_id")) or given["compartment_id"] == "":
-        named_in_json = "compartmentId" in raw_fields(json, "json")
+        named_in_json = is_given(raw_fields(json, "json").get("compartmentId"))
         given["compartment_id"] = None if named_in_json else hook.compartment_id
     request = RunRequest.build(given, json)
     request.check()

@@ -253,7 +253,7 @@ class SubmitRunTrigger(NestedTemplatesMixin, TaskTrigger):
             return _read_or_raise(name, value)
         except InvalidArgument as error:
             replacement = TASK_SETTINGS[name].if_unusable
-            self.log.warning("%s; using %r instead", error, replacement)
+            self.log.warning("%s Using %r instead.", error, replacement)
             return replacement
 
     def _read_rendered_settings(self, read: Callable[[str, Any], Any]) -> None:

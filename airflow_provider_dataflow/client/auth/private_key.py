@@ -38,6 +38,11 @@ LINE_LENGTH = 64
 #: Shortest part of a key to mask. A shorter one might occur in ordinary text.
 MIN_SECRET_LENGTH = 16
 
+UNSUPPORTED_CIPHER = (
+    "the private key is encrypted with an unsupported algorithm; expected AES-256, as "
+    "'openssl pkcs8 -topk8 -v2 aes-256-cbc' writes it"
+)
+
 
 def normalized_pem(text: str) -> str:
     """Return the private key of a text in the form in which OpenSSL writes it.
@@ -126,11 +131,10 @@ def load_private_key(pem: str | bytes, pass_phrase: str | None, *, field: str, u
             f"{unlocked_by}: missing; the private key in {field} is encrypted and needs its passphrase"
         ) from None
     except UnsupportedAlgorithm:
-        raise InvalidConnection(
-            f"{field}: the private key is encrypted with an unsupported algorithm; expected AES-256, as "
-            "'openssl pkcs8 -topk8 -v2 aes-256-cbc' writes it"
-        ) from None
-    except (ValueError, InvalidSignature):
+        raise InvalidConnection(f"{field}: {UNSUPPORTED_CIPHER}") from None
+    except (ValueError, InvalidSignature) as error:
+        if re.search(r"unknown.*(cipher|algorithm)|(cipher|algorithm).*unknown", str(error), re.IGNORECASE):
+            raise InvalidConnection(f"{field}: {UNSUPPORTED_CIPHER}") from None
         # "from None": the cause may quote the key.
         problem = _problem_of(text) or _mistake_in(pem if isinstance(pem, str) else "")
         if problem is None and pass_phrase and _is_encrypted(text):

@@ -114,7 +114,7 @@ class RunsApi:
 
     def _create(self, request: Request, details: JSON) -> Record:
         if "applicationId" not in details and "execute" not in details:
-            raise invalid("Exactly one of applicationId and execute must be given.")
+            raise invalid("applicationId or execute must be given.")
         if "sparkVersion" in details and "execute" not in details:
             raise invalid("sparkVersion may only be given together with execute.")
         with self.context.store.transaction():

@@ -14,6 +14,7 @@ from airflow_provider_dataflow.local.state.buckets import parse_uri
 
 _PLACEHOLDER = re.compile(r"\$\{([a-zA-Z0-9_]+)\}")
 _IN_QUOTES = re.compile(r"'[^']*'|\"(?:[^\"\\]|\\.)*\"|\\[^\s]", re.DOTALL)
+_SPARK_SUBMIT = re.compile(r"spark\d?-submit(?:\.sh|\.cmd)?", re.IGNORECASE)
 _LINE_CONTINUED = re.compile(r"\\[ \t\r]*(?:\n|\Z)")
 # Options with lists of URIs, and the attribute of ParsedExecute to which they append.
 _FILES = {
@@ -79,6 +80,8 @@ def parse_execute(text: str) -> ParsedExecute:
     if position == len(words):
         raise invalid("execute names no main application file.")
     submission.main, *submission.arguments = words[position:]
+    if "://" not in submission.main:
+        raise invalid(f"execute: {submission.main!r} is not the URI of a main application file.")
     if submission.language == "JAVA" and not submission.class_name:
         raise invalid("execute: a jar needs --class.")
     return submission
@@ -92,7 +95,7 @@ def _check_characters(text: str) -> None:
     # Quoted text is not checked, because it is meant literally.
     bare = _IN_QUOTES.sub(lambda match: "_" * len(match[0]), text)
     options = bare.partition("oci://")[0].split()
-    if any(word.rpartition("/")[2] == "spark-submit" for word in options):
+    if any(_SPARK_SUBMIT.fullmatch(word.rpartition("/")[2]) for word in options):
         raise invalid("execute: remove the word spark-submit; only its arguments belong here.")
     if match := _LINE_CONTINUED.search(bare):
         line = text.count("\n", 0, match.start()) + 1

@@ -44,6 +44,10 @@ def masked(mocker) -> set[str]:
         ({"execute": 'oci://b@n/a.py \'{"password": "hush-1"}\''}, None, {"hush-1"}),
         ({"archive_uri": "https://me:hush-1@example.com/a.zip"}, None, {"hush-1"}),
         ({"code": "connect(password='hush-1')"}, None, {"hush-1"}),
+        ({"code": "reader.option('password', 'hush-1').load()"}, None, {"hush-1"}),
+        ({"code": 'spark.conf.set("spark.db.password", "hush-1")'}, None, {"hush-1"}),
+        ({"code": 'os.environ["DB_PASSWORD"] = "hush-1"'}, None, {"hush-1"}),
+        ({"code": 'df.select("token", "email").show()'}, None, set()),
         # Text that a template renders to, and values of an XCom or of native rendering.
         ({"parameters": '{"db_password": "hush-1"}'}, None, {"hush-1"}),
         ({"parameters": '[{"name": "db_password", "value": "hush-1"}]'}, None, {"hush-1"}),

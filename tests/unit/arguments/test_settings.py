@@ -265,7 +265,8 @@ async def test_unusable_duration_in_a_row_is_replaced_with_a_warning(kind, name)
         trigger = made(kind, **{name: value})
         assert getattr(trigger, name) == TRIGGER_SETTINGS[name].if_unusable > 0
         (message,) = trigger.replaced_settings
-        assert re.match(rf"{name}: expected .*; using {TRIGGER_SETTINGS[name].if_unusable} instead$", message)
+        using = rf"Using {TRIGGER_SETTINGS[name].if_unusable} instead\.$"
+        assert re.match(rf"{name}: expected .* {using}", message)
 
 
 @pytest.mark.parametrize("kind", TRIGGERS)

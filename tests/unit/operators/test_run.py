@@ -230,7 +230,7 @@ def test_invalid_timeouts_are_refused(name, value):
     ("kwargs", "problem"),
     [
         ({"application_id": "nightly"}, "application_id: expected an OCID"),
-        ({"application_id": None}, "application_id: expected exactly one of application_id and execute"),
+        ({"application_id": None}, "application_id: expected application_id or execute"),
         ({"num_executors": "many"}, "num_executors: expected a "),
         ({"spark_version": "3.5.0"}, "spark_version: allowed only together with execute"),
         ({"execute": "spark-submit oci://b@n/a.py"}, "execute: starts with spark-submit"),

@@ -150,7 +150,7 @@ def test_application_with_execute_ignores_parameters(local):
     [
         ({"compartmentId": None}, "MissingParameter", "compartmentId"),
         ({"compartmentId": "x"}, "InvalidParameter", "compartmentId is not a valid OCID"),
-        ({"applicationId": None}, "InvalidParameter", "Exactly one of applicationId and execute"),
+        ({"applicationId": None}, "InvalidParameter", "applicationId or execute must be given"),
         ({"sparkVersion": "3.5.0"}, "InvalidParameter", "sparkVersion"),
         ({"numExecutors": "2"}, "InvalidParameter", "numExecutors must be an integer"),
         ({"numExecutors": True}, "InvalidParameter", "numExecutors must be an integer"),
