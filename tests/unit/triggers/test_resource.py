@@ -95,7 +95,11 @@ async def test_pool_in_target_state_ends_the_wait(service):
 async def test_missing_pool_is_deleted_or_lost(service, missing_is_deleted, outcome):
     service(pool=ServiceError(operation="GetPool", message="no", status=404))
     trigger = PoolTrigger(
-        POOL_ID, target_states=["DELETED"], missing_is_deleted=missing_is_deleted, error_budget=0.001
+        POOL_ID,
+        target_states=["DELETED"],
+        missing_is_deleted=missing_is_deleted,
+        poll_interval=0.01,
+        error_budget=0.001,
     )
     event = PoolEvent.parse(await event_of(trigger))
     assert event.outcome is outcome
