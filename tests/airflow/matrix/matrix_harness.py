@@ -6,6 +6,7 @@ other work. Actions of a user go through the REST API.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -62,7 +63,8 @@ class MatrixHarness:
         self.callbacks = callbacks
         self.rest = AirflowRest(bench.airflow.url)
         self.endpoint = bench.local.endpoint
-        self.journal: list[dict[str, Any]] = []
+        self._journal: list[dict[str, Any]] = []
+        self._journal_lock = threading.Lock()
         self.starting = threading.Semaphore(MAX_STARTING_TASKS)
         self._api_lock = threading.Lock()
         self._database_lock = threading.Lock()
@@ -71,7 +73,7 @@ class MatrixHarness:
         self._runs: list[dict[str, Any]] = []
         self._http = httpx.Client(base_url=self.endpoint, trust_env=False, timeout=30)
         self._closed = threading.Event()
-        self._journal_reader = threading.Thread(target=self._read_journal, daemon=True)
+        self._journal_reader = threading.Thread(target=self._keep_reading_journal, daemon=True)
         self._journal_reader.start()
 
     def close(self) -> None:
@@ -96,16 +98,18 @@ class MatrixHarness:
                 self._runs_read_at = time.monotonic()
             return self._runs
 
-    def _read_journal(self) -> None:
-        last_number = 0
-        while not self._closed.wait(0.3):
-            try:
-                entries = self.call_local("GET", f"journal?after={last_number}")["entries"]
-            except httpx.HTTPError:
-                continue
-            if entries:
-                self.journal.extend(entries)
-                last_number = entries[-1]["number"]
+    def journal(self) -> list[dict[str, Any]]:
+        """Return the entries of all requests that were answered before this call."""
+        with self._journal_lock:
+            last_number = self._journal[-1]["number"] if self._journal else 0
+            self._journal += self.call_local("GET", f"journal?after={last_number}")["entries"]
+            return list(self._journal)
+
+    def _keep_reading_journal(self) -> None:
+        """Read on before Local Data Flow drops the oldest entries."""
+        while not self._closed.wait(1):
+            with contextlib.suppress(httpx.HTTPError):
+                self.journal()
 
     # Airflow -----------------------------------------------------------------------------------------------
 

@@ -95,7 +95,7 @@ class TaskUnderTest:
         """Return the journal entries of an operation that came through this DAG's connection."""
         return [
             entry
-            for entry in list(self.harness.journal)
+            for entry in self.harness.journal()
             if entry["user"] == self.user and entry["operation"] == operation
         ]
 
@@ -255,7 +255,7 @@ class TaskUnderTest:
             + ", ".join(f"{state['time'][11:23]} {state['state']}" for state in run["states"])
             for run in self.runs()
         ]
-        for entry in list(self.harness.journal):
+        for entry in self.harness.journal():
             if entry["user"] == self.user:
                 moment = time.strftime("%H:%M:%S", time.gmtime(entry["time"]))
                 fault = (entry["notes"].get("fault") or {}).get("kind", "")

@@ -179,6 +179,7 @@ def test_simultaneous_kills_cancel_all_runs_within_30_seconds(task: TaskUnderTes
     task.mark_dag_run("failed")
     for each in tasks:
         each.wait_until(lambda each=each: each.cancels(), "its run to be cancelled")
+    task.wait_until(lambda: len(task.requests("DeleteRun")) >= 20, "the answers to all cancels")
     sent_at = [entry["time"] for entry in task.requests("DeleteRun")]
     assert len(sent_at) == 20
     assert max(sent_at) - min(sent_at) < 30
