@@ -38,7 +38,7 @@ def test_ads_submits_watches_logs_lists_and_cancels(service, tmp_path):
     assert results["state"] == "SUCCEEDED"
     assert results["stdout"] == "hello from ADS\n['--month', '2013-01']" == results["downloaded"]
     assert results["last line"] == "['--month', '2013-01']"
-    assert "this is Spark" in results["driver"]
+    assert "the run gets Spark" in results["driver"]
     details = results["details"]
     assert (details["freeformTags"], details["totalOCpu"]) == ({"a": "ä"}, 5)
     assert details["runDurationInMilliseconds"] > 0
