@@ -35,8 +35,8 @@ test: setup  ## run all tests, with real Spark and in a real Airflow, except the
 	@echo "About 8,000 tests; 25 minutes on two idle cores. 'make test-fast' runs the unit tests in two minutes."
 	@$(PY) -m pytest tests
 
-test-fast: setup  ## run the unit tests that start neither Spark nor Airflow, in parallel (under two minutes)
-	@$(PY) -m pytest tests/unit -q -n auto -m 'not spark and not slow'
+test-fast: setup  ## run the unit tests that start neither Spark nor Airflow, in parallel (about two minutes)
+	@$(PY) -m pytest tests/unit -q -n 5 -m 'not spark and not slow'
 
 matrix: setup  ## test each failure of tasks, Airflow and the service in a real Airflow (15 minutes)
 	@DATAFLOW_TEST_MATRIX=1 $(PY) -m pytest tests/airflow/matrix tests/airflow/test_chaos.py
