@@ -31,7 +31,7 @@ HOOK_ARGUMENTS = tuple(HookArguments.__annotations__)
 
 
 class UsesHook:
-    """Mixin with the hook's arguments as attributes. A constructor calls :meth:`set_hook_arguments`."""
+    """Mixin for classes that have the hook's arguments as attributes."""
 
     oci_conn_id: str | None
     region: str | None
@@ -42,23 +42,6 @@ class UsesHook:
 
     #: Component of Airflow that calls: in the User-Agent, which OCI's audit log shows.
     airflow_component = "worker"
-
-    def set_hook_arguments(
-        self,
-        oci_conn_id: str | None = DataFlowHook.default_conn_name,
-        region: str | None = None,
-        service_endpoint: str | None = None,
-        auth_type: str | None = None,
-        config_file: str | None = None,
-        profile: str | None = None,
-    ) -> None:
-        """Set the attributes. Airflow assigns template fields by their names, so each is an attribute."""
-        self.oci_conn_id = oci_conn_id
-        self.region = region
-        self.service_endpoint = service_endpoint
-        self.auth_type = auth_type
-        self.config_file = config_file
-        self.profile = profile
 
     def hook_arguments(self) -> HookArguments:
         """Return the arguments for another hook, operator or trigger."""

@@ -298,7 +298,7 @@ def check_python_code(text: str) -> None:
         "pytest": pytest,
     }
     if "with LocalDataFlow(" in text:
-        # It would start a server and Spark, as the contract tests do. Check only the imports here.
+        # It would start Spark. tests/contract/test_documentation.py runs it; check only the imports here.
         tree.body = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
     with collect_dags() as dags:
         exec(compile(tree, "<documentation>", "exec"), namespace)
