@@ -14,14 +14,30 @@ import pytest
 from airflow.sdk import DAG
 
 from airflow_provider_dataflow.arguments.run_arguments import ATTRIBUTES
+from airflow_provider_dataflow.arguments.task_settings import argument_names
 from airflow_provider_dataflow.exceptions import InvalidArgument
+from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.operators.application import CreateOrUpdateApplicationOperator
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
 from airflow_provider_dataflow.operators.statement import RunStatementOperator
-from tests.unit.arguments.inputs import ARGUMENTS, INPUTS, Kind, Lazy, TextKind, outcome, table
+from tests.unit.arguments.inputs import (
+    INPUTS,
+    Kind,
+    Lazy,
+    TextKind,
+    outcome,
+    table,
+    table_of_all_arguments,
+)
 from tests.unit.support import APPLICATION_ID, RUN_ID, FakeClient, FakeTaskInstance
 
 PAGE = Path(__file__).parents[3] / "docs" / "operators" / "inputs.md"
+
+#: Arguments whose values show in the request, or in no request: not those of the connection.
+INVOKE_ARGUMENTS = sorted(
+    set(argument_names(InvokeRunOperator))
+    - {"start_from_trigger", "deferrable", "private_endpoint_guard", *HOOK_ARGUMENTS}
+)
 
 #: Text that Python makes of an object without ``__str__``, an Enum member and others.
 PYTHON_REPR = re.compile(r" at 0x|Kind\.|PurePosixPath|Decimal\(|b'|datetime\.|UUID\(")
@@ -39,7 +55,9 @@ def rendered(*, native: bool, x: Any = None, kind: type = InvokeRunOperator, **a
 
 
 def invoke(name: str, value: Any, *, native: bool, x: Any = None) -> InvokeRunOperator:
-    subject = {} if name == "application_id" else {"application_id": APPLICATION_ID}
+    subject = {"application_id": APPLICATION_ID}
+    if name in ("application_id", "spark_version"):
+        subject = {"execute": "oci://code@ns/app.py"}
     return rendered(native=native, x=x, **{"poll_interval": 0.001} | subject | {name: value})
 
 
@@ -47,11 +65,12 @@ def attribute(task: Any, name: str) -> Any:
     return getattr(task, ATTRIBUTES.get(name, name))
 
 
-def test_page_has_the_table():
+def test_page_has_the_tables():
     assert table() in PAGE.read_text(), "paste the output of python -m tests.unit.arguments.inputs"
+    assert table_of_all_arguments() in PAGE.read_text()
 
 
-@pytest.mark.parametrize("argument", ARGUMENTS)
+@pytest.mark.parametrize("argument", INVOKE_ARGUMENTS)
 def test_native_template_is_treated_like_its_value(client, argument):
     for value in INPUTS.values():
         client.submitted.clear()
@@ -69,14 +88,12 @@ def check_native(client: FakeClient, argument: str, value: Any) -> None:
         return
     if not isinstance(value, str):
         assert expected == outcome(argument, value)
-    if argument == "application_id" and expected is None:
-        return
     task.execute({"ti": FakeTaskInstance()})
     sent = json.dumps(client.submitted)
     assert not PYTHON_REPR.search(sent)
 
 
-@pytest.mark.parametrize("argument", ARGUMENTS)
+@pytest.mark.parametrize("argument", INVOKE_ARGUMENTS)
 def test_text_of_a_template_is_never_sent_as_a_python_repr(client, argument):
     for value in INPUTS.values():
         client.submitted.clear()

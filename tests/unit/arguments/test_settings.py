@@ -26,6 +26,7 @@ from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.coercion import boolean, choice, choices
 from airflow_provider_dataflow.models.durations import MAX_SECONDS, minutes, moment, seconds
+from tests.unit.arguments.inputs import all_arguments
 from tests.unit.support import APPLICATION_ID, RUN_ID, FakeTaskInstance
 
 POOL_ID = "ocid1.dataflowpool.oc1.iad.aaaa"
@@ -97,6 +98,11 @@ CLASSES = public_classes()
 TASKS = [kind for kind in CLASSES if issubclass(kind, BaseOperator)]
 TASKS_BY_NAME: dict[str, Any] = {kind.__name__: kind for kind in TASKS}
 TRIGGERS = [kind for kind in CLASSES if issubclass(kind, BaseTrigger)]
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_page_shows_what_every_argument_accepts(kind):
+    assert set(argument_names(kind)) <= {argument.name for argument in all_arguments()}
 
 
 def durations_of(kind: type) -> list[str]:
