@@ -6,8 +6,8 @@ number.
 Private attributes and modules of Airflow and asgiref, each with a test in ``tests/unit/test_compat.py`` that
 fails when it is gone:
 
-- ``AbstractOperator._do_render_template_fields``, overridden in ``operators/templated.py``: of a mapped task,
-  Airflow calls no other method before it stores the rendered fields.
+- ``AbstractOperator._do_render_template_fields``, overridden in ``operators/templated_task.py``: of a mapped
+  task, Airflow calls no other method before it stores the rendered fields.
 - ``airflow.sdk.definitions._internal.setup_teardown``: see :func:`unmapped_for_checks`.
 - ``AssetStateStoreAccessors._by_name``: see :func:`asset_state_store`.
 - ``airflow.jobs.triggerer_job_runner._USER_ACTION_CANCEL_MSG``, copied as :data:`KILL_MESSAGE`.

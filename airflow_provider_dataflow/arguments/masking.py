@@ -39,7 +39,6 @@ ORDINARY_WORDS = frozenset(
 )
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ][\d:.+Z-]*)?")
-_NUMBER = re.compile(r"[-+]?[\d.,_]+")
 _OCID = re.compile(r"ocid1\.[\w.-]+")
 _PLACEHOLDER = re.compile(r"\$\{\w+\}")
 _TEMPLATE_MARKS = ("{{", "{%")

@@ -113,15 +113,14 @@ class DataFlowHook(BaseHook):
         """Synchronous client. For workers only, since its calls block."""
         return self.new_client()
 
-    def new_client(self, component: str | None = None, access: Access | None = None) -> DataFlowClient:
+    def new_client(self, access: Access | None = None) -> DataFlowClient:
         """Return a synchronous client with connections of its own, for use in another thread.
 
-        :param component: component of Airflow that sends the requests. Default: :attr:`airflow_component`.
         :param access: credentials, region and endpoint, if they are known. Default: look up the connection.
         """
         from airflow_provider_dataflow.client.sync_client import DataFlowClient
 
-        return DataFlowClient(access or self.access, component or self.airflow_component)
+        return DataFlowClient(access or self.access, self.airflow_component)
 
     async def async_client(self) -> AsyncDataFlowClient:
         """Return an asynchronous client; close it after use. The connection is looked up in a thread."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_dataflow.arguments.run_arguments import RENAMED_ATTRIBUTES
 from airflow_provider_dataflow.client.conditional_update import update_if_different
 from airflow_provider_dataflow.exceptions import NotFound, ServiceError
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
@@ -23,10 +24,8 @@ if TYPE_CHECKING:
 #: XCom of the application's OCID.
 APPLICATION_ID = "application_id"
 
-#: Attribute of each argument. Every operator has a method ``execute``, so that argument needs another name.
-ATTRIBUTES = {
-    name: "execute_string" if name == "execute" else name for name in ApplicationDetails.argument_names()
-}
+#: Attribute of each argument.
+ATTRIBUTES = {name: RENAMED_ATTRIBUTES.get(name, name) for name in ApplicationDetails.argument_names()}
 
 
 class CreateOrUpdateApplicationOperator(DataFlowOperator):

@@ -33,14 +33,15 @@ from airflow_provider_dataflow.operators.called_by_airflow import called_by_airf
 from airflow_provider_dataflow.operators.ended_run import finish_wait, log_event
 from airflow_provider_dataflow.operators.owned_run import OwnedRunOperator
 from airflow_provider_dataflow.operators.start_from_trigger import check_can_start_from_trigger, given_as_json
-from airflow_provider_dataflow.operators.trigger_errors import cause_of_failure
+from airflow_provider_dataflow.operators.trigger_errors import cause_of_failure, trigger_error
 from airflow_provider_dataflow.ownership.acquire import (
     AcquireSettings,
     RunAcquirer,
     SubmitLater,
     outlives_task,
 )
-from airflow_provider_dataflow.ownership.record_store import TaskStateRecordStore
+from airflow_provider_dataflow.ownership.record import SubmissionRecord
+from airflow_provider_dataflow.ownership.record_store import RECORD_KEY, TaskStateRecordStore
 from airflow_provider_dataflow.ownership.request import build_request
 from airflow_provider_dataflow.ownership.task_attempt import TaskAttempt
 from airflow_provider_dataflow.polling import (
@@ -308,9 +309,15 @@ class InvokeRunOperator(OwnedRunOperator):
 
     @called_by_airflow
     def execute(self, context: Context) -> str:
+        return self._execute(context)
+
+    def _execute(self, context: Context, submit_failing_since: float | None = None) -> str:
         self.read_settings()
         self._attempt = TaskAttempt.in_worker(context)
-        run = self._existing_run() if self.run_id else self._acquire_run(context, self._attempt)
+        if self.run_id:
+            run = self._existing_run()
+        else:
+            run = self._acquire_run(context, self._attempt, submit_failing_since)
         with self._cancel_unless_retried():
             self._push_run(run, context)
             if not self.wait_for_completion:
@@ -329,9 +336,11 @@ class InvokeRunOperator(OwnedRunOperator):
             self.log.warning("%s", warning)
         self.log.info("CreateRun would be sent\n%s", request.redacted_text(sensitive_names()))
 
-    def execute_again(self, context: Context, event: Any = None) -> str:
+    def execute_again(
+        self, context: Context, event: Any = None, submit_failing_since: float | None = None
+    ) -> str:
         """Resume after a deferral that delayed the submit."""
-        return self.execute(context)
+        return self._execute(context, submit_failing_since)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
         """Resume after the trigger's event."""
@@ -355,15 +364,28 @@ class InvokeRunOperator(OwnedRunOperator):
         """
         ti = context["ti"]
         self._attempt = TaskAttempt.in_worker(context)
-        self._owned_run_id = own_xcom(ti, RUN_ID)
+        self._owned_run_id = self._run_before_deferral(ti)
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except (TaskDeferralTimeout, TaskDeferralError) as error:
-            if next_method != TRIGGER_FAILED or self._owned_run_id is None:
+            if next_method != TRIGGER_FAILED:
                 raise
+            if self._owned_run_id is None:
+                raise trigger_error(error, next_kwargs, "the submit of the run") from None
             if isinstance(error, TaskDeferralTimeout):
                 self._give_up(RunTimedOut, None, "The trigger sent no event in time: is a triggerer running?")
             return self._replace_trigger(cause_of_failure(error, next_kwargs), context)
+
+    def _run_before_deferral(self, ti: Any) -> str | None:
+        """Return the run that this try had when it was deferred, if it had one."""
+        if self.start_from_trigger and not self.run_id:
+            # No worker has deleted the XComs of an earlier clear epoch: the run may be from there.
+            record = SubmissionRecord.from_json(own_xcom(ti, RECORD_KEY))
+            if record is not None:
+                in_this_epoch = record.clear_epoch == TaskAttempt.in_trigger(ti, 0).clear_epoch
+                return record.run_id if in_this_epoch else None
+        run_id: str | None = own_xcom(ti, RUN_ID)
+        return run_id
 
     # --- Acquire the run ----------------------------------------------------------------------------------
 
@@ -381,7 +403,7 @@ class InvokeRunOperator(OwnedRunOperator):
         self._owned_run_id = self.run_id
         return self.hook.get_run(str(self.run_id))
 
-    def _acquire_run(self, context: Context, attempt: TaskAttempt) -> Run:
+    def _acquire_run(self, context: Context, attempt: TaskAttempt, failing_since: float | None) -> Run:
         """Submit the run, or re-attach to, adopt or replace the run of an earlier try."""
         store = task_state_store(context)
         acquirer = RunAcquirer(
@@ -392,6 +414,7 @@ class InvokeRunOperator(OwnedRunOperator):
             settings=self._acquire_settings(),
             log=self.log,
             raise_if_killed=self._raise_if_killed,
+            failing_since=failing_since,
         )
         while True:
             try:
@@ -430,7 +453,11 @@ class InvokeRunOperator(OwnedRunOperator):
                 if later.run_id
                 else delay_trigger(datetime.fromtimestamp(until, UTC))
             )
-            self.defer(trigger=trigger, method_name=self.execute_again.__name__)
+            self.defer(
+                trigger=trigger,
+                method_name=self.execute_again.__name__,
+                kwargs={"submit_failing_since": later.failing_since} if later.failing_since else None,
+            )
         seconds = min(later.seconds, self.poll_interval) if later.run_id else later.seconds
         sleep(seconds, self._raise_if_killed)
 
@@ -572,10 +599,12 @@ class InvokeRunOperator(OwnedRunOperator):
         """Defer again after the trigger crashed, which says nothing about the run."""
         assert self._owned_run_id is not None  # noqa: S101 - checked by the caller
         ti = context["ti"]
-        failures = 1 + (own_xcom(ti, TRIGGER_FAILURES) or 0)
+        stored = own_xcom(ti, TRIGGER_FAILURES)
+        # By run: with start_from_trigger, the XCom may be from before a clear.
+        failures = 1 + (stored.get(self._owned_run_id, 0) if isinstance(stored, dict) else stored or 0)
         if failures > MAX_TRIGGER_FAILURES or not self.deferrable:
             self._give_up(RunLost, None, f"The trigger has failed {failures} times: {error}")
-        ti.xcom_push(key=TRIGGER_FAILURES, value=failures)
+        ti.xcom_push(key=TRIGGER_FAILURES, value={self._owned_run_id: failures})
         self.log.warning(
             "Run %s: its trigger failed; another trigger waits for the run: %s", self._owned_run_id, error
         )

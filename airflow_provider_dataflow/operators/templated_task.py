@@ -13,9 +13,8 @@ from airflow_provider_dataflow.exceptions import InvalidArgument
 if TYPE_CHECKING:
     from airflow.sdk.definitions.mappedoperator import MappedOperator, OperatorPartial
 
-#: Template field of each argument whose field has another name, and the reverse.
-TEMPLATE_FIELDS = RENAMED_ATTRIBUTES
-ARGUMENTS = {field: name for name, field in TEMPLATE_FIELDS.items()}
+#: Argument of each template field that has another name.
+ARGUMENTS = {field: name for name, field in RENAMED_ATTRIBUTES.items()}
 
 #: Placeholder for a mapped value, unknown at parse time: a template, which every templated argument accepts.
 MAPPED_VALUE = "{{ mapped }}"
@@ -85,7 +84,7 @@ class CheckedPartial:
         from airflow.sdk import XComArg
 
         for name, value in self._given.items():
-            if TEMPLATE_FIELDS.get(name, name) not in task.template_fields:
+            if RENAMED_ATTRIBUTES.get(name, name) not in task.template_fields:
                 continue
             for upstream, _ in XComArg.iter_xcom_references(value):
                 # Airflow warns if a link exists already.
@@ -104,7 +103,7 @@ class CheckedPartial:
             return
         fields = set(task.template_fields)
         for names in names_of_items:
-            mapped = {name: MAPPED_VALUE for name in names if TEMPLATE_FIELDS.get(name, name) in fields}
+            mapped = {name: MAPPED_VALUE for name in names if RENAMED_ATTRIBUTES.get(name, name) in fields}
             try:
                 unmapped_for_checks(task, mapped)
             except InvalidArgument:

@@ -19,7 +19,7 @@ from airflow_provider_dataflow.exceptions import (
     sentences,
 )
 from airflow_provider_dataflow.models.run import TERMINAL_STATES, LifecycleState
-from airflow_provider_dataflow.ownership.capacity import seconds_until_next_submit
+from airflow_provider_dataflow.ownership.capacity import is_capacity_error, seconds_until_next_submit
 from airflow_provider_dataflow.ownership.private_endpoint_guard import PrivateEndpointGuard
 from airflow_provider_dataflow.ownership.record import RunDecision, SubmissionRecord, decide, retry_token
 from airflow_provider_dataflow.ownership.request import check_placeholders
@@ -49,12 +49,22 @@ class SubmitLater(Exception):
     :param reason: for the log.
     :param seconds: pause before the next submit; with ``run_id``, at most.
     :param run_id: OCID of the conflicting run whose end is waited for, if that is the reason.
+    :param failing_since: first of the service errors in a row, in seconds since the epoch, for the next
+        :class:`RunAcquirer`; ``None`` if the service works.
     """
 
-    def __init__(self, reason: str, seconds: float, run_id: str | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        seconds: float,
+        *,
+        run_id: str | None = None,
+        failing_since: float | None = None,
+    ) -> None:
         super().__init__(reason)
         self.seconds = seconds
         self.run_id = run_id
+        self.failing_since = failing_since
 
 
 def outlives_task(wait_for_completion: bool, target_states: Collection[str], cancel_on_kill: bool) -> bool:
@@ -122,6 +132,7 @@ class RunAcquirer:
     :param settings: arguments of the operator.
     :param log: the task's logger.
     :param raise_if_killed: called before each request; raises if the task was killed.
+    :param failing_since: of the :class:`SubmitLater` that an earlier acquirer of this try raised.
     """
 
     pauses: ClassVar[AcquirePauses] = AcquirePauses()
@@ -136,6 +147,7 @@ class RunAcquirer:
         settings: AcquireSettings,
         log: Logger | Any,
         raise_if_killed: Callable[[], None],
+        failing_since: float | None = None,
     ) -> None:
         self._hook = hook
         self._attempt = attempt
@@ -144,6 +156,7 @@ class RunAcquirer:
         self._settings = settings
         self._log = log
         self._raise_if_killed = raise_if_killed
+        self._failing_since = failing_since
         self._guard: PrivateEndpointGuard | None = None
         self._prepared = False
 
@@ -164,16 +177,20 @@ class RunAcquirer:
                 if not self._gives_way(run):
                     return run
         except ServiceError as error:
+            now = time.time()
+            # A refusal for lack of capacity shows that the service works.
+            self._failing_since = None if is_capacity_error(error) else self._failing_since or now
             seconds = seconds_until_next_submit(
                 error,
-                time.time() - self._attempt.started,
+                now - self._attempt.started,
+                failing=now - (self._failing_since or now),
                 submit_timeout=self._settings.submit_timeout,
                 error_budget=self._settings.error_budget,
                 pause_bounds=(self.pauses.capacity_min, self.pauses.capacity_max),
             )
             if seconds is None:
                 raise
-            raise SubmitLater(str(error), seconds) from None
+            raise SubmitLater(str(error), seconds, failing_since=self._failing_since) from None
 
     def find_unconfirmed_run(self) -> Run | None:
         """Return the run of the last submit, whose response may be lost, if it exists.
@@ -386,7 +403,8 @@ class RunAcquirer:
                 f"Nothing was submitted within {self._settings.submit_timeout:g} seconds (submit_timeout): "
                 f"{reason}"
             )
-        raise SubmitLater(reason, left, other.id)
+        self._failing_since = None
+        raise SubmitLater(reason, left, run_id=other.id)
 
     def _gives_way(self, run: Run) -> bool:
         """Cancel the run if another task submitted a conflicting one just before it."""

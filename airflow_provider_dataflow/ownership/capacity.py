@@ -9,10 +9,15 @@ from airflow_provider_dataflow.polling import jittered
 CAPACITY_ERROR_CODES = ("LimitExceeded", "QuotaExceeded")
 
 
+def is_capacity_error(error: ServiceError) -> bool:
+    return error.code in CAPACITY_ERROR_CODES
+
+
 def seconds_until_next_submit(
     error: ServiceError,
     waited: float,
     *,
+    failing: float,
     submit_timeout: float,
     error_budget: float,
     pause_bounds: tuple[float, float],
@@ -21,19 +26,19 @@ def seconds_until_next_submit(
 
     :param error: of the last submit.
     :param waited: seconds since the task started.
+    :param failing: seconds since the first of the service errors in a row.
     :param submit_timeout: seconds for which a capacity wait may last.
     :param error_budget: seconds for which service errors are retried.
-    :param pause_bounds: shortest and longest pause in seconds; it grows with the time waited so far.
+    :param pause_bounds: shortest and longest pause in seconds; it grows with the time so far.
     """
-    if error.code in CAPACITY_ERROR_CODES:
-        limit = submit_timeout
+    if is_capacity_error(error):
+        failing, left = waited, submit_timeout - waited
     elif error.is_transient:
-        limit = min(error_budget, submit_timeout)
+        left = min(error_budget - failing, submit_timeout - waited)
     else:
         return None
-    left = limit - waited
     if left <= 0:
         return None
     shortest, longest = pause_bounds
-    pause = jittered(min(max(waited / 2, shortest), longest))
+    pause = jittered(min(max(failing / 2, shortest), longest))
     return min(max(pause, error.retry_after or 0.0), max(left, 1.0))

@@ -33,7 +33,7 @@ from airflow_provider_dataflow.operators.called_by_airflow import called_by_airf
 from airflow_provider_dataflow.operators.ended_run import copy_driver_logs, finish_wait, log_event
 from airflow_provider_dataflow.operators.templated_task import TemplatedTask
 from airflow_provider_dataflow.operators.trigger_errors import trigger_error
-from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, ErrorBudget
+from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL, ErrorBudget
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 
 if TYPE_CHECKING:
@@ -163,10 +163,16 @@ class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
         )
 
     def poke(self, context: Context) -> bool:
-        try:
-            run = self.hook.get_run(self.run_id)
-        except ServiceError as error:
-            return self._tolerate(error)
+        while True:
+            try:
+                run = self.hook.get_run(self.run_id)
+                break
+            except ServiceError as error:
+                self._tolerate(error)
+            if not self.reschedule:
+                return False
+            # In this mode each poke is a new process, which would not know since when reads fail.
+            time.sleep(min(self.poke_interval, DEFAULT_POLL_INTERVAL))
         self._budget.success()
         if run.state != self._last_state:
             self._last_state = run.state
@@ -182,7 +188,7 @@ class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
         if end.outcome is Outcome.REACHED and end.state is not None:
             if has_reached(end.state, self.target_states):
                 if self.fetch_logs == "always" and is_terminal(end.state):
-                    copy_driver_logs(self.hook.get_run(end.run_id), self.hook, self.log)
+                    self._copy_logs(end.run_id)
                 return end.state
             return self._fail_with_error_of_run(end)
         if end.outcome is Outcome.TIMEOUT:
@@ -235,6 +241,15 @@ class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
         self._has_reached(run)
         raise AssertionError(f"run {run.id} is {run.state}, expected a terminal state that is no target")
 
+    def _copy_logs(self, run_id: str) -> None:
+        try:
+            run = self.hook.get_run(run_id)
+        except ServiceError as error:
+            # The run has reached its target state, whether or not its logs can be read.
+            self.log.warning("Run %s: cannot copy its logs: %s", run_id, error)
+        else:
+            copy_driver_logs(run, self.hook, self.log)
+
     def _set_default_timeout(self) -> None:
         """Use Airflow's default if a template rendered to None."""
         if self.timeout is None:
@@ -250,8 +265,8 @@ class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
                 self._fail(error)
         return reached
 
-    def _tolerate(self, error: ServiceError) -> bool:
-        """Return False, so that the sensor polls again, or fail if the error budget is used up."""
+    def _tolerate(self, error: ServiceError) -> None:
+        """Fail if the error budget is used up."""
         if not self._budget.failing:
             self.log.warning(
                 "Run %s: cannot read its state; retrying for up to %.0f s: %s",
@@ -268,7 +283,6 @@ class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
                     note=str(error),
                 )
             )
-        return False
 
     def _fail(self, error: RunError) -> NoReturn:
         if self.soft_fail:

@@ -190,7 +190,7 @@ class RunTrigger(PollingTrigger):
     def _client_for_cancel(self) -> DataFlowClient:
         # Reuse the poller's credentials: if Airflow is down, the connection cannot be read again.
         access = self._poller.access if self._poller else None
-        return self.hook.new_client("triggerer", access)
+        return self.hook.new_client(access)
 
     def _is_still_awaited(self) -> bool:
         """Return whether the task is deferred for this run.

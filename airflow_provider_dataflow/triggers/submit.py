@@ -195,27 +195,28 @@ class SubmitRunTrigger(NestedTemplatesMixin, TaskTrigger):
         from airflow_provider_dataflow.ownership.acquire import SubmitLater
 
         started = time.time()
+        failing_since: float | None = None
         while True:
             # A thread cannot be cancelled. A kill waits for it, so that the run is known.
-            self._submit = start(partial(self._acquire, started))
+            self._submit = start(partial(self._acquire, started, failing_since))
             try:
                 return await asyncio.shield(asyncio.wrap_future(self._submit))
             except SubmitLater as later:
-                self._submit = None
+                self._submit, failing_since = None, later.failing_since
                 pause = min(later.seconds, CONFLICT_PAUSE_SECONDS) if later.run_id else later.seconds
                 self.log.warning("Submitting again in %.0f seconds: %s", pause, later)
                 await asyncio.sleep(pause)
 
     # --- In a thread ----------------------------------------------------------------------------------------
 
-    def _acquire(self, started: float) -> Run:
+    def _acquire(self, started: float, failing_since: float | None) -> Run:
         self._read_settings()
         hook = self.hook
         records = XComRecordStore(self._identity, assume_empty=self._is_first_start())
         if self.run_id:
             run, is_new = hook.get_run(self.run_id), records.assume_empty
         else:
-            run = self._submit_or_reuse(hook, started, records)
+            run = self._submit_or_reuse(hook, started, records, failing_since)
             is_new = records.first_loaded_epoch != self._epoch
         # Before anything else can fail, so that a kill finds the run.
         self._run = run
@@ -287,7 +288,9 @@ class SubmitRunTrigger(NestedTemplatesMixin, TaskTrigger):
         self.run_id = run_id
         self.settings = {**self.settings, **settings, "timeout": timeout}
 
-    def _submit_or_reuse(self, hook: DataFlowHook, started: float, records: XComRecordStore) -> Run:
+    def _submit_or_reuse(
+        self, hook: DataFlowHook, started: float, records: XComRecordStore, failing_since: float | None
+    ) -> Run:
         from airflow_provider_dataflow.arguments.masking import mask_secrets
         from airflow_provider_dataflow.ownership.acquire import AcquireSettings, RunAcquirer
         from airflow_provider_dataflow.ownership.request import build_request
@@ -304,6 +307,7 @@ class SubmitRunTrigger(NestedTemplatesMixin, TaskTrigger):
             settings=replace(settings, cancel_on_kill=self.cancel_on_kill),
             log=self.log,
             raise_if_killed=self._raise_if_killed,
+            failing_since=failing_since,
         )
         return self._acquirer.acquire()
 

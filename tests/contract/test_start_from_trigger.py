@@ -12,15 +12,17 @@ import uuid
 from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_dataflow.client.retry import RetryPolicy
 from airflow_provider_dataflow.client.sdk_requests import SdkRequests
-from airflow_provider_dataflow.exceptions import InvalidArgument, NotSubmitted
+from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument, NotSubmitted
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
 from airflow_provider_dataflow.ownership import record_store
@@ -188,6 +190,27 @@ async def test_no_missing_xcom_is_read(local, airflow, mocker):
     local.end_run(airflow.xcoms["run_id"])
     assert (await again).outcome == "reached"
     debug.assert_not_called()
+
+
+async def test_crashed_trigger_of_a_cleared_task_is_not_replaced_by_one_for_the_old_run(local, airflow):
+    local.keeps_running()
+    task = await start(airflow.trigger())
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    (old,) = local.runs_created
+    resume = partial(airflow.operator().resume_execution, "__fail__", {"error": "Trigger failure"})
+
+    airflow.ti.xcoms = airflow.xcoms
+    for failures in (1, 2):
+        with pytest.raises(TaskDeferred) as caught:
+            resume({"ti": airflow.ti})
+        assert caught.value.trigger.run_id == old
+        assert airflow.xcoms["trigger_failures"] == {old: failures}
+
+    airflow.new_try()
+    airflow.ti.xcoms = airflow.xcoms
+    with pytest.raises(DataFlowError, match="the submit of the run"):
+        resume({"ti": airflow.ti})
 
 
 async def test_submit_whose_run_id_was_not_recorded_is_repeated(local, airflow):

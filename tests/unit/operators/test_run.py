@@ -3,6 +3,7 @@ from __future__ import annotations
 import inspect
 import re
 import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow_provider_dataflow.arguments.run_arguments import ATTRIBUTES
 from airflow_provider_dataflow.compat import AirflowTaskTimeout
 from airflow_provider_dataflow.exceptions import (
+    DataFlowError,
     InvalidArgument,
     InvalidConnection,
     RunCanceled,
@@ -376,6 +378,31 @@ def test_crashed_trigger_is_replaced_three_times(client, ti):
     with pytest.raises(RunLost, match="has failed 4 times"):
         trigger_failed(ti, "Trigger failure")
     assert client.cancelled == [RUN_ID]
+
+
+def test_crash_of_the_trigger_that_delays_the_submit_is_explained(client, ti):
+    with pytest.raises(DataFlowError, match=r"the submit of the run.*out of memory"):
+        operator(deferrable=True).resume_execution(
+            "__fail__", {"error": "Trigger failure", "traceback": ["MemoryError: out of memory"]}, {"ti": ti}
+        )
+
+
+def test_outage_after_a_capacity_wait_has_the_whole_error_budget(client, ti, mocker):
+    hours = 3600
+    ti.start_date -= timedelta(hours=2)
+    down = ServiceError(operation="CreateRun", message="down", status=503)
+    mocker.patch.object(DataFlowHook, "create_run", side_effect=down)
+    task = operator(deferrable=True, submit_timeout=6 * hours)
+    with pytest.raises(TaskDeferred) as first:
+        task.execute({"ti": ti})
+    since = first.value.kwargs["submit_failing_since"]
+    assert since == pytest.approx(time.time(), abs=60)
+    again = operator(deferrable=True, submit_timeout=6 * hours)
+    with pytest.raises(TaskDeferred) as second:
+        again.resume_execution(first.value.method_name, first.value.kwargs, {"ti": ti})
+    assert second.value.kwargs["submit_failing_since"] == since
+    with pytest.raises(ServiceError, match="down"):
+        again.resume_execution("execute_again", {"submit_failing_since": since - hours}, {"ti": ti})
 
 
 # --- Kill --------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from airflow.sdk import DAG
 
 import airflow_provider_dataflow.operators
 import airflow_provider_dataflow.sensors
+from airflow_provider_dataflow.arguments.run_arguments import RENAMED_ATTRIBUTES
 from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.operators import templated_task
 from airflow_provider_dataflow.operators.application import (
@@ -25,7 +26,6 @@ from airflow_provider_dataflow.operators.application import (
 )
 from airflow_provider_dataflow.operators.manage_run import GetRunOperator, ListRunsOperator
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
-from airflow_provider_dataflow.operators.templated_task import TEMPLATE_FIELDS
 from airflow_provider_dataflow.sensors.run import RunSensor
 from tests.unit.support import APPLICATION_ID, COMPARTMENT_ID, RUN_ID
 
@@ -64,7 +64,7 @@ def arguments_of(cls: type[BaseOperator]) -> dict[str, inspect.Parameter]:
 
 def templated_of(cls: type[BaseOperator]) -> list[str]:
     """Return the arguments that are template fields, by the names of the arguments."""
-    return [name for name in arguments_of(cls) if TEMPLATE_FIELDS.get(name, name) in cls.template_fields]
+    return [name for name in arguments_of(cls) if RENAMED_ATTRIBUTES.get(name, name) in cls.template_fields]
 
 
 def kwargs_with(cls: type[BaseOperator], given: dict[str, Any]) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def test_all_operators_and_sensors_are_found():
     assert {InvokeRunOperator, CreateOrUpdateApplicationOperator, RunSensor} <= set(CLASSES)
     assert len(CLASSES) >= 14
     for cls in CLASSES:
-        fields = {TEMPLATE_FIELDS.get(name, name) for name in templated_of(cls)}
+        fields = {RENAMED_ATTRIBUTES.get(name, name) for name in templated_of(cls)}
         assert fields == set(cls.template_fields), f"a template field of {cls.__name__} has no argument"
 
 

@@ -6,10 +6,11 @@ from airflow_provider_dataflow.exceptions import ServiceError, SubmitRejected
 from airflow_provider_dataflow.ownership.capacity import seconds_until_next_submit
 
 
-def pause(error, waited, *, submit_timeout=1000.0, error_budget=100.0):
+def pause(error, waited, *, failing=None, submit_timeout=1000.0, error_budget=100.0):
     return seconds_until_next_submit(
         error,
         waited,
+        failing=waited if failing is None else failing,
         submit_timeout=submit_timeout,
         error_budget=error_budget,
         pause_bounds=(30.0, 600.0),
@@ -40,6 +41,13 @@ def test_pause_grows_with_the_time_waited():
 def test_outage_is_retried_within_the_error_budget(error):
     assert pause(error, 0) is not None
     assert pause(error, 100) is None
+
+
+def test_error_budget_counts_from_the_first_error_and_not_from_the_start():
+    assert pause(service_error(503), 900, failing=0) is not None
+    assert pause(service_error(503), 900, failing=100) is None
+    assert pause(service_error(503), 990, failing=0) == 10
+    assert pause(service_error(503), 1000, failing=0) is None
 
 
 def test_retry_after_is_honoured():

@@ -94,6 +94,21 @@ def test_events_of_the_trigger_become_result_or_error(client, context):
     assert client.cancelled == []
 
 
+def test_unreadable_logs_do_not_fail_a_sensor_whose_run_reached_its_target(client, context, caplog):
+    client.states = [ServiceError(operation="GetRun", message="down", status=503)]
+    assert complete(context, Outcome.REACHED, "SUCCEEDED", fetch_logs="always") == "SUCCEEDED"
+
+
+def test_error_budget_counts_in_reschedule_mode(client, context):
+    """Each poke of this mode is a new process."""
+    down = ServiceError(operation="GetRun", message="down", status=503)
+    client.states = [down, down, "SUCCEEDED"]
+    assert sensor(mode="reschedule").poke(context)
+    client.states = [down]
+    with pytest.raises(RunLost, match="down"):
+        sensor(mode="reschedule", error_budget=0.001).poke(context)
+
+
 def test_target_state_seen_by_trigger_counts_although_run_continued(client, context):
     client.states = ["CANCELING"]
     assert complete(context, Outcome.REACHED, "IN_PROGRESS", target_states=["IN_PROGRESS"]) == "IN_PROGRESS"
