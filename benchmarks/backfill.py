@@ -129,9 +129,8 @@ class Backfill:
         journal = httpx.get(f"{local.endpoint}/_local/journal", trust_env=False, timeout=60)
         figures.requests = Counter(journal.raise_for_status().json()["counts"])
         tasks = {run_id: ended.timestamp() for run_id, ended in self._query(TASK_ENDS, mode)}
-        response = httpx.get(f"{local.endpoint}/_local/runs", trust_env=False, timeout=60).raise_for_status()
         seconds = []
-        for run in response.json():
+        for run in local.runs():
             if run["freeformTags"].get("airflow_dag_id") != mode:
                 continue
             created, ended = (

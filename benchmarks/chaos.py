@@ -209,9 +209,8 @@ class Chaos:
             findings.tasks[state] += 1
             if state != "success":
                 findings.not_succeeded.append(f"{run_id}.{task_id}: {state}")
-        response = httpx.get(f"{self.bench.local.endpoint}/_local/runs", trust_env=False).raise_for_status()
         runs_by_task: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-        for run in response.json():
+        for run in self.bench.local.runs():
             findings.runs[run["lifecycleState"]] += 1
             tags = run["freeformTags"]
             owner = (tags.get("airflow_run_id", ""), tags.get("airflow_task_id", ""))

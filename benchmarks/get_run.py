@@ -25,6 +25,7 @@ import oci
 
 from airflow_provider_dataflow.local import LocalDataFlow
 from benchmarks.load import LoadResult, measure, table
+from dev.processes import free_port
 
 
 def create_ended_run(local: LocalDataFlow) -> str:
@@ -75,9 +76,7 @@ class MotoServer:
     """Runs moto_server for the duration of a ``with`` block."""
 
     def __init__(self, command: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self._process = subprocess.Popen(
             [command, "-H", "127.0.0.1", "-p", str(self.port)],
             stdout=subprocess.DEVNULL,

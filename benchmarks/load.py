@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import psutil
 
+from dev import progress
+
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
@@ -79,9 +81,6 @@ def measure(pid: int, port: int, request: bytes, seconds: float = 3.0, connectio
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Align the columns of ``rows``, the first of which is the header."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+    """Align the columns of ``rows``, and underline the first row, which is the header."""
+    header, *lines = progress.table(rows, indent="").splitlines()
+    return "\n".join([header, "-" * len(header), *lines])

@@ -197,11 +197,6 @@ class AirflowStack(Stoppable):
             process.wait(timeout=30)
             del self.processes[name]
 
-    def restart_component(self, name: str, *arguments: str) -> psutil.Popen:
-        """Stop one component cleanly and start it again."""
-        processes.stop("", [self.processes.pop(name)])
-        return self.start_component(name, *arguments)
-
     # Other access -----------------------------------------------------------------------------------------
 
     def cli(self, *arguments: str, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:

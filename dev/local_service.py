@@ -22,6 +22,8 @@ NAMESPACE = "local"
 BUCKET = "weather"
 CONNECTION = "AIRFLOW_CONN_OCI_DEFAULT"
 APPLICATION_VARIABLE = "AIRFLOW_VAR_MONTHLY_WEATHER_APPLICATION"
+# Without a limit, the server returns the newest 1000 runs.
+_NO_LIMIT = 10**9
 
 
 class LocalService(Stoppable):
@@ -150,15 +152,23 @@ class LocalService(Stoppable):
         """Return a run as the SDK reads it from the service."""
         return self.client.get_run(run_id).data
 
+    def runs(self) -> list[dict[str, Any]]:
+        """Return all runs as JSON with their states, newest first."""
+        return list(self._read("runs", limit=_NO_LIMIT))
+
     def states(self, run_id: str) -> list[dict[str, Any]]:
         """Return the states of a run with the time of each, oldest first."""
-        response = httpx.get(f"{self.endpoint}/_local/runs/{run_id}", trust_env=False).raise_for_status()
-        return list(response.json()["states"])
+        return list(self._read(f"runs/{run_id}")["states"])
 
     def journal(self) -> list[dict[str, Any]]:
         """Return the requests that the server has got, oldest first."""
-        response = httpx.get(f"{self.endpoint}/_local/journal", trust_env=False).raise_for_status()
-        return list(response.json()["entries"])
+        return list(self._read("journal")["entries"])
+
+    def _read(self, path: str, **query: int) -> Any:
+        """Return the JSON response of a route below ``/_local/``."""
+        url = f"{self.endpoint}/_local/{path}"
+        # A list of thousands of runs takes longer than the 5 s that httpx waits by default.
+        return httpx.get(url, params=query, trust_env=False, timeout=60).raise_for_status().json()
 
     @property
     def _command(self) -> list[str]:

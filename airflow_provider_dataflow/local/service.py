@@ -48,8 +48,7 @@ from airflow_provider_dataflow.local.state.clock import Clock, from_rfc3339
 from airflow_provider_dataflow.local.state.options import Options
 from airflow_provider_dataflow.local.state.run_lifecycle import RunLifecycle
 from airflow_provider_dataflow.local.state.run_logs import LogFolder
-from airflow_provider_dataflow.local.state.store import KINDS, RUNS, Filter, Store
-from airflow_provider_dataflow.models.run import TERMINAL_STATES, LifecycleState
+from airflow_provider_dataflow.local.state.store import KINDS, RUNS, Store
 
 log = logging.getLogger(__name__)
 
@@ -216,7 +215,7 @@ class Service:
             user=request.principal.user if request.principal else None,
             now=self.lifecycle.now(),
             created=lambda: self._created(resource_id),
-            live_runs=self._live_runs,
+            live_runs=lambda: self.lifecycle.live_runs.count,
             exceeds_clock_skew=lambda skew: exceeds_clock_skew(request, time.time() + skew),
         )
         active = self.faults.pick(facts)
@@ -266,10 +265,6 @@ class Service:
             if record is not None and record.body.get("timeCreated"):
                 return from_rfc3339(record.body["timeCreated"])
         return None
-
-    def _live_runs(self) -> int:
-        live = [state for state in LifecycleState if state not in TERMINAL_STATES]
-        return sum(self._store.count(RUNS, [Filter("state", "=", state)]) for state in live)
 
     def _check_host(self, request: Request) -> None:
         """Reject requests for other hosts, to prevent DNS rebinding by a web page.

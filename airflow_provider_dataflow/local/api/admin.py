@@ -6,7 +6,7 @@ Their requests are not signed. The server listens on loopback only.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,7 +14,7 @@ from airflow_provider_dataflow.local.api.context import Context
 from airflow_provider_dataflow.local.api.request_bodies import CHANGE_COMPARTMENT
 from airflow_provider_dataflow.local.api.resources import load
 from airflow_provider_dataflow.local.api.runs import CANCELLED_BY, CREATED_BY
-from airflow_provider_dataflow.local.engines.json_fields import seconds, shown, to_json, whole
+from airflow_provider_dataflow.local.engines.json_fields import one_of, seconds, shown, to_json, whole
 from airflow_provider_dataflow.local.engines.rules import Rule, Rules, RunScript
 from airflow_provider_dataflow.local.http.active_faults import ActiveFaults
 from airflow_provider_dataflow.local.http.error_messages import as_sentence, did_you_mean
@@ -128,7 +128,7 @@ class AdminApi:
         if not (after.isascii() and after.isdigit()):
             raise invalid(f"after must be the number of an entry, not {shown(after)}.")
         if "operation" in query:
-            _check_known("operation", query["operation"], (*OPERATIONS, _UNKNOWN_OPERATION))
+            _checked(lambda: one_of("operation", query["operation"], (*OPERATIONS, _UNKNOWN_OPERATION)))
         entries = self.journal.select(
             operation=query.get("operation"), resource_id=query.get("resourceId"), after=int(after[:18])
         )
@@ -259,7 +259,7 @@ class AdminApi:
         given = query.get("limit", _DEFAULT_RUNS_LIMIT)
         limit = _checked(lambda: whole("limit", given, 1, _MAX_RUNS_LIMIT))
         if "state" in query:
-            _check_known("state", query["state"], LifecycleState)
+            _checked(lambda: one_of("state", query["state"], LifecycleState))
         filters = [Filter("state", "=", query["state"])] if "state" in query else []
         records, _ = self.context.store.page(RUNS, filters, "time_created", True, limit, None)
         return Response.of_json([self._with_states(r) for r in records])
@@ -336,16 +336,6 @@ def _refuse_unknown_input(route: Route) -> Handler:
         return route.handler(request, **values)
 
     return handler
-
-
-def _check_known(name: str, value: str, known: Iterable[str]) -> None:
-    """Check that a parameter has a known value.
-
-    :raises ApiError: 400.
-    """
-    if value not in list(known):
-        near = did_you_mean(value, known)
-        raise invalid(f"{name} must be one of {', '.join(known)}, not {shown(value)}.{near}")
 
 
 def _checked(make: Callable[[], T]) -> T:

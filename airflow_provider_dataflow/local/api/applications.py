@@ -34,9 +34,9 @@ from airflow_provider_dataflow.local.http.messages import (
 )
 from airflow_provider_dataflow.local.state.clock import rfc3339
 from airflow_provider_dataflow.local.state.execute_string import ParsedExecute, fill_in, parse_execute
-from airflow_provider_dataflow.local.state.run_lifecycle import has_ended
+from airflow_provider_dataflow.local.state.live_runs import live_runs_of_application
 from airflow_provider_dataflow.local.state.session_lifecycle import SESSION
-from airflow_provider_dataflow.local.state.store import APPLICATIONS, RUNS, Filter, Record
+from airflow_provider_dataflow.local.state.store import APPLICATIONS, Filter, Record
 
 FIELDS = (
     "applicationLogConfig", "archiveUri", "arguments", "className", "configuration", "compartmentId",
@@ -176,7 +176,7 @@ class ApplicationsApi:
     def delete(self, request: Request, application_id: str) -> Response:
         record = load_active(self.context, application_id)
         check_etag(request, record)
-        if self._live_runs(application_id):
+        if live_runs_of_application(self.context.store, application_id):
             message = "The application has runs that have not ended."
             raise ApiError(409, "Conflict", message)
         self._mark_deleted(record)
@@ -190,7 +190,7 @@ class ApplicationsApi:
         path = f"/applications/{application_id}"
         work_request = requests.begin("DELETE_APPLICATION", record, path)
         self._mark_deleted(record)
-        for run in self._live_runs(application_id):
+        for run in live_runs_of_application(self.context.store, application_id):
             self.context.lifecycle.cancel(run, "The run was canceled: its application was deleted.")
         requests.run_ended(application_id)
         return accepted(record, work_request)
@@ -203,10 +203,6 @@ class ApplicationsApi:
         record.body["timeUpdated"] = rfc3339(self.context.lifecycle.now())
         self.context.store.update(APPLICATIONS, record)
         return Response(204)
-
-    def _live_runs(self, application_id: str) -> list[Record]:
-        runs = self.context.store.select(RUNS, [Filter("application_id", "=", application_id)])
-        return [run for run in runs if not has_ended(run)]
 
     def _mark_deleted(self, record: Record) -> None:
         record.body["lifecycleState"] = "DELETED"

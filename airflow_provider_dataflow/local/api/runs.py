@@ -29,6 +29,7 @@ from airflow_provider_dataflow.local.engines.shapes import DEFAULT_SHAPE, total_
 from airflow_provider_dataflow.local.http.messages import JSON, ApiError, Request, Response, Route, invalid
 from airflow_provider_dataflow.local.state.clock import rfc3339
 from airflow_provider_dataflow.local.state.execute_string import fill_in, parse_execute
+from airflow_provider_dataflow.local.state.live_runs import live_runs_of_application
 from airflow_provider_dataflow.local.state.options import EndedRunDelete
 from airflow_provider_dataflow.local.state.private_endpoint_lifecycle import (
     RUN_FIELDS,
@@ -36,7 +37,7 @@ from airflow_provider_dataflow.local.state.private_endpoint_lifecycle import (
 )
 from airflow_provider_dataflow.local.state.run_lifecycle import has_ended
 from airflow_provider_dataflow.local.state.session_lifecycle import DEFAULT_IDLE_MINUTES, SESSION
-from airflow_provider_dataflow.local.state.store import PRIVATE_ENDPOINTS, RUNS, Filter, Record
+from airflow_provider_dataflow.local.state.store import PRIVATE_ENDPOINTS, RUNS, Record
 from airflow_provider_dataflow.models.run import LifecycleState as State
 
 # Keys in a run's internal fields: the requests that created and cancelled it.
@@ -140,10 +141,12 @@ class RunsApi:
         ):
             message = f"The limit of {most} runs that have not ended is reached in this compartment."
             raise ApiError(400, "LimitExceeded", message)
-        if run["type"] == "STREAMING" and self.context.options.one_run_per_streaming_application:
-            runs = self.context.store.select(RUNS, [Filter("application_id", "=", run["applicationId"])])
-            if any(not has_ended(other) for other in runs):
-                raise ApiError(409, "Conflict", "The streaming application has a run that has not ended.")
+        if (
+            run["type"] == "STREAMING"
+            and self.context.options.one_run_per_streaming_application
+            and live_runs_of_application(self.context.store, run["applicationId"])
+        ):
+            raise ApiError(409, "Conflict", "The streaming application has a run that has not ended.")
 
     def _endpoint_fields(self, private_endpoint_id: str | None) -> JSON:
         """Return the fields of a run that are copied from its private endpoint.

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from airflow_provider_dataflow.local.cli import terminal
-from airflow_provider_dataflow.local.cli.argument_types import quoted
+from airflow_provider_dataflow.local.engines.json_fields import shown
 from airflow_provider_dataflow.local.http.error_messages import as_sentence, did_you_mean
 
 PROGRAM = "dataflow-local"
@@ -66,15 +66,15 @@ class OneLineParser(argparse.ArgumentParser):
             if word.startswith("-"):
                 option = word.partition("=")[0]
                 return (
-                    f"there is no option {quoted(option)}.{did_you_mean(option, self._option_string_actions)}"
+                    f"there is no option {shown(option)}.{did_you_mean(option, self._option_string_actions)}"
                 )
-        return f"unexpected argument {quoted(words[0])}"
+        return f"unexpected argument {shown(words[0])}"
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is None or value in action.choices:
             return
         known = [str(choice) for choice in action.choices]
-        problem = f"{quoted(value)} is not one of {', '.join(known)}.{did_you_mean(value, known)}"
+        problem = f"{shown(value)} is not one of {', '.join(known)}.{did_you_mean(value, known)}"
         raise argparse.ArgumentError(action, problem)
 
     def _choices_of(self, name: str) -> str:

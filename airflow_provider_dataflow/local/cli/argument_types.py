@@ -8,24 +8,18 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from airflow_provider_dataflow.local.engines.json_fields import MAX_DURATION_SECONDS, shown
 from airflow_provider_dataflow.local.http.error_messages import did_you_mean
 from airflow_provider_dataflow.local.state.buckets import DEFAULT_NAMESPACE, ObjectUri, parse_uri
 from airflow_provider_dataflow.local.state.ocids import is_ocid
 
 MAX_PORT = 65535
 MAX_COUNT = 10**9
-MAX_DURATION_SECONDS = 10 * 365 * 24 * 3600.0
 DURATION_EXAMPLES = "90, 90s, 15m, 1h30m or 2d"
-_MAX_QUOTED_LENGTH = 200
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,30}")
 _DURATION = re.compile(r"(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+(?:\.[0-9]+)?)s?)?")
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _PROPERTY_PATTERN = re.compile(r"[^\s=,]+")
-
-
-def quoted(text: str) -> str:
-    """Return an argument in quotes, shortened if it is very long."""
-    return repr(text if len(text) <= _MAX_QUOTED_LENGTH else f"{text[:_MAX_QUOTED_LENGTH]}...")
 
 
 def whole_number(minimum: int, maximum: int = MAX_COUNT) -> Callable[[str], int]:
@@ -34,7 +28,7 @@ def whole_number(minimum: int, maximum: int = MAX_COUNT) -> Callable[[str], int]
     def parse(text: str) -> int:
         if _WHOLE_NUMBER.fullmatch(text.strip()) and minimum <= int(text) <= maximum:
             return int(text)
-        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a whole number from {minimum} to {maximum}")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a whole number from {minimum} to {maximum}")
 
     return parse
 
@@ -66,7 +60,7 @@ def duration(text: str) -> float:
         return seconds(text)
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"{quoted(text)} is not a duration such as {DURATION_EXAMPLES}, of at most ten years"
+            f"{shown(text)} is not a duration such as {DURATION_EXAMPLES}, of at most ten years"
         ) from None
 
 
@@ -83,7 +77,7 @@ def duration_or_next(text: str) -> float | None:
         return seconds(text)
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"{quoted(text)} is neither a duration such as {DURATION_EXAMPLES}, of at most ten years, nor"
+            f"{shown(text)} is neither a duration such as {DURATION_EXAMPLES}, of at most ten years, nor"
             f" next.{did_you_mean(text, ['next'])}"
         ) from None
 
@@ -91,7 +85,7 @@ def duration_or_next(text: str) -> float | None:
 def word(text: str) -> str:
     """Return a text that is not blank."""
     if not text.strip():
-        raise argparse.ArgumentTypeError(f"{quoted(text)} is empty")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is empty")
     return text
 
 
@@ -99,7 +93,7 @@ def ocid(text: str) -> str:
     """Return an OCID."""
     if not is_ocid(text):
         raise argparse.ArgumentTypeError(
-            f"{quoted(text)} is not an OCID, which has the form ocid1.TYPE.REALM.[REGION].ID"
+            f"{shown(text)} is not an OCID, which has the form ocid1.TYPE.REALM.[REGION].ID"
         )
     return text
 
@@ -108,18 +102,18 @@ def tag(text: str) -> tuple[str, str]:
     """Return the key of a freeform tag and the pattern for its value."""
     key, equals, pattern = text.partition("=")
     if not key.strip() or not equals:
-        raise argparse.ArgumentTypeError(f"{quoted(text)} is not of the form KEY=PATTERN, as in team=weather")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not of the form KEY=PATTERN, as in team=weather")
     return key, pattern
 
 
 def folder(text: str) -> Path:
     """Return the absolute path of a folder, which need not exist."""
     if not text.strip():
-        raise argparse.ArgumentTypeError(f"{quoted(text)} is not the path of a folder")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not the path of a folder")
     try:
         return Path(text).expanduser().resolve()
     except (OSError, RuntimeError, ValueError) as e:
-        raise argparse.ArgumentTypeError(f"{quoted(text)} is not the path of a folder: {e}") from None
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not the path of a folder: {e}") from None
 
 
 def bucket(text: str) -> ObjectUri:
@@ -132,7 +126,7 @@ def bucket(text: str) -> ObjectUri:
         return uri
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"{quoted(text)} is not of the form NAME or NAME@NAMESPACE. Both consist of letters, digits, "
+            f"{shown(text)} is not of the form NAME or NAME@NAMESPACE. Both consist of letters, digits, "
             "underscores, hyphens and dots, and do not start with a dot"
         ) from None
 
@@ -142,7 +136,7 @@ def _comma_separated(pattern: re.Pattern[str], expected: str) -> Callable[[str],
         words = tuple(word.strip() for word in text.split(",") if word.strip())
         for word in words:
             if not pattern.fullmatch(word):
-                raise argparse.ArgumentTypeError(f"{quoted(word)} is not {expected}")
+                raise argparse.ArgumentTypeError(f"{shown(word)} is not {expected}")
         return words
 
     return parse

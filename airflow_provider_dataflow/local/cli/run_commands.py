@@ -9,11 +9,11 @@ import time
 from typing import Any
 
 from airflow_provider_dataflow.local.cli import terminal
-from airflow_provider_dataflow.local.cli.argument_types import quoted
 from airflow_provider_dataflow.local.cli.command_errors import CommandError, UsageError
 from airflow_provider_dataflow.local.cli.home_server import connect
 from airflow_provider_dataflow.local.cli.server_client import RequestFailed, ServerClient
 from airflow_provider_dataflow.local.cli.terminal import print_json, print_text
+from airflow_provider_dataflow.local.engines.json_fields import shown
 from airflow_provider_dataflow.local.http.error_messages import did_you_mean
 from airflow_provider_dataflow.local.state.home import Home
 from airflow_provider_dataflow.models.run import is_terminal
@@ -99,7 +99,7 @@ def _get_run(server: ServerClient, run_id: str) -> dict[str, Any]:
     except RequestFailed as e:
         if e.status != 404:
             raise
-        raise CommandError(f"There is no run {quoted(run_id)}.") from None
+        raise CommandError(f"There is no run {shown(run_id)}.") from None
     return run
 
 

@@ -1,4 +1,4 @@
-"""Client of a running server for the command line: ``/_local`` routes, and signed requests to the API."""
+"""Client of a running server: ``/_local`` routes, and signed requests to the API."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ class RequestFailed(Exception):
     """The server returned an error or no response; the message says which.
 
     :param status: HTTP status; ``None``: no response, or one that is not from Local Data Flow
+    :param body: body of the response
     """
 
-    def __init__(self, message: str, status: int | None = None) -> None:
+    def __init__(self, message: str, status: int | None = None, body: str = "") -> None:
         super().__init__(message)
         self.status = status
+        self.body = body
 
 
 class ServerClient:
@@ -61,8 +63,18 @@ class ServerClient:
 
         :param path: segments of the path below ``/_local/``
         """
+        return self.call_target(
+            method,
+            _target(path) + (f"?{urlencode(query, errors='surrogateescape')}" if query else ""),
+            body,
+        )
+
+    def call_target(self, method: str, target: str, body: Any = None) -> Any:
+        """Return the JSON response to a request.
+
+        :param target: path and query, percent-encoded
+        """
         content = None if body is None else json.dumps(body).encode()
-        target = _target(path) + (f"?{urlencode(query, errors='surrogateescape')}" if query else "")
         response = self._send(
             method, target, content, {"content-type": "application/json"} if content else {}
         )
@@ -94,7 +106,8 @@ class ServerClient:
                 )
         except urllib.error.HTTPError as e:
             with e:
-                raise RequestFailed(_message(e), e.code) from None
+                text = _read_error(e)
+            raise RequestFailed(_message(text, e.code), e.code, text) from None
         except (http.client.HTTPException, EOFError, zlib.error, gzip.BadGzipFile):
             raise self._other_program() from None
         except OSError as e:
@@ -111,11 +124,19 @@ def _target(path: tuple[str, ...]) -> str:
     return "/_local/" + "/".join(_quoted(segment) for segment in path)
 
 
-def _message(error: urllib.error.HTTPError) -> str:
+def _read_error(error: urllib.error.HTTPError) -> str:
+    """Return the body of an error response; empty if it cannot be read."""
     try:
-        return str(json.loads(error.read())["message"])
-    except (http.client.HTTPException, OSError, ValueError, KeyError, TypeError, RecursionError):
-        return f"The server responded with status {error.code}."
+        return error.read().decode(errors="replace")
+    except (http.client.HTTPException, OSError):
+        return ""
+
+
+def _message(body: str, status: int) -> str:
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return f"The server responded with status {status}."
 
 
 def _signature(identity: Identity, method: str, target: str, headers: dict[str, str]) -> str:

@@ -20,7 +20,7 @@ from airflow_provider_dataflow.local.cli.home_server import connect
 from airflow_provider_dataflow.local.cli.server_options import options_from
 from airflow_provider_dataflow.local.cli.terminal import flush_stdout, paint, print_json
 from airflow_provider_dataflow.local.engines.json_fields import FieldError
-from airflow_provider_dataflow.local.http.server_settings import DEFAULT_PORT, ServerSettings
+from airflow_provider_dataflow.local.http.server_settings import DEFAULT_PORT, ServerSettings, endpoint_of
 from airflow_provider_dataflow.local.state.home import Home, ServerInfo
 from airflow_provider_dataflow.local.state.options import ClockName, EngineName
 
@@ -124,10 +124,10 @@ def reset(home: Home, arguments: argparse.Namespace) -> None:
 
 def connection(home: Home, arguments: argparse.Namespace) -> None:
     info = home.info()
-    if arguments.port is not None:
-        endpoint = f"http://127.0.0.1:{arguments.port}"
+    if arguments.port is not None or info is None:
+        endpoint = endpoint_of(arguments.port or DEFAULT_PORT)
     else:
-        endpoint = f"http://127.0.0.1:{DEFAULT_PORT}" if info is None else info.endpoint
+        endpoint = info.endpoint
     identity = home.identity()
     config = write_oci_config(identity, home.path / "identity")
     match arguments.form:

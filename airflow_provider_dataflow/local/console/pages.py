@@ -6,7 +6,7 @@ import hmac
 import json
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -47,7 +47,7 @@ _TAIL_BYTES = 32 * 1024
 _MAX_REQUESTS = 200
 _MAX_REQUESTS_OF_RUN = 12
 # Filters of the list of runs.
-_STATE_FILTERS = {
+_STATE_FILTERS: dict[str, tuple[State, ...]] = {
     "active": (State.ACCEPTED, State.IN_PROGRESS, State.CANCELING, State.STOPPING),
     "succeeded": (State.SUCCEEDED,),
     "failed": (State.FAILED,),
@@ -58,7 +58,7 @@ _STATE_FILTERS = {
 class Console:
     """Routes of the console."""
 
-    def __init__(self, context: Context, journal: Journal | None = None) -> None:
+    def __init__(self, context: Context, journal: Journal) -> None:
         self.context = context
         self.journal = journal
         # Only the console's own pages contain this token, so that pages of other sites cannot cancel runs.
@@ -83,9 +83,7 @@ class Console:
         chosen = query.get("show", "")
         states = _STATE_FILTERS.get(chosen, ())
         records, next_page = self._load_runs(states, query.get("page"))
-        counts = Counter(
-            {name: sum(self._count(s) for s in states) for name, states in _STATE_FILTERS.items()}
-        )
+        counts = {name: self._count(states) for name, states in _STATE_FILTERS.items()}
         chips = [
             tag("a", f"All {sum(counts.values())}", href="/console/", aria_current=_aria_current(not states))
         ]
@@ -102,22 +100,12 @@ class Console:
         # New runs appear on the first page only.
         return self._page("Runs", join(body), tab="Runs", live="page" not in query)
 
-    def _load_runs(self, states: Iterable[State], page: str | None) -> tuple[list[Record], str | None]:
-        load_page = self.context.store.page
-        chosen = [state.value for state in states]
-        if len(chosen) <= 1:
-            return load_page(
-                RUNS, [Filter("state", "=", s) for s in chosen], "time_created", True, _ROWS_PER_PAGE, page
-            )
-        found = [
-            r
-            for s in chosen
-            for r in load_page(RUNS, [Filter("state", "=", s)], "seq", True, _ROWS_PER_PAGE, None)[0]
-        ]
-        return sorted(found, key=lambda r: r.seq, reverse=True)[:_ROWS_PER_PAGE], None
+    def _load_runs(self, states: tuple[State, ...], page: str | None) -> tuple[list[Record], str | None]:
+        filters = [Filter("state", "in", states)] if states else []
+        return self.context.store.page(RUNS, filters, "time_created", True, _ROWS_PER_PAGE, page)
 
-    def _count(self, state: State) -> int:
-        return self.context.store.count(RUNS, [Filter("state", "=", state.value)])
+    def _count(self, states: tuple[State, ...]) -> int:
+        return self.context.store.count(RUNS, [Filter("state", "in", states)])
 
     def _run_table(self, records: list[Record]) -> Markup:
         if not records:
@@ -229,7 +217,7 @@ class Console:
 
     def _requests_of_run(self, run_id: str) -> Markup:
         """Return the newest requests for this run; empty if there are none."""
-        entries = [] if self.journal is None else list(self.journal.select(resource_id=run_id))
+        entries = list(self.journal.select(resource_id=run_id))
         if not entries:
             return Markup("")
         counts = Counter(e.operation for e in entries)
@@ -300,7 +288,7 @@ class Console:
         return self._page(name, join(body), tab=f"{name_of_kind.capitalize()}s", live=True)
 
     def requests(self, request: Request) -> Response:
-        entries = [] if self.journal is None else list(self.journal.select())
+        entries = list(self.journal.select())
         counts = Counter(f"{e.operation}" for e in entries)
         numbers = facts(sorted(counts.items()))
         newest = _request_table(entries[-_MAX_REQUESTS:])

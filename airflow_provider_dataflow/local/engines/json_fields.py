@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from functools import cache
 from typing import Any
 
 from airflow_provider_dataflow.local.http.error_messages import did_you_mean
 
-_MAX_SECONDS = 10 * 365 * 24 * 3600.0
+MAX_DURATION_SECONDS = 10 * 365 * 24 * 3600.0
 _MAX_INTEGER = 2**63 - 1
 _MAX_LENGTH = 1024 * 1024
 _MAX_SHOWN_LENGTH = 200
@@ -44,10 +44,13 @@ class FieldError(ValueError):
 def shown(value: Any) -> str:
     """Return a value for an error message, on one line and shortened."""
     text = repr(value)
-    return text if len(text) <= _MAX_SHOWN_LENGTH else f"{text[:_MAX_SHOWN_LENGTH]}..."
+    if len(text) <= _MAX_SHOWN_LENGTH:
+        return text
+    closing_quote = text[-1] if isinstance(value, str) else ""
+    return f"{text[:_MAX_SHOWN_LENGTH]}...{closing_quote}"
 
 
-def seconds(name: str, value: Any, minimum: float = 0.0, maximum: float = _MAX_SECONDS) -> float:
+def seconds(name: str, value: Any, minimum: float = 0.0, maximum: float = MAX_DURATION_SECONDS) -> float:
     """Return a number of seconds.
 
     :raises FieldError: not a number, or out of range.
@@ -94,6 +97,19 @@ def text(name: str, value: Any, *, may_be_empty: bool = True) -> str:
     if not may_be_empty and not value.strip():
         raise FieldError(name, f" must not be empty, but is {shown(value)}")
     return value
+
+
+def one_of(name: str, value: Any, known: Iterable[str]) -> str:
+    """Return one of the known words.
+
+    :raises FieldError: not one of them.
+    """
+    words = list(known)
+    if value not in words:
+        near = did_you_mean(str(value), words)
+        problem = f" must be one of {', '.join(words)}, not {shown(value)}.{near}".rstrip(".")
+        raise FieldError(name, problem)
+    return str(value)
 
 
 def from_fields(cls: type[Any], what: str, values: Any) -> dict[str, Any]:

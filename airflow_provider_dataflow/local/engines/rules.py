@@ -14,13 +14,13 @@ from typing import Any, Self
 from airflow_provider_dataflow.local.engines.json_fields import (
     FieldError,
     from_fields,
+    one_of,
     seconds,
     shown,
     text,
     to_json,
     whole,
 )
-from airflow_provider_dataflow.local.http.error_messages import did_you_mean
 from airflow_provider_dataflow.models.run import LifecycleState as State
 
 PREFIX = "spark.dataflow.emulator."
@@ -56,10 +56,8 @@ class RunScript:
     statement_output: str | None = None
 
     def __post_init__(self) -> None:
-        if self.outcome is not None and self.outcome not in OUTCOMES:
-            near = did_you_mean(str(self.outcome), OUTCOMES)
-            problem = f" must be one of {', '.join(OUTCOMES)}, not {shown(self.outcome)}.{near}".rstrip(".")
-            raise FieldError("outcome", problem)
+        if self.outcome is not None:
+            one_of("outcome", self.outcome, OUTCOMES)
         if self.state is not None and not _STATE.fullmatch(text("state", self.state)):
             problem = f" must be at most 64 capital letters and underscores, not {shown(self.state)}"
             raise FieldError("state", problem)

@@ -24,7 +24,7 @@ class RequestFacts:
     :param exceeds_clock_skew: returns whether the date of the request would be rejected if the service's
         clock were this many seconds ahead
     :param replayed: whether the response is a resource that an earlier request with the same retry token
-        created; ``None``: the request has not been carried out yet
+        created; false before the request is carried out
     """
 
     operation: str
@@ -34,7 +34,7 @@ class RequestFacts:
     created: Callable[[], float | None] = lambda: None
     live_runs: Callable[[], int] = lambda: 0
     exceeds_clock_skew: Callable[[float], bool] = lambda skew: abs(skew) > 300
-    replayed: bool | None = None
+    replayed: bool = False
 
 
 @dataclass(slots=True)
@@ -81,7 +81,7 @@ class ActiveFault:
 
     def _matches(self, request: RequestFacts) -> bool:
         fault = self.fault
-        if (fault.kind == FaultKind.REPLAY_CONFLICT) != (request.replayed is not None):
+        if (fault.kind == FaultKind.REPLAY_CONFLICT) != request.replayed:
             return False
         if not fnmatchcase(request.operation, fault.operation):
             return False
@@ -90,8 +90,6 @@ class ActiveFault:
         if not self._matches_user(request.user):
             return False
         match fault.kind:
-            case FaultKind.REPLAY_CONFLICT:
-                return bool(request.replayed)
             case FaultKind.NOT_FOUND_AFTER_CREATE:
                 created = request.created()
                 return created is not None and request.now < created + (fault.seconds or 0.0)

@@ -10,6 +10,7 @@ from airflow_provider_dataflow.local.engines.json_fields import (
     FieldError,
     from_fields,
     number,
+    one_of,
     seconds,
     shown,
     text,
@@ -138,12 +139,7 @@ class Fault:
     bytes: int | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in list(FaultKind):
-            suggestion = did_you_mean(str(self.kind), FaultKind)
-            problem = f" must be one of {', '.join(FaultKind)}, not {shown(self.kind)}.{suggestion}".rstrip(
-                "."
-            )
-            raise FieldError("kind", problem)
+        one_of("kind", self.kind, FaultKind)
         for name in _REQUIRED_FIELDS.get(FaultKind(self.kind), ()):
             if getattr(self, name) is None:
                 raise FieldError(name, "", before=f"the fault {self.kind} needs ")

@@ -9,7 +9,6 @@ import socket
 import sqlite3
 import sys
 import threading
-import time
 from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ from airflow_provider_dataflow.local.engines.machine import Machine
 from airflow_provider_dataflow.local.engines.scripted import ScriptedEngine
 from airflow_provider_dataflow.local.http.asgi import asgi_app
 from airflow_provider_dataflow.local.http.keys import KeyRing
-from airflow_provider_dataflow.local.http.server_settings import HOST, ServerSettings
+from airflow_provider_dataflow.local.http.server_settings import HOST, ServerSettings, endpoint_of
 from airflow_provider_dataflow.local.http.uvicorn_protocols import KEEP_ALIVE_SECONDS, fastest_protocol
 from airflow_provider_dataflow.local.service import Service
 from airflow_provider_dataflow.local.state.clock import Clock, ManualClock, SystemClock
@@ -179,7 +178,7 @@ def serve(
         )
         server = _UvicornServer(config)
         port = listener.getsockname()[1]
-        info = ServerInfo(os.getpid(), port, f"http://{HOST}:{port}")
+        info = ServerInfo(os.getpid(), port, endpoint_of(port))
 
         def started() -> None:
             home.write_info(info)
@@ -211,21 +210,3 @@ def _exit_with_stdin(server: uvicorn.Server) -> None:
         server.should_exit = True
 
     threading.Thread(target=watch, name="stdin", daemon=True).start()
-
-
-def wait_until_serving(home: Home, pid: int, is_alive: Callable[[], bool], timeout: float) -> ServerInfo:
-    """Wait until the server with this pid listens.
-
-    :param timeout: seconds
-    :raises TimeoutError: it does not listen in time
-    :raises ChildProcessError: it ended
-    """
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        info = home.info()
-        if info is not None and info.pid == pid:
-            return info
-        if not is_alive():
-            raise ChildProcessError("The server stopped before it listened.")
-        time.sleep(0.02)
-    raise TimeoutError(f"The server does not listen after {timeout:g} s.")

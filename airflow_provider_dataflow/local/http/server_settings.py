@@ -10,6 +10,11 @@ HOST = "127.0.0.1"
 DEFAULT_PORT = 8170
 
 
+def endpoint_of(port: int) -> str:
+    """Return the URL of the server that listens on this port."""
+    return f"http://{HOST}:{port}"
+
+
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
     """Settings of a server process.

@@ -7,13 +7,15 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from airflow_provider_dataflow.local.http.keys import Identity, load_identity
+from airflow_provider_dataflow.local.http.server_settings import endpoint_of
 from airflow_provider_dataflow.local.state.buckets import Buckets
 
 DEFAULT_HOME = ".dataflow-local"
@@ -41,7 +43,7 @@ class ServerInfo:
         return (
             type(self.pid) is int
             and type(self.port) is int
-            and self.endpoint == f"http://127.0.0.1:{self.port}"
+            and self.endpoint == endpoint_of(self.port)
             and 0 < self.port <= 65535
         )
 
@@ -139,6 +141,24 @@ class Home:
         except (ValueError, TypeError, RecursionError):
             return None
         return info if info.is_valid() else None
+
+    def wait_until_serving(self, pid: int, is_alive: Callable[[], bool], timeout: float) -> ServerInfo:
+        """Wait until the server with this pid listens.
+
+        :param timeout: seconds
+        :raises TimeoutError: it does not listen in time
+        :raises ChildProcessError: it ended
+        :raises HomeUnusable: ``server.json`` cannot be read
+        """
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            info = self.info()
+            if info is not None and info.pid == pid:
+                return info
+            if not is_alive():
+                raise ChildProcessError("The server stopped before it listened.")
+            time.sleep(0.02)
+        raise TimeoutError(f"The server does not listen after {timeout:g} s.")
 
     def write_info(self, info: ServerInfo) -> None:
         temporary = self._info.with_name(f"{self._info.name}.{secrets.token_hex(4)}")

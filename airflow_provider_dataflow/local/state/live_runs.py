@@ -8,6 +8,17 @@ from dataclasses import dataclass
 
 from airflow_provider_dataflow.local.http.messages import JSON
 from airflow_provider_dataflow.local.state.run_queue import QueueLane, RunQueue
+from airflow_provider_dataflow.local.state.store import RUNS, Filter, Record, Store
+from airflow_provider_dataflow.models.run import TERMINAL_STATES, LifecycleState
+
+_LIVE_STATES = tuple(state for state in LifecycleState if state not in TERMINAL_STATES)
+
+
+def live_runs_of_application(store: Store, application_id: str) -> list[Record]:
+    """Return the runs of an application that have not ended, oldest first."""
+    return store.select(
+        RUNS, [Filter("application_id", "=", application_id), Filter("state", "in", _LIVE_STATES)]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +92,10 @@ class LiveRuns:
     def waiting_count(self) -> int:
         return len(self._queue) + len(self._delayed)
 
+    @property
+    def count(self) -> int:
+        return self.active_count + self.waiting_count
+
     def is_active(self, run_id: str) -> bool:
         return run_id in self._active
 
@@ -96,10 +111,7 @@ class LiveRuns:
     def in_pool(self, pool_id: str) -> list[str]:
         active = [run_id for run_id, active in self._active.items() if active.lane.pool_id == pool_id]
         delayed = [run_id for run_id, lane in self._delayed.items() if lane.pool_id == pool_id]
-        return active + self.queued_in_pool(pool_id) + delayed
-
-    def queued_in_pool(self, pool_id: str) -> list[str]:
-        return self._queue.in_pool(pool_id)
+        return active + self._queue.in_pool(pool_id) + delayed
 
     def is_private_endpoint_in_use(self, private_endpoint_id: str) -> bool:
         """Return whether a run in progress uses a private endpoint."""

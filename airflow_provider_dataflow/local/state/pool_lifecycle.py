@@ -116,7 +116,7 @@ class PoolLifecycle:
     def delete(self, record: Record, path: str) -> str:
         self._check_state(record, "deleted", PoolLifecycleState.STOPPED, PoolLifecycleState.FAILED)
         request = self._work_requests.begin("DELETE_POOL", record, path)
-        for run_id in self._live_runs.queued_in_pool(record.id):
+        for run_id in self._live_runs.in_pool(record.id):
             self._cancel_run(run_id, "The run was canceled: its pool was deleted.")
         self._go(record, PoolLifecycleState.DELETING, PoolLifecycleState.DELETED)
         return request

@@ -116,11 +116,14 @@ CREATE TABLE IF NOT EXISTS retry_tokens (
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Condition on a column: ``Filter("display_name", "=", "x")``. Operator "prefix": starts with."""
+    """Condition on a column: ``Filter("display_name", "=", "x")``.
+
+    :param operator: a comparison of SQL; "prefix": starts with; "in": equals one of the values of a tuple.
+    """
 
     column: str
     operator: str
-    value: str
+    value: str | tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,9 +308,13 @@ class Store:
 
     @staticmethod
     def _where(filters: Sequence[Filter]) -> tuple[str, list[Any]]:
-        parts, values = [], []
+        parts: list[str] = []
+        values: list[Any] = []
         for f in filters:
-            if f.operator == "prefix":
+            if isinstance(f.value, tuple):
+                parts.append(f"{f.column} {f.operator} ({', '.join('?' * len(f.value))})")
+                values += f.value
+            elif f.operator == "prefix":
                 parts.append(f"substr({f.column}, 1, ?) = ?")
                 values += [len(f.value), f.value]
             else:

@@ -30,7 +30,7 @@ class Transitions:
         kind: ResourceKind,
         *,
         timeline: Timeline,
-        entered: Callable[[Record], None] = lambda record: None,
+        entered: Callable[[Record], None],
         may_leave: Callable[[Record], bool] = lambda record: True,
         state_field: str = "lifecycleState",
     ) -> None:

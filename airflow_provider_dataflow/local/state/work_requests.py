@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from airflow_provider_dataflow.local.http.messages import JSON
 from airflow_provider_dataflow.local.state.clock import Timeline, rfc3339
+from airflow_provider_dataflow.local.state.live_runs import live_runs_of_application
 from airflow_provider_dataflow.local.state.ocids import ocid
 from airflow_provider_dataflow.local.state.options import Options
-from airflow_provider_dataflow.local.state.store import (
-    APPLICATIONS,
-    RUNS,
-    WORK_REQUESTS,
-    Filter,
-    Record,
-    Store,
-)
+from airflow_provider_dataflow.local.state.store import APPLICATIONS, WORK_REQUESTS, Record, Store
 from airflow_provider_dataflow.local.state.transitions import Transitions
-from airflow_provider_dataflow.models.run import is_terminal
 
 # Key in a resource's internal fields: id of the work request of the change in progress.
 _OPEN = "workRequest"
@@ -77,8 +70,7 @@ class WorkRequests:
         application = self._store.get(APPLICATIONS, application_id)
         if application is None or _OPEN not in application.internal:
             return
-        runs = self._store.select(RUNS, [Filter("application_id", "=", application_id)])
-        if all(is_terminal(run.body["lifecycleState"]) for run in runs):
+        if not live_runs_of_application(self._store, application_id):
             self.finish(application)
             self._store.update_internal(APPLICATIONS, application)
 

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlencode
 
 from airflow_provider_dataflow.local.cli.client_config import (
     CONNECTION_VARIABLE,
     connection_json,
     sdk_config,
 )
+from airflow_provider_dataflow.local.cli.server_client import RequestFailed, ServerClient
 from airflow_provider_dataflow.local.cli.server_options import to_arguments
 from airflow_provider_dataflow.local.engines.rules import Rule, RunScript
 from airflow_provider_dataflow.local.http.faults import Fault
 from airflow_provider_dataflow.local.http.keys import Identity
 from airflow_provider_dataflow.local.http.messages import Principal
-from airflow_provider_dataflow.local.http.server import wait_until_serving
 from airflow_provider_dataflow.local.http.tokens import (
     SessionToken,
     claims_of,
@@ -40,10 +37,7 @@ from airflow_provider_dataflow.local.state.options import Options
 
 _START_TIMEOUT_SECONDS = 60.0
 _STOP_TIMEOUT_SECONDS = 20.0
-_REQUEST_TIMEOUT_SECONDS = 60.0
 _NO_LIMIT = 10**9
-# The server is on loopback, so no proxy is used.
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class LocalDataFlow:
@@ -119,8 +113,8 @@ class LocalDataFlow:
             )
         process = self._process
         try:
-            self._info = wait_until_serving(
-                self._home, process.pid, lambda: process.poll() is None, _START_TIMEOUT_SECONDS
+            self._info = self._home.wait_until_serving(
+                process.pid, lambda: process.poll() is None, _START_TIMEOUT_SECONDS
             )
         except (ChildProcessError, TimeoutError) as e:
             self.kill()
@@ -209,19 +203,17 @@ class LocalDataFlow:
     def local(self, path: str, method: str = "GET", body: Any = None, **query: str) -> Any:
         """Return the JSON response of a route below ``/_local/``.
 
-        :raises RuntimeError: the response is an error; the message has its status and body
+        :raises RuntimeError: the response is an error, and the message has its status and body; or there is
+            no response
         """
-        url = f"{self.endpoint}/_local/{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(url, data, method=method)  # noqa: S310
+        # The path is not split into segments, which would encode it again: it may have a query.
+        target = f"/_local/{path}" + (f"?{urlencode(query)}" if query else "")
         try:
-            with _opener.open(request, timeout=_REQUEST_TIMEOUT_SECONDS) as response:
-                content = response.read()
-        except urllib.error.HTTPError as e:
-            with e:
-                text = e.read().decode(errors="replace")
-            raise RuntimeError(f"{method} /_local/{path} failed with status {e.code}: {text}") from None
-        return json.loads(content) if content else None
+            return ServerClient(self.endpoint).call_target(method, target, body)
+        except RequestFailed as e:
+            if e.status is None:
+                raise RuntimeError(f"{method} /_local/{path} failed: {e}") from None
+            raise RuntimeError(f"{method} /_local/{path} failed with status {e.status}: {e.body}") from None
 
     def now(self) -> float:
         """Return the server's time, in seconds since the epoch."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -36,6 +37,13 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+def _fail_without_extra(cause: str) -> NoReturn:
+    pytest.fail(
+        f"dataflow_local needs the extra: pip install 'airflow-provider-dataflow[local]' ({cause})",
+        pytrace=False,
+    )
+
+
 class _Servers:
     """Running servers, one for each set of options, started on first use."""
 
@@ -47,10 +55,10 @@ class _Servers:
         try:
             from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
         except ImportError as e:
-            pytest.fail(
-                f"dataflow_local needs the extra: pip install 'airflow-provider-dataflow[local]' ({e})",
-                pytrace=False,
-            )
+            _fail_without_extra(str(e))
+        # Only the server's process imports it, and would stop at its start.
+        if find_spec("uvicorn") is None:
+            _fail_without_extra("No module named 'uvicorn'")
         key = tuple(sorted(options.items()))
         if key not in self._running:
             self._running[key] = self._stack.enter_context(DataFlowFixture(**options))

@@ -88,6 +88,22 @@ def test_many_runs_are_paged(local):
     assert page(local, more[1]).count('href="/console/runs/') == 1
 
 
+def test_active_runs_are_paged(local):
+    """The filter selects several states: two runs are in progress, the others are queued."""
+    application = local.application()
+    ended, *active = [local.submit(application) for _ in range(61)]
+    local.succeed(ended)
+    first = page(local, "/console/?show=active")
+    older = re.search(r'href="(/console/\?show=active&amp;page=[^"]+)">Older runs', first)
+    assert older
+    second = page(local, older[1].replace("&amp;", "&"))
+    listed = [re.findall(r'href="/console/runs/([^"]+)"', text) for text in (first, second)]
+    assert [len(runs) for runs in listed] == [50, 10]
+    assert listed[0] + listed[1] == active[::-1]
+    assert "Active 60<" in first
+    assert "Older runs" not in second
+
+
 def test_run_page_shows_request_and_log(local):
     run_id = local.submit(
         displayName="monthly",

@@ -10,6 +10,7 @@ import pytest
 from airflow_provider_dataflow.local.engines.base import RunOutcome
 from airflow_provider_dataflow.local.engines.rules import PREFIX
 from airflow_provider_dataflow.local.state.clock import from_rfc3339
+from airflow_provider_dataflow.local.state.options import Options
 from airflow_provider_dataflow.local.state.run_lifecycle import SERVER_STOPPED
 from airflow_provider_dataflow.local.state.store import RUNS
 from airflow_provider_dataflow.models.run import is_terminal
@@ -124,6 +125,24 @@ def test_cancel_during_startup(local):
     local.call("DELETE", f"/runs/{run_id}")
     local.advance(100)
     assert local.states(run_id) == ["ACCEPTED", "CANCELED"]
+
+
+def test_delayed_run_is_cancelled_with_its_pool(tmp_path):
+    options = Options(verify_signatures=False, submission_starts_pool=False)
+    local = Scripted(tmp_path, options=options)
+    configurations = [{"shape": "VM.Standard2.1", "min": 2, "max": 4}]
+    pool = local.json(
+        "POST",
+        "/pools",
+        {"compartmentId": COMPARTMENT, "displayName": "a pool", "configurations": configurations},
+    )["id"]
+    local.advance(1)
+    local.call("POST", f"/pools/{pool}/actions/stop")
+    local.advance(1)
+    run_id = local.submit(poolId=pool, configuration={f"{PREFIX}startup": "3600"})
+    assert local.call("DELETE", f"/pools/{pool}").status == 202
+    assert local.state(run_id) == "CANCELED"
+    assert local.run(run_id)["lifecycleDetails"] == "The run was canceled: its pool was deleted."
 
 
 def test_run_is_cancelled_at_its_maximum_duration(local):
