@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 #: Only the end of a longer text is searched.
 MAX_TEXT_CHARACTERS = 64 * 1024
+#: Only the end of a longer line is searched, since the search time grows with the square of its length.
+MAX_LINE_CHARACTERS = 2000
 #: A longer name, for example of a class, is cut before it is quoted.
 MAX_NAME_CHARACTERS = 120
 
@@ -82,8 +84,8 @@ CAUSES = (
         "it, or raise that property and memory_in_gbs of driver_shape_config.",
     ),
     _cause(
-        r"OutOfMemoryError|GC overhead limit exceeded|(?:^|: )\s*MemoryError\b|\bout of memory\b|OOMKilled"
-        r"|\bexit(?:ed)?(?: with)?(?: code| status)?:? 137\b",
+        r"OutOfMemoryError|GC overhead limit exceeded|(?:^|: )[^\S\n]*MemoryError\b|\bout of memory\b"
+        r"|OOMKilled|\bexit(?:ed)?(?: with)?(?: code| status)?:? 137\b",
         "The driver ran out of memory: raise memory_in_gbs of driver_shape_config, or collect less data.",
     ),
     _cause(
@@ -126,10 +128,19 @@ def hint_for(lifecycle_details: str | None, stderr: str | None = None) -> str | 
     :param stderr: end of the driver's stderr.
     """
     for text in (lifecycle_details, stderr):
+        if not text:
+            continue
+        searched = _shortened(text)
         for cause in CAUSES:
-            if text and (hint := cause.hint(text[-MAX_TEXT_CHARACTERS:])):
+            if hint := cause.hint(searched):
                 return hint
     return None
+
+
+def _shortened(text: str) -> str:
+    """Return the end of a text and, of each of its lines, the end."""
+    lines = text[-MAX_TEXT_CHARACTERS:].split("\n")
+    return "\n".join(line[-MAX_LINE_CHARACTERS:] for line in lines)
 
 
 #: Errors of the network, as libraries and operating systems word them.

@@ -42,17 +42,18 @@ SENSITIVE_NAMES = (
     "webhook_url",
 )
 
-# Secrets with a form of their own. The group is hidden.
+# Secrets with a form of their own. The group is hidden. The atomic groups "(?>" skip to the first place where
+# a token or a JDBC URL can start, and are tried once per word: trying each place takes seconds on 64 KiB.
 _SECRET_FORMS = (
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----(.*?)(?:-----END|\Z)",
-    r"\b(eyJ[\w-]+\.eyJ[\w-]+\.[\w-]*)",  # a JSON web token
+    r"(?<![\w-])(?>[\w-]*?\b(?=eyJ))(eyJ[\w-]+\.eyJ[\w-]+\.[\w-]*)",  # a JSON web token
     r"(?i:\b(?:bearer|basic)\s+)([\w.~+/=-]{16,})",
     r"://[^/\s:@]*:([^@/\s]+)@",  # user:password@host
-    r"\bthin:[^/\s:@]+/([^@\s]+)@",  # the same in a JDBC URL of Oracle's
+    r"(?<![^@\s])(?>[^@\s]*?\bthin:[^/\s:@]+/)([^@\s]+)@",  # the same in a JDBC URL of Oracle's
     r"/p/([\w-]{16,})/n/",  # a pre-authenticated request of Object Storage
 )
 # ``name=value``, ``"name": "value"`` and ``["name"] = "value"`` within a text, also with escaped quotes.
-_NAME = r"""(?<![\w.-])([\w.-]+)(?:\\*["']?\s*\]?\s*=\s*|\\*["']\s*:\s*|:\s+)"""
+_NAME = r"""(?<![\w.-])([\w.-]+)(?:\\*["']?\s*(?:\]\s*)?=\s*|\\*["']\s*:\s*|:\s+)"""
 # ``option("name", "value")`` and the like in code.
 _NAME_OF_SETTER = (
     r"""\b(?:option|config|set\w*|put|putenv|property)\(\s*\\*["']([\w.-]+)\\*["']\s*,\s*(?=\\*["'])"""
@@ -82,8 +83,8 @@ def _form(pattern: str) -> re.Pattern[str]:
 
 
 def structure_in(text: str) -> Any:
-    """Return the list or dict that a text spells as JSON or as Python, or None."""
-    if text.lstrip()[:1] in ("{", "["):
+    """Return the list, tuple or dict that a text spells as JSON or as Python, or None."""
+    if text.lstrip()[:1] in ("{", "[", "("):
         for parse in (json.loads, ast.literal_eval):
             with suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
                 return parse(text.strip())

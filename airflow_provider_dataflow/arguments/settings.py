@@ -6,11 +6,10 @@ application or a pool are not here: ``RunRequest`` and the ``...Details`` classe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from airflow_provider_dataflow.exceptions import InvalidArgument
-from airflow_provider_dataflow.models.argument_values import parse_collection, redacted_repr, unwrap
+from airflow_provider_dataflow.models.argument_values import redacted_repr, unwrap
 from airflow_provider_dataflow.models.coercion import (
     Coercion,
     boolean,
@@ -18,6 +17,7 @@ from airflow_provider_dataflow.models.coercion import (
     choices,
     ocid,
     optional,
+    separated_items,
     text,
     whole_number,
 )
@@ -52,12 +52,8 @@ class Setting(NamedTuple):
 
 def compartments(value: Any, path: str) -> list[str]:
     """Read OCIDs of compartments: a list, or text that separates them with commas or spaces."""
-    raw = parse_collection(value)
-    if isinstance(raw, str):
-        raw = raw.replace(",", " ").split()
-    if isinstance(raw, (bytes, Mapping)) or not isinstance(raw, Iterable):
-        raise InvalidArgument(path, f"expected OCIDs of compartments, got {redacted_repr(value)}")
-    return [compartment(item, f"{path}[{index}]") for index, item in enumerate(raw)]
+    items = separated_items(value, path, f"expected OCIDs of compartments, got {redacted_repr(value)}")
+    return [compartment(item, f"{path}[{index}]") for index, item in enumerate(items)]
 
 
 def guard(value: Any, path: str) -> bool | list[str]:
@@ -77,12 +73,8 @@ def guard(value: Any, path: str) -> bool | list[str]:
 
 def state_names(value: Any, path: str) -> list[str]:
     """Read and sort the states in a trigger's row. Accept states that this version does not know."""
-    raw = parse_collection(value)
-    if isinstance(raw, str):
-        raw = raw.replace(",", " ").split()
-    if isinstance(raw, (bytes, Mapping)) or not isinstance(raw, Iterable):
-        raise InvalidArgument(path, f"expected names of states, got {redacted_repr(value)}")
-    return sorted({text(item, path).upper() for item in raw})
+    items = separated_items(value, path, f"expected names of states, got {redacted_repr(value)}")
+    return sorted({text(item, path).upper() for item in items})
 
 
 def optional_id(read: Coercion) -> Coercion:

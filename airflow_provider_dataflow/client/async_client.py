@@ -91,12 +91,7 @@ class AsyncDataFlowClient:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=ssl_context or True),
             headers={"User-Agent": user_agent(component)},
-            timeout=aiohttp.ClientTimeout(
-                # Covers the request for a proxy's tunnel, which the other two do not.
-                connect=CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS,
-                sock_connect=CONNECT_TIMEOUT_SECONDS,
-                sock_read=READ_TIMEOUT_SECONDS,
-            ),
+            timeout=_timeout(),
             # Ignore cookies that a gateway sets.
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(self._sign,),
@@ -279,12 +274,7 @@ class AsyncDataFlowClient:
         :raises ServiceError: the request failed.
         """
         # Limit the total, so that a slow response does not occupy one of the poller's few connections.
-        timeout = aiohttp.ClientTimeout(
-            TOTAL_TIMEOUT_SECONDS,
-            connect=CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS,
-            sock_connect=CONNECT_TIMEOUT_SECONDS,
-            sock_read=READ_TIMEOUT_SECONDS,
-        )
+        timeout = _timeout(TOTAL_TIMEOUT_SECONDS)
         async with self._response(operation, method, path, timeout=timeout) as response:
             body = await _read_body(response)
             if 200 <= response.status < 300:
@@ -327,6 +317,17 @@ class AsyncDataFlowClient:
             retry_after=retry_after(response.headers),
             date=plain_name(response.headers.get("date")),
         )
+
+
+def _timeout(total_seconds: float | None = None) -> aiohttp.ClientTimeout:
+    """Return the limits of a request. Without a total, a log downloads for as long as bytes arrive."""
+    return aiohttp.ClientTimeout(
+        total_seconds,
+        # Covers the request for a proxy's tunnel, which the other two do not.
+        connect=CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS,
+        sock_connect=CONNECT_TIMEOUT_SECONDS,
+        sock_read=READ_TIMEOUT_SECONDS,
+    )
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes:

@@ -40,7 +40,7 @@ def _hint(error: ServiceError, access: Access) -> str:
     if error.operation == SIGN_IN:
         return ""
     if error.status == 401:
-        return _sign_in_hint(error, access)
+        return _sign_in_hint(error)
     if error.status in (403, 404):
         return (
             "The sign-in was accepted, but it may not read runs: is compartment_id right, and is there a "
@@ -75,7 +75,7 @@ def _is_unknown(access: Access) -> bool:
     return access.region is not None and not is_known_region(access.region)
 
 
-def _sign_in_hint(error: ServiceError, access: Access) -> str:
+def _sign_in_hint(error: ServiceError) -> str:
     skew = clock_skew(error.date)
     if skew is not None and abs(skew) > MAX_CLOCK_SKEW_SECONDS:
         return (

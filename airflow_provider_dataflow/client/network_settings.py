@@ -69,22 +69,14 @@ class NetworkSettings:
 def network_settings(url: str) -> NetworkSettings:
     """Return the settings for requests to a URL. Reads files, so not for an event loop.
 
+    Lower-case variables win over upper-case ones. ``HTTPS_PROXY`` or ``HTTP_PROXY``, by the URL's scheme,
+    wins over ``ALL_PROXY``. Loopback and link-local addresses are never reached through a proxy.
+
     :raises InvalidConnection: a variable for this URL has an unsupported value; the message names it.
     """
     proxy, variable = _proxy_and_variable(url)
     uses_tls = url.lower().startswith("https:") or (proxy or "").startswith("https:")
     return NetworkSettings(proxy, ca_bundle() if uses_tls else None, variable)
-
-
-def proxy_for(url: str) -> str | None:
-    """Return the URL of the proxy for requests to a URL, or ``None`` for a direct connection.
-
-    Lower-case variables win over upper-case ones. ``HTTPS_PROXY`` or ``HTTP_PROXY``, by the URL's scheme,
-    wins over ``ALL_PROXY``. Loopback and link-local addresses are never reached through a proxy.
-
-    :raises InvalidConnection: the variable for this URL has an unsupported value; the message names it.
-    """
-    return _proxy_and_variable(url)[0]
 
 
 def _proxy_and_variable(url: str) -> tuple[str | None, str | None]:

@@ -62,7 +62,6 @@ class Wait:
         the deadline, and the state that it returns still counts.
     :param error_budget: seconds for which service errors are retried.
     :param state: last known state, which is not logged as a change. Updated with each poll.
-    :raises InvalidArgument: the error budget is not a duration.
     """
 
     subject: str

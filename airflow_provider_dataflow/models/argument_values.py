@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import json
 import math
 import numbers
 import os
@@ -14,7 +12,7 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from airflow_provider_dataflow.redaction import Redactor
+from airflow_provider_dataflow.redaction import Redactor, structure_in
 
 #: Longer representations are cut before they are searched for secrets.
 MAX_REPR_CHARACTERS = 1000
@@ -72,12 +70,8 @@ def parse_collection(value: Any) -> Any:
     value = unwrap(value)
     if isinstance(value, (bytes, bytearray)):
         value = text_or_none(value) or value
-    if isinstance(value, str) and value.lstrip()[:1] in ("{", "[", "("):
-        for parse in (json.loads, ast.literal_eval):
-            try:
-                return parse(value.strip())
-            except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-                continue
+    if isinstance(value, str) and (found := structure_in(value)) is not None:
+        return found
     return value
 
 

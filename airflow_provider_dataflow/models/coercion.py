@@ -141,6 +141,19 @@ def choice(*allowed: str) -> Coercion:
     return coerce
 
 
+def separated_items(value: Any, path: str, problem: str) -> Iterable[Any]:
+    """Return the items of an iterable, or of text that separates them with commas or spaces.
+
+    :param problem: message of the error for any other value.
+    """
+    result = parse_collection(value)
+    if isinstance(result, str):
+        return result.replace(",", " ").split()
+    if isinstance(result, (bytes, Mapping)) or not isinstance(result, Iterable):
+        raise InvalidArgument(path, problem)
+    return result
+
+
 def choices(*allowed: str) -> Coercion:
     """Return a coercion to a non-empty list of allowed names.
 
@@ -149,14 +162,10 @@ def choices(*allowed: str) -> Coercion:
     coerce_one = choice(*allowed)
 
     def coerce(value: Any, path: str) -> list[str]:
-        raw = parse_collection(value)
-        if isinstance(raw, str):
-            raw = raw.replace(",", " ").split()
         problem = f"expected some of {', '.join(sorted(map(str, allowed)))}, got {redacted_repr(value)}"
-        if isinstance(raw, (bytes, Mapping)) or not isinstance(raw, Iterable):
-            raise InvalidArgument(path, problem)
+        items = separated_items(value, path, problem)
         try:
-            found = [coerce_one(item, path) for item in raw]
+            found = [coerce_one(item, path) for item in items]
         except InvalidArgument:
             found = []
         if not found:

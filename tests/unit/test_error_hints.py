@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_dataflow.error_hints import CAUSES, MAX_TEXT_CHARACTERS, hint_for
+from airflow_provider_dataflow.error_hints import CAUSES, MAX_LINE_CHARACTERS, MAX_TEXT_CHARACTERS, hint_for
 
 # Messages of the service, of Object Storage's connector and of Spark, and a part of the advice.
 MESSAGES = [
@@ -112,3 +112,15 @@ def test_names_are_cut_and_not_formatted_again():
     assert "{0}" not in str(hint_for("ClassNotFoundException: a$b{0}x"))
     assert hint_for("ModuleNotFoundError: No module named '" + "x" * 500) is not None
     assert hint_for("LimitExceeded" + "x" * MAX_TEXT_CHARACTERS) is None
+
+
+def test_end_of_each_line_is_searched():
+    padding = "x " * MAX_LINE_CHARACTERS
+    assert hint_for(f"{padding}Out of host capacity.\n{padding}") is not None
+    assert hint_for(f"Out of host capacity. {padding}") is None
+
+
+def test_hostile_text_takes_linear_time():
+    """The pairs of words that a pattern tries would grow with the square of the line."""
+    for word in ("403 ", "executor ", "ExecutorLostFailure ", "exceed ", "private endpoint ", "\n"):
+        assert hint_for(None, word * (16 * MAX_TEXT_CHARACTERS // len(word))) is None

@@ -50,6 +50,11 @@ def test_names_include_those_of_airflows_masker():
         ("jdbc:x://h/db?user=a&password=b&c=d", "jdbc:x://h/db?user=a&password=***&c=d"),
         ("https://user:abc@host/x", "https://user:***@host/x"),
         ("jdbc:oracle:thin:scott/tiger@host:1521/db", "jdbc:oracle:thin:scott/***@host:1521/db"),
+        (
+            "url=jdbc:oracle:thin:a/b@h,thin:scott/tiger@host/db thin:a/b",
+            "url=jdbc:oracle:thin:a/***@h,thin:scott/***@host/db thin:a/b",
+        ),
+        ("os.environ['password'  ]  = 'a b'", "os.environ['password'  ]  = '***'"),
         ("oci://bucket@namespace/path:x", "oci://bucket@namespace/path:x"),
         ("http://host:8080/a@b", "http://host:8080/a@b"),
         (
@@ -58,6 +63,7 @@ def test_names_include_those_of_airflows_masker():
         ),
         ("Authorization: Bearer abcdefghijklmnopqrst", "Authorization: *** ***"),
         ("eyJhbGciOi.eyJzdWIiOi.sig-nature", "***"),
+        ("a-eyJ-eyJhbGciOi.eyJzdWIiOi.sig eyJx", "a-*** eyJx"),
         (
             "-----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc\n-----END RSA PRIVATE KEY-----",
             "-----BEGIN RSA PRIVATE KEY-----***-----END RSA PRIVATE KEY-----",
@@ -126,3 +132,23 @@ def test_redacted_body_is_plain_json():
         "authToken": "***",
         "b": {"1": {"secret": "***"}},
     }
+
+
+@pytest.mark.parametrize("hostile", ["a{spaces}", 'a"{spaces}]{spaces}', "{tokens}", "{passwords}"])
+def test_hostile_text_takes_linear_time(hostile):
+    """With a search whose time grows with the square of the length, this takes minutes."""
+    length = 512 * 1024
+    text = hostile.format(
+        spaces=" " * length, tokens="-eyJa" * (length // 5), passwords="thin:a/" * (length // 7)
+    )
+    assert REDACTOR.text(text) == text
+    assert REDACTOR.text(f"{text} password=abc") == f"{text} password=***"
+
+
+@pytest.mark.parametrize(
+    "text", ["['hunter2a', 'b2']", '["hunter2a", "b2"]', "('hunter2a', 'b2')", "{'x': 'hunter2a', 'y': 'b2'}"]
+)
+def test_secret_that_spells_a_collection_is_taken_apart(text):
+    redactor = Redactor()
+    assert redactor.value("passwords", text) == "***"
+    assert redactor.hidden == {text, "hunter2a", "b2"}

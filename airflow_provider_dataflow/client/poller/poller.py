@@ -39,11 +39,6 @@ class RunPoller:
         self._registry = RunRegistry()
         self._scheduler = RequestDispatcher(self._registry, self._sender, now or time.time).scheduler
 
-    @property
-    def is_idle(self) -> bool:
-        """True if no run is polled."""
-        return not (self._registry.runs or self._registry.compartments)
-
     async def wait_for(self, run_id: str, **kwargs: Any) -> Run:
         """Wait until the run is in one of the states or has ended. Arguments as of :meth:`subscribe`.
 

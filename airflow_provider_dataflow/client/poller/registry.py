@@ -45,6 +45,9 @@ class RunRegistry:
         if run is None:
             run = self.runs[subscription.run_id] = PolledRun(subscription.run_id)
             self.assign(run, compartment_id)
+        elif run.is_listable:
+            # The new subscription has not seen this state, and ListRuns reports a known state as unchanged.
+            run.state = None
         run.subscriptions.append(subscription)
         return run
 

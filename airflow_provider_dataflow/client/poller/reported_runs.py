@@ -67,20 +67,20 @@ class ReportedRuns:
             if self._has_reached_state(run) or run.is_terminal:
                 self._close(run, None)
             else:
-                self.open[run.id] = _created(run)
+                self.open[run.id] = _created_or_zero(run)
 
     def update(self, run: Run, now: float) -> bool:
         """Record the state of a run. Return True if the caller must report it; this is True once per run.
 
         :param now: of a monotonic clock, in seconds.
         """
-        if _hash(run.id) in self._closed or (run.id not in self.open and _created(run) <= self.since):
+        if _hash(run.id) in self._closed or (run.id not in self.open and _created_or_zero(run) <= self.since):
             return False
         reached = self._has_reached_state(run)
         if reached or run.is_terminal:
             self._close(run, now if reached else None)
         else:
-            self.open[run.id] = _created(run)
+            self.open[run.id] = _created_or_zero(run)
         return reached
 
     def forget(self, run_id: str) -> None:
@@ -147,10 +147,11 @@ class ReportedRuns:
 
     def _close(self, run: Run, reported_at: float | None) -> None:
         self.open.pop(run.id, None)
-        self._closed[_hash(run.id)] = _ClosedRun(_created(run), reported_at, run.id)
+        self._closed[_hash(run.id)] = _ClosedRun(_created_or_zero(run), reported_at, run.id)
 
 
-def _created(run: Run) -> float:
+def _created_or_zero(run: Run) -> float:
+    """Return the creation time; 0 if it is unknown, so that ``since`` never moves beyond other runs."""
     return run.time_created.timestamp() if run.time_created else 0.0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Container
@@ -80,7 +81,7 @@ class Scope:
                 except (ValueError, TypeError) as error:
                     log.debug("ListRuns: cannot read a row; other runs are not affected: %s", error)
                     continue
-                if _created(run) <= since:
+                if _created_or_inf(run) <= since:
                     return found
                 if self.application_id in (None, run.application_id):
                     found.append(run)
@@ -140,13 +141,14 @@ class RunStream:
                     for run in await self._scope.active_runs(self._poller):
                         self._follow(run)
                     for run in await self._scope.created_since(self._poller, since):
-                        self._known[run.id] = _created(run)
+                        self._known[run.id] = _created_or_inf(run)
                     started = True
                     self._changes.put_nowait(None)
                 else:
                     for run in reversed(await self._scope.created_since(self._poller, since, self._known)):
                         self._add(run)
-                    newest = max(self._known.values(), default=since)
+                    # A run without a creation time says nothing about how far the list was read.
+                    newest = max(filter(math.isfinite, self._known.values()), default=since)
                     since = max(since, newest - OVERLAP_SECONDS)
                     self._known = {id: created for id, created in self._known.items() if created > since}
                 failing = False
@@ -164,14 +166,14 @@ class RunStream:
     def _add(self, run: Run) -> None:
         if run.id in self._known or run.id in self._followers:
             return
-        self._known[run.id] = _created(run)
+        self._known[run.id] = _created_or_inf(run)
         self._changes.put_nowait(run)
         if not run.is_terminal:
             self._follow(run)
 
     def _follow(self, run: Run) -> None:
         if run.id not in self._followers:
-            self._known[run.id] = _created(run)
+            self._known[run.id] = _created_or_inf(run)
             task = self._followers[run.id] = asyncio.create_task(self._wait_for(run))
             task.add_done_callback(lambda _: self._followers.pop(run.id, None))
 
@@ -212,8 +214,9 @@ async def read_missed_changes(
                 if error.status != 404:
                     raise
                 unknown.add(run_id)
-    return sorted(found.values(), key=_created), unknown
+    return sorted(found.values(), key=_created_or_inf), unknown
 
 
-def _created(run: Run) -> float:
-    return run.time_created.timestamp() if run.time_created else float("inf")
+def _created_or_inf(run: Run) -> float:
+    """Return the creation time; infinity if it is unknown, so that the run counts as new."""
+    return run.time_created.timestamp() if run.time_created else math.inf

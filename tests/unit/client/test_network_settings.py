@@ -20,7 +20,7 @@ from airflow_provider_dataflow.client.auth.access import Access
 from airflow_provider_dataflow.client.auth.instance_principal import InstancePrincipal
 from airflow_provider_dataflow.client.auth.resource_principal import WorkloadIdentity
 from airflow_provider_dataflow.client.connection_diagnosis import explain
-from airflow_provider_dataflow.client.network_settings import CA_VARIABLES, proxy_for
+from airflow_provider_dataflow.client.network_settings import CA_VARIABLES, network_settings
 from airflow_provider_dataflow.client.retry import RetryPolicy
 from airflow_provider_dataflow.client.sdk_requests import SdkRequests
 from airflow_provider_dataflow.client.sync_client import DataFlowClient
@@ -156,12 +156,12 @@ def test_no_proxy_names_a_host(get_run, proxy, key_fields, monkeypatch, variable
 )
 def test_addresses_that_need_no_proxy(monkeypatch, url, no_proxy, is_direct):
     set_variables(monkeypatch, {"HTTPS_PROXY": "proxy:3128", "NO_PROXY": no_proxy}, 0)
-    assert proxy_for(url) == (None if is_direct else "http://proxy:3128")
+    assert network_settings(url).proxy == (None if is_direct else "http://proxy:3128")
 
 
 def test_an_empty_variable_names_no_proxy(monkeypatch):
     set_variables(monkeypatch, {"HTTPS_PROXY": "proxy:3128", "https_proxy": ""}, 0)
-    assert proxy_for(HTTPS_ENDPOINT) is None
+    assert network_settings(HTTPS_ENDPOINT).proxy is None
 
 
 @both
@@ -248,8 +248,8 @@ def test_a_proxy_that_cannot_be_used_is_an_error(get_run, key_fields, monkeypatc
 
 def test_a_proxy_that_does_not_apply_is_no_error(monkeypatch):
     set_variables(monkeypatch, {"ALL_PROXY": "socks5://proxy", "NO_PROXY": "dataflow.test"}, 0)
-    assert proxy_for("https://dataflow.test") is None
-    assert proxy_for("http://127.0.0.1:1") is None
+    assert network_settings("https://dataflow.test").proxy is None
+    assert network_settings("http://127.0.0.1:1").proxy is None
 
 
 @both

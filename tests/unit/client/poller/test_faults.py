@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -46,11 +47,14 @@ class Client:
     def __init__(self) -> None:
         self.poll_bad: Callable[[str], Awaitable[Run]] = self.running
         self.list_runs: Callable[[], Any] = lambda: []
+        #: GetRun requests by run id.
+        self.polls: Counter[str] = Counter()
 
     async def running(self, run_id: str) -> Run:
         return Run(id=run_id, state="IN_PROGRESS", compartment_id="c")
 
     async def get_run(self, run_id: str) -> Run:
+        self.polls[run_id] += 1
         await asyncio.sleep(0.01)
         if run_id in BAD:
             return await self.poll_bad(run_id)
@@ -382,7 +386,8 @@ def test_invalid_duration_is_refused_and_leaves_nothing(name, value):
     async def main(poller: RunPoller, client: Client) -> None:
         with pytest.raises(InvalidArgument, match=name):
             poller.subscribe(BAD[0], **{"states": SUCCESS_STATES, "poll_interval": 30, name: value})
-        assert poller.is_idle
+        await asyncio.sleep(600)
+        assert not client.polls
 
     run_in_virtual_time(main)
 
@@ -406,7 +411,9 @@ def test_invalid_arguments_of_one_subscription_affect_no_other(invalid):
         runs = await asyncio.gather(*(wait(poller, run_id) for run_id in GOOD))
         for subscription in bad:
             poller.unsubscribe(subscription)
-        assert poller.is_idle
+        polls = client.polls.total()
+        await asyncio.sleep(600)
+        assert client.polls.total() == polls
         return runs
 
     assert {run.state for run in run_in_virtual_time(main)} == {"SUCCEEDED"}

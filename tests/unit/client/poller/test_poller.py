@@ -11,6 +11,7 @@ from airflow_provider_dataflow.client.poller.run_durations import DurationLearne
 from airflow_provider_dataflow.client.poller.shared import shared_poller
 from airflow_provider_dataflow.exceptions import InvalidConnection, RunLost, ServiceError
 from airflow_provider_dataflow.models.run import SUCCESS_STATES, Run
+from benchmarks.polling import virtual_time
 
 
 class FakeClient:
@@ -165,7 +166,9 @@ async def test_cancelled_subscription_leaves_nothing_and_affects_no_other():
         polls = client.polls.count("a")
         assert (await two).state == "SUCCEEDED"
         assert client.polls.count("a") <= polls + 1
-        assert poller.is_idle
+        total = len(client.polls)
+        await asyncio.sleep(0.05)
+        assert len(client.polls) == total
 
 
 async def test_response_after_unsubscribe_leaves_nothing():
@@ -185,7 +188,8 @@ async def test_response_after_unsubscribe_leaves_nothing():
     poller.unsubscribe(subscription)
     respond.set()
     await asyncio.wait(list(poller._scheduler._workers))
-    assert poller.is_idle
+    assert not poller._registry.runs
+    assert not poller._registry.compartments
     await poller.close()
 
 
@@ -217,14 +221,18 @@ async def test_closed_poller_leaves_no_task():
     assert len(asyncio.all_tasks()) == before
 
 
-async def test_run_is_polled_once_per_interval():
+def test_run_is_polled_once_per_interval():
     client = FakeClient(a=["IN_PROGRESS"])
-    async with shared_poller("key", factory(client)) as poller:
-        waiting = asyncio.create_task(wait(poller, "a", interval=0.1))
-        await asyncio.sleep(0.55)
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
-    assert 4 <= len(client.polls) <= 7
+
+    async def main():
+        async with shared_poller("key", factory(client)) as poller:
+            waiting = asyncio.create_task(wait(poller, "a", interval=10))
+            await asyncio.sleep(55)
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+
+    virtual_time.run(main())
+    assert 5 <= len(client.polls) <= 7
 
 
 async def test_client_that_cannot_be_built_for_a_while_uses_the_budget():

@@ -129,6 +129,30 @@ def test_new_subscribers_share_the_next_round():
     assert service.requests.total() < 60 + LIST_THRESHOLD
 
 
+def test_late_subscription_hears_of_a_state_that_is_known_already():
+    """ListRuns shows the state that it showed before; only the new subscription has not heard of it."""
+    service = SimulatedService()
+    run_ids = [service.add(10_000).id for _ in range(30)]
+
+    async def main():
+        poller = RunPoller(service.make, now=service.now)
+        kwargs = {"poll_interval": 30.0, "compartment_id": COMPARTMENT}
+        changes = []
+        for run_id in run_ids:
+            poller.subscribe(
+                run_id, states=SUCCESS_STATES, on_change=lambda run: changes.append(run.state), **kwargs
+            )
+        await asyncio.sleep(300)
+        assert service.requests["GetRun"] == 0
+        del changes[:]
+        late = poller.wait_for(run_ids[3], states={"IN_PROGRESS"}, **kwargs)
+        found = await asyncio.wait_for(late, timeout=300)
+        await poller.close()
+        return found.state, changes
+
+    assert virtual_time.run(main()) == ("IN_PROGRESS", [])
+
+
 def test_run_missing_from_lists_is_polled_by_get_run():
     service = SimulatedService()
     for _ in range(100):
@@ -313,7 +337,8 @@ def test_hundred_thousand_subscriptions_leak_no_objects():
         gc.collect()
         # The scheduler's outdated entries are removed now and then, not at once.
         assert len(gc.get_objects()) - before < 5 * len(ids)
-        assert poller.is_idle
+        assert not poller._registry.runs
+        assert not poller._registry.compartments
         await poller.close()
 
     virtual_time.run(main())
