@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from airflow_provider_dataflow.client.conditional_update import update_if_different
@@ -20,19 +18,10 @@ from tests.contract.conftest import Target, target_of
 OTHER_COMPARTMENT = "ocid1.compartment.oc1..other"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataFlowFixture]:
-    with DataFlowFixture(tmp_path_factory.mktemp("client"), engine="scripted", clock="manual") as server:
-        yield server
-
-
 @pytest.fixture
-def local(server: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowFixture:
-    server.reset()
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
+def local(manual_clock: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowFixture:
     monkeypatch.setattr(SdkRequests, "retry_policy", RetryPolicy(sleep=lambda seconds: None))
-    return server
+    return manual_clock
 
 
 @pytest.fixture

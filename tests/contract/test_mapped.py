@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import ast
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import oci
 import pytest
 
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
+from tests.contract.airflow_process import ended_of, run_dag_file
 
 DAG_FILE = Path(__file__).parent / "dags" / "mapped.py"
 UPSTREAM = "oci://b@ns/upstream.py --day 2013-01-01"
@@ -19,35 +16,10 @@ UPSTREAM = "oci://b@ns/upstream.py --day 2013-01-01"
 
 @pytest.mark.slow
 def test_requests_contain_values_of_upstream_tasks(tmp_path):
-    home = tmp_path / "airflow"
-    home.mkdir()
     with DataFlowFixture(tmp_path / "local", engine="scripted") as local:
         local.succeeds(duration=0.1)
-        environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
-            **local.environment,
-            "AIRFLOW_HOME": str(home),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__DAGS_FOLDER": str(DAG_FILE.parent),
-            "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
-        }
-
-        def run(*command: str) -> subprocess.CompletedProcess[str]:
-            return subprocess.run(
-                [sys.executable, *command],
-                env=environment,
-                cwd=tmp_path,
-                capture_output=True,
-                text=True,
-                timeout=300,
-            )
-
-        migrated = run("-m", "airflow", "db", "migrate")
-        assert migrated.returncode == 0, migrated.stderr
-        tested = run(str(DAG_FILE))
-        line = next((line for line in tested.stderr.splitlines() if line.startswith("ended ")), None)
-        assert line is not None, tested.stderr[-3000:]
-        ended = ast.literal_eval(line.removeprefix("ended "))
+        tested = run_dag_file(tmp_path, DAG_FILE, **local.environment)
+        ended = ended_of(tested)
         assert {state for *_, state in ended} == {"success"}, (ended, tested.stderr[-3000:])
 
         submitted = sorted((run["displayName"], run["execute"], run["numExecutors"]) for run in local.runs)

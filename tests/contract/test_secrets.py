@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_dataflow.local.http.keys import new_identity
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
+from tests.contract.airflow_process import ended_of, run_dag_file
 from tests.marked_secrets import (
     ARGUMENT,
     LEVELS,
@@ -38,8 +35,6 @@ def local(tmp_path):
 
 @pytest.mark.slow
 def test_dag_run_leaves_no_secret_behind(local, tmp_path):
-    home = tmp_path / "airflow"
-    home.mkdir()
     connections = [
         marked_connection(local.connection_json),
         marked_connection(local.connection_json, fingerprint=":".join(["00"] * 16)),
@@ -51,40 +46,23 @@ def test_dag_run_leaves_no_secret_behind(local, tmp_path):
         json.loads(connections[2])
         | {"extra": json.loads(connections[2])["extra"] | {"fingerprint": other.fingerprint}}
     )
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__DAGS_FOLDER": str(DAG_FILE.parent),
-        "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+    tested = run_dag_file(
+        tmp_path,
+        DAG_FILE,
         # Airflow stays at INFO: for dag.test() its debug log contains the messages that register secrets.
-        "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
-        "AIRFLOW__LOGGING__NAMESPACE_LEVELS": LEVELS,
-        "AIRFLOW_CONN_OCI_DEFAULT": connections[0],
-        "AIRFLOW_CONN_OCI_BROKEN": connections[1],
-        "AIRFLOW_CONN_OCI_DENIED": connections[2],
-        "AIRFLOW_VAR_MARKED": PARAMETER,
-        "AIRFLOW_VAR_MARKED_SETTING": SETTING,
-        "AIRFLOW_VAR_MARKED_ARGUMENT": ARGUMENT,
-    }
-
-    def run(*command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, *command],
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-
-    migrated = run("-m", "airflow", "db", "migrate")
-    assert migrated.returncode == 0, migrated.stderr
-    tested = run(str(DAG_FILE))
+        AIRFLOW__LOGGING__LOGGING_LEVEL="INFO",
+        AIRFLOW__LOGGING__NAMESPACE_LEVELS=LEVELS,
+        AIRFLOW_CONN_OCI_DEFAULT=connections[0],
+        AIRFLOW_CONN_OCI_BROKEN=connections[1],
+        AIRFLOW_CONN_OCI_DENIED=connections[2],
+        AIRFLOW_VAR_MARKED=PARAMETER,
+        AIRFLOW_VAR_MARKED_SETTING=SETTING,
+        AIRFLOW_VAR_MARKED_ARGUMENT=ARGUMENT,
+    )
+    home = tmp_path / "airflow"
     (home / "output.txt").write_text(tested.stdout + tested.stderr)
 
-    ended = next((line for line in tested.stderr.splitlines() if line.startswith("ended ")), tested.stderr)
-    assert ast.literal_eval(ended.removeprefix("ended ")) == {
+    assert ended_of(tested) == {
         "succeeds": "success",
         "listed": "success",
         "fails": "failed",

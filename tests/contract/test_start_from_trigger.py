@@ -9,7 +9,6 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import partial
@@ -33,23 +32,14 @@ from airflow_provider_dataflow.triggers import live_log
 from airflow_provider_dataflow.triggers import submit as submit_trigger
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 from airflow_provider_dataflow.triggers.submit import SubmitRunTrigger
-from tests.contract.conftest import target_of
+from tests.contract.conftest import poll_at_once, target_of
 from tests.unit.support import FakeTaskInstance
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataFlowFixture]:
-    with DataFlowFixture(tmp_path_factory.mktemp("start"), engine="scripted") as server:
-        yield server
-
-
 @pytest.fixture
-def local(server: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowFixture:
-    server.reset()
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr("airflow_provider_dataflow.triggers.base.PollingTrigger.NO_EVENT_BEFORE_SECONDS", 0)
-    return server
+def local(scripted: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowFixture:
+    poll_at_once(monkeypatch)
+    return scripted
 
 
 class Airflow:

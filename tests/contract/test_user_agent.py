@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
-from typing import Any
+import uuid
 
 import airflow
 import oci
@@ -16,12 +15,12 @@ from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.operators.pool import CreatePoolOperator
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
 from airflow_provider_dataflow.operators.statement import RunStatementOperator
+from airflow_provider_dataflow.ownership import record_store
+from airflow_provider_dataflow.triggers import submit
 from airflow_provider_dataflow.triggers.run import RunTrigger
-from airflow_provider_dataflow.triggers.run_event import RunEventTrigger
-from airflow_provider_dataflow.triggers.statement import StatementTrigger
-from airflow_provider_dataflow.triggers.submit import SubmitRunTrigger
-from tests.contract.conftest import Target, target_of
+from tests.contract.conftest import Target, poll_at_once, target_of
 from tests.contract.tasks import run_task
+from tests.unit.support import FakeTaskInstance
 
 EXPECTED = (
     f"Oracle-PythonSDK/{oci.__version__} (python {platform.python_version()}; "
@@ -30,19 +29,10 @@ EXPECTED = (
 )
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataFlowFixture]:
-    with DataFlowFixture(tmp_path_factory.mktemp("agents"), engine="scripted") as server:
-        yield server
-
-
 @pytest.fixture
-def local(server: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowFixture:
-    server.reset()
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr("airflow_provider_dataflow.triggers.base.PollingTrigger.NO_EVENT_BEFORE_SECONDS", 0)
-    return server
+def local(scripted: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowFixture:
+    poll_at_once(monkeypatch)
+    return scripted
 
 
 @pytest.fixture
@@ -73,7 +63,8 @@ def test_deferred_run_wait_names_the_triggerer(local, target):
     found = agents(local)
     assert found["CreateRun"] == {"worker"}
     assert "triggerer" in found["GetRun"]
-    assert found["ListRunLogs"] & found["GetRunLog"]
+    assert "triggerer" in found["ListRunLogs"]
+    assert "worker" in found["GetRunLog"]
 
 
 def test_deferred_statement_and_pool_waits_name_the_triggerer(local, target):
@@ -118,8 +109,26 @@ async def test_both_clients_of_a_hook_send_the_same_user_agent(local, target):
     assert set(agents(local)) >= {"GetRun", "DeleteRun", "ListRuns", "ListRunLogs", "GetRunLog"}
 
 
-@pytest.mark.parametrize("trigger", [RunTrigger, RunEventTrigger, StatementTrigger, SubmitRunTrigger])
-def test_hooks_of_triggers_name_the_triggerer(trigger: Any):
-    """Also with the synchronous client, for submits and cancels."""
-    assert trigger.airflow_component == "triggerer"
-    assert InvokeRunOperator.airflow_component == "worker"
+async def test_cancel_by_a_killed_trigger_names_the_triggerer(local, target):
+    local.keeps_running()
+    run_id = target.submit(target.create_application("hello.py").id).id
+    local.clear_journal()
+    await RunTrigger(run_id, cancel_on_kill=True).on_kill()
+    assert agents(local)["DeleteRun"] == {"triggerer"}
+
+
+async def test_submit_by_a_trigger_names_the_triggerer(local, target, mocker):
+    for module in (submit, record_store):
+        mocker.patch.object(module, "push_xcom")
+    mocker.patch.object(record_store, "pull_xcom", return_value=None)
+    operator = InvokeRunOperator(
+        task_id="run",
+        application_id=target.create_application("hello.py").id,
+        start_from_trigger=True,
+        fetch_logs="never",
+    )
+    local.clear_journal()
+    trigger = submit.SubmitRunTrigger(**operator.start_trigger_args.trigger_kwargs)
+    trigger.task_instance = FakeTaskInstance(id=uuid.uuid4())
+    assert [event async for event in trigger.run()]
+    assert agents(local)["CreateRun"] == {"triggerer"}

@@ -31,6 +31,8 @@ ROOMS = (
     "operators",
     "sensors",
 )
+#: Decisions without Airflow and OCI, which import only models, modules of the root and each other.
+PURE = {f"{PACKAGE}.ownership.{name}" for name in ("capacity", "record", "tags")}
 #: What Local Data Flow may import besides itself.
 USED_BY_LOCAL = {f"{PACKAGE}.models.run", PACKAGE}
 #: Third-party packages that a room must not import, not even in a function.
@@ -50,6 +52,7 @@ def imports(name: str) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: relative import"
             module = node.module or ""
             submodules = {f"{module}.{alias.name}" for alias in node.names} & MODULES.keys()
             found |= submodules or {module}
@@ -76,6 +79,12 @@ def test_imports_point_inwards(name):
     else:
         allowed = ROOMS[: ROOMS.index(own) + 1]
         assert {room(module) for module in imported} <= set(allowed)
+
+
+@pytest.mark.parametrize("name", sorted(PURE))
+def test_decisions_about_ownership_are_pure(name):
+    outside = (imports(name) & MODULES.keys()) - PURE
+    assert {room(module) for module in outside} <= {"", "models"}
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))

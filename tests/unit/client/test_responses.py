@@ -155,6 +155,8 @@ def test_sync_actions_raise_service_errors_only(service, access, call):
             SYNC_ACTIONS[call](client)
         except ServiceError as error:
             check_error(error, name)
+        else:
+            assert has_good_status(data), name
 
 
 @pytest.mark.parametrize("call", ASYNC_READS)
@@ -176,6 +178,12 @@ async def test_async_actions_raise_service_errors_only(service, access, call):
                 await ASYNC_ACTIONS[call](client)
             except ServiceError as error:
                 check_error(error, name)
+            else:
+                assert has_good_status(data), name
+
+
+def has_good_status(data: bytes) -> bool:
+    return data.startswith((b"HTTP/1.0 2", b"HTTP/1.1 2"))
 
 
 def check_error(error: ServiceError, name: str) -> None:

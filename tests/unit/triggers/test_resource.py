@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 
 import pytest
 
@@ -67,21 +66,6 @@ async def event_of(trigger):
     async for event in trigger.run():
         return event.payload
     raise AssertionError
-
-
-@pytest.mark.parametrize(
-    "trigger",
-    [
-        PoolTrigger(POOL_ID, target_states={"STOPPED", "DELETED"}, missing_is_deleted=True, deadline=5.0),
-        StatementTrigger(RUN_ID, 3, cancel_on_kill=True, region="eu-frankfurt-1"),
-    ],
-)
-def test_row_survives_storage_and_arguments_of_a_newer_version(trigger):
-    path, arguments = trigger.serialize()
-    assert path == f"{type(trigger).__module__}.{type(trigger).__name__}"
-    arguments = json.loads(json.dumps(arguments))
-    again = type(trigger)(**arguments, added_tomorrow=1)
-    assert again.serialize() == trigger.serialize()
 
 
 async def test_pool_in_target_state_ends_the_wait(service):

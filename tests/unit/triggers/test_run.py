@@ -56,14 +56,6 @@ async def events(trigger: RunTrigger) -> list[RunEvent]:
     return [RunEvent.parse(event.payload) async for event in trigger.run()]
 
 
-def test_row_survives_storage_and_arguments_of_a_newer_version():
-    path, kwargs = trigger(deadline=5.0, region="eu-frankfurt-1").serialize()
-    assert path == "airflow_provider_dataflow.triggers.run.RunTrigger"
-    assert RunTrigger(**kwargs).serialize() == (path, kwargs)
-    assert RunTrigger(**kwargs, added_tomorrow=1).serialize() == (path, kwargs)
-    assert RunTrigger(run_id=RUN_ID).run_id == RUN_ID
-
-
 @pytest.mark.parametrize("state", ["SUCCEEDED", "FAILED", "CANCELED", "STOPPED"])
 async def test_end_of_run_sends_one_event(service, state):
     service("ACCEPTED", "HIBERNATING", "IN_PROGRESS", state)

@@ -104,12 +104,6 @@ def trigger(store=None, **kwargs):
     return made
 
 
-def test_row_survives_storage_and_arguments_of_a_newer_version():
-    path, kwargs = trigger(states=["FAILED", "SUCCEEDED"], application_id=APPLICATION).serialize()
-    assert path == "airflow_provider_dataflow.triggers.run_event.RunEventTrigger"
-    assert RunEventTrigger(**kwargs, added_tomorrow=1).serialize() == (path, kwargs)
-
-
 @pytest.mark.parametrize("states", [[], "DONE", ["DONE"], None, 5])
 def test_unusable_states_are_refused_in_a_dag(states):
     with pytest.raises(InvalidArgument, match="states"):

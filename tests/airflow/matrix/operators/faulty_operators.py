@@ -16,6 +16,7 @@ from airflow_provider_dataflow.operators.orphans import CancelOrphanRunsOperator
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
 from airflow_provider_dataflow.sensors.run import RunSensor
 from airflow_provider_dataflow.triggers.run import RunTrigger
+from airflow_provider_dataflow.xcom_keys import TRIGGER_FAILURES
 
 __all__ = ["CancelOrphanRunsOperator", "InvokeRunOperator", "RunSensor"]
 
@@ -132,9 +133,8 @@ class FirstTriggerCrashes(FaultyOperator):
     crashing_triggers = 1
 
     def _defer(self, run_id: str, context: Any, *more: Any) -> Any:
-        self.failures = (
-            context["ti"].xcom_pull(task_ids=self.task_id, key="trigger_failures", map_indexes=-1) or 0
-        )
+        failures = context["ti"].xcom_pull(task_ids=self.task_id, key=TRIGGER_FAILURES, map_indexes=-1) or {}
+        self.failures = failures.get(run_id, 0)
         super()._defer(run_id, context, *more)
 
     def defer(self, *, trigger: Any, **kwargs: Any) -> Any:
