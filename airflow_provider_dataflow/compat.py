@@ -19,8 +19,10 @@ fails when it is gone:
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.mappedoperator import MappedOperator
     from airflow.sdk.types import TaskInstanceKey
     from airflow.triggers.base import BaseEventTrigger, BaseTrigger, StartTriggerArgs, TriggerEvent
+    from sqlalchemy.orm import Session
 
 __all__ = [
     "NEVER_EXPIRE",
@@ -75,17 +78,22 @@ __all__ = [
     "conf",
     "connection_form_widgets",
     "dag_run_start",
+    "database_session",
     "delay_trigger",
     "deployment_id",
+    "is_triggerer",
     "is_younger_than",
     "kill_looks_like_shutdown",
     "mask_secret",
     "min_length_of_masked",
     "own_xcom",
+    "prepare_xcoms",
     "pull_xcom",
     "push_xcom",
     "require_start_from_trigger",
     "sensitive_names",
+    "server_connection",
+    "stored_xcom",
     "task_state_store",
     "task_states",
     "trigger_was_killed",
@@ -209,6 +217,43 @@ def bind_thread_to_loop(loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
 
 threads.set_loop_binding(bind_thread_to_loop)
 
+# --- Airflow's own processes ----------------------------------------------------------------------------
+
+
+def is_triggerer(component: Any) -> bool:
+    """Return whether a component that starts is the parent process of a triggerer, which has the database.
+
+    The job does not know its type when listeners are called, but only a triggerer has imported its runner.
+    """
+    return type(component).__name__ == "Job" and "airflow.jobs.triggerer_job_runner" in sys.modules
+
+
+def server_connection(conn_id: str) -> Connection:
+    """Return a connection, from the secrets backends or the database. For processes that have the database.
+
+    :raises AirflowNotFoundException: there is none.
+    """
+    from airflow.models.connection import Connection as StoredConnection
+
+    connection: Connection = StoredConnection.get_connection_from_secrets(conn_id)
+    return connection
+
+
+def database_session() -> AbstractContextManager[Session]:
+    """Return a session of Airflow's database, which commits at its end. For processes that have it."""
+    from airflow.utils.session import create_session
+
+    session: AbstractContextManager[Session] = create_session()
+    return session
+
+
+def stored_xcom(row: Any) -> Any:
+    """Return the value of a row of the XCom table, also if a custom backend has stored it elsewhere."""
+    from airflow.sdk.execution_time.xcom import XCom
+
+    return XCom.deserialize_value(row)
+
+
 # --- Operators and sensors ------------------------------------------------------------------------------
 
 
@@ -309,6 +354,11 @@ def pull_xcom(identity: TaskIdentity, key: str) -> Any:
         run_id=identity.run_id,
         map_index=identity.map_index if identity.map_index >= 0 else None,
     )
+
+
+def prepare_xcoms() -> None:
+    """Import what :func:`pull_xcom` needs, which takes a second. Blocks: call it in a thread."""
+    from airflow.sdk.execution_time.xcom import XCom  # noqa: F401
 
 
 def push_xcom(identity: TaskIdentity, key: str, value: Any) -> None:

@@ -45,6 +45,12 @@ def get_provider_info() -> dict[str, Any]:
             "airflow_provider_dataflow.links.run.LogsBucketLink",
             "airflow_provider_dataflow.links.run.RunLink",
         ],
+        "plugins": [
+            {
+                "name": "oci_data_flow",
+                "plugin-class": "airflow_provider_dataflow.listeners.plugin.DataFlowPlugin",
+            }
+        ],
         "config": _config(),
     }
     if not _has_oci_provider():
@@ -113,6 +119,13 @@ def _config() -> dict[str, Any]:
                     "30",
                     type="float",
                     default="10",
+                ),
+                "sweep_interval": _option(
+                    "Seconds between two looks of a triggerer for tasks that were killed while they were "
+                    "deferred and whose trigger did not hear of it. It cancels their runs. 0: never.",
+                    "60",
+                    type="float",
+                    default="20",
                 ),
                 "max_requests_per_second": _option(
                     "Maximum rate of the requests that a triggerer sends through one connection. It lowers "

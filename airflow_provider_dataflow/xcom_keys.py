@@ -17,7 +17,11 @@ LIFECYCLE_STATE = "lifecycle_state"
 #: Times, OCPU hours and bytes of the run. Pushed when its task ends.
 USAGE = "usage"
 
-#: Number of triggers of the task that have crashed.
+#: Class path and arguments (ids only) of the trigger that a deferred task waits with. If the task is killed
+#: and its trigger does not hear of it, the triggerer's sweep cancels the run. Removed after the task's end.
+DEFERRED_TRIGGER = "deferred_trigger"
+
+#: Number of triggers of the task that have crashed, by the OCID of the run that they waited for.
 TRIGGER_FAILURES = "trigger_failures"
 
 #: Position up to which each driver log was copied into the task's log. Another triggerer continues there.

@@ -18,6 +18,10 @@ class TaskIdentity:
     task_id: str
     map_index: int = -1
 
+    def __str__(self) -> str:
+        index = f", map index {self.map_index}" if self.map_index >= 0 else ""
+        return f"Task {self.task_id} of DAG {self.dag_id} in {self.run_id}{index}"
+
     @classmethod
     def of(cls, ti: Any) -> Self:
         """Return the identity of a task instance. Unmapped ones may have ``map_index=None``."""

@@ -14,7 +14,7 @@ from airflow_provider_dataflow.models.run import LifecycleState
 from airflow_provider_dataflow.operators.base import DataFlowOperator
 from airflow_provider_dataflow.operators.called_by_airflow import called_by_airflow
 from airflow_provider_dataflow.ownership.tags import TaskTags
-from airflow_provider_dataflow.ownership.task_state import TaskState, read_task_state
+from airflow_provider_dataflow.ownership.task_state import ENDED_TASK_STATES, TaskState, read_task_state
 from airflow_provider_dataflow.xcom_keys import RUN_ID
 
 if TYPE_CHECKING:
@@ -25,16 +25,13 @@ if TYPE_CHECKING:
 #: Longer than a worker may take between its submit and the XCom of the run.
 DEFAULT_MIN_AGE_MINUTES = 15
 
-#: States of tasks that have ended, so that no try re-attaches to their runs.
-ENDED_TASK_STATES = ("success", "failed", "skipped", "upstream_failed", "removed")
-
 
 class CancelOrphanRunsOperator(DataFlowOperator):
     """Cancels orphans: runs of :class:`~airflow_provider_dataflow.operators.run.InvokeRunOperator` whose task
     has ended, was deleted, or has another run.
 
-    For a maintenance DAG. Airflow has no other hook to cancel the run of a task that was killed before its
-    trigger started, of a cancelled backfill, or of a worker that was lost on the last try.
+    For a maintenance DAG. Airflow has no other hook to cancel the run of a worker that was lost on the last
+    try, or of a task whose DAG run was deleted.
 
     A run is cancelled only if all of this is true: its freeform tags name a task instance of this Airflow
     deployment (see ``deployment_id``); it is ACCEPTED or IN_PROGRESS and older than ``min_age_in_minutes``;

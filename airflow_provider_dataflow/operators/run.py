@@ -488,8 +488,10 @@ class InvokeRunOperator(OwnedRunOperator):
         if (timeout := self._timeout()) is not None:
             # Airflow does not enforce execution_timeout while a task is deferred, so the trigger does.
             deadline = started_at(context) + timeout
+        trigger = self._trigger(run_id, deadline, self.target_states, compartment_id=compartment_id)
+        trigger.record(context["ti"].xcom_push)
         self.defer(
-            trigger=self._trigger(run_id, deadline, self.target_states, compartment_id=compartment_id),
+            trigger=trigger,
             method_name=self.execute_complete.__name__,
             timeout=backstop(deadline),
         )

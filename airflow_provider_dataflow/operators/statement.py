@@ -226,13 +226,15 @@ class RunStatementOperator(WaitingOperator):
         if self.deferrable:
             from airflow_provider_dataflow.triggers.statement import StatementTrigger
 
+            trigger = StatementTrigger(
+                run_id=run.id,
+                statement_id=statement.id,
+                cancel_on_kill=self.cancel_on_kill,
+                **self._trigger_arguments(context),
+            )
+            trigger.record(ti.xcom_push)
             self.defer(
-                trigger=StatementTrigger(
-                    run_id=run.id,
-                    statement_id=statement.id,
-                    cancel_on_kill=self.cancel_on_kill,
-                    **self._trigger_arguments(context),
-                ),
+                trigger=trigger,
                 method_name=self.execute_complete.__name__,
                 timeout=self._deferral_timeout(context),
             )

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from airflow_provider_dataflow.client.threads import call_with_timeout
-from airflow_provider_dataflow.compat import pull_xcom, task_states
+from airflow_provider_dataflow.compat import prepare_xcoms, pull_xcom, task_states
 from airflow_provider_dataflow.models.task_identity import TaskIdentity
+
+log = logging.getLogger(__name__)
 
 #: States of a task that runs or will run again. Its worker is lost, or was declared lost. A cleared task is
 #: ``restarting`` instead.
 CONTINUING_STATES = ("running", "up_for_retry", "scheduled", "queued")
+
+#: States of tasks that have ended, so that no try re-attaches to their runs.
+ENDED_TASK_STATES = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,15 @@ def read_task_state(identity: TaskIdentity, xcom_key: str | None = None) -> Task
     state = states[key]
     value = pull_xcom(identity, xcom_key) if xcom_key is not None else None
     return TaskState(True, str(getattr(state, "value", state)) if state is not None else None, value)
+
+
+def prepare_task_state(identity: TaskIdentity) -> None:
+    """Read the state of a task for nothing but the imports, so that later calls are fast. Never raises."""
+    try:
+        prepare_xcoms()
+        read_task_state(identity)
+    except Exception as error:  # noqa: BLE001 - the call that matters tries again
+        log.debug("Cannot read the state of a task in advance: %r", error)
 
 
 def will_continue(identity: TaskIdentity, timeout: float = 2.0) -> bool:

@@ -46,11 +46,6 @@ class ResourceTrigger(PollingTrigger):
                 return self.event(Outcome.LOST, wait.state, str(error))
         return self.event(Outcome.REACHED, found.state, None)
 
-    @property
-    @abstractmethod
-    def resource_name(self) -> str:
-        """Kind and id of the resource, for the log."""
-
     @abstractmethod
     async def poll(self, client: AsyncDataFlowClient) -> Resource:
         """Read the resource from the service."""

@@ -17,6 +17,7 @@ from airflow_provider_dataflow.client.threads import import_in_thread, in_thread
 from airflow_provider_dataflow.exceptions import RunLost, ServiceError
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.models.run import SUCCESS_STATES, is_terminal
+from airflow_provider_dataflow.ownership.tags import TaskTags
 from airflow_provider_dataflow.polling import (
     DEFAULT_CANCEL_TIMEOUT_SECONDS,
 )
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.client.sync_client import DataFlowClient
     from airflow_provider_dataflow.models.durations import Duration
     from airflow_provider_dataflow.models.run import Run
+    from airflow_provider_dataflow.models.task_identity import TaskIdentity
 
 
 class RunTrigger(PollingTrigger):
@@ -174,26 +176,34 @@ class RunTrigger(PollingTrigger):
             state = f"is still {self._state}" if self._state else "has not been read yet"
             self.log.info("Run %s %s", self.run_id, state)
 
-    def cancel_unless_awaited(self) -> None:
-        try:
-            if self._is_still_awaited():
-                self.log.info(
-                    "Run %s is not cancelled: another trigger of the task waits for it", self.run_id
-                )
-                return
-            result = cancel_run(self._client_for_cancel, self.run_id, timeout=self.cancel_timeout)
-        except Exception:
-            self.log.exception("Run %s could not be cancelled and may still be running", self.run_id)
-            return
-        (self.log.info if result.confirmed else self.log.error)("The task was killed. %s", result)
+    @property
+    def resource_name(self) -> str:
+        return f"Run {self.run_id}"
+
+    def cancel(self) -> str:
+        return self._cancel_with(self._client_for_cancel)
+
+    def _cancel_with(self, connect: Callable[[], DataFlowClient]) -> str:
+        result = cancel_run(connect, self.run_id, timeout=self.cancel_timeout)
+        result.confirmed_run()
+        return str(result)
 
     def _client_for_cancel(self) -> DataFlowClient:
         # Reuse the poller's credentials: if Airflow is down, the connection cannot be read again.
         access = self._poller.access if self._poller else None
         return self.hook.new_client(access)
 
-    def _is_still_awaited(self) -> bool:
-        """Return whether the task is deferred for this run.
+    def cancel_leftover(self, client: DataFlowClient, owner: TaskIdentity, deployment: str) -> str | None:
+        run = client.get_run(self.run_id)
+        if run.is_ending:
+            return None
+        tags = TaskTags.of(run.freeform_tags)
+        if tags is not None and (tags.identity, tags.deployment) != (owner, deployment):
+            return f"Run {self.run_id} is not cancelled: its tags name {tags.identity} of {tags.deployment!r}"
+        return self._cancel_with(lambda: client)
+
+    def is_still_awaited(self) -> bool | None:
+        """Return whether the task is deferred for this run; ``None`` if Airflow does not say.
 
         ``on_kill`` is also called in a triggerer that was frozen and lost its triggers to another one, and a
         cleared task may already be deferred for another run. The task's XComs tell these cases from a kill:
@@ -202,11 +212,11 @@ class RunTrigger(PollingTrigger):
         """
         task = self.task_state(RUN_ID)
         if task is None:
-            return self.keep_if_unknown
+            return None
         if task.xcom != self.run_id:
             return False
         if task.state == "success" and any(not is_terminal(state) for state in self.target_states):
             # Another triggerer saw a target state that is not terminal: the run is meant to continue.
             finished = self.task_state(LIFECYCLE_STATE)
-            return self.keep_if_unknown if finished is None else finished.xcom is not None
+            return None if finished is None else finished.xcom is not None
         return task.state == "deferred"

@@ -11,7 +11,9 @@ from airflow_provider_dataflow.triggers.resource import ResourceTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient
+    from airflow_provider_dataflow.client.sync_client import DataFlowClient
     from airflow_provider_dataflow.models.statement import Statement
+    from airflow_provider_dataflow.models.task_identity import TaskIdentity
 
 
 class StatementTrigger(ResourceTrigger):
@@ -52,24 +54,18 @@ class StatementTrigger(ResourceTrigger):
     def event(self, outcome: Outcome, state: str | None, message: str | None) -> StatementEvent:
         return StatementEvent(outcome, self.run_id, self.statement_id, state, message)
 
-    def cancel_unless_awaited(self) -> None:
-        try:
-            if self._is_still_awaited():
-                self.log.info(
-                    "%s is not cancelled: another trigger of the task waits for it", self.resource_name
-                )
-                return
-            self.hook.new_client().statements.cancel(self.run_id, self.statement_id)
-        except Exception as error:  # noqa: BLE001 - nothing else would report it
-            self.log.error(
-                "%s could not be cancelled and may still be running: %s", self.resource_name, error
-            )
-        else:
-            self.log.info("%s is cancelled, since the task was killed", self.resource_name)
+    def cancel(self) -> str:
+        self.hook.new_client().statements.cancel(self.run_id, self.statement_id)
+        return f"{self.resource_name} is cancelled"
 
-    def _is_still_awaited(self) -> bool:
-        """Return whether the task is deferred for this statement; see ``RunTrigger``."""
+    def cancel_leftover(self, client: DataFlowClient, owner: TaskIdentity, deployment: str) -> str | None:
+        if client.statements.get(self.run_id, self.statement_id).has_ended:
+            return None
+        client.statements.cancel(self.run_id, self.statement_id)
+        return f"{self.resource_name} is cancelled"
+
+    def is_still_awaited(self) -> bool | None:
         task = self.task_state(STATEMENT)
         if task is None:
-            return self.keep_if_unknown
+            return None
         return task.state == "deferred" and task.xcom == statement_name(self.run_id, self.statement_id)

@@ -232,6 +232,7 @@ class SubmitRunTrigger(NestedTemplatesMixin, TaskTrigger):
         ):
             if value is not None:
                 push_xcom(self._identity, key, value)
+        self._trigger(run).record(partial(push_xcom, self._identity))
         self.log.info("Run %s (%s) is %s: %s", run.id, run.display_name, run.state, url)
         return run
 

@@ -19,6 +19,7 @@ KEYS = (
     "logs_bucket_url",
     "lifecycle_state",
     "log_cursor",
+    "deferred_trigger",
     "statement_id",
     "trigger_failures",
     "oci_data_flow_submission",

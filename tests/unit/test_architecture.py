@@ -30,6 +30,7 @@ ROOMS = (
     "triggers",
     "operators",
     "sensors",
+    "listeners",
 )
 #: Decisions without Airflow and OCI, which import only models, modules of the root and each other.
 PURE = {f"{PACKAGE}.ownership.{name}" for name in ("capacity", "record", "tags")}

@@ -196,21 +196,23 @@ def test_frozen_triggerer_cancels_nothing_when_it_wakes(harness: MatrixHarness, 
     extra_dags={
         "second": {},
         "third": {},
+        "fourth": {},
         "cleaner": {"operator": "CancelOrphanRunsOperator", "min_age_in_minutes": 0},
     },
 )
 def test_run_of_trigger_killed_before_start_is_cancelled_later(
     harness: MatrixHarness, task: TaskUnderTest
 ) -> None:
-    """(20): Airflow calls nothing, so the next try, the maintenance DAG or the service ends the run."""
+    """(20): Airflow calls nothing, so the next try, the maintenance DAG or the triggerer's sweep does it."""
     stop_triggerer(harness)
     last = newest_triggerer(harness)
+    harness.bench.airflow.env["AIRFLOW__OCI_DATA_FLOW__SWEEP_INTERVAL"] = "0"
     start_triggerer(harness, "--capacity", "1")
-    tasks = [task, task.in_extra_dag("second"), task.in_extra_dag("third")]
+    tasks = [task, *(task.in_extra_dag(name) for name in ("second", "third", "fourth"))]
     (started,) = task.wait_until(
         lambda: [each for each in tasks if (triggerer_of(each) or 0) > last], "one of the triggers to start"
     )
-    cleared, cleaned = (each for each in tasks if each is not started)
+    cleared, cleaned, swept = (each for each in tasks if each is not started)
     for each in (cleared, cleaned):
         each.mark("failed")
     cleared.wait_for_unwanted_effects()
@@ -228,9 +230,20 @@ def test_run_of_trigger_killed_before_start_is_cancelled_later(
     cleaned.wait_for_end("failed", runs=["CANCELED"], cancelled_by=[(1, "worker")])
     assert log_lines.ONE_ORPHAN_CANCELLED in cleaner.log()
 
+    trigger_id = swept.trigger_id
+    swept.mark("failed")
+    # Airflow deletes the trigger of a task that has ended, and tells nobody.
+    trigger = "SELECT id FROM trigger WHERE id = %s"
+    swept.wait_until(lambda: not harness.query(trigger, trigger_id), "its trigger to be deleted")
     stop_triggerer(harness)
+    del harness.bench.airflow.env["AIRFLOW__OCI_DATA_FLOW__SWEEP_INTERVAL"]
     start_triggerer(harness)
+    swept.wait_for_end("failed", runs=["CANCELED"], cancelled_by=[(1, "triggerer")])
     cleared.end_run(second)
     cleared.wait_for_end("success", runs=["CANCELED", "SUCCEEDED"], cancelled_by=[(1, "worker")])
     started.end_run(started.run_ids()[0])
     started.wait_for_end("success", runs=["SUCCEEDED"])
+    # Markers of ended tasks are removed, so that a sweep reads few rows.
+    query = "SELECT count(*) AS rows FROM xcom WHERE key = 'deferred_trigger' AND dag_id = %s"
+    for each in (swept, started):
+        each.wait_until(lambda each=each: harness.query(query, each.dag_id)[0]["rows"] == 0, "its XCom to go")

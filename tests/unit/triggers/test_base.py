@@ -11,7 +11,9 @@ import pytest
 from airflow.jobs import triggerer_job_runner
 
 from airflow_provider_dataflow import compat
+from airflow_provider_dataflow.ownership import task_state
 from airflow_provider_dataflow.triggers.base import TaskTrigger
+from tests.unit.support import FakeTaskInstance
 
 TRIGGER_ID = 7
 
@@ -135,3 +137,36 @@ async def test_on_kill_ends_at_its_timeout(monkeypatch):
         assert (trigger.begun_cancels, trigger.finished_cancels) == (1, 0)
     finally:
         released.set()
+
+
+async def started(trigger):
+    """Let a trigger run for a moment, and stop it."""
+    trigger.task_instance = FakeTaskInstance()
+    running = asyncio.ensure_future(anext(trigger.run()))
+    await asyncio.sleep(0.1)
+    assert not running.done()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_airflow_is_asked_once_before_any_kill(mocker):
+    """The first question imports much, for which a kill leaves too little time on a busy machine."""
+    mocker.patch.object(TaskTrigger, "_has_asked", False)
+    asked, threads = threading.Event(), []
+
+    def read_task_state(identity):
+        threads.append(threading.get_ident())
+        asked.set()
+
+    mocker.patch.object(task_state, "read_task_state", read_task_state)
+    for _ in range(3):
+        await started(EndlessTrigger())
+    assert asked.wait(30)
+    assert len(threads) == 1
+    assert threads[0] != threading.get_ident()
+
+
+async def test_failed_question_in_advance_harms_nothing(mocker):
+    mocker.patch.object(TaskTrigger, "_has_asked", False)
+    mocker.patch.object(task_state, "read_task_state", side_effect=RuntimeError("no supervisor"))
+    await started(EndlessTrigger())

@@ -12,6 +12,7 @@ from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.pool import Pool
 from airflow_provider_dataflow.models.run import Run
 from airflow_provider_dataflow.models.statement import Statement
+from airflow_provider_dataflow.models.task_identity import TaskIdentity
 from airflow_provider_dataflow.ownership.task_state import TaskState
 from airflow_provider_dataflow.triggers import base
 from airflow_provider_dataflow.triggers.base import PollingTrigger
@@ -140,6 +141,16 @@ async def test_kill_cancels_statement_unless_the_task_waits_for_it(mocker, cance
     trigger.task_instance = FakeTaskInstance()
     await trigger.on_kill()
     assert cancelled == [(RUN_ID, 0)] * expected
+
+
+@pytest.mark.parametrize(("state", "expected"), [("IN_PROGRESS", 1), ("SUCCEEDED", 0), ("CANCELLED", 0)])
+def test_sweep_cancels_statement_that_has_not_ended(mocker, state, expected):
+    client = mocker.MagicMock()
+    client.statements.get.return_value = Statement(id=0, run_id=RUN_ID, state=state)
+    owner = TaskIdentity("dag", "run", "task")
+    outcome = StatementTrigger(RUN_ID, 0, cancel_on_kill=True).cancel_leftover(client, owner, "")
+    assert (outcome is not None) == bool(expected)
+    assert client.statements.cancel.call_args_list == [((RUN_ID, 0),)] * expected
 
 
 async def test_kill_without_cancel_on_kill_cancels_nothing(cancelled):

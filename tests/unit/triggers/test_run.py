@@ -153,10 +153,15 @@ async def test_kill_cancels_run_if_the_task_state_is_unknown(kill, mocker):
     assert await kill(trigger(), state=RuntimeError("no such dag run")) == [RUN_ID]
 
 
-async def test_run_is_kept_if_the_task_state_is_unknown_and_a_kill_looks_like_a_shutdown(kill, mocker):
+async def test_run_is_kept_if_the_task_state_is_unknown_and_a_kill_looks_like_a_shutdown(
+    kill, mocker, capsys
+):
     """So before Airflow 3.3, where the event loop of a stopping triggerer ends before Airflow responds."""
     mocker.patch.object(base, "kill_looks_like_shutdown", return_value=True)
     assert await kill(trigger(), state=RuntimeError("no such dag run")) == []
+    log = capsys.readouterr().out
+    assert "it is unknown whether the task was killed" in log
+    assert "another trigger of the task waits for it" not in log
     assert await kill(trigger(), state="deferred", slow=30) == []
     assert await kill(trigger(), state="failed") == [RUN_ID]
 
