@@ -45,12 +45,6 @@ def get_provider_info() -> dict[str, Any]:
             "airflow_provider_dataflow.links.run.LogsBucketLink",
             "airflow_provider_dataflow.links.run.RunLink",
         ],
-        "plugins": [
-            {
-                "name": "oci_data_flow",
-                "plugin-class": "airflow_provider_dataflow.listeners.plugin.DataFlowPlugin",
-            }
-        ],
         "config": _config(),
     }
     if not _has_oci_provider():
