@@ -10,8 +10,8 @@ import csv
 import shutil
 import sys
 import time
+from collections.abc import Iterable
 from datetime import datetime
-from itertools import takewhile
 from pathlib import Path
 
 from dev.processes import StackError, tail
@@ -20,6 +20,7 @@ from dev.workbench import STATE, Workbench, interrupt_on_terminate
 
 DAG_ID, TASK_ID, RUN_ID, MONTH = "example_invoke_run", "monthly_weather", "demo", "2013-01"
 TIMEOUT_SECONDS = 240.0
+LOG_TIMEOUT_SECONDS = 20.0
 
 
 class Demo:
@@ -84,11 +85,17 @@ class Demo:
         return rows
 
     def driver_log(self) -> list[str]:
-        """Return the driver's output from the task's log."""
-        events = [str(entry.get("event", "")) for entry in self.rest.log(DAG_ID, RUN_ID, TASK_ID)]
-        begin = next((n for n, event in enumerate(events) if event.startswith("Driver's std")), len(events))
-        output = list(takewhile(lambda event: not event.startswith("::"), events[begin:]))
-        return [line for event in output for line in event.splitlines() if line.strip()]
+        """Return the driver's output from the task's log, as soon as the log has all of it.
+
+        A task is a success before Airflow has written the last lines of its log.
+        """
+        deadline = time.monotonic() + LOG_TIMEOUT_SECONDS
+        while True:
+            events = [str(entry.get("event", "")) for entry in self.rest.log(DAG_ID, RUN_ID, TASK_ID)]
+            output = driver_output(events)
+            if shows_result(output) or time.monotonic() > deadline:
+                return output
+            time.sleep(0.3)
 
     def summary(self) -> None:
         """Print run id, states, rows and driver output."""
@@ -99,8 +106,28 @@ class Demo:
         print(table(rows))
         print("\nDriver output in the task's log")
         print("\n".join(f"  {line}" for line in log))
-        if len(rows) < 2 or not any("observations" in line or "hours of" in line for line in log):
+        if len(rows) < 2 or not shows_result(log):
             raise StackError("the DAG run succeeded, but its rows or its driver output are missing")
+
+
+def driver_output(events: Iterable[str]) -> list[str]:
+    """Return the lines of a task's log that the driver has written, with their headings.
+
+    They are in several parts if the run wrote while the task was deferred: the triggerer's lines come before
+    those of the resumed worker. Each part has a heading, and a border that starts with ``::`` ends it.
+    """
+    output: list[str] = []
+    is_driver = False
+    for event in events:
+        is_driver = not event.startswith("::") and (is_driver or event.startswith("Driver's std"))
+        if is_driver:
+            output += [line for line in event.splitlines() if line.strip()]
+    return output
+
+
+def shows_result(output: Iterable[str]) -> bool:
+    """Return whether the driver's output has a line that the application writes at its end."""
+    return any("observations" in line or "hours of" in line for line in output)
 
 
 def main() -> int:
