@@ -148,7 +148,8 @@ def test_workload_identity_outside_a_cluster_is_refused(monkeypatch):
         WorkloadIdentity().sign_in()
 
 
-def test_cluster_proxy_with_untrusted_certificate_is_refused(service, pod, tmp_path):
+def test_cluster_proxy_with_untrusted_certificate_is_refused(service, pod, tmp_path, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
     (tmp_path / "ca.crt").write_text(service.certificate)
     with pytest.raises(ServiceError, match="SignIn") as caught:
         WorkloadIdentity().sign_in()

@@ -125,7 +125,7 @@ def test_every_form_of_a_key_with_every_line_end_is_loaded(forms, private_key, n
 
 
 @settings(
-    max_examples=400,
+    max_examples=150,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -310,7 +310,7 @@ def test_usual_duration_is_looked_up_once_and_saves_polls():
     assert service.requests["GetRun"] < polls_at_fixed_interval / 2
 
 
-def test_hundred_thousand_subscriptions_leak_no_objects():
+def test_twenty_thousand_subscriptions_leak_no_objects():
     service = SimulatedService()
     ids = [service.add(10**9).id for _ in range(1000)]
 
@@ -332,7 +332,7 @@ def test_hundred_thousand_subscriptions_leak_no_objects():
         for _ in range(2):
             await batch()
         before = len(gc.get_objects())
-        for _ in range(97):
+        for _ in range(18):
             await batch()
         gc.collect()
         # The scheduler's outdated entries are removed now and then, not at once.
