@@ -4,10 +4,10 @@ No other module depends on the release. A feature is detected by its attribute o
 number.
 
 Private attributes and modules of Airflow and asgiref, each with a test in ``tests/unit/test_compat.py`` that
-fails when it is gone:
+fails when it is gone. Without one of them, its feature is missing, but no task fails; without
+``execution_time``, the state of a task is unknown, and no run is cancelled because of it:
 
-- ``AbstractOperator._do_render_template_fields``, overridden in ``operators/templated_task.py``: of a mapped
-  task, Airflow calls no other method before it stores the rendered fields.
+- ``AbstractOperator._do_render_template_fields``: see :class:`RenderingHook`.
 - ``airflow.sdk.definitions._internal.setup_teardown``: see :func:`unmapped_for_checks`.
 - ``AssetStateStoreAccessors._by_name``: see :func:`asset_state_store`.
 - ``airflow.jobs.triggerer_job_runner._USER_ACTION_CANCEL_MSG``, copied as :data:`KILL_MESSAGE`.
@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -67,6 +68,7 @@ __all__ = [
     "BaseTrigger",
     "Connection",
     "Context",
+    "RenderingHook",
     "StartTriggerArgs",
     "TaskDeferralError",
     "TaskDeferralTimeout",
@@ -206,10 +208,14 @@ def bind_thread_to_loop(loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
     loses track of its responses and ends.
     """
     # Imported here, on the event loop, before a thread may import it. A DAG file does not need it.
-    from asgiref.sync import SyncToAsync
+    try:
+        from asgiref.sync import SyncToAsync
+
+        local = SyncToAsync.threadlocal
+    except (ImportError, AttributeError):
+        return lambda: None
 
     def bind() -> None:
-        local = SyncToAsync.threadlocal
         local.main_event_loop, local.main_event_loop_pid, local.task_context = loop, os.getpid(), []
 
     return bind
@@ -293,25 +299,64 @@ def sensitive_names() -> set[str]:
     return {*SENSITIVE_NAMES, *(name.strip().lower() for name in added.split(",") if name.strip())}
 
 
+class RenderingHook:
+    """Mixin that calls :meth:`around_rendering` before and after Airflow renders the fields of a task.
+
+    Overrides a private method: for a mapped task, Airflow calls no other one before it stores the rendered
+    fields. Without that method, only tasks that are not mapped get the call. List it before Airflow's class.
+    """
+
+    def around_rendering(self) -> None:
+        """Handle the values of the template fields."""
+
+    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
+        # Airflow also calls this for nested objects with template fields; ``parent`` is such an object then.
+        if parent is self:
+            self.around_rendering()
+        super()._do_render_template_fields(parent, *args, **kwargs)  # type: ignore[misc]
+        if parent is self:
+            self.around_rendering()
+
+    def render_template_fields(self, *args: Any, **kwargs: Any) -> None:
+        is_called_here = not hasattr(super(), "_do_render_template_fields")
+        if is_called_here:
+            self.around_rendering()
+        super().render_template_fields(*args, **kwargs)  # type: ignore[misc]
+        if is_called_here:
+            self.around_rendering()
+
+
+#: Modules with Airflow's ``SetupTeardownContext``, of 3.2 and later, and of earlier releases.
+SETUP_TEARDOWN_MODULES = ("airflow.sdk.definitions._internal.setup_teardown", "airflow.utils.setup_teardown")
+
+
 def unmapped_for_checks(task: MappedOperator, values: Mapping[str, Any]) -> None:
     """Create a mapped task's operator, which checks its arguments, and drop it.
 
     The operator is not added to the DAG. A ``with setup_task:`` block would add it, so that is switched off.
+    If Airflow has no such switch, nothing is checked: the arguments are checked when the task runs.
 
     :param values: placeholders for the mapped arguments.
     """
-    try:
-        from airflow.sdk.definitions._internal.setup_teardown import SetupTeardownContext
-    except ImportError:  # before Airflow 3.2
-        from airflow.utils.setup_teardown import (  # type: ignore[no-redef, import-not-found]
-            SetupTeardownContext,
-        )
-
-    was_active, SetupTeardownContext.active = SetupTeardownContext.active, False
+    context = _setup_teardown_context()
+    if context is None:
+        return
+    was_active, context.active = context.active, False
     try:
         task.unmap(values)
     finally:
-        SetupTeardownContext.active = was_active
+        context.active = was_active
+
+
+def _setup_teardown_context() -> Any:
+    for name in SETUP_TEARDOWN_MODULES:
+        try:
+            context = getattr(import_module(name), "SetupTeardownContext", None)
+        except ImportError:
+            continue
+        if hasattr(context, "active"):
+            return context
+    return None
 
 
 def min_length_of_masked() -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_dataflow.arguments.masking import mask_secrets
 from airflow_provider_dataflow.arguments.run_arguments import RENAMED_ATTRIBUTES
-from airflow_provider_dataflow.compat import unmapped_for_checks
+from airflow_provider_dataflow.compat import RenderingHook, unmapped_for_checks
 from airflow_provider_dataflow.exceptions import InvalidArgument
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ ARGUMENTS = {field: name for name, field in RENAMED_ATTRIBUTES.items()}
 MAPPED_VALUE = "{{ mapped }}"
 
 
-class TemplatedTask:
+class TemplatedTask(RenderingHook):
     """Mixin of operators and sensors with template fields. List it before Airflow's base class."""
 
     if TYPE_CHECKING:
@@ -35,15 +35,9 @@ class TemplatedTask:
         """Return the values of the template fields, by the names of their arguments."""
         return {ARGUMENTS.get(field, field): getattr(self, field) for field in self.template_fields}
 
-    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
-        # For a mapped task, this is the only method that Airflow calls before it stores the rendered fields.
+    def around_rendering(self) -> None:
         # Mask literal secrets before rendering, too: if it fails, Airflow logs the template.
-        # Airflow also calls this for nested objects with template fields; ``parent`` is such an object then.
-        if parent is self:
-            mask_secrets(self.templated_arguments())
-        super()._do_render_template_fields(parent, *args, **kwargs)  # type: ignore[misc]
-        if parent is self:
-            mask_secrets(self.templated_arguments())
+        mask_secrets(self.templated_arguments())
 
 
 class CheckedPartial:

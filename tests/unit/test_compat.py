@@ -35,10 +35,38 @@ def test_airflow_renders_all_template_fields_in_the_overridden_method():
     assert "_do_render_template_fields(self" in called
 
 
+class _Rendered:
+    """Operator of an Airflow without the private method."""
+
+    def render_template_fields(self, context: Any) -> None:
+        self.calls.append("render")  # type: ignore[attr-defined]
+
+
+class _Hooked(compat.RenderingHook, _Rendered):
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def around_rendering(self) -> None:
+        self.calls.append("hook")
+
+
+def test_rendering_hook_is_called_without_the_private_method():
+    task = _Hooked()
+    task.render_template_fields({})
+    assert task.calls == ["hook", "render", "hook"]
+
+
 def test_airflow_has_the_context_of_setup_tasks():
-    names = ("airflow.sdk.definitions._internal.setup_teardown", "airflow.utils.setup_teardown")
-    module = next(name for name in names if _exists(name))
+    module = next(name for name in compat.SETUP_TEARDOWN_MODULES if _exists(name))
     assert importlib.import_module(module).SetupTeardownContext.active is False
+
+
+@pytest.mark.parametrize("modules", [(), ("no_such_module",), ("airflow.sdk",)])
+def test_mapped_task_is_not_checked_without_the_context_of_setup_tasks(monkeypatch, mocker, modules):
+    monkeypatch.setattr(compat, "SETUP_TEARDOWN_MODULES", modules)
+    task = mocker.Mock()
+    compat.unmapped_for_checks(task, {})
+    task.unmap.assert_not_called()
 
 
 @needs_airflow_3_3
@@ -84,6 +112,18 @@ async def test_threads_tell_asgiref_the_event_loop():
     assert await in_thread(lambda: local.main_event_loop) is loop
 
 
+async def test_threads_work_without_the_private_attribute_of_asgiref(monkeypatch):
+    from asgiref.sync import SyncToAsync
+
+    monkeypatch.delattr(SyncToAsync, "threadlocal")
+    assert await in_thread(lambda: "done") == "done"
+
+
+def test_asset_state_store_without_private_attribute_is_the_public_one():
+    assert compat.asset_state_store(_Watcher("the only store")) == "the only store"
+    assert compat.asset_state_store(_Watcher(None)) is None
+
+
 def test_start_from_trigger_is_refused_without_on_kill(mocker):
     mocker.patch.object(compat, "triggers_have_on_kill", return_value=False)
     with pytest.raises(InvalidArgument, match=r"start_from_trigger: needs Airflow 3\.3"):
@@ -101,6 +141,64 @@ def test_only_compat_imports_private_modules_of_airflow():
                 assert not module.startswith(PRIVATE_MODULES), f"{file} imports {module}"
                 assert "._" not in module, f"{file} imports {module}"
                 assert not any(name.startswith("_") for name in names), f"{file} imports {names} of {module}"
+
+
+def test_only_compat_uses_private_attributes_of_airflow():
+    """A private name that this package does not define itself is another package's."""
+    used: dict[str, str] = {}
+    own = set[str]()
+    for file in ROOT.rglob("*.py"):
+        # The clients know no Airflow, see test_architecture; they use private parts of the OCI SDK.
+        if file.name == "compat.py" or file.relative_to(ROOT).parts[0] in ("local", "client"):
+            continue
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        used |= {name: f"{file}:{line}" for name, line in _private_attributes_read(tree)}
+        own |= _private_names_defined(tree)
+    assert used
+    assert not {name: place for name, place in used.items() if name not in own}
+
+
+def test_search_for_private_attributes_finds_them():
+    source = "super()._a(); getattr(ti, '_b', None); task.x._c; self._d; hasattr(ti, '_e'); ti.__f__"
+    assert [name for name, _ in _private_attributes_read(ast.parse(source))] == ["_a", "_b", "_c", "_d", "_e"]
+    source = "class A:\n _a = 1\n _b: int\n def _c(self): self._d = self._e"
+    assert _private_names_defined(ast.parse(source)) == {"_a", "_b", "_c", "_d"}
+
+
+def _is_private(name: object) -> bool:
+    return isinstance(name, str) and name.startswith("_") and not name.startswith("__")
+
+
+def _private_attributes_read(tree: ast.AST) -> list[tuple[str, int]]:
+    """Return the private attributes that the code reads, also by ``getattr``, and the lines."""
+    found = []
+    for node in ast.walk(tree):
+        name: object = None
+        if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Store):
+            name = node.attr
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in ("getattr", "hasattr", "setattr")
+            and isinstance(node.args[1], ast.Constant)
+        ):
+            name = node.args[1].value
+        if _is_private(name):
+            found.append((str(name), node.lineno, node.col_offset))
+    return [(name, line) for name, line, _ in sorted(found, key=lambda each: each[1:])]
+
+
+def _private_names_defined(tree: ast.AST) -> set[str]:
+    """Return the private names of methods, class attributes and attributes set on ``self``."""
+    names = set[str]()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            names.add(node.name)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            names.add(node.attr)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return {name for name in names if _is_private(name)}
 
 
 def test_every_overridden_private_method_of_airflow_is_named_in_compat():
