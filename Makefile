@@ -5,16 +5,24 @@ PY := .venv/bin/python
 FROM ?= 2013-01-01
 TO ?= 2013-03-01
 LOCK ?= --upgrade
+# Release of Airflow for airflow-tests, matrix and smoke: one of dev/releases, or that of constraints.txt.
+AIRFLOW ?=
+RELEASES := 3.0.6 3.1.8 3.2.2
+# Unit tests that depend on Airflow, of which only these are run on older releases.
+AIRFLOW_UNIT_TESTS := tests/unit/arguments tests/unit/hooks tests/unit/operators tests/unit/ownership \
+	tests/unit/sensors tests/unit/triggers tests/unit/test_compat.py tests/unit/test_provider_info.py \
+	tests/unit/test_redaction.py
 
 # Without cached bytecode, each process of Airflow would compile all modules.
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down backfill test test-fast matrix releases lint format docs lock clean
+.PHONY: help setup demo up down backfill test test-fast airflow-tests matrix smoke releases ci-full release-table \
+	lint format docs lock lock-releases clean
 
 help:  ## show this help
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## */  make \1|/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## */  make \1|/' | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
 
 setup:  ## create or update .venv
 	@sh dev/setup.sh
@@ -38,12 +46,29 @@ test: setup  ## run all tests, with real Spark and in a real Airflow, except the
 test-fast: setup  ## run the unit tests that start neither Spark nor Airflow, in parallel (about two minutes)
 	@$(PY) -m pytest tests/unit -q -n 5 -m 'not spark and not slow'
 
-matrix: setup  ## test each failure of tasks, Airflow and the service in a real Airflow (15 minutes)
-	@DATAFLOW_TEST_MATRIX=1 $(PY) -m pytest tests/airflow/matrix tests/airflow/test_chaos.py
+airflow-tests: setup  ## run tests/airflow in a real Airflow, also an older one (AIRFLOW=3.0.6)
+	@sh dev/release.sh "$(AIRFLOW)" tests/airflow
 
-releases: setup  ## run the unit tests that use Airflow on older releases of it
-	@sh dev/release.sh 3.0.6
-	@sh dev/release.sh 3.2.2
+matrix: setup  ## test each failure of tasks, Airflow and the service in a real Airflow (15 minutes; AIRFLOW=3.0.6)
+	@DATAFLOW_TEST_MATRIX=1 sh dev/release.sh "$(AIRFLOW)" tests/airflow/matrix tests/airflow/test_chaos.py
+
+smoke: setup  ## test the short cases of the matrix (two minutes; AIRFLOW=3.0.6)
+	@DATAFLOW_TEST_MATRIX=1 sh dev/release.sh "$(AIRFLOW)" tests/airflow/matrix -m smoke
+
+releases: setup  ## run the smoke tests on all older releases, and unit tests that use Airflow on the oldest and on 3.2
+	@for release in $(RELEASES); do $(MAKE) smoke AIRFLOW=$$release || exit; done
+	@sh dev/release.sh 3.0.6 -q -n auto -m 'not slow' $(AIRFLOW_UNIT_TESTS)
+	@sh dev/release.sh 3.2.2 -q -n auto -m 'not slow' $(AIRFLOW_UNIT_TESTS)
+
+ci-full: setup  ## run .ci/run, then everything on every release (two hours), and update the table of results
+	@.ci/run
+	@for release in $(RELEASES) ""; do \
+		DATAFLOW_TEST_MATRIX=1 DATAFLOW_TEST_RESULTS=tests/airflow/results \
+			sh dev/release.sh "$$release" tests/airflow || failed="$$failed $$release"; \
+	done; $(PY) -m dev.release_table; test -z "$$failed" || { echo "Failed:$$failed"; exit 1; }
+
+release-table: setup  ## write the results in tests/airflow/results into docs/reliability.md
+	@$(PY) -m dev.release_table
 
 lint: setup  ## check with ruff and mypy
 	@$(PY) -m ruff check .
@@ -61,6 +86,13 @@ lock: setup  ## update constraints.txt (LOCK= keeps the pinned versions where po
 	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --all-extras \
 		--no-header --no-annotate $(LOCK) -o constraints.txt pyproject.toml
 	@! grep -nE '://|^ *-|@ ' constraints.txt
+
+lock-releases: setup  ## update dev/releases (LOCK= keeps the pinned versions where possible)
+	@for release in $(RELEASES); do \
+		$(PY) -m uv pip compile --quiet --python-version 3.11 --extra test --no-header --no-annotate $(LOCK) \
+			-c dev/releases/airflow-$$release.in -o dev/releases/airflow-$$release.txt pyproject.toml || exit; \
+	done
+	@! grep -nE '://|^ *-|@ ' dev/releases/*.txt
 
 clean:  ## remove all generated files, including .venv
 	@if [ -x $(PY) ]; then $(PY) -m dev.up down; fi
