@@ -7,16 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
+from airflow_provider_dataflow.compat import triggers_have_on_kill
+from airflow_provider_dataflow.exceptions import InvalidArgument
+from airflow_provider_dataflow.operators.run import InvokeRunOperator
 from dev.airflow_rest import AirflowRest, wait_until
 from dev.local_service import LocalService
 from dev.workbench import Workbench
+
+#: Whether this Airflow supports ``start_from_trigger`` (3.3 and newer). If not, the DAG files leave out the
+#: tasks that use it, and the tests expect that the argument is refused.
+STARTS_FROM_TRIGGER = triggers_have_on_kill()
 
 LIFECYCLE = (
     "killed_while_deferred",
     "killed_while_running",
     "talkative",
-    "from_triggerer",
+    *(["from_triggerer"] if STARTS_FROM_TRIGGER else []),
     "deferrable_success",
     "waiting_success",
     "deferrable_failure",
@@ -68,6 +76,12 @@ class Session:
             for entry in self.local.journal()
             if entry["method"] == method and entry["resource_id"] == run_id
         ]
+
+
+def expect_refusal_of_start_from_trigger() -> None:
+    """Check that the argument is refused when the DAG is parsed."""
+    with pytest.raises(InvalidArgument, match="needs Airflow 3"):
+        InvokeRunOperator(task_id="run", execute="oci://b@ns/app.py", start_from_trigger=True)
 
 
 def start_dag_runs(session: Session) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from harness import Session, processes_of
+from harness import STARTS_FROM_TRIGGER, Session, expect_refusal_of_start_from_trigger, processes_of
 
 from dev.airflow_rest import wait_until
 
@@ -52,6 +52,9 @@ def test_deferrable_task_releases_its_worker(session: Session) -> None:
 
 
 def test_task_starts_in_triggerer(session: Session) -> None:
+    if not STARTS_FROM_TRIGGER:
+        expect_refusal_of_start_from_trigger()
+        return
     assert session.rest.wait_for_run("from_triggerer", session.dag_run) == "success"
 
     run_id = session.run_id("from_triggerer")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Session
+from harness import STARTS_FROM_TRIGGER, Session, expect_refusal_of_start_from_trigger
 
 COMPONENTS = ("scheduler", "triggerer", "api-server", "dag-processor")
 #: XComs of the provider. Airflow logs an error when a missing one is read.
@@ -27,7 +27,9 @@ KEYS = (
 LOUD = re.compile(
     r"\[(?:warning|error|critical|exception)\s*\]|\b(?:WARNING|ERROR|CRITICAL)\b", re.IGNORECASE
 )
-HEALTHY = {"deferrable_success", "waiting_success", "from_triggerer", "quiet"}
+HEALTHY = {"deferrable_success", "waiting_success", "quiet"} | (
+    {"from_triggerer"} if STARTS_FROM_TRIGGER else set()
+)
 
 
 def task_logs(session: Session, dag_id: str) -> dict[str, list[dict[str, Any]]]:
@@ -97,6 +99,9 @@ def test_link_without_value_pushes_no_xcom(session: Session) -> None:
     ("task_id", "error"), [("worker", "SubmitRejected"), ("triggerer", "NotSubmitted"), ("sensor", "RunLost")]
 )
 def test_log_of_refused_task_ends_with_its_error(session: Session, task_id: str, error: str) -> None:
+    if task_id == "triggerer" and not STARTS_FROM_TRIGGER:
+        expect_refusal_of_start_from_trigger()
+        return
     assert session.rest.wait_for_run("refused", session.dag_run, timeout=240) == "failed"
 
     entries = [

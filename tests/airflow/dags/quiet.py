@@ -7,6 +7,7 @@ from datetime import timedelta
 import pendulum
 from airflow.sdk import DAG
 
+from airflow_provider_dataflow.compat import triggers_have_on_kill
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
 from airflow_provider_dataflow.sensors.run import RunSensor
 
@@ -42,11 +43,13 @@ with DAG("quiet", schedule=None, start_date=START):
         retries=1,
         **SETTINGS,
     )
-    InvokeRunOperator(task_id="from_triggerer", execute=APP, start_from_trigger=True, **SETTINGS)
+    if triggers_have_on_kill():  # Airflow 3.3 and newer
+        InvokeRunOperator(task_id="from_triggerer", execute=APP, start_from_trigger=True, **SETTINGS)
 
 with DAG("refused", schedule=None, start_date=START):
     InvokeRunOperator(task_id="worker", application_id=NOPE)
-    InvokeRunOperator(task_id="triggerer", application_id=NOPE, start_from_trigger=True)
+    if triggers_have_on_kill():
+        InvokeRunOperator(task_id="triggerer", application_id=NOPE, start_from_trigger=True)
     RunSensor(
         task_id="sensor",
         run_id="ocid1.dataflowrun.oc1.iad.nope",

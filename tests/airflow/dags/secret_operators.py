@@ -18,6 +18,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow.sdk import DAG, task
 
 from airflow_provider_dataflow import operators, sensors
+from airflow_provider_dataflow.compat import triggers_have_on_kill
 from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.operators.application import CreateOrUpdateApplicationOperator
 from airflow_provider_dataflow.operators.manage_run import (
@@ -112,9 +113,10 @@ with DAG("secrets_at_work", schedule=None, start_date=START, default_args={"oci_
         deferrable=True,
         **of_run,
     ).expand(display_name=names())
-    InvokeRunOperator.partial(
-        task_id="mapped_from_trigger", display_name="waits", start_from_trigger=True, **of_run
-    ).expand(parameters=[{"db_password": PARAMETER}])
+    if triggers_have_on_kill():  # Airflow 3.3 and newer
+        InvokeRunOperator.partial(
+            task_id="mapped_from_trigger", display_name="waits", start_from_trigger=True, **of_run
+        ).expand(parameters=[{"db_password": PARAMETER}])
 
     sensor: dict[str, Any] = {"deferrable": True, "fetch_logs": "always", "poke_interval": 1}
     first = "{{ ti.xcom_pull('mapped_in_worker', map_indexes=0) }}"

@@ -9,6 +9,7 @@ from typing import Any
 import pendulum
 from airflow.sdk import DAG, task
 
+from airflow_provider_dataflow.compat import triggers_have_on_kill
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
 
@@ -35,9 +36,10 @@ with DAG("secrets", schedule=None, start_date=pendulum.datetime(2013, 1, 1, tz="
     InvokeRunOperator(
         task_id="deferred", display_name=f"waits {CONTROL}", deferrable=True, **COMMON, **SECRETS
     )
-    InvokeRunOperator(
-        task_id="from_triggerer", display_name="waits", start_from_trigger=True, **COMMON, **SECRETS
-    )
+    if triggers_have_on_kill():  # Airflow 3.3 and newer
+        InvokeRunOperator(
+            task_id="from_triggerer", display_name="waits", start_from_trigger=True, **COMMON, **SECRETS
+        )
     InvokeRunOperator(task_id="in_worker", display_name="fails", deferrable=False, **COMMON, **SECRETS)
     InvokeRunOperator(
         task_id="by_token",
