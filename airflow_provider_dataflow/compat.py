@@ -18,12 +18,13 @@ fails when it is gone. Without one of them, its feature is missing, but no task 
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ from airflow_provider_dataflow.client import threads
 from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.models.task_identity import TaskIdentity
 from airflow_provider_dataflow.redaction import SENSITIVE_NAMES
+from airflow_provider_dataflow.xcom_keys import FAILED_TRY
 
 if TYPE_CHECKING:
     import asyncio
@@ -92,7 +94,9 @@ __all__ = [
     "prepare_xcoms",
     "pull_xcom",
     "push_xcom",
+    "remember_failed_try",
     "require_start_from_trigger",
+    "resumes_earlier_try",
     "sensitive_names",
     "server_connection",
     "stored_xcom",
@@ -103,6 +107,8 @@ __all__ = [
     "unmapped_for_checks",
     "xcom_value",
 ]
+
+log = logging.getLogger(__name__)
 
 #: Names from ``airflow.triggers.base``, imported at first use: a DAG file needs none of them, and the import
 #: takes a third as long as that of an operator.
@@ -418,6 +424,39 @@ def push_xcom(identity: TaskIdentity, key: str, value: Any) -> None:
         run_id=identity.run_id,
         map_index=identity.map_index,
     )
+
+
+def resumes_earlier_try(ti: Any) -> bool:
+    """Return whether a task is resumed with the event of an earlier try, which has failed.
+
+    In Airflow 3.0, and in the first releases of 3.1, a retry keeps method and event of the deferral, and the
+    XComs with them. Newer releases delete all of these, so no XCom is found here. After a True, the try
+    counts as started by itself.
+    """
+    if ti.try_number == 1 or own_xcom(ti, _failed_try_key(ti)) in (None, ti.try_number):
+        return False
+    ti.xcom_push(key=_failed_try_key(ti), value=ti.try_number)
+    # It still is that of the earlier try, and time limits count from it.
+    ti.start_date = datetime.now(UTC)
+    return True
+
+
+def _failed_try_key(ti: Any) -> str:
+    """Return a key of this map index alone: Airflow logs an error if only another one has the XCom."""
+    return FAILED_TRY if ti.map_index < 0 else f"{FAILED_TRY}_{ti.map_index}"
+
+
+def remember_failed_try(ti: Any) -> None:
+    """Store for :func:`resumes_earlier_try` that this try has failed after a deferral.
+
+    A failure of the request is logged: it must not hide the error of the task.
+    """
+    if ti.try_number > ti.max_tries:
+        return
+    try:
+        ti.xcom_push(key=_failed_try_key(ti), value=ti.try_number)
+    except Exception as error:  # noqa: BLE001 - whatever the connection to Airflow raises
+        log.warning("Cannot store that try %d has failed: %s", ti.try_number, error)
 
 
 def is_younger_than(ti: Any, seconds: float) -> bool:

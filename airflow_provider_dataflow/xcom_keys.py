@@ -24,5 +24,9 @@ DEFERRED_TRIGGER = "deferred_trigger"
 #: Number of triggers of the task that have crashed, by the OCID of the run that they waited for.
 TRIGGER_FAILURES = "trigger_failures"
 
+#: Number of a try that failed after a deferral. For a mapped task, the key ends with its map index.
+#: Airflow 3.0 resumes the next try with the event of this one.
+FAILED_TRY = "failed_try"
+
 #: Position up to which each driver log was copied into the task's log. Another triggerer continues there.
 LOG_CURSOR = "log_cursor"

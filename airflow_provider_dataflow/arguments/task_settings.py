@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_dataflow.arguments.settings import TASK_SETTINGS
 from airflow_provider_dataflow.arguments.templates import NestedTemplatesMixin
+from airflow_provider_dataflow.compat import remember_failed_try, resumes_earlier_try
 from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.models.argument_values import is_literal
 
@@ -72,11 +73,23 @@ class TaskSettingsMixin(NestedTemplatesMixin):
 
         Unusable values are replaced and not refused: a failure now would lose the run that is active.
         """
+        task: Any = self
+        ti = context["ti"]
+        if resumes_earlier_try(ti):
+            task.log.warning(
+                "Airflow resumes try %d with the event of an earlier try; starting over instead",
+                ti.try_number,
+            )
+            return task.execute(context)
         for name in self.setting_names():
             setting = TASK_SETTINGS[name]
             try:
                 setattr(self, name, setting.read(getattr(self, name), name))
             except InvalidArgument as error:
-                self.log.warning("%s Using %r instead.", error, setting.if_unusable)  # type: ignore[attr-defined]
+                task.log.warning("%s Using %r instead.", error, setting.if_unusable)
                 setattr(self, name, setting.if_unusable)
-        return super().resume_execution(next_method, next_kwargs, context)  # type: ignore[misc]
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)  # type: ignore[misc]
+        except Exception:
+            remember_failed_try(ti)
+            raise

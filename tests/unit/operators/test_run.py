@@ -380,6 +380,93 @@ def test_crashed_trigger_is_replaced_three_times(client, ti):
     assert client.cancelled == [RUN_ID]
 
 
+@pytest.fixture
+def no_other_runs(client, mocker):
+    """Let the search for runs of earlier tries find none."""
+    mocker.patch.object(client, "list_runs", return_value=(), create=True)
+
+
+@pytest.mark.usefixtures("no_other_runs")
+def test_retry_that_airflow_resumes_with_the_event_of_an_earlier_try_starts_over(client, ti):
+    """As in Airflow 3.0, which keeps event and XComs."""
+    ti.max_tries = 2
+    for try_number in (1, 2):
+        ti.try_number = try_number
+        if try_number > 1:
+            client.states = ["IN_PROGRESS"]
+            with pytest.raises(TaskDeferred):
+                resume(ti, Outcome.REACHED, "FAILED")
+            assert len(client.submitted) == try_number - 1
+        client.states = ["FAILED"]
+        with pytest.raises(RunFailed):
+            resume(ti, Outcome.REACHED, "FAILED")
+    ti.try_number = 3
+    client.states = ["IN_PROGRESS"]
+    with pytest.raises(TaskDeferred):
+        resume(ti, Outcome.REACHED, "FAILED")
+    client.states = ["SUCCEEDED"]
+    assert resume(ti, Outcome.REACHED, "SUCCEEDED") == RUN_ID
+    assert len(client.submitted) == 2
+
+
+@pytest.mark.usefixtures("no_other_runs")
+def test_time_limits_of_a_retry_that_starts_over_count_from_then(client, ti):
+    ti.max_tries = 1
+    ti.start_date -= timedelta(hours=1)
+    client.states = ["FAILED"]
+    with pytest.raises(RunFailed):
+        resume(ti, Outcome.REACHED, "FAILED")
+    ti.try_number = 2
+    client.states = ["IN_PROGRESS"]
+    with pytest.raises(TaskDeferred) as caught:
+        resume(ti, Outcome.REACHED, "FAILED", completion_timeout=60)
+    assert caught.value.trigger.deadline == pytest.approx(time.time() + 60, abs=30)
+
+
+@pytest.mark.usefixtures("no_other_runs")
+def test_retry_that_airflow_resumes_with_a_crash_of_an_earlier_trigger_starts_over(client, ti):
+    ti.max_tries = 1
+    with pytest.raises(RunTimedOut):
+        trigger_failed(ti, "Trigger timeout")
+    ti.try_number = 2
+    client.states = ["IN_PROGRESS"]
+    with pytest.raises(TaskDeferred):
+        trigger_failed(ti, "Trigger timeout")
+    assert len(client.submitted) == 1
+    # It is resumed by its own trigger, of which Airflow says the same.
+    with pytest.raises(RunTimedOut):
+        trigger_failed(ti, "Trigger timeout")
+
+
+def test_retry_is_resumed_by_its_own_event_after_airflow_has_deleted_the_xcoms(client, ti):
+    """As in Airflow 3.1 and newer."""
+    ti.max_tries = 1
+    client.states = ["FAILED"]
+    with pytest.raises(RunFailed):
+        resume(ti, Outcome.REACHED, "FAILED")
+    ti.try_number = 2
+    ti.xcoms.clear()
+    client.states = ["SUCCEEDED"]
+    assert resume(ti, Outcome.REACHED, "SUCCEEDED") == RUN_ID
+    assert client.submitted == []
+
+
+def test_failed_request_to_airflow_does_not_hide_the_error_of_the_run(client, ti, mocker):
+    ti.max_tries = 1
+    client.states = ["FAILED"]
+    task = operator(deferrable=True)
+    push = ti.xcom_push
+
+    def fail_for_failed_try(key, value):
+        if key == "failed_try":
+            raise RuntimeError("no connection")
+        push(key, value)
+
+    mocker.patch.object(ti, "xcom_push", fail_for_failed_try)
+    with pytest.raises(RunFailed):
+        resume(ti, Outcome.REACHED, "FAILED", task=task)
+
+
 def test_crash_of_the_trigger_that_delays_the_submit_is_explained(client, ti):
     with pytest.raises(DataFlowError, match=r"the submit of the run.*out of memory"):
         operator(deferrable=True).resume_execution(
