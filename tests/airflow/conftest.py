@@ -5,6 +5,7 @@ Starting Spark keeps two cores busy most of the time, so the DAG runs must overl
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 from harness import Session, start_dag_runs
+from results_file import ResultsFile
 
 from dev.local_service import EXAMPLES
 from dev.workbench import Workbench
@@ -22,6 +24,13 @@ HERE = Path(__file__).parent
 
 #: They take 15 minutes: run by "make matrix" and CI.
 collect_ignore = [] if os.environ.get("DATAFLOW_TEST_MATRIX") else ["matrix", "test_chaos.py"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Airflow 3.0 writes the log of the test session to its output, with a line for each request.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    if folder := os.environ.get("DATAFLOW_TEST_RESULTS"):
+        config.pluginmanager.register(ResultsFile(Path(folder).absolute()))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
-from airflow_provider_dataflow.compat import triggers_have_on_kill
+from airflow_provider_dataflow.compat import NEVER_EXPIRE, triggers_have_on_kill
 from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
 from dev.airflow_rest import AirflowRest, wait_until
@@ -19,6 +19,8 @@ from dev.workbench import Workbench
 #: Whether this Airflow supports ``start_from_trigger`` (3.3 and newer). If not, the DAG files leave out the
 #: tasks that use it, and the tests expect that the argument is refused.
 STARTS_FROM_TRIGGER = triggers_have_on_kill()
+#: Whether Airflow stores the states of tasks and assets (3.3 and newer).
+STORES_STATES = NEVER_EXPIRE is not None
 
 LIFECYCLE = (
     "killed_while_deferred",

@@ -15,6 +15,7 @@ import psutil
 
 from airflow_provider_dataflow.models.run import TERMINAL_STATES
 from dev.airflow_rest import FINISHED_RUN, FINISHED_TASK, WaitTimeout, wait_until
+from matrix import releases
 from matrix.matrix_harness import TIMEOUT_SECONDS, MatrixHarness, user_of
 
 T = TypeVar("T")
@@ -244,6 +245,12 @@ class TaskUnderTest:
         assert [run["lifecycleState"] for run in found] == list(runs), self.describe()
         ids = [run["id"] for run in found]
         assert [(ids.index(run) + 1, by) for run, by in self.cancels()] == list(cancelled_by), self.describe()
+
+    def check_submitted_once(self) -> None:
+        """Check that one run was submitted, by one CreateRun unless the release cannot record it."""
+        submits = self.requests("CreateRun")
+        assert len(submits) == 1 if releases.SUBMITS_ARE_RECORDED else submits, self.describe()
+        assert len({entry["retry_token"] for entry in submits}) == 1, self.describe()
 
     def describe(self) -> str:
         """Return the states, requests and logs of the task, for the message of a failed test."""

@@ -5,15 +5,19 @@ from __future__ import annotations
 import pytest
 
 from dev.airflow_rest import FINISHED_RUN
+from matrix import releases
 from matrix.task_under_test import TaskUnderTest
 
 matrix_case = pytest.mark.matrix_case
+smoke = pytest.mark.smoke
 both_modes = pytest.mark.parametrize("mode", ["deferred", "running"])
-with_and_without_retries = pytest.mark.parametrize("arguments", [{"retries": 0}, {"retries": 2}], ids=str)
+with_and_without_retries = pytest.mark.parametrize(
+    "arguments", [pytest.param({"retries": 0}, marks=smoke), {"retries": 2}], ids=str
+)
 
 
 @both_modes
-@pytest.mark.parametrize("cleared", ["task", "dag_run"])
+@pytest.mark.parametrize("cleared", [pytest.param("task", marks=smoke), "dag_run"])
 @matrix_case(run_behavior={"duration": 1})
 def test_clear_after_success_submits_new_run(task: TaskUnderTest, cleared: str) -> None:
     """(11)"""
@@ -35,6 +39,7 @@ def test_clear_in_worker_cancels_run_and_submits_new_one(task: TaskUnderTest) ->
     task.start()
     task.wait_until_waiting("running")
     task.clear()
+    releases.expect_restart_of_cleared_worker(task)
     second = task.wait_until_waiting("running", number=2)
     task.wait_until(lambda: task.cancels(), "the first run to be cancelled")
     task.end_run(second)

@@ -8,6 +8,7 @@ from matrix import log_lines
 from matrix.task_under_test import TaskUnderTest
 
 matrix_case = pytest.mark.matrix_case
+smoke = pytest.mark.smoke
 both_modes = pytest.mark.parametrize("mode", ["deferred", "running"])
 
 #: The component that cancels the run of a killed task, by the state in which the task waits.
@@ -15,7 +16,7 @@ CANCELLER = {"deferred": "triggerer", "running": "worker"}
 
 
 @both_modes
-@pytest.mark.parametrize("state", ["failed", "success", "skipped"])
+@pytest.mark.parametrize("state", [pytest.param("failed", marks=smoke), "success", "skipped"])
 @matrix_case(retries=2)
 def test_marking_task_cancels_run(task: TaskUnderTest, mode: str, state: str) -> None:
     """(16): the task keeps the marked state, and no success callback runs for a failed one."""
@@ -154,6 +155,7 @@ def test_kill_after_resume_cancels_run(task: TaskUnderTest) -> None:
     assert "success" not in task.callbacks()
 
 
+@smoke
 @matrix_case(mapped=2, deferrable=True)
 def test_kill_of_one_mapped_task_leaves_other_run_active(task: TaskUnderTest) -> None:
     """(16)"""

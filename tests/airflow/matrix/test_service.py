@@ -138,16 +138,3 @@ def test_trigger_sends_no_event_in_first_seconds(task: TaskUnderTest) -> None:
         polls = [entry["time"] for entry in task.requests("GetRun") if entry["resource_id"] == run_id]
         submit = next(entry["time"] for entry in task.requests("CreateRun") if entry["resource_id"] == run_id)
         assert polls[0] - submit >= DEFAULT_NO_EVENT_BEFORE
-
-
-@matrix_case(operator="RunSensor", deferrable=True, run_id="{{ dag_run.conf.run_id }}")
-def test_killed_sensor_leaves_run_active(task: TaskUnderTest) -> None:
-    run_id = task.submit_unowned_run()
-    task.start(conf={"run_id": run_id})
-    task.wait_for_state("deferred")
-    task.wait_until(lambda: task.trigger_has_started(), "its trigger to start")
-    task.mark("failed")
-    task.wait_until(lambda: task.state == "failed", "the sensor to be failed")
-    task.wait_for_unwanted_effects()
-    assert not task.requests("DeleteRun")
-    task.end_run(run_id)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from matrix import log_lines
+from matrix import log_lines, releases
 from matrix.task_under_test import TaskUnderTest
 
 matrix_case = pytest.mark.matrix_case
+smoke = pytest.mark.smoke
 both_modes = pytest.mark.parametrize("mode", ["deferred", "running"])
 
 SHORT = {"duration": 3}
@@ -25,6 +26,7 @@ def expect_reattached_retry(task: TaskUnderTest) -> None:
     assert len(set(retry_tokens(task))) == 1
 
 
+@smoke
 @both_modes
 @matrix_case(run_behavior=SHORT)
 def test_lost_submit_response_creates_one_run(task: TaskUnderTest) -> None:
@@ -44,6 +46,7 @@ def test_retry_reattaches_after_kill_before_run_id_is_recorded(task: TaskUnderTe
     task.start()
     task.wait_for_run()
     task.kill_worker()
+    releases.expect_retry_of_killed_worker(task)
     expect_reattached_retry(task)
     assert [entry["status"] for entry in task.requests("CreateRun")] == [200, 200]
 
@@ -57,6 +60,7 @@ def test_retry_reattaches_when_service_refuses_replayed_token(task: TaskUnderTes
     task.start()
     task.wait_for_run()
     task.kill_worker()
+    releases.expect_retry_of_killed_worker(task)
     expect_reattached_retry(task)
     assert [entry["status"] for entry in task.requests("CreateRun")] == [200, 409]
     assert log_lines.REPLAY_REFUSED in task.log(2)
@@ -67,16 +71,18 @@ def test_retry_reattaches_when_service_refuses_replayed_token(task: TaskUnderTes
 def test_retry_reattaches_after_kill_once_run_id_is_recorded(task: TaskUnderTest) -> None:
     """(3)"""
     task.start()
+    releases.expect_retry_of_killed_worker(task)
     expect_reattached_retry(task)
-    assert len(retry_tokens(task)) == 1
+    task.check_submitted_once()
 
 
 @matrix_case(retries=1, operator="KilledBeforeDefer", deferrable=True)
 def test_retry_reattaches_after_kill_before_deferral(task: TaskUnderTest) -> None:
     """(3)"""
     task.start()
+    releases.expect_retry_of_killed_worker(task)
     expect_reattached_retry(task)
-    assert len(retry_tokens(task)) == 1
+    task.check_submitted_once()
 
 
 @both_modes
@@ -124,3 +130,21 @@ def test_submit_outage_beyond_error_budget_creates_one_run(task: TaskUnderTest) 
     task.start()
     task.wait_for_end("success", runs=["SUCCEEDED"])
     assert len(set(retry_tokens(task))) == 1
+
+
+@smoke
+@matrix_case(
+    deferrable=True,
+    dag={"schedule": "@daily", "catchup": False, "end_date": "2026-01-05"},
+    run_behavior_by_suffix={f"2026-01-0{day}": [SHORT] for day in (1, 2, 3)},
+    display_name="{{ dag.dag_id }} {{ ds }}",
+)
+def test_backfill_submits_one_run_per_day(task: TaskUnderTest) -> None:
+    """(1): each of three days, two of them at the same time."""
+    task.backfill("2026-01-01", "2026-01-03")
+    task.wait_until(lambda: task.backfills_have_ended(), "the backfill to end")
+    days = task.in_all_dag_runs()
+    for day in days:
+        day.wait_for_end("success", runs=["SUCCEEDED"])
+    assert len(days) == 3
+    assert len(set(retry_tokens(task))) == len(retry_tokens(task)) == 3

@@ -20,6 +20,7 @@ from matrix.matrix_harness import SCHEDULED_TESTS, MatrixHarness
 from matrix.task_under_test import TaskUnderTest
 
 matrix_case = pytest.mark.matrix_case
+smoke = pytest.mark.smoke
 pytestmark = pytest.mark.serial
 
 
@@ -133,10 +134,14 @@ def test_triggerer_restart_cancels_and_loses_nothing(harness: MatrixHarness, tas
     assert "RunTimedOut" in timed.log()
 
 
+@smoke
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
 @matrix_case(deferrable=True)
-def test_task_survives_sigkill_of_triggerer(harness: MatrixHarness, task: TaskUnderTest) -> None:
+def test_task_survives_end_of_triggerer(
+    harness: MatrixHarness, task: TaskUnderTest, number: signal.Signals
+) -> None:
     """(25)"""
-    stop_triggerer(harness, signal.SIGKILL)
+    stop_triggerer(harness, number)
     start_triggerer(harness)
     task.wait_for_next_poll()
     task.end_run(task.run_ids()[0])

@@ -1,0 +1,69 @@
+"""What the tests expect of Airflow releases that lack a feature or have a fault.
+
+A test that depends on one checks what that release does instead. If that breaks a promise, the test ends with
+:func:`pytest.xfail` and the reason, which appears below the table of releases in docs/reliability.md.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import pytest
+
+from airflow_provider_dataflow.compat import NEVER_EXPIRE
+from airflow_provider_dataflow.models.run import TERMINAL_STATES
+
+if TYPE_CHECKING:
+    from matrix.task_under_test import TaskUnderTest
+
+#: Major and minor number of the installed release.
+AIRFLOW = tuple(int(number) for number in version("apache-airflow").split(".")[:2])
+
+#: The submission record is stored (3.3 and newer). Without it, a retry repeats the submit with its token.
+SUBMITS_ARE_RECORDED = NEVER_EXPIRE is not None
+
+KILLED_WORKER = (
+    "Airflow 3.0 fails a task whose worker was killed by a signal, without a retry, and calls nothing. "
+    "The run continues until the task is cleared, which cancels it."
+)
+CLEARED_IN_WORKER = (
+    "Airflow 3.0 leaves a running task that is cleared in the state `restarting` and never starts it again. "
+    "Its run is cancelled."
+)
+
+
+def expect_retry_of_killed_worker(task: TaskUnderTest) -> None:
+    """Return if Airflow retries a killed worker. If not, check that a clear replaces the run; end."""
+    if AIRFLOW >= (3, 1):
+        return
+    task.wait_until(lambda: task.state == "failed", "the task to be failed")
+    assert task.try_number == 1
+    runs = len(task.runs())
+    task.clear()
+    task.wait_until(lambda: task.try_number == 2, "the second try")
+    last = task.wait_for_run(number=runs + 1)
+    earlier = [run["id"] for run in task.runs()[:runs]]
+
+    def replaced() -> bool:
+        by_id = {run["id"]: run["lifecycleState"] for run in task.runs()}
+        return all(by_id[run_id] in TERMINAL_STATES for run_id in earlier)
+
+    task.wait_until(replaced, "its first run to be cancelled")
+    if task.state != "success":
+        task.end_run(last)
+    task.wait_until(lambda: task.state == "success", "the second try to succeed")
+    pytest.xfail(KILLED_WORKER)
+
+
+def expect_restart_of_cleared_worker(task: TaskUnderTest) -> None:
+    """Return if Airflow restarts a running task that is cleared. If not, check its run, and end the test."""
+    if AIRFLOW >= (3, 1):
+        return
+    task.wait_until(lambda: task.cancels(), "its run to be cancelled")
+    task.wait_for_unwanted_effects()
+    assert task.state == "restarting"
+    assert len(task.runs()) == 1
+    # Otherwise the scheduler would look for its heartbeat, in vain, as long as it lives.
+    task.mark_dag_run("failed")
+    pytest.xfail(CLEARED_IN_WORKER)
