@@ -11,17 +11,20 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_dataflow.client.retry import RetryPolicy
 from airflow_provider_dataflow.client.sdk_requests import SdkRequests
 from airflow_provider_dataflow.exceptions import RunCanceled, RunFailed, RunLost, ServiceError, SubmitRejected
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from airflow_provider_dataflow.local.engines.rules import RunScript
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.operators import run as operator_module
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
 from airflow_provider_dataflow.ownership import task_attempt
 from airflow_provider_dataflow.ownership.acquire import AcquirePauses, RunAcquirer
 from airflow_provider_dataflow.ownership.record_store import RECORD_KEY
+from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 from tests.contract.conftest import target_of
 from tests.unit.support import FakeStateStore, FakeTaskInstance
 
@@ -63,12 +66,22 @@ class Task:
 
     def run(self, operator: InvokeRunOperator | None = None, **kwargs: Any) -> str:
         """Run one try."""
-        self.ti = FakeTaskInstance(try_number=self.try_number, max_tries=self.max_tries, **self.fields)
-        context: dict[str, Any] = {"ti": self.ti}
-        if self.store is not None:
-            context["task_state_store"] = self.store
-        run_id: str = (operator or self.operator(**kwargs)).execute(context)
+        run_id: str = (operator or self.operator(**kwargs)).execute(self.context())
         return run_id
+
+    def context(self, **fields: Any) -> dict[str, Any]:
+        """Return the context of another process of the try."""
+        self.ti = FakeTaskInstance(
+            try_number=self.try_number, max_tries=self.max_tries, **self.fields | fields
+        )
+        store = {} if self.store is None else {"task_state_store": self.store}
+        return {"ti": self.ti, **store}
+
+    def resume(self, event: RunEvent) -> None:
+        """Resume the deferrable operator in a new process, with the XComs of the one before."""
+        arguments = {"event": event.payload()}
+        context = self.context(xcoms=self.ti.xcoms)
+        self.operator(deferrable=True).resume_execution("execute_complete", arguments, context)
 
     def killed_at(self, module: str, **kwargs: Any) -> None:
         """Run a try that is killed with ``kill -9`` when it calls this function of the package."""
@@ -462,3 +475,23 @@ def test_outage_during_submit_raises_its_error(task, mocker):
     task.local.add_fault("drop", operation="CreateRun")
     with pytest.raises(ServiceError, match="got no response"):
         task.run()
+
+
+def test_retry_that_airflow_resumes_with_an_old_event_submits_another_run(task):
+    """Airflow 3.0 resumes the second try with the event, and keeps the XComs, of the first one."""
+    task.local.keeps_running()
+    with pytest.raises(TaskDeferred):
+        task.run(deferrable=True)
+    (first,) = task.local.runs_created
+    task.local.end_run(first, RunScript(outcome="FAILED"))
+    event = RunEvent(Outcome.REACHED, first, "FAILED")
+    with pytest.raises(RunFailed):
+        task.resume(event)
+    task.try_number += 1
+    with pytest.raises(TaskDeferred) as deferral:
+        task.resume(event)
+    _, second = task.local.runs_created
+    assert deferral.value.trigger.run_id == second
+    task.local.end_run(second)
+    task.resume(RunEvent(Outcome.REACHED, second, "SUCCEEDED"))
+    assert len(task.local.runs_created) == 2
