@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import STARTS_FROM_TRIGGER, Session, expect_refusal_of_start_from_trigger
+from harness import STARTS_FROM_TRIGGER, STORES_STATES, Session, expect_refusal_of_start_from_trigger
 
 COMPONENTS = ("scheduler", "triggerer", "api-server", "dag-processor")
 #: XComs of the provider. Airflow logs an error when a missing one is read.
@@ -62,6 +62,8 @@ def test_log_of_healthy_task_has_no_line_above_info(session: Session, dag_id: st
         if not ("task_id=retried" in name and "attempt=1" in name)
         for entry in entries
         if entry.get("level") not in ("debug", "info")
+        # Before 3.3, Airflow writes warnings of its own, about names that it has deprecated.
+        and (STORES_STATES or "airflow_provider_dataflow" in entry.get("logger", ""))
     ]
     assert loud == []
 
