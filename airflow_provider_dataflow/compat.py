@@ -44,7 +44,7 @@ from airflow_provider_dataflow.client import threads
 from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.models.task_identity import TaskIdentity
 from airflow_provider_dataflow.redaction import SENSITIVE_NAMES
-from airflow_provider_dataflow.xcom_keys import FAILED_TRY
+from airflow_provider_dataflow.xcom_keys import FAILED_TRY, LIFECYCLE_STATE
 
 if TYPE_CHECKING:
     import asyncio
@@ -436,6 +436,8 @@ def resumes_earlier_try(ti: Any) -> bool:
     if ti.try_number == 1 or own_xcom(ti, _failed_try_key(ti)) in (None, ti.try_number):
         return False
     ti.xcom_push(key=_failed_try_key(ti), value=ti.try_number)
+    # The end of the earlier try's run: the sweep would take it for the end of this try.
+    ti.xcom_push(key=LIFECYCLE_STATE, value=None)
     # It still is that of the earlier try, and time limits count from it.
     ti.start_date = datetime.now(UTC)
     return True
