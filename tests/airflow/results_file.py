@@ -19,6 +19,13 @@ import pytest
 CASES = re.compile(r"\((\d+b?c?)\)")
 
 
+def cases_of(item: Any) -> list[str]:
+    """Return the numbers of the cases that the test's docstring begins with."""
+    # From its module: the matrix replaces the function of the item.
+    function = getattr(item.module, item.originalname, None)
+    return CASES.findall((getattr(function, "__doc__", None) or "").partition(":")[0])
+
+
 class ResultsFile:
     """Plugin that adds the results of this session to ``FOLDER/RELEASE.json``.
 
@@ -42,8 +49,7 @@ class ResultsFile:
                 entry = {"outcome": "expected failure", "reason": report.wasxfail.removeprefix("reason: ")}
             elif report.skipped and isinstance(report.longrepr, tuple):
                 entry["reason"] = report.longrepr[2].removeprefix("Skipped: ")
-            docstring = getattr(getattr(item, "function", None), "__doc__", None) or ""
-            if cases := CASES.findall(docstring.partition(":")[0]):
+            if cases := cases_of(item):
                 entry["cases"] = cases
             self.tests[name] = entry
         return report
