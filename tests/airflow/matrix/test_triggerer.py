@@ -135,18 +135,30 @@ def test_triggerer_restart_cancels_and_loses_nothing(harness: MatrixHarness, tas
 
 
 @smoke
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
 @matrix_case(deferrable=True)
-def test_task_survives_end_of_triggerer(
-    harness: MatrixHarness, task: TaskUnderTest, number: signal.Signals
-) -> None:
+def test_task_survives_stop_of_triggerer(harness: MatrixHarness, task: TaskUnderTest) -> None:
     """(25)"""
-    stop_triggerer(harness, number)
+    stop_triggerer(harness)
     start_triggerer(harness)
     task.wait_for_next_poll()
     task.end_run(task.run_ids()[0])
     task.wait_for_end("success", runs=["SUCCEEDED"])
     assert task.try_number == 1
+
+
+@smoke
+@matrix_case(deferrable=True, extra_dags={"ended": {}})
+def test_task_survives_sigkill_of_triggerer(harness: MatrixHarness, task: TaskUnderTest) -> None:
+    """(25), and (14): what ends while no triggerer runs loses its run within a minute of the next start."""
+    ended = task.in_extra_dag("ended")
+    stop_triggerer(harness, signal.SIGKILL)
+    ended.mark("failed")
+    start_triggerer(harness)
+    task.wait_for_next_poll()
+    task.end_run(task.run_ids()[0])
+    task.wait_for_end("success", runs=["SUCCEEDED"])
+    assert task.try_number == 1
+    ended.wait_for_end("failed", runs=["CANCELED"], cancelled_by=[(1, "triggerer")])
 
 
 @matrix_case(deferrable=True)
