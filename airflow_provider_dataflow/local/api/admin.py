@@ -34,6 +34,7 @@ from airflow_provider_dataflow.local.http.messages import (
 from airflow_provider_dataflow.local.http.operations import OPERATIONS
 from airflow_provider_dataflow.local.http.tokens import claims_of, expiry_of, load_public_key
 from airflow_provider_dataflow.local.state.clock import ManualClock, rfc3339
+from airflow_provider_dataflow.local.state.maintenance import STREAMING
 from airflow_provider_dataflow.local.state.store import RUNS, Filter, Record
 from airflow_provider_dataflow.models.run import LifecycleState
 
@@ -51,7 +52,16 @@ _PARAMETERS = {
     "ClearFaults": ("id",),
     "Runs": ("limit", "state"),
 }
-_WITH_BODY = {"MoveClock", "SetRules", "AddRule", "AddFault", "RegisterToken", "MoveRun", "EndRun"}
+_WITH_BODY = {
+    "MoveClock",
+    "SetRules",
+    "AddRule",
+    "AddFault",
+    "RegisterToken",
+    "MoveRun",
+    "EndRun",
+    "MaintainRun",
+}
 _EMPTY_BODIES = (b"", b"{}", b"null")
 # Name in the journal of requests to paths that are not part of the API.
 _UNKNOWN_OPERATION = "Unknown"
@@ -106,6 +116,7 @@ class AdminApi:
         yield Route("Run", "GET", "/_local/runs/{run_id}", self.run)
         yield Route("MoveRun", "PUT", "/_local/runs/{run_id}", self.move_run)
         yield Route("EndRun", "POST", "/_local/runs/{run_id}/end", self.end_run)
+        yield Route("MaintainRun", "POST", "/_local/runs/{run_id}/maintain", self.maintain_run)
         yield Route("RunLog", "GET", "/_local/runs/{run_id}/logs/{name}", self.log)
 
     def health(self, request: Request) -> Response:
@@ -285,6 +296,27 @@ class AdminApi:
             raise invalid("outcome must be a final state, not IN_PROGRESS.")
         if self.scripted is None or not self.scripted.end(run_id, script):
             raise ApiError(409, "IncorrectState", "The run is not a scripted run in progress.")
+        self.context.lifecycle.settle()
+        return self.run(request, run_id)
+
+    def maintain_run(self, request: Request, run_id: str) -> Response:
+        """Stop a STREAMING run for maintenance, and start its successor ``successorAfter`` its end.
+
+        Body: ``{"successorAfter": seconds, "copyTags": true}``; by default 0 and false.
+        """
+        record = load(self.context, RUNS, run_id)
+        body = request.json()
+        if unknown := set(body) - {"successorAfter", "copyTags"}:
+            raise invalid(f"Unknown fields: {', '.join(map(shown, sorted(unknown)))}.")
+        after = _checked(lambda: seconds("successorAfter", body.get("successorAfter", 0)))
+        copy_tags = body.get("copyTags", False)
+        if not isinstance(copy_tags, bool):
+            raise invalid("copyTags must be true or false.")
+        if record.body["type"] != STREAMING or record.body["lifecycleState"] != LifecycleState.IN_PROGRESS:
+            problem = f"this one is {record.body['type']} and {record.body['lifecycleState']}"
+            message = f"Maintenance stops only STREAMING runs that are IN_PROGRESS; {problem}."
+            raise ApiError(409, "IncorrectState", message)
+        self.context.lifecycle.maintenance.start(record, after, copy_tags=copy_tags)
         self.context.lifecycle.settle()
         return self.run(request, run_id)
 

@@ -30,6 +30,7 @@ from airflow_provider_dataflow.local.http.messages import JSON, ApiError, Reques
 from airflow_provider_dataflow.local.state.clock import rfc3339
 from airflow_provider_dataflow.local.state.execute_string import fill_in, parse_execute
 from airflow_provider_dataflow.local.state.live_runs import live_runs_of_application
+from airflow_provider_dataflow.local.state.maintenance import STREAMING
 from airflow_provider_dataflow.local.state.options import EndedRunDelete
 from airflow_provider_dataflow.local.state.private_endpoint_lifecycle import (
     RUN_FIELDS,
@@ -141,12 +142,10 @@ class RunsApi:
         ):
             message = f"The limit of {most} runs that have not ended is reached in this compartment."
             raise ApiError(400, "LimitExceeded", message)
-        if (
-            run["type"] == "STREAMING"
-            and self.context.options.one_run_per_streaming_application
-            and live_runs_of_application(self.context.store, run["applicationId"])
-        ):
-            raise ApiError(409, "Conflict", "The streaming application has a run that has not ended.")
+        if run["type"] == STREAMING and self.context.options.one_run_per_streaming_application:
+            for live in live_runs_of_application(self.context.store, run["applicationId"]):
+                message = f"The streaming application has a run that has not ended: {live.id}."
+                raise ApiError(409, "Conflict", message)
 
     def _endpoint_fields(self, private_endpoint_id: str | None) -> JSON:
         """Return the fields of a run that are copied from its private endpoint.

@@ -255,6 +255,19 @@ def _add_run_commands(top: _CommandGroup) -> None:
     cancel.add_argument("run_id", nargs="+", type=argument_types.word, metavar="RUN_ID")
     cancel.add_argument("--wait", action="store_true", help="wait until the runs have ended")
 
+    maintain = top.add(
+        "maintain", run_commands.maintain, "stop a STREAMING run for maintenance and start its successor"
+    )
+    maintain.add_argument("run_id", type=argument_types.word, metavar="RUN_ID")
+    maintain.add_argument(
+        "--successor-after",
+        type=argument_types.duration,
+        default=0.0,
+        metavar="DURATION",
+        help="time from the end of the run to its successor (default: none)",
+    )
+    maintain.add_argument("--copy-tags", action="store_true", help="copy the run's tags to its successor")
+
     move = top.add("move", run_commands.move, "move a run to another compartment, whatever its state")
     move.add_argument("run_id", type=argument_types.word, metavar="RUN_ID")
     move.add_argument("compartment_id", type=argument_types.ocid, metavar="COMPARTMENT_ID")

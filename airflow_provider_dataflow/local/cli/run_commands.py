@@ -1,4 +1,4 @@
-"""Commands about runs: runs, logs, cancel, move."""
+"""Commands about runs: runs, logs, cancel, maintain, move."""
 
 from __future__ import annotations
 
@@ -131,6 +131,14 @@ def cancel(home: Home, arguments: argparse.Namespace) -> None:
         finally:
             progress.clear()
         print(f"{run_id}  {terminal.paint_state(state)}")
+
+
+def maintain(home: Home, arguments: argparse.Namespace) -> None:
+    server = connect(home)
+    _get_run(server, arguments.run_id)
+    body = {"successorAfter": arguments.successor_after, "copyTags": arguments.copy_tags}
+    run = server.call("POST", "runs", arguments.run_id, "maintain", body=body)
+    print(f"{arguments.run_id}  {terminal.paint_state(run['lifecycleState'])}")
 
 
 def move(home: Home, arguments: argparse.Namespace) -> None:

@@ -100,5 +100,5 @@ class Options:
         False, "refuse an application that has a placeholder without a parameter"
     )
     one_run_per_streaming_application: bool = _option(
-        False, "refuse a second run of a streaming application while the first has not ended"
+        True, "accept a second run of a streaming application while the first has not ended"
     )

@@ -14,6 +14,7 @@ from airflow_provider_dataflow.local.http.messages import JSON
 from airflow_provider_dataflow.local.state.clock import Clock, SystemClock, Timeline, from_rfc3339, rfc3339
 from airflow_provider_dataflow.local.state.execute_string import fill_in
 from airflow_provider_dataflow.local.state.live_runs import LiveRuns
+from airflow_provider_dataflow.local.state.maintenance import StreamingMaintenance
 from airflow_provider_dataflow.local.state.options import Options
 from airflow_provider_dataflow.local.state.pool_lifecycle import PoolLifecycle
 from airflow_provider_dataflow.local.state.private_endpoint_lifecycle import PrivateEndpointLifecycle
@@ -86,6 +87,12 @@ class RunLifecycle:
         self.sessions = SessionLifecycle(
             store, self.timeline, engine, settled=self._settled, cancel_run=self._end_by_service
         )
+        self.maintenance = StreamingMaintenance(
+            store,
+            self.timeline,
+            submit=self.submit,
+            stop=lambda record, reason: self.cancel(record, reason, stop=True),
+        )
         engine.bind(self.finished)
         # With an engine whose runs continue without a server, each event is one transaction, so that a killed
         # server repeats it. Real processes must be recorded as soon as they start.
@@ -126,6 +133,7 @@ class RunLifecycle:
             self.work_requests.transitions.resume()
             self.private_endpoints.transitions.resume()
             self.pools.resume()
+            self.maintenance.recover()
             if resumes:
                 self.timeline.run_due()
             self.start_runs()
@@ -212,7 +220,8 @@ class RunLifecycle:
         elif state == State.IN_PROGRESS:
             wants_stop = reason is None if stop is None else stop
             stops = wants_stop and record.body.get("type") in _STOPPABLE_TYPES
-            record.internal["cancel_details"] = reason or f"The run was {'stopped' if stops else 'canceled'}."
+            by_user = f"The run was {'stopped' if stops else 'canceled'} by a user."
+            record.internal["cancel_details"] = reason or by_user
             self._set_state(record, State.STOPPING if stops else State.CANCELING)
             self.engine.cancel(record.id)
 
@@ -366,6 +375,7 @@ class RunLifecycle:
         if active is not None and active.lane.pool_id is not None:
             self.pools.run_ended(active.lane.pool_id, body)
         self.sessions.run_ended(record)
+        self.maintenance.run_ended(record)
         self.work_requests.run_ended(body["applicationId"])
 
     def _set_state(self, record: Record, state: State, details: str | None = None) -> None:

@@ -327,6 +327,19 @@ class LocalDataFlow:
         """
         self.local(f"runs/{run_id}/end", "POST", (course or RunScript()).as_json())
 
+    def maintain(self, run_id: str, *, successor_after: float = 0.0, copy_tags: bool = False) -> None:
+        """Stop a STREAMING run for maintenance, as the service does every month.
+
+        The run becomes STOPPING, then STOPPED, and its ``lifecycleDetails`` name the maintenance. After that,
+        the service starts a successor: a run with another OCID and the same fields.
+
+        :param successor_after: seconds from the end of the run to its successor
+        :param copy_tags: whether the successor gets the tags of the run. OCI does not document this.
+        :raises RuntimeError: the run does not exist, or is not a STREAMING run in progress
+        """
+        body = {"successorAfter": successor_after, "copyTags": copy_tags}
+        self.local(f"runs/{run_id}/maintain", "POST", body)
+
     def reset(self) -> None:
         """Delete all runs and other resources, faults, rules, security tokens and journal entries.
 

@@ -47,7 +47,7 @@ class DataFlowFixture(LocalDataFlow):
         self.course(*failed, RunScript(outcome="SUCCEEDED"), display_name=display_name)
 
     def is_stopped(self, *, display_name: str | None = None, **script: Any) -> None:
-        """Let the service stop runs, as it does for maintenance."""
+        """Let the service stop runs. For maintenance, which starts a successor, see :meth:`maintain`."""
         self.course(RunScript(outcome="STOPPED", **script), display_name=display_name)
 
     def is_canceled(self, *, display_name: str | None = None, **script: Any) -> None:

@@ -6,6 +6,7 @@ import logging
 import threading
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from airflow_provider_dataflow.local.engines.base import EngineJob, RunFinished, RunOutcome, StatementFinished
@@ -16,7 +17,7 @@ from airflow_provider_dataflow.local.engines.spark.event_logs import EventLogs
 from airflow_provider_dataflow.local.engines.spark.heap_monitor import HeapMonitor
 from airflow_provider_dataflow.local.engines.spark.installation import NotInstalled, python_executable
 from airflow_provider_dataflow.local.engines.spark.java_command import driver_variables
-from airflow_provider_dataflow.local.engines.spark.outcome import outcome_of
+from airflow_provider_dataflow.local.engines.spark.outcome import has_failed, outcome_of
 from airflow_provider_dataflow.local.engines.spark.preparation import CannotStart, check_storage, prepare
 from airflow_provider_dataflow.local.engines.spark.runtime import Runtime
 from airflow_provider_dataflow.local.engines.spark.session_channel import LANGUAGES, SessionChannel
@@ -27,6 +28,9 @@ from airflow_provider_dataflow.local.http.messages import JSON
 from airflow_provider_dataflow.local.state.buckets import Buckets
 
 log = logging.getLogger(__name__)
+
+#: How often a STREAMING run is started again after a non-zero exit, as in the service.
+MAX_RESTARTS = 10
 
 
 @dataclass(slots=True)
@@ -185,11 +189,20 @@ class SparkEngine:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         workspace.create(stamp, python_executable())
         supervisor_was_killed = False
+        restarts_left = MAX_RESTARTS if job.run.get("type") == "STREAMING" else 0
         try:
-            process = self._launch(job, workspace)
-            if process is not None:
-                with HeapMonitor(workspace.gc_log, lambda: _end_exhausted(process, workspace)):
-                    supervisor_was_killed = process.wait() is None
+            while True:
+                process = self._launch(job, workspace)
+                if process is None:
+                    break
+                with HeapMonitor(workspace.gc_log, partial(_end_exhausted, process, workspace)):
+                    report = process.wait()
+                supervisor_was_killed = report is None
+                if not restarts_left or not has_failed(report):
+                    break
+                restarts_left -= 1
+                log.info("Run %s ended with an error; restarts left: %d", job.run_id, restarts_left)
+                workspace.exit_file.unlink()
         finally:
             outcome = outcome_of(workspace)
             self._finish(workspace)

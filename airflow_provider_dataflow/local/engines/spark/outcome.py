@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from airflow_provider_dataflow.local.engines.base import RunOutcome
 from airflow_provider_dataflow.local.engines.spark.event_logs import bytes_moved
 from airflow_provider_dataflow.local.engines.spark.failure_details import failure_details, out_of_heap_details
@@ -9,6 +11,11 @@ from airflow_provider_dataflow.local.engines.spark.supervised_process import rea
 from airflow_provider_dataflow.local.engines.spark.workspace import Workspace
 from airflow_provider_dataflow.local.engines.supervisor import REASON_EXIT, REASON_SERVER_DIED
 from airflow_provider_dataflow.local.state.run_logs import APPLICATION_STDERR
+
+
+def has_failed(report: Mapping[str, object] | None) -> bool:
+    """Return whether a supervisor's report says that the run ended by itself with a non-zero exit code."""
+    return report is not None and report.get("reason") == REASON_EXIT and report.get("rc") != 0
 
 
 def outcome_of(workspace: Workspace) -> RunOutcome:

@@ -23,6 +23,7 @@ VALID = {
     "runs": [],
     "logs": [RUN],
     "cancel": [RUN],
+    "maintain": [RUN],
     "move": [RUN, COMPARTMENT],
     "fault add": ["drop"],
     "fault list": [],

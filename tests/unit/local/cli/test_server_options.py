@@ -25,7 +25,7 @@ NO_DEFAULTS = Options(
     transition_seconds=0.0,
     submission_starts_pool=False,
     complete_application_parameters=True,
-    one_run_per_streaming_application=True,
+    one_run_per_streaming_application=False,
 )
 
 

@@ -128,7 +128,7 @@ def test_scripted_engine_has_no_limit_of_runs(server, capsys):
 @pytest.mark.parametrize(
     "run_id", [RUN, "x", "a b", "ü", "..", "a/b", "a?b#c", "%", "\udcff", "a\nb", "a" * 5000]
 )
-@pytest.mark.parametrize("command", ["logs", "cancel", "move"])
+@pytest.mark.parametrize("command", ["logs", "cancel", "maintain", "move"])
 def test_unknown_run_is_named(server, capsys, command, run_id):
     argv = [command, run_id, *VALID[command][1:], "--home", str(server.home)]
     assert "There is no run" in failure(capsys, *argv)

@@ -61,6 +61,8 @@ WRONG: dict[tuple[str, str], list[str]] = {
     ("logs", "RUN_ID"): ["", " "],
     ("logs", "--name"): ["", " "],
     ("cancel", "RUN_ID"): ["", " "],
+    ("maintain", "RUN_ID"): ["", " "],
+    ("maintain", "--successor-after"): DURATIONS,
     ("move", "RUN_ID"): ["", " "],
     ("move", "COMPARTMENT_ID"): OCIDS,
     ("fault add", "KIND"): ["", "sttus", "Drop"],

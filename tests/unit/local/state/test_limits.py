@@ -84,14 +84,22 @@ def test_application_can_require_all_parameters(make, local):
     assert strict.error("PUT", f"/applications/{given['id']}", {"arguments": ["${b}"]})[0] == 400
 
 
-def test_streaming_application_can_be_limited_to_one_run(make):
-    local = make(one_run_per_streaming_application=True)
+def test_streaming_application_has_one_live_run(make):
+    local = make()
     application = local.application(type="STREAMING")
     first = local.submit(application)
     body = {"compartmentId": COMPARTMENT, "applicationId": application}
-    assert local.error("POST", "/runs", body)[:2] == (409, "Conflict")
+    status, code, message = local.error("POST", "/runs", body)
+    assert (status, code) == (409, "Conflict")
+    assert first in message
     local.succeed(first)
     assert local.submit(application)
+
+
+def test_streaming_application_can_have_several_live_runs(make):
+    local = make(one_run_per_streaming_application=False)
+    application = local.application(type="STREAMING")
+    assert local.submit(application) != local.submit(application)
 
 
 @pytest.mark.parametrize(
