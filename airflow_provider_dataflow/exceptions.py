@@ -247,7 +247,7 @@ class RunCanceled(RunError):
 
 
 class RunStopped(RunError):
-    """The run ended STOPPED: the service stopped it, for example for maintenance."""
+    """The run ended STOPPED: somebody stopped it, or the service did, for example for maintenance."""
 
     headline = "was stopped"
     advice = "The service stops runs for maintenance. Clear the task to run it again."
@@ -265,6 +265,28 @@ class RunLost(RunError):
 
     headline = "is in an unknown state: polling failed for longer than the error budget"
     advice = "The run may still be active: check its page before you clear the task."
+
+
+class AlreadyRunning(DataFlowError):
+    """Nothing was submitted: the streaming application has a live run that is not the task's.
+
+    :param application_id: OCID of the application.
+    :param run_id: OCID of the live run.
+    :param state: its ``lifecycleState``.
+    """
+
+    def __init__(self, *, application_id: str, run_id: str, state: str) -> None:
+        self.application_id = application_id
+        self.run_id = run_id
+        self.state = state
+        super().__init__(
+            sentences(
+                "Nothing was submitted",
+                f"Run {run_id} of the streaming application {application_id} is {state}",
+                "Two live runs would corrupt the checkpoint",
+                "Stop that run, or set if_already_running='adopt' to wait for it",
+            )
+        )
 
 
 class AmbiguousName(DataFlowError):

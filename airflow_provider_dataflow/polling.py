@@ -15,6 +15,9 @@ STRAY_ERROR_BUDGET_SECONDS = 5 * 60
 DEFAULT_POLL_INTERVAL = 30.0
 #: Six hours: a backfill may have to wait until other runs of the night have ended.
 DEFAULT_SUBMIT_TIMEOUT_SECONDS = 6 * 3600.0
+#: Seconds from the end of a STREAMING run to the successor that the service starts after maintenance. Oracle
+#: does not document how soon it appears.
+DEFAULT_SUCCESSOR_TIMEOUT_SECONDS = 3600.0
 #: Airflow kills a worker 5 seconds after telling it to end, and a trigger after 30.
 DEFAULT_CANCEL_TIMEOUT_SECONDS = 25.0
 #: Airflow's deferral timeout is this much later than the trigger's deadline. The service's

@@ -5,6 +5,9 @@ from __future__ import annotations
 #: OCID of the run that a task waits for. Pushed right after the submit, and read before any cancel.
 RUN_ID = "run_id"
 
+#: OCIDs of a STREAMING run and of its successors after maintenance, oldest first. The last one is ``run_id``.
+RUN_IDS = "run_ids"
+
 #: URL of the run's page in OCI's console, or in that of Local Data Flow. Pushed with ``run_id``.
 RUN_PAGE_URL = "run_page_url"
 

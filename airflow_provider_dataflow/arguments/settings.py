@@ -19,6 +19,7 @@ from airflow_provider_dataflow.models.coercion import (
     optional,
     separated_items,
     text,
+    texts,
     whole_number,
 )
 from airflow_provider_dataflow.models.durations import minutes, moment, seconds
@@ -28,12 +29,14 @@ from airflow_provider_dataflow.polling import (
     DEFAULT_ERROR_BUDGET,
     DEFAULT_POLL_INTERVAL,
     DEFAULT_SUBMIT_TIMEOUT_SECONDS,
+    DEFAULT_SUCCESSOR_TIMEOUT_SECONDS,
 )
 
 #: Default of Airflow's own sensors, in seconds.
 DEFAULT_POKE_INTERVAL = 60.0
 
 FETCH_LOGS = ("always", "on_failure", "never")
+IF_ALREADY_RUNNING = ("fail", "adopt")
 
 compartment = ocid("compartment", "tenancy")
 
@@ -103,6 +106,7 @@ TASK_SETTINGS: dict[str, Setting] = {
     "poke_interval": Setting(seconds, DEFAULT_POKE_INTERVAL),
     "poll_interval": Setting(seconds, DEFAULT_POLL_INTERVAL),
     "submit_timeout": Setting(seconds, DEFAULT_SUBMIT_TIMEOUT_SECONDS),
+    "successor_timeout": Setting(seconds, DEFAULT_SUCCESSOR_TIMEOUT_SECONDS),
     "timeout": Setting(optional(seconds), None),
     # Other numbers
     "limit": Setting(whole_number(1), 100),
@@ -115,6 +119,7 @@ TASK_SETTINGS: dict[str, Setting] = {
     "deferrable": _OFF,
     "fetch_logs": Setting(choice(*FETCH_LOGS), "on_failure"),
     "follow_logs": _OFF,
+    "if_already_running": Setting(choice(*IF_ALREADY_RUNNING), "fail"),
     "ignore_if_missing": _OFF,
     "missing_is_deleted": _OFF,
     "outlives_task": _OFF,
@@ -137,6 +142,7 @@ TASK_SETTINGS: dict[str, Setting] = {
     "profile": _ANY_TEXT,
     "region": _ANY_TEXT,
     "run_id": Setting(optional_id(ocid("dataflowrun")), None),
+    "run_ids": Setting(optional(texts), None),
     "service_endpoint": _ANY_TEXT,
 }
 
@@ -148,5 +154,7 @@ TRIGGER_SETTINGS: dict[str, Setting] = {
     "compartment_id": _ANY_TEXT,
     "pool_id": Setting(text, ""),
     "run_id": Setting(text, ""),
+    # Rows without it are from a version that does not follow successors.
+    "successor_timeout": Setting(optional(seconds), DEFAULT_SUCCESSOR_TIMEOUT_SECONDS),
     "target_states": Setting(state_names, TASK_SETTINGS["target_states"].if_unusable),
 }

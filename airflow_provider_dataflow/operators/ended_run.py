@@ -54,22 +54,28 @@ def finish_wait(
     reached_target: bool,
     log_cursor: Mapping[str, int] | None = None,
     secrets: Set[str] = frozenset(),
+    note: str | None = None,
 ) -> None:
     """Copy the driver's output as ``fetch_logs`` says. Raise if the run missed its target states.
 
     :param reached_target: whether the run's state is one of the target states.
     :param log_cursor: how far each log has been copied already.
     :param secrets: hidden in the output, in addition to those in the run's own arguments.
+    :param note: added to the error.
     :raises RunError: the run missed its target states.
     """
     if run.is_terminal and (fetch_logs == "always" or (fetch_logs == "on_failure" and not reached_target)):
         copy_driver_logs(run, hook, log, log_cursor, secrets)
     if not reached_target:
-        raise error_of_run(run, hook, log, secrets)
+        raise error_of_run(run, hook, log, secrets, note)
 
 
 def error_of_run(
-    run: Run, hook: DataFlowHook, log: Logger | Any, secrets: Set[str] = frozenset()
+    run: Run,
+    hook: DataFlowHook,
+    log: Logger | Any,
+    secrets: Set[str] = frozenset(),
+    note: str | None = None,
 ) -> RunError:
     """Return the error of a run that ended without success. Details that cannot be read are left out."""
     # Imported late: compiling its many patterns would slow down the parsing of every DAG.
@@ -85,6 +91,7 @@ def error_of_run(
         opc_request_id=run.opc_request_id,
         url=hook.run_page_url(run.id),
         log_tail="\n".join(stderr[-LOG_TAIL_LINES:]) or None,
+        note=note,
     )
 
 

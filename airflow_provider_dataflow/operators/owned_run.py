@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_provider_dataflow.client.cancel import CancelResult, cancel_run
+from airflow_provider_dataflow.client.cancel import CancelResult
 from airflow_provider_dataflow.compat import AirflowTaskTimeout
 from airflow_provider_dataflow.exceptions import DataFlowError, RunError, sentences
 from airflow_provider_dataflow.operators.base import DataFlowOperator
+from airflow_provider_dataflow.ownership.successor_search import cancel_current_run
 from airflow_provider_dataflow.ownership.task_state import will_continue
 
 if TYPE_CHECKING:
@@ -95,6 +96,6 @@ class OwnedRunOperator(DataFlowOperator):
         if not self._owned_run_id or not self.cancel_on_kill:
             return None
         # A client of its own: on_kill may have interrupted a call of the task's client.
-        result = cancel_run(self.hook.new_client, self._owned_run_id, timeout=self.cancel_timeout)
+        result = cancel_current_run(self.hook.new_client, self._owned_run_id, timeout=self.cancel_timeout)
         (self.log.info if result.confirmed else self.log.error)("%s", result)
         return result

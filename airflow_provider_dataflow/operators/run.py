@@ -27,7 +27,7 @@ from airflow_provider_dataflow.exceptions import InvalidArgument, NotSubmitted, 
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.links.run import LogsBucketLink, RunLink
-from airflow_provider_dataflow.models.run import SUCCESS_STATES, TERMINAL_STATES, has_reached
+from airflow_provider_dataflow.models.run import KNOWN_STATES, SUCCESS_STATES, TERMINAL_STATES, has_reached
 from airflow_provider_dataflow.models.run_request import RunRequest
 from airflow_provider_dataflow.operators.called_by_airflow import called_by_airflow
 from airflow_provider_dataflow.operators.ended_run import finish_wait, log_event
@@ -43,12 +43,15 @@ from airflow_provider_dataflow.ownership.acquire import (
 from airflow_provider_dataflow.ownership.record import SubmissionRecord
 from airflow_provider_dataflow.ownership.record_store import RECORD_KEY, TaskStateRecordStore
 from airflow_provider_dataflow.ownership.request import build_request
+from airflow_provider_dataflow.ownership.successor import LIVE_STATES, STREAMING
+from airflow_provider_dataflow.ownership.successor_search import SuccessorWait, follows
 from airflow_provider_dataflow.ownership.task_attempt import TaskAttempt
 from airflow_provider_dataflow.polling import (
     DEFAULT_CANCEL_TIMEOUT_SECONDS,
     DEFAULT_ERROR_BUDGET,
     DEFAULT_POLL_INTERVAL,
     DEFAULT_SUBMIT_TIMEOUT_SECONDS,
+    DEFAULT_SUCCESSOR_TIMEOUT_SECONDS,
 )
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 from airflow_provider_dataflow.xcom_keys import (
@@ -56,6 +59,7 @@ from airflow_provider_dataflow.xcom_keys import (
     LOG_CURSOR,
     LOGS_BUCKET_URL,
     RUN_ID,
+    RUN_IDS,
     RUN_PAGE_URL,
     TRIGGER_FAILURES,
     USAGE,
@@ -72,7 +76,7 @@ if TYPE_CHECKING:
 TEMPLATED_SETTINGS = (
     *("run_id", "wait_for_completion", "target_states", "deferrable", "poll_interval", "error_budget"),
     *("submit_timeout", "completion_timeout", "cancel_timeout", "cancel_on_kill", "airflow_tags"),
-    *("private_endpoint_guard", "fetch_logs"),
+    *("private_endpoint_guard", "if_already_running", "successor_timeout", "fetch_logs"),
 )
 
 #: Maximum number of crashed triggers that are replaced before the task gives up its run.
@@ -91,6 +95,9 @@ class InvokeRunOperator(OwnedRunOperator):
     The task owns at most one active run. A retry re-attaches to the run of an earlier try if it is still
     active, adopts it if it has succeeded, and submits another run if it failed or was cancelled. A task that
     is cleared starts over: it cancels the active run from before the clear and submits another one.
+
+    The service stops STREAMING runs for maintenance and starts another run by itself. The task then goes on
+    with that successor, see ``successor_timeout``, and never submits while one lives.
 
     XComs: ``run_id``, ``run_page_url``, ``lifecycle_state`` (the run's state when the task ended) and
     ``usage`` (times, OCPU hours and bytes, see :class:`~airflow_provider_dataflow.models.usage.Usage`).
@@ -174,6 +181,13 @@ class InvokeRunOperator(OwnedRunOperator):
         triggerer, for at most ``submit_timeout``. True searches all compartments that the connection may
         read, a list of OCIDs only these. Before Airflow 3.3, it does not protect two tasks that submit at the
         same moment. Default: False.
+    :param if_already_running: what to do if the streaming application has a live run that is not the task's:
+        ``fail`` with :class:`~airflow_provider_dataflow.exceptions.AlreadyRunning`, or ``adopt`` it: wait for
+        it, and cancel it like an own run. Default: ``fail``.
+    :param successor_timeout: seconds (or a timedelta) after the end of a STREAMING run that became STOPPED,
+        in which its successor may appear. The task waits for it and goes on with it; if none appears, it
+        fails with ``RunStopped``. Default: 3600. Not if ``lifecycleDetails`` say that somebody stopped the
+        run, or if STOPPED is a target state.
     :param fetch_logs: when to copy the driver's output into the task's log: ``always`` (during the run, as
         soon as the service stores it, and the rest at the end), ``on_failure`` or ``never``. Default:
         ``always``. A triggerer follows at most 32 runs at a time; the output of others is copied at the end.
@@ -183,6 +197,7 @@ class InvokeRunOperator(OwnedRunOperator):
     :raises InvalidArgument: an argument is invalid; nothing was submitted.
     :raises InvalidConnection: the connection is incomplete; nothing was submitted.
     :raises SubmitRejected: the service refused the submit; no run exists.
+    :raises AlreadyRunning: the streaming application has another live run; nothing was submitted.
     :raises RunError: the run ended in another state, timed out, or cannot be read.
     """
 
@@ -243,6 +258,8 @@ class InvokeRunOperator(OwnedRunOperator):
         cancel_on_kill: bool | str = True,
         airflow_tags: bool | str = True,
         private_endpoint_guard: bool | Sequence[str] | str = False,
+        if_already_running: str = "fail",
+        successor_timeout: Duration = DEFAULT_SUCCESSOR_TIMEOUT_SECONDS,
         fetch_logs: str = "always",
         start_from_trigger: bool = False,
         **kwargs: Any,
@@ -295,11 +312,18 @@ class InvokeRunOperator(OwnedRunOperator):
         self.completion_timeout: Any = completion_timeout
         self.airflow_tags: Any = airflow_tags
         self.private_endpoint_guard: Any = private_endpoint_guard
+        self.if_already_running: Any = if_already_running
+        self.successor_timeout: Any = successor_timeout
         self.fetch_logs: Any = fetch_logs
         # Airflow reads this before it renders anything.
         self.start_from_trigger = TASK_SETTINGS["start_from_trigger"].read(
             start_from_trigger, "start_from_trigger"
         )
+        # OCIDs of a STREAMING run and those that it followed; empty for another run, None if not known yet.
+        self._run_ids: list[str] | None = None
+        self._follower: LogFollower | None = None
+        # Why no successor is waited for any more.
+        self._successor_note: str | None = None
         self.read_settings_at_parse()
         if self.run_id is None:
             RunRequest.check_at_parse(self._request_arguments(), json)
@@ -324,9 +348,9 @@ class InvokeRunOperator(OwnedRunOperator):
                 return run.id
             if self.deferrable and not self._is_done(run):
                 self._defer(run.id, context, run.compartment_id)
-            follower = self._log_follower(run)
-            ended = self._wait_in_worker(run.id, run.state, context, follower)
-            return self._finish(ended, context, follower.cursor if follower else None)
+            self._follower = self._log_follower(run)
+            ended = self._wait_in_worker(run.id, run.state, context)
+            return self._finish(ended, context, self._follower.cursor if self._follower else None)
 
     def dry_run(self) -> None:
         """Log the request that would be sent, with secrets masked."""
@@ -351,6 +375,8 @@ class InvokeRunOperator(OwnedRunOperator):
         log_event(self.log, end)
         if end.outcome is not Outcome.REACHED:
             self._give_up(RunTimedOut if end.outcome is Outcome.TIMEOUT else RunLost, end.state, end.message)
+        # The trigger has waited for a successor in vain.
+        self._successor_note = end.message
         with self._cancel_unless_retried():
             ended = self._wait_in_worker(end.run_id, end.state, context)
             return self._finish(ended, context, end.log_cursor)
@@ -382,8 +408,10 @@ class InvokeRunOperator(OwnedRunOperator):
             # No worker has deleted the XComs of an earlier clear epoch: the run may be from there.
             record = SubmissionRecord.from_json(own_xcom(ti, RECORD_KEY))
             if record is not None:
-                in_this_epoch = record.clear_epoch == TaskAttempt.in_trigger(ti, 0).clear_epoch
-                return record.run_id if in_this_epoch else None
+                if record.clear_epoch != TaskAttempt.in_trigger(ti, 0).clear_epoch:
+                    return None
+                run_ids = own_xcom(ti, RUN_IDS) or []
+                return run_ids[-1] if record.run_id in run_ids else record.run_id
         run_id: str | None = own_xcom(ti, RUN_ID)
         return run_id
 
@@ -401,6 +429,7 @@ class InvokeRunOperator(OwnedRunOperator):
         if others := ", ".join(RunRequest.given(self._request_arguments(), self.json)):
             raise InvalidArgument("run_id", f"names an existing run, so {others} cannot be given")
         self._owned_run_id = self.run_id
+        self._run_ids = []
         return self.hook.get_run(str(self.run_id))
 
     def _acquire_run(self, context: Context, attempt: TaskAttempt, failing_since: float | None) -> Run:
@@ -423,6 +452,7 @@ class InvokeRunOperator(OwnedRunOperator):
                 self._wait_to_submit(later)
                 continue
             self._owned_run_id = run.id
+            self._run_ids = acquirer.run_ids if run.type == STREAMING else []
             if self._killed:
                 # The task was killed during the submit, when on_kill did not know this run yet.
                 self._cancel_owned_run()
@@ -438,6 +468,8 @@ class InvokeRunOperator(OwnedRunOperator):
             airflow_tags=self.airflow_tags,
             outlives_task=outlives_task(self.wait_for_completion, self.target_states, self.cancel_on_kill),
             private_endpoint_guard=self.private_endpoint_guard,
+            if_already_running=self.if_already_running,
+            successor_timeout=self.successor_timeout,
         )
 
     def _wait_to_submit(self, later: SubmitLater) -> None:
@@ -448,8 +480,9 @@ class InvokeRunOperator(OwnedRunOperator):
         until = time.time() + later.seconds
         # If a conflicting run is the reason, wait for its end; otherwise only for the pause.
         if self.deferrable:
+            states = LIVE_STATES if later.awaits_successor else TERMINAL_STATES
             trigger = (
-                self._trigger(later.run_id, until, TERMINAL_STATES, is_own=False)
+                self._trigger(later.run_id, until, states, is_own=False)
                 if later.run_id
                 else delay_trigger(datetime.fromtimestamp(until, UTC))
             )
@@ -469,6 +502,9 @@ class InvokeRunOperator(OwnedRunOperator):
         ti.xcom_push(key=RUN_PAGE_URL, value=url)
         if bucket_url := self.hook.bucket_page_url(run.logs_bucket_uri):
             ti.xcom_push(key=LOGS_BUCKET_URL, value=bucket_url)
+        if run.type == STREAMING:
+            self._run_ids = self._run_ids or [run.id]
+            ti.xcom_push(key=RUN_IDS, value=self._run_ids)
         if self.deferrable and self.fetch_logs == "always":
             # The trigger reads it, and Airflow logs an error for a missing XCom.
             ti.xcom_push(key=LOG_CURSOR, value={})
@@ -481,9 +517,17 @@ class InvokeRunOperator(OwnedRunOperator):
         return tightest(self.completion_timeout, self.execution_timeout)
 
     def _is_done(self, run: Run) -> bool:
-        return run.is_terminal or has_reached(run.state, self.target_states)
+        if has_reached(run.state, self.target_states):
+            return True
+        return run.is_terminal and not self._follows(run)
+
+    def _follows(self, run: Run) -> bool:
+        """Return whether the task goes on with the successor of a run that has ended."""
+        return self._successor_note is None and follows(run, self.target_states)
 
     def _defer(self, run_id: str, context: Context, compartment_id: str | None = None) -> NoReturn:
+        if self._run_ids is None:
+            self._run_ids = own_xcom(context["ti"], RUN_IDS)
         deadline = None
         if (timeout := self._timeout()) is not None:
             # Airflow does not enforce execution_timeout while a task is deferred, so the trigger does.
@@ -512,7 +556,9 @@ class InvokeRunOperator(OwnedRunOperator):
         from airflow_provider_dataflow.triggers.run import RunTrigger
 
         settings = self._wait_settings()
-        if not is_own:
+        if is_own:
+            settings["run_ids"] = self._run_ids or None
+        else:
             settings |= {"cancel_on_kill": False, "follow_logs": False}
         return RunTrigger(
             run_id=run_id,
@@ -531,6 +577,7 @@ class InvokeRunOperator(OwnedRunOperator):
             "cancel_on_kill": self.cancel_on_kill,
             "cancel_timeout": self.cancel_timeout,
             "follow_logs": self.fetch_logs == "always",
+            "successor_timeout": self.successor_timeout,
         }
 
     def _start_trigger_args(self) -> StartTriggerArgs:
@@ -572,23 +619,71 @@ class InvokeRunOperator(OwnedRunOperator):
         follower.hide = partial(without_secrets, secrets=secrets)
         return follower
 
-    def _wait_in_worker(
-        self, run_id: str, last_state: str | None, context: Context, follower: LogFollower | None = None
+    def _wait_in_worker(self, run_id: str, last_state: str | None, context: Context) -> Run:
+        """Wait for the run, and for its successors after maintenance. Return the last one."""
+        while True:
+            run = self._wait_for_run(run_id, last_state, context, self.target_states)
+            if has_reached(run.state, self.target_states) or not self._follows(run):
+                return run
+            successor = self._wait_for_successor(run, context)
+            if successor is None:
+                return run
+            self._follow(successor, context)
+            run_id, last_state = successor.id, successor.state
+
+    def _wait_for_successor(self, stopped: Run, context: Context) -> Run | None:
+        search = SuccessorWait(
+            stopped,
+            timeout=self.successor_timeout,
+            poll_interval=self.poll_interval,
+            error_budget=self.error_budget,
+            log=self.log,
+            deadline=self._deadline(context),
+        )
+        try:
+            found = search.in_worker(self.hook, self._raise_if_killed)
+        except TimeoutError:
+            self._give_up(RunTimedOut, stopped.state, search.note)
+        if not found:
+            self._successor_note = search.note
+            return None
+        self._run_ids = [*(self._run_ids or [stopped.id]), *(run.id for run in found)]
+        # One successful read: the list has summaries.
+        return self._wait_for_run(found[-1].id, found[-1].state, context, KNOWN_STATES)
+
+    def _follow(self, run: Run, context: Context) -> None:
+        """Make a successor the run of the task."""
+        self._owned_run_id = run.id
+        store = task_state_store(context)
+        records = TaskStateRecordStore(store) if store is not None else None
+        if records is not None and (record := records.load()) is not None and not self.run_id:
+            records.save(record.followed_by(*(self._run_ids or [run.id])))
+        self._push_run(run, context)
+        if self._follower is not None:
+            self._follower.copy_rest()
+            self._follower = self._log_follower(run)
+        if self.deferrable:
+            # An event of a trigger that does not follow successors.
+            self._defer(run.id, context, run.compartment_id)
+
+    def _deadline(self, context: Context) -> float | None:
+        """Return the end of a wait in the worker. Airflow itself enforces ``execution_timeout`` there."""
+        return None if self.completion_timeout is None else started_at(context) + self.completion_timeout
+
+    def _wait_for_run(
+        self, run_id: str, last_state: str | None, context: Context, states: Collection[str]
     ) -> Run:
         from airflow_provider_dataflow.client.wait import wait_for_run
 
-        until = None
-        if self.completion_timeout is not None:
-            # Airflow itself enforces execution_timeout here.
-            until = started_at(context) + self.completion_timeout
+        follower = self._follower
         try:
             return wait_for_run(
                 self.hook.client,
                 run_id,
-                states=self.target_states,
+                states=states,
                 poll_interval=self.poll_interval,
                 error_budget=self.error_budget,
-                deadline=until,
+                deadline=self._deadline(context),
                 raise_if_killed=self._raise_if_killed,
                 log=self.log,
                 last_state=last_state,
@@ -631,6 +726,7 @@ class InvokeRunOperator(OwnedRunOperator):
             fetch_logs=self.fetch_logs,
             reached_target=has_reached(run.state, self.target_states),
             log_cursor=log_cursor,
+            note=self._successor_note,
             secrets=secrets_among(self.templated_arguments()),
         )
         return run.id

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from airflow_provider_dataflow.client.cancel import CancelResult, cancel_run
 from airflow_provider_dataflow.compat import deployment_id, sensitive_names
 from airflow_provider_dataflow.exceptions import (
+    AlreadyRunning,
     DataFlowError,
     RunLost,
     ServiceError,
@@ -20,14 +21,19 @@ from airflow_provider_dataflow.exceptions import (
 )
 from airflow_provider_dataflow.models.run import TERMINAL_STATES, LifecycleState
 from airflow_provider_dataflow.ownership.capacity import is_capacity_error, seconds_until_next_submit
+from airflow_provider_dataflow.ownership.long_runs import long_run_warnings
 from airflow_provider_dataflow.ownership.private_endpoint_guard import PrivateEndpointGuard
 from airflow_provider_dataflow.ownership.record import RunDecision, SubmissionRecord, decide, retry_token
 from airflow_provider_dataflow.ownership.request import check_placeholders
+from airflow_provider_dataflow.ownership.streaming_guard import StreamingGuard, awaits_successor
+from airflow_provider_dataflow.ownership.successor import STREAMING, may_have_successor, seconds_left
+from airflow_provider_dataflow.ownership.successor_search import find_successors
 from airflow_provider_dataflow.ownership.tags import TaskTags
 from airflow_provider_dataflow.polling import (
     DEFAULT_CANCEL_TIMEOUT_SECONDS,
     DEFAULT_ERROR_BUDGET,
     DEFAULT_SUBMIT_TIMEOUT_SECONDS,
+    DEFAULT_SUCCESSOR_TIMEOUT_SECONDS,
     ErrorBudget,
     jittered,
 )
@@ -51,6 +57,7 @@ class SubmitLater(Exception):
     :param run_id: OCID of the conflicting run whose end is waited for, if that is the reason.
     :param failing_since: first of the service errors in a row, in seconds since the epoch, for the next
         :class:`RunAcquirer`; ``None`` if the service works.
+    :param awaits_successor: wait for the successor of that run, not for its end.
     """
 
     def __init__(
@@ -60,11 +67,13 @@ class SubmitLater(Exception):
         *,
         run_id: str | None = None,
         failing_since: float | None = None,
+        awaits_successor: bool = False,
     ) -> None:
         super().__init__(reason)
         self.seconds = seconds
         self.run_id = run_id
         self.failing_since = failing_since
+        self.awaits_successor = awaits_successor
 
 
 def outlives_task(wait_for_completion: bool, target_states: Collection[str], cancel_on_kill: bool) -> bool:
@@ -84,6 +93,8 @@ class AcquireSettings:
     :param outlives_task: whether the run continues after its task has ended.
     :param private_endpoint_guard: whether to wait for conflicting runs with private endpoints, or
         the compartments to search for them.
+    :param if_already_running: ``fail`` or ``adopt``, if a streaming application has a live run of another.
+    :param successor_timeout: seconds from the end of a STREAMING run in which its successor may appear.
     """
 
     error_budget: float = DEFAULT_ERROR_BUDGET
@@ -93,6 +104,8 @@ class AcquireSettings:
     airflow_tags: bool = True
     outlives_task: bool = False
     private_endpoint_guard: bool | Sequence[str] = False
+    if_already_running: str = "fail"
+    successor_timeout: float = DEFAULT_SUCCESSOR_TIMEOUT_SECONDS
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
@@ -158,7 +171,11 @@ class RunAcquirer:
         self._raise_if_killed = raise_if_killed
         self._failing_since = failing_since
         self._guard: PrivateEndpointGuard | None = None
+        self._streaming: StreamingGuard | None = None
+        self._stored_token: str | None = "" if records is not None else None
         self._prepared = False
+        self.run_ids: list[str] = []
+        """OCIDs of the acquired run and of those that it followed after maintenance, oldest first."""
 
     def acquire(self) -> Run:
         """Return the run of this try, submitting it unless it exists already.
@@ -168,6 +185,7 @@ class RunAcquirer:
         :raises SubmitRejected: the service refused; no run exists.
         :raises ServiceError: it is unknown whether a run exists; the next try finds it if it does.
         :raises RunLost: an earlier try's run cannot be read, and may still be running.
+        :raises AlreadyRunning: the streaming application has a live run that is not the task's.
         :raises DataFlowError: nothing was submitted within ``submit_timeout``.
         """
         try:
@@ -207,6 +225,7 @@ class RunAcquirer:
             return
         check_placeholders(self._request, self._hook)
         self._guard = self._private_endpoint_guard()
+        self._streaming = StreamingGuard(self._hook, self._request, self._settings.successor_timeout)
         for warning in self._request.warnings():
             self._log.warning("%s", warning)
         self._prepared = True
@@ -218,10 +237,12 @@ class RunAcquirer:
         while True:
             record, run = self._run_of(record)
             from_earlier_try = self._is_from_earlier_try(record, run)
+            record, run = self._current_run(record, run)
             decision = decide(
                 run.state,
                 from_earlier_try=from_earlier_try,
                 first_try_after_clear=self._attempt.first_after_clear,
+                awaits_successor=awaits_successor(run, self._settings.successor_timeout),
             )
             if decision is RunDecision.REPLACE:
                 self._log.info("Run %s of an earlier try is %s: submitting another run", run.id, run.state)
@@ -231,8 +252,17 @@ class RunAcquirer:
                 self._log.info("Run %s of an earlier try has SUCCEEDED: adopting it", run.id)
             elif from_earlier_try:
                 self._log.info("Run %s of an earlier try is %s: re-attaching to it", run.id, run.state)
-            self._save(replace(record, run_id=run.id))
+            record = replace(record, run_id=run.id)
+            self.run_ids = record.run_ids
+            self._save(record)
             return run
+
+    def _current_run(self, record: SubmissionRecord, run: Run) -> tuple[SubmissionRecord, Run]:
+        """Return the newest successor of a run that was stopped for maintenance, or else the run itself."""
+        if not may_have_successor(run) or not (found := find_successors(self._hook, run)):
+            return record, run
+        self._log.info("Run %s was stopped for maintenance; its successor is %s", run.id, found[-1].id)
+        return record.followed_by(run.id, *(each.id for each in found)), self._hook.get_run(found[-1].id)
 
     def _run_of(self, record: SubmissionRecord) -> tuple[SubmissionRecord, Run]:
         """Return the run of a record, which may turn out to need another generation."""
@@ -245,6 +275,8 @@ class RunAcquirer:
 
     def _submit(self, record: SubmissionRecord) -> tuple[SubmissionRecord, Run]:
         self._wait_for_conflicting_run()
+        if adopted := self._live_run_of_application(record):
+            return record, adopted
         self._save(record)
         request = self._tagged_request(record)
         self._log.info("Submitting a run (CreateRun)\n%s", request.redacted_text(sensitive_names()))
@@ -252,7 +284,10 @@ class RunAcquirer:
         while True:
             self._raise_if_killed()
             try:
-                return record, self._hook.create_run(request, record.token)
+                run = self._hook.create_run(request, record.token)
+                for warning in long_run_warnings(run):
+                    self._log.warning("%s", warning)
+                return record, run
             except SubmitRejected as error:
                 refusals += 1
                 if not error.may_be_stray or refusals > self.pauses.refusal_retries:
@@ -306,29 +341,54 @@ class RunAcquirer:
             return None
         record = self._records.load()
         if record is None or record.clear_epoch == self._attempt.clear_epoch:
+            self._stored_token = record.token if record else ""
             return record
-        self._cancel_run_of_earlier_epoch(record)
+        record = self._cancel_run_of_earlier_epoch(record)
+        if record.is_cancelled and self._streaming is not None:
+            self._streaming.cancelled_run_id = record.run_id
         return None
 
-    def _cancel_run_of_earlier_epoch(self, record: SubmissionRecord) -> None:
+    def _cancel_run_of_earlier_epoch(self, record: SubmissionRecord) -> SubmissionRecord:
+        """Cancel the recorded run or its live successor. Return the record of what was cancelled.
+
+        :raises SubmitLater: it is a STREAMING run that has not ended, or whose successor may still start.
+        """
         run_id = record.run_id
         try:
             if run_id is None:
                 # The task was killed before the response to its submit arrived.
                 lost = self._find(record.token)
                 if lost is None:
-                    return
+                    return record
                 run_id = lost.id
-            run = self._hook.get_run(run_id)
+            record, run = self._current_run(replace(record, run_id=run_id), self._hook.get_run(run_id))
+            run_id = run.id
         except ServiceError as error:
             self._log.warning("Cannot read the run from before the task was cleared: %s", error)
             if run_id is None:
-                return
+                return record
         else:
             if run.is_ending:
-                return
+                if self._settings.cancel_on_kill and not (run.is_terminal and record.is_cancelled):
+                    self._wait_for_end_of_stream(run)
+                return record
             self._log.info("Run %s from before the clear is %s: cancelling it", run_id, run.state)
-        self._cancel_if_wanted(run_id)
+        if (cancelled := self._cancel_if_wanted(run_id)) is not None:
+            # A STREAMING run then ends STOPPED, which must not be taken for maintenance.
+            record = replace(record, run_id=run_id, is_cancelled=True)
+            self._save(record)
+            if not cancelled.is_terminal:
+                self._wait_for_end_of_stream(cancelled)
+        return record
+
+    def _wait_for_end_of_stream(self, run: Run) -> None:
+        """Put the submit off while a STREAMING run from before a clear, or its successor, may be live."""
+        if run.type != STREAMING:
+            return
+        if not run.is_terminal:
+            raise self._submit_after(run.id, f"run {run.id} from before the clear is {run.state}")
+        if awaits_successor(run, self._settings.successor_timeout):
+            raise self._submit_after_successor(run, f"run {run.id} from before the clear was stopped")
 
     def _cancel_unrecorded_runs_of_earlier_epochs(self) -> None:
         """Without a record, tags identify the runs of the task, and their tokens the clear epoch."""
@@ -397,6 +457,13 @@ class RunAcquirer:
             f"run {other.id} of application {other.application_id} has a private endpoint, too, and is "
             f"{other.state}"
         )
+        raise self._submit_after(other.id, reason)
+
+    def _submit_after(self, run_id: str, reason: str) -> SubmitLater:
+        """Return the exception that puts the submit off until a run has ended.
+
+        :raises DataFlowError: ``submit_timeout`` has passed.
+        """
         left = self._attempt.started + self._settings.submit_timeout - time.time()
         if left <= 0:
             raise DataFlowError(
@@ -404,7 +471,61 @@ class RunAcquirer:
                 f"{reason}"
             )
         self._failing_since = None
-        raise SubmitLater(reason, left, run_id=other.id)
+        return SubmitLater(reason, left, run_id=run_id)
+
+    def _find_live_run(self, guard: StreamingGuard, token: str) -> tuple[Run, str] | None:
+        """Return what the guard finds. Retry refusals that may come from IAM's delayed consistency.
+
+        :raises ServiceError: the runs of an application that is known to be streaming cannot be listed.
+        """
+        for refusals_left in range(self.pauses.refusal_retries, -1, -1):
+            self._raise_if_killed()
+            try:
+                return guard.find(token)
+            except ServiceError as error:
+                if not error.may_be_stray:
+                    raise
+                if refusals_left:
+                    self._log.warning("Retrying in %.0f s: %s", self.pauses.refusal, error)
+                    time.sleep(self.pauses.refusal)
+                elif guard.is_known_to_stream:
+                    raise
+                else:
+                    self._log.warning("Cannot check for a live run of the application: %s", error)
+        return None
+
+    def _submit_after_successor(self, stopped: Run, reason: str) -> SubmitLater:
+        """Return the exception that puts the submit off until the successor of a run has appeared."""
+        left = seconds_left(stopped, self._settings.successor_timeout, time.time())
+        return SubmitLater(
+            f"{reason}, and the service may start its successor",
+            max(left, 0.0),
+            run_id=stopped.id,
+            awaits_successor=True,
+        )
+
+    # --- Live runs of a streaming application -------------------------------------------------------------
+
+    def _live_run_of_application(self, record: SubmissionRecord) -> Run | None:
+        """Return the live run to adopt instead of a submit; ``None`` to submit.
+
+        :raises AlreadyRunning: there is one, and it must not be adopted.
+        :raises SubmitLater: one is ending, or the service is about to start one.
+        """
+        if not self._settings.airflow_tags and self._stored_token in (record.token, None):
+            # A live run may be that of an earlier submit without a response, and has no tags that tell.
+            return None
+        if self._streaming is None or (found := self._find_live_run(self._streaming, record.token)) is None:
+            return None
+        run, reason = found
+        if run.is_terminal:
+            raise self._submit_after_successor(run, reason)
+        if run.is_ending:
+            raise self._submit_after(run.id, reason)
+        if self._settings.if_already_running != "adopt":
+            raise AlreadyRunning(application_id=str(run.application_id), run_id=run.id, state=run.state)
+        self._log.info("%s: adopting it (if_already_running)", reason)
+        return self._hook.get_run(run.id)
 
     def _gives_way(self, run: Run) -> bool:
         """Cancel the run if another task submitted a conflicting one just before it."""
@@ -421,10 +542,13 @@ class RunAcquirer:
 
     # --- Helpers ------------------------------------------------------------------------------------------
 
-    def _cancel_if_wanted(self, run_id: str) -> None:
-        if self._settings.cancel_on_kill:
-            result = self._cancel(run_id)
-            (self._log.info if result.confirmed else self._log.error)("%s", result)
+    def _cancel_if_wanted(self, run_id: str) -> Run | None:
+        """Return the run, ending or ended, if the service confirmed the cancel."""
+        if not self._settings.cancel_on_kill:
+            return None
+        result = self._cancel(run_id)
+        (self._log.info if result.confirmed else self._log.error)("%s", result)
+        return result.run
 
     def _cancel(self, run_id: str) -> CancelResult:
         return cancel_run(lambda: self._hook.client, run_id, timeout=self._settings.cancel_timeout)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from enum import StrEnum
 from typing import Any, Self
 
@@ -46,6 +46,8 @@ class SubmissionRecord:
     :param try_number: of the try that submitted.
     :param time: of the submit, in seconds since the epoch.
     :param run_id: OCID of the run; ``None`` until the response has arrived.
+    :param earlier_run_ids: OCIDs of the runs that this one followed after maintenance, oldest first.
+    :param is_cancelled: whether a try after a clear has cancelled the run.
     """
 
     token: str
@@ -54,6 +56,8 @@ class SubmissionRecord:
     try_number: int
     time: float
     run_id: str | None = None
+    earlier_run_ids: tuple[str, ...] = ()
+    is_cancelled: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return the stored form, which records of earlier versions have, too."""
@@ -64,7 +68,12 @@ class SubmissionRecord:
             "try_number": self.try_number,
             "time": self.time,
         }
-        return stored if self.run_id is None else {**stored, "run_id": self.run_id}
+        added = {
+            "run_id": self.run_id,
+            "earlier_run_ids": list(self.earlier_run_ids),
+            "is_cancelled": self.is_cancelled,
+        }
+        return {**stored, **{name: value for name, value in added.items() if value}}
 
     @classmethod
     def from_json(cls, value: object) -> Self | None:
@@ -79,9 +88,22 @@ class SubmissionRecord:
                 try_number=int(value["try_number"]),
                 time=float(value["time"]),
                 run_id=value.get("run_id"),
+                earlier_run_ids=tuple(map(str, value.get("earlier_run_ids") or ())),
+                is_cancelled=bool(value.get("is_cancelled")),
             )
         except (KeyError, TypeError, ValueError):
             return None
+
+    def followed_by(self, *run_ids: str) -> Self:
+        """Return the record of the last of these runs, which followed the recorded one after maintenance."""
+        known = [*self.earlier_run_ids, *filter(None, [self.run_id])]
+        *earlier, last = dict.fromkeys([*known, *run_ids])
+        return replace(self, run_id=last, earlier_run_ids=tuple(earlier))
+
+    @property
+    def run_ids(self) -> list[str]:
+        """OCIDs of the run and of those that it followed, oldest first."""
+        return [*self.earlier_run_ids, *filter(None, [self.run_id])]
 
     def has_live_token(self, now: float) -> bool:
         """Return whether the service still recognizes the token.
@@ -102,14 +124,21 @@ class RunDecision(StrEnum):
     """An earlier try's run that ended badly or is ending: submit the next generation."""
 
 
-def decide(state: str, *, from_earlier_try: bool, first_try_after_clear: bool = False) -> RunDecision:
+def decide(
+    state: str,
+    *,
+    from_earlier_try: bool,
+    first_try_after_clear: bool = False,
+    awaits_successor: bool = False,
+) -> RunDecision:
     """Decide what to do with a run.
 
     :param state: ``lifecycleState`` of the run.
     :param from_earlier_try: whether an earlier try of the task submitted it.
     :param first_try_after_clear: nothing is adopted then, since the user wants another run.
+    :param awaits_successor: the service may have stopped the run for maintenance, and starts another one.
     """
-    if not from_earlier_try:
+    if not from_earlier_try or awaits_successor:
         return RunDecision.USE
     if state in SUCCESS_STATES:
         return RunDecision.REPLACE if first_try_after_clear else RunDecision.ADOPT

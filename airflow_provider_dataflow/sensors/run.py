@@ -33,7 +33,14 @@ from airflow_provider_dataflow.operators.called_by_airflow import called_by_airf
 from airflow_provider_dataflow.operators.ended_run import copy_driver_logs, finish_wait, log_event
 from airflow_provider_dataflow.operators.templated_task import TemplatedTask
 from airflow_provider_dataflow.operators.trigger_errors import trigger_error
-from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, DEFAULT_POLL_INTERVAL, ErrorBudget
+from airflow_provider_dataflow.ownership.successor import seconds_left
+from airflow_provider_dataflow.ownership.successor_search import find_successors, follows
+from airflow_provider_dataflow.polling import (
+    DEFAULT_ERROR_BUDGET,
+    DEFAULT_POLL_INTERVAL,
+    DEFAULT_SUCCESSOR_TIMEOUT_SECONDS,
+    ErrorBudget,
+)
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 
 if TYPE_CHECKING:
@@ -66,6 +73,9 @@ class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
         as lost; templated. Default: 1800.
     :param fetch_logs: when to copy the driver's output into the task's log, at the end of the run:
         ``always``, ``on_failure`` or ``never``; templated. Default: ``on_failure``.
+    :param successor_timeout: seconds (or a timedelta) after the end of a STREAMING run that became STOPPED,
+        in which its successor may appear; templated. The sensor waits for it and goes on with it. Default:
+        3600. Not if STOPPED is a target state.
     :param poke_interval: seconds (or a timedelta) between two polls of the run; templated. Default: 60.
     :param timeout: maximum wait in seconds (or a timedelta); templated. Default: seven days.
     :raises InvalidArgument: an argument is invalid; nothing was sent.
@@ -74,7 +84,7 @@ class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = (
-        *("run_id", "target_states", "deferrable", "error_budget", "fetch_logs"),
+        *("run_id", "target_states", "deferrable", "error_budget", "fetch_logs", "successor_timeout"),
         *("poke_interval", "timeout"),
         *HOOK_ARGUMENTS,
     )
@@ -94,6 +104,7 @@ class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
         deferrable: bool | str = conf.getboolean("operators", "default_deferrable", fallback=False),
         error_budget: Duration = DEFAULT_ERROR_BUDGET,
         fetch_logs: str = "on_failure",
+        successor_timeout: Duration = DEFAULT_SUCCESSOR_TIMEOUT_SECONDS,
         poke_interval: Duration = DEFAULT_POKE_INTERVAL,
         timeout: Duration | None = None,
         **kwargs: Any,
@@ -119,6 +130,7 @@ class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
         self.deferrable: Any = deferrable
         self.error_budget: Any = error_budget
         self.fetch_logs: Any = fetch_logs
+        self.successor_timeout: Any = successor_timeout
         self.read_settings_at_parse()
         self._last_state: str | None = None
 
@@ -157,6 +169,7 @@ class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
                 deadline=deadline,
                 error_budget=self.error_budget,
                 cancel_on_kill=False,
+                successor_timeout=self.successor_timeout,
             ),
             method_name="execute_complete",
             timeout=backstop(deadline),
@@ -165,7 +178,7 @@ class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
     def poke(self, context: Context) -> bool:
         while True:
             try:
-                run = self.hook.get_run(self.run_id)
+                run = self._current_run()
                 break
             except ServiceError as error:
                 self._tolerate(error)
@@ -177,7 +190,26 @@ class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
         if run.state != self._last_state:
             self._last_state = run.state
             self.log.info("Run %s is %s", run.id, run.state)
-        return self._has_reached(run)
+        if follows(run, self.target_states) and self._awaits_successor(run):
+            return False
+        return self._has_reached(run, self._successor_note(run))
+
+    def _current_run(self) -> Run:
+        """Return the run, or the newest successor of a STREAMING run that was stopped for maintenance."""
+        run = self.hook.get_run(self.run_id)
+        if follows(run, self.target_states) and (found := find_successors(self.hook, run)):
+            self.log.info("Run %s is the successor of run %s", found[-1].id, run.id)
+            self.run_id = found[-1].id
+            return self.hook.get_run(self.run_id)
+        return run
+
+    def _awaits_successor(self, run: Run) -> bool:
+        return seconds_left(run, self.successor_timeout, time.time()) > 0
+
+    def _successor_note(self, run: Run) -> str | None:
+        if not follows(run, self.target_states):
+            return None
+        return f"No successor appeared within {self.successor_timeout:g} seconds (successor_timeout)."
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
         """Resume after the trigger's event."""
@@ -238,7 +270,7 @@ class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
             log=self.log,
             last_state=end.state,
         )
-        self._has_reached(run)
+        self._has_reached(run, end.message)
         raise AssertionError(f"run {run.id} is {run.state}, expected a terminal state that is no target")
 
     def _copy_logs(self, run_id: str) -> None:
@@ -255,12 +287,14 @@ class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
         if self.timeout is None:
             self.timeout = conf.getfloat("sensors", "default_timeout")
 
-    def _has_reached(self, run: Run) -> bool:
+    def _has_reached(self, run: Run, note: str | None = None) -> bool:
         """Return whether the run is in a target state. Fail if it ended in another one."""
         reached = has_reached(run.state, self.target_states)
         if run.is_terminal:
             try:
-                finish_wait(run, self.hook, self.log, fetch_logs=self.fetch_logs, reached_target=reached)
+                finish_wait(
+                    run, self.hook, self.log, fetch_logs=self.fetch_logs, reached_target=reached, note=note
+                )
             except RunError as error:
                 self._fail(error)
         return reached

@@ -64,6 +64,20 @@ class LiveLog:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
 
+    async def copy_rest(self) -> None:
+        """Copy the remaining output of a run that has ended. To be called after the context."""
+        from airflow_provider_dataflow.client.logs.follower import AsyncLogFollower
+
+        try:
+            cursor = self.cursor if self.cursor is not None else await self._saved_cursor()
+            follower = AsyncLogFollower(self._source, self._run_id, self._log, cursor=cursor)
+            if self._hide is not None:
+                follower.hide = await self._hide()
+            await follower.copy_rest()
+            self.cursor = follower.cursor
+        except Exception:  # noqa: BLE001 - a log problem must not fail the task
+            self._log.exception("Run %s: cannot copy the rest of its output", self._run_id)
+
     async def _follow(self) -> None:
         from airflow_provider_dataflow.client.logs.follower import AsyncLogFollower
 

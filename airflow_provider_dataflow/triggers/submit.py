@@ -29,6 +29,7 @@ from airflow_provider_dataflow.xcom_keys import (
     LOG_CURSOR,
     LOGS_BUCKET_URL,
     RUN_ID,
+    RUN_IDS,
     RUN_PAGE_URL,
 )
 
@@ -228,6 +229,7 @@ class SubmitRunTrigger(NestedTemplatesMixin, TaskTrigger):
             (LOG_CURSOR, {} if is_new else None),
             (RUN_ID, run.id),
             (RUN_PAGE_URL, url),
+            (RUN_IDS, self._run_ids_of(run)),
             (LOGS_BUCKET_URL, hook.bucket_page_url(run.logs_bucket_uri)),
         ):
             if value is not None:
@@ -326,10 +328,17 @@ class SubmitRunTrigger(NestedTemplatesMixin, TaskTrigger):
             **self.hook_arguments(),
             deadline=deadline,
             compartment_id=run.compartment_id,
+            run_ids=self._run_ids_of(run),
             **self.settings["wait"],
         )
         trigger.task_instance = self.task_instance
         return trigger
+
+    def _run_ids_of(self, run: Run) -> list[str] | None:
+        """Return the OCIDs of a STREAMING run and of those that it followed after maintenance."""
+        if run.type != "STREAMING":
+            return None
+        return (self._acquirer.run_ids if self._acquirer is not None else None) or [run.id]
 
     def _raise_if_killed(self) -> None:
         if self._killed:

@@ -19,14 +19,19 @@ def run_task(
     *,
     while_deferred: Callable[[], object] = lambda: None,
     deferrals: list[str] | None = None,
+    give_task_instance: bool = False,
+    task_state_store: Any = None,
 ) -> Any:
     """Run a task and return its result.
 
     :param operator: creates the operator; called again after each deferral.
     :param while_deferred: called before each trigger runs.
+    :param give_task_instance: give the task instance to the triggers, too, as the triggerer does.
     :param deferrals: the class names of the triggers are appended to it.
     """
     context = {"ti": ti or FakeTaskInstance()}
+    if task_state_store is not None:
+        context["task_state_store"] = task_state_store
     try:
         return operator().execute(context)
     except TaskDeferred as deferred:
@@ -39,6 +44,8 @@ def run_task(
         while_deferred()
         # As JSON, as in Airflow's database.
         trigger = getattr(import_module(module), name)(**json.loads(json.dumps(arguments)))
+        if give_task_instance:
+            trigger.task_instance = context["ti"]
         event = json.loads(json.dumps(asyncio.run(_first_event(trigger))))
         try:
             return operator().resume_execution(deferral.method_name, {"event": event}, context)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import threading
+import time
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -142,3 +144,24 @@ def test_session_example_on_spark(local, monkeypatch):
     assert results["count"] == str(rows)
     assert results["load"] is None or "DataFrame" not in results["load"]
     assert results["close"] == "STOPPED"
+
+
+def test_streaming_example(server):
+    server.keeps_running()
+    results: dict[str, Any] = {}
+    task = threading.Thread(target=lambda: results.update(run(example("example_streaming"))))
+    task.start()
+    wait_until_in_progress(server, 1)
+    server.maintain(server.runs_created[0])
+    wait_until_in_progress(server, 2)
+    server.end_run(server.runs_created[1])
+    task.join(60)
+    assert results["stream"] == server.runs_created[1]
+    server.assert_requests(CreateRun=1, DeleteRun=0)
+
+
+def wait_until_in_progress(server: DataFlowFixture, number: int) -> None:
+    deadline = time.monotonic() + 60
+    while [found["lifecycleState"] for found in server.runs][number - 1 :] != ["IN_PROGRESS"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -13,6 +13,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from airflow_provider_dataflow.models.application import Application
 from airflow_provider_dataflow.models.run import Run, RunLog
 from airflow_provider_dataflow.models.run_request import RunRequest
 
@@ -45,6 +46,13 @@ def verify_signature(
     key.verify(base64.b64decode(signature["signature"]), text.encode(), padding.PKCS1v15(), SHA256())
 
 
+class FakeApplications:
+    """Fake of the operations on applications: each is a batch application."""
+
+    def get(self, application_id: str) -> Application:
+        return Application.from_api({"id": application_id, "lifecycleState": "ACTIVE", "type": "BATCH"})
+
+
 class FakeClient:
     """Fake of the synchronous client, with one run that passes through ``states``. Records the calls."""
 
@@ -55,6 +63,7 @@ class FakeClient:
         self.submitted: list[tuple[dict[str, Any], str]] = []
         self.cancelled: list[str] = []
         self.cancel_error: Exception | None = None
+        self.applications = FakeApplications()
 
     def create_run(self, request: RunRequest, retry_token: str) -> Run:
         self.submitted.append((request.body(), retry_token))
@@ -66,6 +75,9 @@ class FakeClient:
             raise state
         details = "exit code 1" if state == "FAILED" else None
         return Run.from_api(run_body(state, lifecycleDetails=details, runDurationInMilliseconds=90_000))
+
+    def list_runs(self, compartment_id: str, **filters: Any) -> Iterator[Run]:
+        yield from ()
 
     def cancel_run(self, run_id: str) -> None:
         if self.cancel_error:

@@ -33,7 +33,7 @@ ROOMS = (
     "listeners",
 )
 #: Decisions without Airflow and OCI, which import only models, modules of the root and each other.
-PURE = {f"{PACKAGE}.ownership.{name}" for name in ("capacity", "record", "tags")}
+PURE = {f"{PACKAGE}.ownership.{name}" for name in ("capacity", "record", "successor", "tags")}
 #: What Local Data Flow may import besides itself.
 USED_BY_LOCAL = {f"{PACKAGE}.models.run", PACKAGE}
 #: Third-party packages that a room must not import, not even in a function.

@@ -130,6 +130,7 @@ EXAMPLES: dict[str, Any] = {
     "driver_shape_config": _SHAPE,
     "executor_shape_config": _SHAPE,
     "fetch_logs": "always",
+    "if_already_running": "adopt",
     "file_uri": "oci://code@ns/app.py",
     "language": "python",
     "lifecycle_state": "succeeded",

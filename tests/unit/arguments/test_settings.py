@@ -205,6 +205,7 @@ VALID: dict[str, Any] = {
     "private_endpoint_guard": ["ocid1.compartment.oc1..a"],
     "target_states": ["FAILED"],
     "fetch_logs": "never",
+    "if_already_running": "adopt",
 }
 
 

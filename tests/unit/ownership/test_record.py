@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -95,3 +96,14 @@ def test_decision_about_run_by_state(state, expected):
 def test_succeeded_run_is_not_adopted_after_a_clear():
     decision = decide(LifecycleState.SUCCEEDED, from_earlier_try=True, first_try_after_clear=True)
     assert decision is RunDecision.REPLACE
+
+
+def test_record_of_a_successor_keeps_the_runs_before():
+    record = SubmissionRecord(token="t", generation=0, clear_epoch=1, try_number=1, time=5.0, run_id="1")
+    followed = record.followed_by("2", "3")
+    assert (followed.run_id, followed.run_ids) == ("3", ["1", "2", "3"])
+    assert followed.followed_by("3") == followed
+    assert SubmissionRecord.from_json(followed.as_json()) == followed
+    cancelled = replace(record, is_cancelled=True)
+    assert SubmissionRecord.from_json(cancelled.as_json()) == cancelled
+    assert set(record.as_json()) == {"token", "generation", "max_tries", "try_number", "time", "run_id"}
