@@ -13,6 +13,7 @@ from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.models.run import LifecycleState
 from airflow_provider_dataflow.operators.base import DataFlowOperator
 from airflow_provider_dataflow.operators.called_by_airflow import called_by_airflow
+from airflow_provider_dataflow.ownership.successor import STREAMING
 from airflow_provider_dataflow.ownership.tags import TaskTags
 from airflow_provider_dataflow.ownership.task_state import ENDED_TASK_STATES, TaskState, read_task_state
 from airflow_provider_dataflow.xcom_keys import RUN_ID
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 #: Longer than a worker may take between its submit and the XCom of the run.
 DEFAULT_MIN_AGE_MINUTES = 15
+
+#: States of tasks that wait for a run.
+WAITING_TASK_STATES = ("running", "deferred")
 
 
 class CancelOrphanRunsOperator(DataFlowOperator):
@@ -138,6 +142,9 @@ class CancelOrphanRunsOperator(DataFlowOperator):
         except Exception as error:  # noqa: BLE001 - any error means: unknown
             self.log.warning("Run %s is kept: cannot read the state of its task: %s", run.id, error)
             return None
+        if run.type == STREAMING and task_state.state in WAITING_TASK_STATES:
+            # Maybe the successor of the task's run, which the task has not seen yet.
+            return None
         return orphan_reason(task_state, run.id, f"{tags.identity}")
 
     def _cancel(self, run_id: str) -> bool:
@@ -157,6 +164,6 @@ def orphan_reason(task_state: TaskState, run_id: str, task: str) -> str | None:
         return f"{task} does not exist any more"
     if task_state.state in ENDED_TASK_STATES:
         return f"{task} is {task_state.state}"
-    if task_state.state in ("running", "deferred") and task_state.xcom not in (None, run_id):
+    if task_state.state in WAITING_TASK_STATES and task_state.xcom not in (None, run_id):
         return f"{task} has another run, {task_state.xcom}"
     return None

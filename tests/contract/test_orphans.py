@@ -59,6 +59,18 @@ def test_run_whose_task_is_gone_is_cancelled(local, submit, mocker):
     assert cancel(GONE, mocker) == []
 
 
+@pytest.mark.parametrize(("run_type", "is_kept"), [("STREAMING", True), ("BATCH", False)])
+@pytest.mark.parametrize("state", ["running", "deferred"])
+def test_stream_of_waiting_task_is_kept(local, mocker, run_type, is_kept, state):
+    """After maintenance, a successor with copied tags is live before its task, which names the run before."""
+    target = target_of(local)
+    application_id = target.create_application("hello.py", type=run_type).id
+    run_id = target.submit(application_id, freeform_tags=TAGS.tags()).id
+    waiting = TaskState(exists=True, state=state, xcom="ocid1.dataflowrun.oc1..before")
+    assert cancel(waiting, mocker) == ([] if is_kept else [run_id])
+    assert cancel(TaskState(exists=True, state="failed"), mocker) == ([run_id] if is_kept else [])
+
+
 @pytest.mark.parametrize(
     "tags",
     [

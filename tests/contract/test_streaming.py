@@ -21,6 +21,7 @@ from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.models.run import TERMINAL_STATES
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
 from airflow_provider_dataflow.ownership.record_store import RECORD_KEY
+from airflow_provider_dataflow.ownership.task_attempt import TaskAttempt
 from airflow_provider_dataflow.ownership.task_state import TaskState
 from airflow_provider_dataflow.sensors.run import RunSensor
 from airflow_provider_dataflow.triggers import base as base_trigger
@@ -29,6 +30,7 @@ from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 from airflow_provider_dataflow.triggers.run import RunTrigger
 from tests.contract.conftest import poll_at_once, target_of
 from tests.contract.tasks import run_task
+from tests.contract.test_start_from_trigger import Airflow
 from tests.unit.support import FakeStateStore, FakeTaskInstance
 
 #: Time from the end of a run to its successor, and what the tests allow for it.
@@ -547,3 +549,64 @@ def test_clear_cancels_live_stream_and_submits_after_its_end(stream, deferrable)
         stream.run(deferrable=deferrable)
     assert stream.states() == ["STOPPED", "SUCCEEDED"]
     assert [entry["status"] for entry in stream.local.journal("CreateRun")] == [200, 200]
+
+
+# --- Tasks that start in the triggerer ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def from_triggerer(stream: Stream, mocker: Any) -> Airflow:
+    airflow = Airflow(stream.local, mocker)
+    airflow.application_id = stream.application_id
+    mocker.patch.object(followed_run, "push_xcom", lambda task, key, value: airflow._push(key, value))
+    mocker.patch.object(followed_run, "pull_xcom", lambda task, key: airflow.xcoms.get(key))
+    return airflow
+
+
+async def test_task_from_triggerer_goes_on_with_successors(stream, from_triggerer):
+    """Also if the triggerer is restarted after the first maintenance."""
+    waiting = asyncio.create_task(event_of(from_triggerer.trigger()))
+    await asyncio.to_thread(stream.maintain, 1)
+    second = await asyncio.to_thread(stream.polled, 2)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert from_triggerer.xcoms["run_id"] == second
+
+    waiting = asyncio.create_task(event_of(from_triggerer.trigger()))
+    await asyncio.to_thread(stream.maintain, 2)
+    third = await asyncio.to_thread(stream.polled, 3)
+    stream.local.end_run(third)
+    assert (await waiting).run_id == third
+    assert from_triggerer.xcoms["run_ids"] == stream.ids()
+    stream.local.assert_requests(CreateRun=1, DeleteRun=0)
+
+
+async def test_kill_of_task_from_triggerer_cancels_successor(stream, from_triggerer):
+    trigger = from_triggerer.trigger()
+    waiting = asyncio.create_task(event_of(trigger))
+    await asyncio.to_thread(stream.maintain, 1)
+    second = await asyncio.to_thread(stream.polled, 2)
+    from_triggerer.state = "failed"
+    await trigger.on_kill()
+    assert stream.local.cancels == [second]
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
+def test_crashed_trigger_from_triggerer_is_replaced_for_the_successor(stream, from_triggerer):
+    first, second = "ocid1.dataflowrun.oc1..1", "ocid1.dataflowrun.oc1..2"
+    epoch = TaskAttempt.in_trigger(from_triggerer.ti, 0).clear_epoch
+    stored = {
+        "token": "t",
+        "generation": 0,
+        "max_tries": epoch,
+        "try_number": 1,
+        "time": 1.0,
+        "run_id": first,
+    }
+    from_triggerer.ti.xcoms |= {RECORD_KEY: stored, "run_id": second, "run_ids": [first, second]}
+    operator = from_triggerer.operator()
+    with pytest.raises(TaskDeferred) as deferred:
+        operator.resume_execution("__fail__", {"error": "it crashed"}, {"ti": from_triggerer.ti})
+    assert deferred.value.trigger.run_id == second
+    assert deferred.value.trigger.run_ids == [first, second]
