@@ -286,6 +286,7 @@ class RunTrigger(PollingTrigger):
                 raise DataFlowError(f"Run {run.id} was stopped, and the service may start its successor")
             if not found or found[-1].is_ending:
                 return None
+            run = found[-1]
         return self._cancel_with(lambda: client, run.id)
 
     def is_still_awaited(self) -> bool | None:

@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_provider_dataflow.exceptions import AlreadyRunning, RunStopped
+from airflow_provider_dataflow.compat import deployment_id
+from airflow_provider_dataflow.exceptions import AlreadyRunning, DataFlowError, RunStopped
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.models.run import TERMINAL_STATES
+from airflow_provider_dataflow.models.task_identity import TaskIdentity
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
 from airflow_provider_dataflow.ownership.record_store import RECORD_KEY
 from airflow_provider_dataflow.ownership.task_attempt import TaskAttempt
@@ -610,3 +612,31 @@ def test_crashed_trigger_from_triggerer_is_replaced_for_the_successor(stream, fr
         operator.resume_execution("__fail__", {"error": "it crashed"}, {"ti": from_triggerer.ti})
     assert deferred.value.trigger.run_id == second
     assert deferred.value.trigger.run_ids == [first, second]
+
+
+# --- The sweep of the triggerer, for a task that was killed without its trigger's knowledge ----------------
+
+
+@with_and_without_tags
+def test_sweep_cancels_the_successor(stream: Stream, copy_tags: bool) -> None:
+    trigger = stream.defer()
+    stopped = trigger.run_id
+    stream.local.maintain(stopped, successor_after=0, copy_tags=copy_tags)
+    owner = TaskIdentity.of(stream.ti)
+    client = stream.operator().hook.client
+    outcome = trigger.cancel_leftover(client, owner, deployment_id())
+    (successor,) = (run for run in stream.local.runs if run["id"] != stopped)
+    assert stream.local.cancels == [successor["id"]]
+    assert successor["id"] in str(outcome)
+    assert trigger.cancel_leftover(client, owner, deployment_id()) is None
+
+
+def test_sweep_tries_again_while_a_successor_may_start(stream: Stream) -> None:
+    trigger = stream.defer()
+    stream.local.maintain(trigger.run_id, successor_after=3600)
+    owner = TaskIdentity.of(stream.ti)
+    client = stream.operator().hook.client
+    with pytest.raises(DataFlowError, match="the service may start its successor"):
+        trigger.cancel_leftover(client, owner, deployment_id())
+    trigger.successor_timeout = 0
+    assert trigger.cancel_leftover(client, owner, deployment_id()) is None
