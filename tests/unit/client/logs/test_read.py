@@ -17,7 +17,10 @@ def chunks(data: bytes, size: int):
 
 @pytest.mark.parametrize("size", [1, 7, 4096, 10**6])
 @pytest.mark.parametrize(
-    "stored", [TEXT, gzip.compress(TEXT), gzip.compress(TEXT[:500]) + gzip.compress(TEXT[500:])]
+    "stored",
+    [TEXT, gzip.compress(TEXT), gzip.compress(TEXT[:500]) + gzip.compress(TEXT[500:])],
+    # Not the bytes, in which the time is: the workers of pytest-xdist must find the same names.
+    ids=["plain", "compressed", "compressed in two parts"],
 )
 def test_a_log_is_read_compressed_or_not(stored, size):
     assert b"".join(gunzipped(chunks(stored, size))) == TEXT
