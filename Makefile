@@ -19,7 +19,7 @@ unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down backfill test test-fast airflow-tests matrix smoke releases ci-full release-table \
-	lint format docs lock lock-releases clean
+	pythons lowest lint format docs lock lock-releases clean
 
 help:  ## show this help
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## */  make \1|/' | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -60,15 +60,22 @@ releases: setup  ## run the smoke tests on all older releases, and unit tests th
 	@sh dev/release.sh 3.0.6 -q -n auto -m 'not slow and not every_argument' $(AIRFLOW_UNIT_TESTS)
 	@sh dev/release.sh 3.2.2 -q -n auto -m 'not slow and not every_argument' $(AIRFLOW_UNIT_TESTS)
 
-ci-full: setup  ## run .ci/run, then everything on every release (two hours), and update the table of results
+ci-full: setup  ## run .ci/run, then everything on all releases and Pythons (hours), and update the table of results
 	@.ci/run
 	@for release in $(RELEASES) ""; do \
 		DATAFLOW_TEST_MATRIX=1 DATAFLOW_TEST_RESULTS=tests/airflow/results \
 			sh dev/release.sh "$$release" tests/airflow || failed="$$failed $$release"; \
 	done; $(PY) -m dev.release_table; test -z "$$failed" || { echo "Failed:$$failed"; exit 1; }
+	@$(MAKE) lowest pythons
 
 release-table: setup  ## write the results in tests/airflow/results into docs/reliability.md
 	@$(PY) -m dev.release_table
+
+pythons: setup  ## run unit tests, contract tests and the demo on other Pythons (PYTHON=3.14, or all from 3.12 on)
+	@for python in $(or $(PYTHON),3.12 3.13 3.14); do sh dev/pythons.sh $$python || exit; done
+
+lowest: setup  ## run unit and contract tests with the lowest versions of all dependencies
+	@sh dev/lowest.sh
 
 lint: setup  ## check with ruff and mypy
 	@$(PY) -m ruff check .
