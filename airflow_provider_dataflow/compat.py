@@ -436,8 +436,9 @@ def resumes_earlier_try(ti: Any) -> bool:
     if ti.try_number == 1 or own_xcom(ti, _failed_try_key(ti)) in (None, ti.try_number):
         return False
     ti.xcom_push(key=_failed_try_key(ti), value=ti.try_number)
-    # The end of the earlier try's run: the sweep would take it for the end of this try.
-    ti.xcom_push(key=LIFECYCLE_STATE, value=None)
+    # The end of the earlier try's run: the sweep would take it for the end of this try. These releases refuse
+    # an XCom that is None.
+    ti.xcom_push(key=LIFECYCLE_STATE, value="")
     # It still is that of the earlier try, and time limits count from it.
     ti.start_date = datetime.now(UTC)
     return True

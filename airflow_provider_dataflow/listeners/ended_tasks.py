@@ -97,7 +97,7 @@ def find_ended_tasks() -> list[EndedTask]:
                 log.debug("%s: cannot read its XComs; reading them again later: %r", identity, error)
                 continue
             state = str(getattr(row.state, "value", row.state))
-            found.append(EndedTask(identity, row.dag_run_id, state, trigger, last_state is not None))
+            found.append(EndedTask(identity, row.dag_run_id, state, trigger, bool(last_state)))
     return found
 
 

@@ -307,7 +307,7 @@ class RunTrigger(PollingTrigger):
         if task.state == "success" and any(not is_terminal(state) for state in self.target_states):
             # Another triggerer saw a target state that is not terminal: the run is meant to continue.
             finished = self.task_state(LIFECYCLE_STATE)
-            return None if finished is None else finished.xcom is not None
+            return None if finished is None else bool(finished.xcom)
         return task.state == "deferred"
 
     def _follow_other_trigger(self, run_id: object) -> bool:
