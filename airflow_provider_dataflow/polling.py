@@ -1,4 +1,4 @@
-"""Defaults, error budget, jitter and heartbeat of every wait, in workers and in the triggerer."""
+"""Settings, error budget, jitter and heartbeat of every wait, in workers and in the triggerer."""
 
 from __future__ import annotations
 
@@ -38,9 +38,43 @@ DEFAULT_SWEEP_INTERVAL_SECONDS = 20.0
 HEARTBEAT_SECONDS = 600.0
 
 
+# --- The poller in the triggerer: client/poller -------------------------------------------------------------
+
+#: A poll follows the one before after a random part of its interval: at least this share, never more than 1.
+#: So waits do not poll in step, and an event is never later than the interval.
+MIN_JITTER = 0.8
+#: From this many runs on, a compartment is polled by ListRuns instead of one GetRun per run. A round takes
+#: one or two pages: of IN_PROGRESS, and of ACCEPTED if there are more than ``GETS_PER_PAGE``.
+LIST_THRESHOLD = 10
+#: A page of ListRuns costs the service about as much as this many GetRuns.
+GETS_PER_PAGE = 5
+#: Runs per page. A page of 1,000 is parsed in 6 ms; if the service refuses it, the fallback is used.
+LIST_PAGE_SIZE, FALLBACK_PAGE_SIZE = 1000, 100
+#: The first poll of a new subscription waits for others for this long, so that a thousand share one ListRuns.
+COLLECT_SECONDS = 1.0
+#: After ListRuns was refused or kept failing, each run is polled by GetRun for this long.
+LIST_RETRY_SECONDS = 600.0
+#: After this many failed rounds in a row, this many runs are polled by GetRun, to see if only ListRuns fails.
+MAX_FAILED_ROUNDS, PROBES = 2, 4
+#: Polls that are later than this are logged, once: the requests exceed the rate limit.
+LATE_SECONDS = 10.0
+#: Pause before a run or compartment is polled again whose job was stuck or failed.
+FAULT_PAUSE_SECONDS = 30.0
+#: A job without progress for ``STUCK_SECONDS`` is given up. Each of its requests has a shorter timeout.
+CHECK_SECONDS, STUCK_SECONDS = 30.0, 900.0
+#: Last resort against a request that hangs. The client's own timeouts are shorter.
+REQUEST_TIMEOUT_SECONDS = 300.0
+#: After a 429, the request rate grows from 0 to its limit in this time, and never falls below the minimum.
+RATE_RECOVERY_SECONDS, MIN_REQUESTS_PER_SECOND = 120.0, 0.2
+#: Submits of a triggerer at a time: enough for the rate limit if each of their requests takes a second.
+MAX_CONCURRENT_SUBMITS = 16
+#: Longest time for which a thread of the triggerer waits for the rate limit. A kill waits for the thread.
+MAX_RATE_LIMIT_WAIT_SECONDS = 60.0
+
+
 def jittered(interval: float) -> float:
-    """Return the interval plus or minus up to 10 %, so that waits do not poll in step."""
-    return interval * random.uniform(0.9, 1.1)  # noqa: S311
+    """Return the interval minus up to 20 %, so that waits do not poll in step, and never too late."""
+    return interval * random.uniform(MIN_JITTER, 1.0)  # noqa: S311
 
 
 @dataclass

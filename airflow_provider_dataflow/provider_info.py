@@ -122,8 +122,9 @@ def _config() -> dict[str, Any]:
                     default="20",
                 ),
                 "max_requests_per_second": _option(
-                    "Maximum rate of the requests that a triggerer sends through one connection. It lowers "
-                    "the rate for a while when the service responds with 429.",
+                    "Maximum rate of the requests that a triggerer sends through one connection, submits "
+                    "and cancels included. It lowers the rate for a while when the service responds with "
+                    "429. If the polls of all waiting tasks need more, all of them are polled less often.",
                     "5",
                     type="float",
                     default="20",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ from tenacity import retry_if_exception
 from airflow_provider_dataflow.client.auth.access import Access
 from airflow_provider_dataflow.client.auth.token_request import SIGN_IN
 from airflow_provider_dataflow.client.network_errors import is_network_error, root_message
+from airflow_provider_dataflow.client.rate_limit import RateLimit
 from airflow_provider_dataflow.client.responses import (
     Pages,
     plain_name,
@@ -35,13 +37,24 @@ class SdkRequests:
     Bodies are JSON instead of the SDK's models, so that fields that the SDK does not know are not lost.
 
     :param component: component of Airflow that calls, for the User-Agent.
+    :param rate_limit: of the connection, in a triggerer. Default: none.
+    :param urgent: count the requests for the rate limit, but do not wait for it.
     """
 
     retry_policy = RetryPolicy()
 
-    def __init__(self, access: Access, component: str = "worker") -> None:
+    def __init__(
+        self,
+        access: Access,
+        component: str = "worker",
+        rate_limit: RateLimit | None = None,
+        *,
+        urgent: bool = False,
+    ) -> None:
         self.access = access
         self.component = component
+        self._rate_limit = rate_limit
+        self._urgent = urgent
 
     @cached_property
     def sdk(self) -> Any:
@@ -66,6 +79,7 @@ class SdkRequests:
 
         def attempt() -> T:
             request_progress.is_sent = False
+            sent_at = self._wait_for_rate_limit()
             try:
                 response = call()
             except DataFlowError:
@@ -74,6 +88,7 @@ class SdkRequests:
                 translated = self.translate_error(operation, error)
                 if translated is error:
                     raise
+                self._record_throttle(translated, sent_at)
                 raise translated from None
             with reading(operation, self.access.endpoint):
                 return read(response)
@@ -82,6 +97,16 @@ class SdkRequests:
         if not repeatable:
             retrying = retrying.copy(retry=retry_if_exception(_was_throttled))
         return retrying(self._retry_once_after_401, attempt)
+
+    def _wait_for_rate_limit(self) -> float:
+        """Wait until a request may be sent, and return the time on the monotonic clock."""
+        if self._rate_limit is not None:
+            (self._rate_limit.record_urgent if self._urgent else self._rate_limit.wait)()
+        return time.monotonic()
+
+    def _record_throttle(self, error: Exception, sent_at: float) -> None:
+        if self._rate_limit is not None and isinstance(error, ServiceError):
+            self._rate_limit.record_error(error, time.monotonic(), sent_at)
 
     def _retry_once_after_401(self, attempt: Callable[[], T]) -> T:
         """Retry if a refresh after a 401 changes the token or key, which may have expired or been rotated."""

@@ -18,10 +18,14 @@ T = TypeVar("T")
 
 #: Limit of concurrent calls, for example of cancels. A pool starts a thread only if all others are busy.
 MAX_THREADS = 64
+#: Limit of concurrent DNS look-ups. A client has few connections, each with one look-up at a time.
+MAX_LOOK_UPS = 8
 
 _threads: ThreadPoolExecutor
 #: For calls that must not queue behind slow ones.
 _urgent_threads: ThreadPoolExecutor
+#: For DNS look-ups, which must not queue behind calls that wait for a service.
+_look_up_threads: ThreadPoolExecutor
 #: ``loop``: the event loop on whose behalf the current thread works.
 _thread_local = threading.local()
 _loop_binding: Callable[[asyncio.AbstractEventLoop], Callable[[], None]] | None = None
@@ -32,9 +36,10 @@ _importing: dict[str, asyncio.Task[ModuleType]] = {}
 
 def _create_pools() -> None:
     """Create the thread pools. Also in a forked process, which lacks the threads of its parent's pools."""
-    global _threads, _urgent_threads
+    global _threads, _urgent_threads, _look_up_threads
     _threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="oci-data-flow")
     _urgent_threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="oci-data-flow-urgent")
+    _look_up_threads = ThreadPoolExecutor(MAX_LOOK_UPS, thread_name_prefix="oci-data-flow-dns")
 
 
 _create_pools()
@@ -55,6 +60,11 @@ async def in_thread(work: Callable[[], T]) -> T:
     """
     run = contextvars.copy_context().run
     return await asyncio.get_running_loop().run_in_executor(_threads, run, with_event_loop(work))
+
+
+async def in_look_up_thread(work: Callable[[], T]) -> T:
+    """Run a DNS look-up in a thread, and return its result."""
+    return await asyncio.get_running_loop().run_in_executor(_look_up_threads, work)
 
 
 def call_with_timeout(seconds: float, work: Callable[[], T]) -> T:

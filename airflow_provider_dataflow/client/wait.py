@@ -56,7 +56,7 @@ class Wait:
 
     :param subject: name of the resource in log lines, for example ``Pool ocid1...``.
     :param is_over: takes the state; returns whether it ends the wait.
-    :param poll_interval: seconds between two polls.
+    :param poll_interval: maximum seconds between two polls.
     :param log: the task's logger.
     :param deadline: seconds since the epoch at which to give up. Default: never. One more poll is sent at
         the deadline, and the state that it returns still counts.

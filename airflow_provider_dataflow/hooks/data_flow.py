@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient
     from airflow_provider_dataflow.client.auth.access import Access
     from airflow_provider_dataflow.client.pools import PoolClient
+    from airflow_provider_dataflow.client.rate_limit import RateLimit
     from airflow_provider_dataflow.client.statements import StatementClient
     from airflow_provider_dataflow.client.sync_client import DataFlowClient
     from airflow_provider_dataflow.compat import Connection
@@ -113,22 +114,32 @@ class DataFlowHook(BaseHook):
         """Synchronous client. For workers only, since its calls block."""
         return self.new_client()
 
-    def new_client(self, access: Access | None = None) -> DataFlowClient:
+    def new_client(self, access: Access | None = None, *, urgent: bool = False) -> DataFlowClient:
         """Return a synchronous client with connections of its own, for use in another thread.
 
+        In a triggerer, its requests count for the rate limit of the connection.
+
         :param access: credentials, region and endpoint, if they are known. Default: look up the connection.
+        :param urgent: do not wait for the rate limit, for a cancel, which has little time.
         """
         from airflow_provider_dataflow.client.sync_client import DataFlowClient
 
-        return DataFlowClient(access or self.access, self.airflow_component)
+        limit = self._rate_limit() if self.airflow_component == "triggerer" else None
+        return DataFlowClient(access or self.access, self.airflow_component, limit, urgent=urgent)
 
     async def async_client(self) -> AsyncDataFlowClient:
         """Return an asynchronous client; close it after use. The connection is looked up in a thread."""
         module = await import_in_thread("airflow_provider_dataflow.client.async_client")
         client: AsyncDataFlowClient = await module.AsyncDataFlowClient.create(
-            lambda: self.access, max_requests_per_second(), self.airflow_component
+            lambda: self.access, self._rate_limit(), self.airflow_component
         )
         return client
+
+    def _rate_limit(self) -> RateLimit:
+        """Return the rate limit that all clients of the connection share in this process."""
+        from airflow_provider_dataflow.client.rate_limit import shared_rate_limit
+
+        return shared_rate_limit(self.connection_key, max_requests_per_second())
 
     @property
     def connection_key(self) -> tuple[str | None, ...]:

@@ -93,7 +93,7 @@ class WaitingOperator(DataFlowOperator):
 
     :param wait_for_completion: wait for the effect.
     :param deferrable: wait in the triggerer, without a worker slot.
-    :param poll_interval: seconds (or a timedelta) between two polls.
+    :param poll_interval: maximum seconds (or a timedelta) between two polls.
     :param timeout: seconds (or a timedelta) from the start of the task to the end of the wait.
     :param error_budget: seconds (or a timedelta) for which service errors are retried while the task waits.
     """

@@ -162,7 +162,8 @@ class InvokeRunOperator(OwnedRunOperator):
         For a STREAMING or SESSION run, which continues after its task: ``IN_PROGRESS``.
     :param deferrable: wait in the triggerer, without a worker slot. Default: ``[operators]
         default_deferrable`` of Airflow's configuration.
-    :param poll_interval: seconds (or a timedelta) between two polls of the run. Default: 30.
+    :param poll_interval: maximum seconds (or a timedelta) between two polls of the run. The wait ends at most
+        this long, and a second, after the end of the run. Default: 30.
     :param error_budget: seconds (or a timedelta) for which service errors are retried before the run counts
         as lost. Default: 1800.
     :param submit_timeout: seconds (or a timedelta) from the start of the task for which a submit is retried

@@ -244,7 +244,9 @@ class TaskTrigger(DataFlowTrigger):
 class PollingTrigger(TaskTrigger):
     """Base of the triggers that poll the service until a run, pool or statement reaches a state.
 
-    :param poll_interval: seconds (or a timedelta) between two polls.
+    :param poll_interval: maximum seconds (or a timedelta) between two polls. The event is sent at most this
+        long, and a second, after the state is reached, as long as the requests of all triggers of the
+        connection fit under ``[oci_data_flow] max_requests_per_second``.
     :param deadline: seconds since the epoch, or a datetime, at which to give up. Default: never.
     :param error_budget: seconds (or a timedelta) for which service errors are retried.
     :param kwargs: arguments of :class:`DataFlowTrigger`.

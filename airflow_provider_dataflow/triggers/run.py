@@ -271,7 +271,7 @@ class RunTrigger(PollingTrigger):
     def _client_for_cancel(self) -> DataFlowClient:
         # Reuse the poller's credentials: if Airflow is down, the connection cannot be read again.
         access = self._poller.access if self._poller else None
-        return self.hook.new_client(access)
+        return self.hook.new_client(access, urgent=True)
 
     def cancel_leftover(self, client: DataFlowClient, owner: TaskIdentity, deployment: str) -> str | None:
         run = client.get_run(self.run_id)

@@ -44,7 +44,7 @@ class RunEventTrigger(DataFlowTrigger, BaseEventTrigger):
     :param auth_type: how to sign in. Default: as the connection says.
     :param config_file: path of the SDK's configuration file.
     :param profile: section of that file.
-    :param poll_interval: seconds (or a timedelta) between two polls.
+    :param poll_interval: maximum seconds (or a timedelta) between two polls.
     :param unknown: ignored; arguments in the row that only a newer version knows.
     :raises InvalidArgument: an argument is unusable, and this is no triggerer.
     """

@@ -55,7 +55,7 @@ class StatementTrigger(ResourceTrigger):
         return StatementEvent(outcome, self.run_id, self.statement_id, state, message)
 
     def cancel(self) -> str:
-        self.hook.new_client().statements.cancel(self.run_id, self.statement_id)
+        self.hook.new_client(urgent=True).statements.cancel(self.run_id, self.statement_id)
         return f"{self.resource_name} is cancelled"
 
     def cancel_leftover(self, client: DataFlowClient, owner: TaskIdentity, deployment: str) -> str | None:

@@ -9,6 +9,7 @@ from concurrent.futures import Future, wait
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from airflow_provider_dataflow.arguments.run_arguments import ATTRIBUTES
 from airflow_provider_dataflow.arguments.settings import TASK_SETTINGS, Setting
@@ -21,6 +22,7 @@ from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.models.task_identity import TaskIdentity
 from airflow_provider_dataflow.ownership.record_store import XComRecordStore
 from airflow_provider_dataflow.ownership.task_attempt import TaskAttempt
+from airflow_provider_dataflow.polling import MAX_CONCURRENT_SUBMITS
 from airflow_provider_dataflow.triggers.base import TaskTrigger
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 from airflow_provider_dataflow.triggers.run import RunTrigger
@@ -198,10 +200,11 @@ class SubmitRunTrigger(NestedTemplatesMixin, TaskTrigger):
         started = time.time()
         failing_since: float | None = None
         while True:
-            # A thread cannot be cancelled. A kill waits for it, so that the run is known.
-            self._submit = start(partial(self._acquire, started, failing_since))
             try:
-                return await asyncio.shield(asyncio.wrap_future(self._submit))
+                async with _submit_slots():
+                    # A thread cannot be cancelled. A kill waits for it, so that the run is known.
+                    self._submit = start(partial(self._acquire, started, failing_since))
+                    return await asyncio.shield(asyncio.wrap_future(self._submit))
             except SubmitLater as later:
                 self._submit, failing_since = None, later.failing_since
                 pause = min(later.seconds, CONFLICT_PAUSE_SECONDS) if later.run_id else later.seconds
@@ -367,6 +370,21 @@ class SubmitRunTrigger(NestedTemplatesMixin, TaskTrigger):
             and not submit.get("private_endpoint_guard")
             and is_younger_than(ti, FIRST_START_SECONDS)
         )
+
+
+_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+def _submit_slots() -> asyncio.Semaphore:
+    """Return the limit of concurrent submits of this event loop.
+
+    Submits wait in their threads for the rate limit. Thousands must not take all threads, which other
+    triggers need, for example to import modules and to decompress logs.
+    """
+    loop = asyncio.get_running_loop()
+    if loop not in _slots:
+        _slots[loop] = asyncio.Semaphore(MAX_CONCURRENT_SUBMITS)
+    return _slots[loop]
 
 
 def _read_or_raise(name: str, value: Any) -> Any:

@@ -44,7 +44,7 @@ def run(service: LocalDataFlow, main: Callable[[RunPoller], Awaitable[T]]) -> T:
         return started_at + asyncio.get_running_loop().time()
 
     async def run_with_poller() -> T:
-        poller = RunPoller(lambda: _Client.create(lambda: access), now=now)
+        poller = RunPoller(lambda: _Client.create(lambda: access))
         try:
             return await main(poller)
         finally:

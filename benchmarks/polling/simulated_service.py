@@ -13,8 +13,10 @@ from functools import lru_cache
 from typing import Any
 
 from airflow_provider_dataflow.client.async_client import RunPage
+from airflow_provider_dataflow.client.rate_limit import RateLimit
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.models.run import LifecycleState, Run
+from airflow_provider_dataflow.polling import MAX_REQUESTS_PER_SECOND
 
 #: Default for the service's time when the loop's time is 0, in seconds since 1970.
 EPOCH = 1_767_225_600.0
@@ -73,10 +75,11 @@ class SimulatedService:
     :param epoch: time of the service when the loop's time is 0, in seconds since 1970.
     """
 
-    max_requests_per_second = 20.0
+    access = None
 
     def __init__(self, get_seconds: float = 0.05, page_seconds: float = 0.2, epoch: float = EPOCH) -> None:
         self.epoch = epoch
+        self.rate_limit = RateLimit(MAX_REQUESTS_PER_SECOND)
         self.runs: dict[str, SimulatedRun] = {}
         self.get_seconds = get_seconds
         self.page_seconds = page_seconds
@@ -103,6 +106,11 @@ class SimulatedService:
         self.runs[id] = run
         bisect.insort(self._newest_first, (-created, id))
         return run
+
+    def remove(self, run: SimulatedRun) -> None:
+        """Forget a run, so that a long simulation does not slow down."""
+        del self.runs[run.id]
+        del self._newest_first[bisect.bisect_left(self._newest_first, (-run.created, run.id))]
 
     def now(self) -> float:
         """Return the time of the service, in seconds since 1970."""

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+from weakref import WeakValueDictionary
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from airflow_provider_dataflow.client import rate_limit
 from airflow_provider_dataflow.client.auth.private_key import fingerprint_of
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from tests.unit.support import COMPARTMENT_ID, FakeClient
+
+
+@pytest.fixture(autouse=True)
+def rate_limits(monkeypatch):
+    """Forget the rate limits of connections, or a 429 in one test would delay the next one."""
+    monkeypatch.setattr(rate_limit, "_shared", WeakValueDictionary())
 
 
 @pytest.fixture(scope="session")

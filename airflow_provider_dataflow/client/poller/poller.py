@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_dataflow.client.poller.registry import RunRegistry
 from airflow_provider_dataflow.client.poller.request_dispatcher import RequestDispatcher
 from airflow_provider_dataflow.client.poller.request_sender import ClientFactory, RequestSender
-from airflow_provider_dataflow.client.poller.subscriptions import Subscription
+from airflow_provider_dataflow.client.poller.subscriptions import RunRegistry, Subscription
 from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, ErrorBudget
 
@@ -23,21 +21,18 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: New subscriptions of a compartment are collected for this long, so that a thousand share one ListRuns.
-COLLECT_SECONDS = 1.0
-
 
 class RunPoller:
     """Polls all runs of a connection that have subscribers. Belongs to one event loop.
 
     :param client_factory: builds the client when the first request is due.
-    :param now: returns seconds since 1970; default: :func:`time.time`.
     """
 
-    def __init__(self, client_factory: ClientFactory, *, now: Callable[[], float] | None = None) -> None:
+    def __init__(self, client_factory: ClientFactory) -> None:
         self._sender = RequestSender(client_factory)
         self._registry = RunRegistry()
-        self._scheduler = RequestDispatcher(self._registry, self._sender, now or time.time).scheduler
+        self._dispatcher = RequestDispatcher(self._registry, self._sender)
+        self._scheduler = self._dispatcher.scheduler
 
     async def wait_for(self, run_id: str, **kwargs: Any) -> Run:
         """Wait until the run is in one of the states or has ended. Arguments as of :meth:`subscribe`.
@@ -64,11 +59,11 @@ class RunPoller:
     ) -> Subscription:
         """Poll the run until it is in one of the states or has ended; ``done`` is the future of that.
 
-        The first poll is sent within ``poll_interval``. Always call :meth:`unsubscribe` in the end.
+        ``done`` is set at most one poll interval and a second after the run's end, as long as the requests of
+        all subscriptions fit under the rate limit. Always call :meth:`unsubscribe` in the end.
 
         :param states: lifecycle states to wait for; the end of the run always ends the wait.
-        :param poll_interval: minimum seconds between two polls; up to eight times that for a run that is not
-            expected to end yet.
+        :param poll_interval: maximum seconds between two polls.
         :param error_budget: seconds for which errors of the service are tolerated.
         :param on_change: called on the loop with each change of state, in the caller's context.
         :param compartment_id: of the run; default: read from the first response.
@@ -94,14 +89,7 @@ class RunPoller:
             last_state,
         )
         run = self._registry.add(subscription, compartment_id if isinstance(compartment_id, str) else None)
-        compartment = self._registry.compartment_of(run)
-        if compartment is None or not run.is_listable:
-            self._scheduler.schedule(run, loop.time())
-        else:
-            # A listed compartment is polled in rounds: wait for the next one instead of starting one per run.
-            pause = poll_interval if compartment.is_listed else min(COLLECT_SECONDS, poll_interval)
-            self._scheduler.schedule(compartment, loop.time() + pause)
-        self._scheduler.start()
+        self._dispatcher.schedule_first_poll(run)
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:

@@ -6,73 +6,82 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from airflow_provider_dataflow.client.poller.loop_yielder import LoopYielder
-from airflow_provider_dataflow.client.poller.registry import Compartment, RunRegistry
+from airflow_provider_dataflow.client.poller.event_loop import LoopYielder
 from airflow_provider_dataflow.client.poller.request_sender import RequestSender
-from airflow_provider_dataflow.client.poller.run_durations import DurationLearner
-from airflow_provider_dataflow.client.poller.run_list import GETS_PER_PAGE, ListRound
+from airflow_provider_dataflow.client.poller.run_list import find_runs
 from airflow_provider_dataflow.client.poller.scheduler import Scheduler
-from airflow_provider_dataflow.client.poller.subscriptions import PolledRun
+from airflow_provider_dataflow.client.poller.subscriptions import Compartment, PolledRun, RunRegistry
 from airflow_provider_dataflow.exceptions import (
     DataFlowError,
     InvalidConnection,
     ServiceError,
     UnexpectedResponse,
 )
-from airflow_provider_dataflow.polling import HEARTBEAT_SECONDS
+from airflow_provider_dataflow.polling import (
+    COLLECT_SECONDS,
+    FALLBACK_PAGE_SIZE,
+    FAULT_PAUSE_SECONDS,
+    HEARTBEAT_SECONDS,
+    LATE_SECONDS,
+    LIST_PAGE_SIZE,
+    LIST_RETRY_SECONDS,
+    LIST_THRESHOLD,
+    MAX_FAILED_ROUNDS,
+    PROBES,
+    jittered,
+)
 
 if TYPE_CHECKING:
-    from airflow_provider_dataflow.client.async_client import RunPage
+    from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient, RunPage
+    from airflow_provider_dataflow.models.run import Run
 
 log = logging.getLogger(__name__)
-
-#: From this many runs on, a compartment is polled by ListRuns instead of one GetRun per run. A round takes
-#: two pages, of ACCEPTED and of IN_PROGRESS, and a page costs the service about as much as five GetRuns.
-LIST_THRESHOLD = 2 * GETS_PER_PAGE
-#: While a compartment is polled by GetRun, its runs are counted again this often.
-RECOUNT_SECONDS = 10.0
-#: After ListRuns was refused or kept failing, it is tried again this much later.
-LIST_RETRY_SECONDS = 600.0
-#: Runs per page. A page of 500 is parsed in 3 ms; some services of OCI refuse larger ones.
-PAGE_SIZE = 500
-FALLBACK_PAGE_SIZE = 100
-#: After this many failed rounds in a row, a few runs are polled by GetRun, to see if only ListRuns fails.
-MAX_FAILED_ROUNDS = 2
-PROBES = 4
-#: Pause before a run whose job was stuck is polled again.
-STUCK_PAUSE_SECONDS = 30.0
 
 
 class RequestDispatcher:
     """Polls a run by GetRun, or many runs of a compartment by ListRuns, and updates their subscriptions.
 
+    The state of a run is known again at most one poll interval after the request before was sent, as long as
+    the requests fit under the rate limit. Beyond that, jobs wait for each other in the order in which they
+    are due, so all are equally late.
+
     :param registry: the runs to poll.
     :param sender: sends the requests.
-    :param now: returns seconds since 1970.
     """
 
-    def __init__(self, registry: RunRegistry, sender: RequestSender, now: Callable[[], float]) -> None:
+    def __init__(self, registry: RunRegistry, sender: RequestSender) -> None:
         self.scheduler: Scheduler[PolledRun | Compartment] = Scheduler(self._run_job, self._handle_fault)
         self._registry = registry
         self._sender = sender
-        self._now = now
-        self._durations = DurationLearner(sender)
-        self._page_size = PAGE_SIZE
+        self._page_size = LIST_PAGE_SIZE
         self._last_request_failed = False
         self._has_warned = False
         self._has_had_response = False
         self._quiet_until = -math.inf
+        self._late_at = -math.inf
 
-    async def _run_job(self, job: PolledRun | Compartment) -> float | None:
-        """Poll, and return the seconds until the next poll; None if the job is not to be scheduled again."""
+    def schedule_first_poll(self, run: PolledRun) -> None:
+        """Poll a run that has a new subscription, within its poll interval."""
+        now = asyncio.get_running_loop().time()
+        compartment = run.compartment
+        if compartment is None or not run.is_listable:
+            self.scheduler.schedule(run, now)
+        elif compartment.is_listed:
+            # Wait for the next round instead of starting one per run.
+            self.scheduler.schedule(compartment, now + jittered(run.interval()))
+        else:
+            self.scheduler.schedule(run, now + min(COLLECT_SECONDS, run.interval()))
+            self._list_if_many(compartment)
+
+    async def _run_job(self, job: PolledRun | Compartment, late: float) -> float | None:
+        """Poll, and return when to poll again; None if the job is not to be scheduled again."""
+        if late > LATE_SECONDS:
+            self._log_late(late)
         if isinstance(job, Compartment):
-            pause = await self._poll_compartment(job)
-            return pause if job.runs else None
-        await self._poll_run(job)
-        return self._pause_after(job)
+            return await self._poll_compartment(job)
+        return await self._poll_run(job)
 
     def _handle_fault(self, job: PolledRun | Compartment, error: BaseException) -> float | None:
         """Handle a job that is stuck, or raised an internal error.
@@ -82,149 +91,152 @@ class RequestDispatcher:
         :return: as of :meth:`_run_job`.
         """
         now = asyncio.get_running_loop().time()
+        log.error("Polling %r failed; other runs are polled as before", job, exc_info=error)
         if isinstance(job, Compartment):
             # Polled by GetRun, each run has its own error or none.
-            self._stop_listing(job)
-        elif isinstance(error, TimeoutError):
+            self._stop_listing(job, LIST_RETRY_SECONDS)
+            return None
+        if isinstance(error, TimeoutError):
             job.fail(_as_service_error(error, "GetRun"), now)
         else:
             job.abort(error)
-        log.error("Polling %r failed; other runs are polled as before", job, exc_info=error)
-        if isinstance(job, Compartment):
-            return LIST_RETRY_SECONDS if job.runs else None
-        return STUCK_PAUSE_SECONDS if job.is_awaited else None
+        return now + FAULT_PAUSE_SECONDS if job.is_awaited else None
 
     # --- GetRun ----------------------------------------------------------------------------------------
 
-    async def _poll_run(self, run: PolledRun) -> None:
+    async def _poll_run(self, run: PolledRun) -> float | None:
+        missed_at, run.missed_at = run.missed_at, None
         if not run.is_awaited:
-            return
+            return None
+        loop = asyncio.get_running_loop()
+        sent_at = loop.time()
+
+        async def get_run(client: AsyncDataFlowClient) -> Run:
+            nonlocal sent_at
+            sent_at = loop.time()
+            return await client.get_run(run.run_id)
+
         try:
-            found = await self._sender.send(lambda client: client.get_run(run.run_id), "GetRun")
+            found = await self._sender.send(get_run, "GetRun")
         except DataFlowError as error:
             await self._handle_error(error, "GetRun", [run])
-            return
-        self._record_response()
-        self._durations.learn(found)
-        self._registry.assign(run, found.compartment_id)
-        compartment = self._registry.compartment_of(run)
-        if compartment and compartment.due == math.inf and not compartment.in_progress:
-            self.scheduler.schedule(compartment, asyncio.get_running_loop().time() + RECOUNT_SECONDS)
-        run.update(found)
-        if compartment is None:
-            return
+            sent_at = loop.time()
+        else:
+            self._record_response()
+            self._registry.assign(run, found.compartment_id)
+            run.update(found)
+            if run.compartment is not None:
+                self._adapt_listing(run.compartment, missed_at)
+        is_listed = run.compartment is not None and run.compartment.is_listed and run.is_listable
+        if is_listed or not run.is_awaited:
+            return None
+        return sent_at + jittered(run.interval())
+
+    def _adapt_listing(self, compartment: Compartment, missed_at: float | None) -> None:
+        """Decide between GetRun and ListRuns after a GetRun that has worked.
+
+        :param missed_at: begin of the round that did not find the run.
+        """
         if compartment.failed_rounds >= MAX_FAILED_ROUNDS:
             log.warning(
                 "Compartment %s: ListRuns fails but GetRun works; each run is polled by GetRun for %.0f s",
                 compartment.id,
                 LIST_RETRY_SECONDS,
             )
-            self._stop_listing(compartment)
-        now = self._now()
-        if run.application_id and run.created and run.is_awaited and not compartment.is_listed:
-            await self._durations.look_up(
-                run.application_id,
-                compartment.id,
-                age=now - run.created,
-                poll_interval=run.subscriptions[0].poll_interval,
-                now=now,
-            )
-
-    def _pause_after(self, run: PolledRun) -> float | None:
-        """Return the seconds until the next GetRun; None if ListRuns polls the run, or nobody awaits it."""
-        if not run.is_awaited:
-            return None
-        min_pause, run.min_pause = run.min_pause, 0.0
-        compartment = self._registry.compartment_of(run)
-        if compartment and compartment.is_listed and run.is_listable:
-            return None
-        return max(_with_jitter(run.interval(self._now(), self._durations.history)), min_pause)
+            self._stop_listing(compartment, LIST_RETRY_SECONDS)
+        elif not compartment.is_listed:
+            self._list_if_many(compartment)
+        elif missed_at is not None:
+            seconds = asyncio.get_running_loop().time() - missed_at
+            compartment.confirm_seconds = max(compartment.confirm_seconds, seconds)
 
     # --- ListRuns --------------------------------------------------------------------------------------
 
-    async def _poll_compartment(self, compartment: Compartment) -> float:
-        """Run a poll round by ListRuns, or leave the runs to GetRun if they are few.
-
-        :return: seconds until the next round, or until the runs are counted again.
-        """
-        loop = asyncio.get_running_loop()
-        runs = [run for run in compartment.runs.values() if run.is_listable and run.subscriptions]
-        compartment.is_listed = len(runs) >= LIST_THRESHOLD and loop.time() >= compartment.list_not_before
-        if compartment.is_listed:
+    def _list_if_many(self, compartment: Compartment) -> None:
+        """Poll the compartment by ListRuns from now on if it has many runs."""
+        now = asyncio.get_running_loop().time()
+        if len(compartment.runs) < LIST_THRESHOLD or now < compartment.list_not_before:
+            return
+        if len(runs := compartment.listable_runs) >= LIST_THRESHOLD:
+            compartment.is_listed = True
+            first_due = min(run.due for run in runs)
             for run in runs:
                 run.due = math.inf
-        interval = await self._shortest_interval(runs)
-        if compartment.is_listed:
-            return await self._poll_by_list(compartment, runs, _with_jitter(interval))
-        await self._poll_one_by_one(compartment, interval)
-        return max(RECOUNT_SECONDS, interval)
+            self.scheduler.schedule(compartment, min(first_due, now + COLLECT_SECONDS))
 
-    async def _shortest_interval(self, runs: Iterable[PolledRun]) -> float:
-        """Return the shortest poll interval of the runs that still have subscriptions; 0 if there is none."""
-        now, yielder, shortest = self._now(), LoopYielder(), math.inf
-        for run in runs:
-            if run.subscriptions:
-                shortest = min(shortest, run.interval(now, self._durations.history))
-                await yielder.yield_if_due()
-        return shortest if shortest < math.inf else 0.0
+    def _stop_listing(self, compartment: Compartment, seconds: float) -> None:
+        """Poll each run of the compartment by GetRun, from now on and for this time."""
+        now = asyncio.get_running_loop().time()
+        compartment.list_not_before = now + seconds
+        compartment.is_listed = False
+        compartment.failed_rounds = 0
+        compartment.due = math.inf
+        for run in compartment.runs.values():
+            if not run.in_progress and run.is_awaited:
+                self.scheduler.schedule(run, now)
 
-    async def _poll_one_by_one(self, compartment: Compartment, interval: float) -> None:
-        """Schedule a GetRun for each run that has none yet, spread over an interval."""
-        now, yielder = asyncio.get_running_loop().time(), LoopYielder()
-        for run in list(compartment.runs.values()):
-            if run.due == math.inf and not run.in_progress and run.is_awaited:
-                pause = 0.0 if run.state is None else random.uniform(0, interval)  # noqa: S311
-                self.scheduler.schedule(run, now + pause)
-                await yielder.yield_if_due()
-
-    async def _poll_by_list(self, compartment: Compartment, runs: list[PolledRun], pause: float) -> float:
+    async def _poll_compartment(self, compartment: Compartment) -> float | None:
         """Run a poll round, and schedule a GetRun for each run that it does not find.
 
-        :param pause: seconds until the next round if this one succeeds.
-        :return: seconds until the next round.
+        :return: as of :meth:`_run_job`.
         """
-        yielder, poll_round = LoopYielder(), ListRound(runs)
+        loop = asyncio.get_running_loop()
+        runs = compartment.listable_runs
+        if not compartment.is_listed:
+            return None
+        if len(runs) < LIST_THRESHOLD:
+            self._stop_listing(compartment, 0.0)
+            return None
+        interval = jittered(min(run.interval() for run in runs))
+        # The poll of a run that has ended is over when GetRun confirms it, so begin the next round earlier.
+        confirm_seconds, compartment.confirm_seconds = compartment.confirm_seconds, 0.0
+        interval = max(interval - confirm_seconds, interval / 2)
+        sent_at = math.inf
 
         async def list_page(state: str, page: str | None) -> RunPage:
-            found = await self._sender.send(
-                lambda client: client.list_runs_page(
+            async def send(client: AsyncDataFlowClient) -> RunPage:
+                nonlocal sent_at
+                sent_at = min(sent_at, loop.time())
+                return await client.list_runs_page(
                     compartment.id, lifecycle_state=state, limit=self._page_size, page=page
-                ),
-                "ListRuns",
-            )
+                )
+
+            found = await self._sender.send(send, "ListRuns")
             self.scheduler.record_progress(compartment)
             self._record_response()
             return found
 
+        missing = {run.run_id: run for run in runs}
         try:
-            await poll_round.poll(list_page)
+            await find_runs(missing, list_page)
         except DataFlowError as error:
-            return await self._handle_list_error(error, compartment, list(poll_round.missing.values()), pause)
+            return await self._handle_list_error(error, compartment, list(missing.values()), interval)
         compartment.failed_rounds = 0
-        now = asyncio.get_running_loop().time()
-        for run in poll_round.missing.values():
-            if not run.in_progress and run.subscriptions:
-                self.scheduler.schedule(run, now)
+        yielder = LoopYielder()
+        for run in missing.values():
+            if not run.in_progress and run.subscriptions and run.due == math.inf:
+                run.missed_at = sent_at
+                self.scheduler.schedule(run, loop.time())
                 await yielder.yield_if_due()
-        return pause
+        return sent_at + interval if compartment.runs else None
 
     async def _handle_list_error(
-        self, error: DataFlowError, compartment: Compartment, missing: list[PolledRun], pause: float
-    ) -> float:
-        """Handle the error of a poll round, and return the seconds until the next one."""
+        self, error: DataFlowError, compartment: Compartment, missing: list[PolledRun], interval: float
+    ) -> float | None:
+        """Handle the error of a poll round, and return when to run the next one."""
         failure = _as_service_error(error, "ListRuns")
         now = asyncio.get_running_loop().time()
         if failure.is_transient and not isinstance(failure, UnexpectedResponse):
             compartment.failed_rounds += 1
             if compartment.failed_rounds >= MAX_FAILED_ROUNDS:
-                # If the service responds to one of these, only ListRuns fails: see _poll_run.
+                # If the service responds to one of these, only ListRuns fails: see _adapt_listing.
                 for run in random.sample(missing, min(len(missing), PROBES)):
                     self.scheduler.schedule(run, now)
-            await self._handle_error(failure, "ListRuns", missing)
-            return max(pause, failure.retry_after or 0.0)
+            await self._handle_error(error, "ListRuns", missing)
+            return now + interval if compartment.runs else None
         if failure.status == 400 and self._page_size > FALLBACK_PAGE_SIZE:
             self._page_size = FALLBACK_PAGE_SIZE
-            return 0.0
+            return now
         # A policy may allow GetRun but not ListRuns.
         log.warning(
             "Compartment %s: ListRuns fails (%s); each run is polled by GetRun for %.0f s",
@@ -232,18 +244,8 @@ class RequestDispatcher:
             failure,
             LIST_RETRY_SECONDS,
         )
-        self._stop_listing(compartment)
-        return RECOUNT_SECONDS
-
-    def _stop_listing(self, compartment: Compartment) -> None:
-        """Poll each run of the compartment by GetRun, from now on and for ten minutes."""
-        now = asyncio.get_running_loop().time()
-        compartment.list_not_before = now + LIST_RETRY_SECONDS
-        compartment.is_listed = False
-        compartment.failed_rounds = 0
-        for run in compartment.runs.values():
-            if not run.in_progress and run.is_awaited:
-                self.scheduler.schedule(run, now)
+        self._stop_listing(compartment, LIST_RETRY_SECONDS)
+        return None
 
     # --- Errors and responses --------------------------------------------------------------------------
 
@@ -268,7 +270,6 @@ class RequestDispatcher:
                     failure,
                 )
         for run in runs:
-            run.min_pause = failure.retry_after or 0.0
             run.fail(failure, now)
             await yielder.yield_if_due()
 
@@ -279,10 +280,19 @@ class RequestDispatcher:
             self._has_warned = False
             log.info("Data Flow responds again")
 
-
-def _with_jitter(interval: float) -> float:
-    """Return up to 10 % more than the interval, so that jobs do not poll in step and never too early."""
-    return interval * random.uniform(1.0, 1.1)  # noqa: S311
+    def _log_late(self, late: float) -> None:
+        now = asyncio.get_running_loop().time()
+        # Once, until all polls have been in time for a while.
+        if now - self._late_at > HEARTBEAT_SECONDS:
+            log.warning(
+                "Polling %d runs: polls are %.0f s late, since the requests exceed the rate limit, now "
+                "%.3g per second; all runs are polled less often. Consider a longer poll_interval, or "
+                "a higher [oci_data_flow] max_requests_per_second",
+                len(self._registry.runs),
+                late,
+                self._sender.rate_limit.rate(now),
+            )
+        self._late_at = now
 
 
 def _as_service_error(error: BaseException, operation: str) -> ServiceError:

@@ -7,18 +7,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_dataflow.client.poller.job_errors import job_error
-from airflow_provider_dataflow.client.poller.rate_limit import RateLimit
+from airflow_provider_dataflow.client.poller.event_loop import job_error
+from airflow_provider_dataflow.client.rate_limit import RateLimit
 from airflow_provider_dataflow.client.responses import plain_text
 from airflow_provider_dataflow.exceptions import DataFlowError, ServiceError
-from airflow_provider_dataflow.polling import MAX_REQUESTS_PER_SECOND
+from airflow_provider_dataflow.polling import MAX_REQUESTS_PER_SECOND, REQUEST_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient
     from airflow_provider_dataflow.client.auth.access import Access
-
-#: Last resort against a request that hangs. The client's own timeouts are shorter.
-REQUEST_TIMEOUT_SECONDS = 300.0
 
 T = TypeVar("T")
 ClientFactory = Callable[[], "Awaitable[AsyncDataFlowClient]"]
@@ -34,7 +31,9 @@ class RequestSender:
         self._client_factory = client_factory
         self._client: AsyncDataFlowClient | None = None
         self._building_client = asyncio.Lock()
-        self._rate_limit = RateLimit(MAX_REQUESTS_PER_SECOND)
+        self.rate_limit = RateLimit(MAX_REQUESTS_PER_SECOND)
+        # First come, first served, and a request that is cancelled while it waits takes no share.
+        self._turn = asyncio.Lock()
         self.access: Access | None = None
         """Credentials and endpoint of the client; kept after it is closed."""
 
@@ -66,25 +65,21 @@ class RequestSender:
         if (client := self._client) is None:
             async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
                 client = await self._build_client()
-        while (delay := self._rate_limit.delay(loop.time())) > 0:  # noqa: ASYNC110 - waits for a time, no event
-            await asyncio.sleep(delay)
-        sent_at = loop.time()
-        self._rate_limit.record_request(sent_at)
+        async with self._turn:
+            while (delay := self.rate_limit.acquire(sent_at := loop.time())) > 0:  # noqa: ASYNC110 - waits for a time
+                await asyncio.sleep(delay)
         try:
             yield client
         except ServiceError as error:
-            if error.status == 429 or error.retry_after is not None:
-                self._rate_limit.record_throttle(loop.time(), sent_at, error.retry_after)
+            self.rate_limit.record_error(error, loop.time(), sent_at)
             raise
 
     async def _build_client(self) -> AsyncDataFlowClient:
         async with self._building_client:
             if self._client is None:
                 client = await self._client_factory()
-                self._rate_limit = RateLimit(
-                    getattr(client, "max_requests_per_second", MAX_REQUESTS_PER_SECOND)
-                )
-                self.access = getattr(client, "access", None)
+                self.rate_limit = client.rate_limit
+                self.access = client.access
                 self._client = client
             return self._client
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import random
 import time
 from collections.abc import AsyncIterator, Callable, Container
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from airflow_provider_dataflow.client.poller.loop_yielder import LoopYielder
+from airflow_provider_dataflow.client.poller.event_loop import LoopYielder
 from airflow_provider_dataflow.client.poller.poller import RunPoller
 from airflow_provider_dataflow.client.poller.reported_runs import OVERLAP_SECONDS
 from airflow_provider_dataflow.client.poller.subscriptions import LISTED_STATES
 from airflow_provider_dataflow.client.responses import Pages, reading
 from airflow_provider_dataflow.exceptions import DataFlowError, ServiceError, UnexpectedResponse
 from airflow_provider_dataflow.models.run import TERMINAL_STATES, Run
+from airflow_provider_dataflow.polling import jittered
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class RunStream:
     One ListRuns per interval finds new runs; active runs are polled by the poller together with all others.
     Use it as a context manager, then iterate.
 
-    :param poll_interval: seconds between two searches for new runs, and between two polls of a run.
+    :param poll_interval: maximum seconds between two searches for new runs, and between two polls of a run.
     :param now: returns seconds since 1970.
     """
 
@@ -161,7 +161,7 @@ class RunStream:
                         self._poll_interval,
                     )
                 failing = True
-            await asyncio.sleep(self._poll_interval * random.uniform(1.0, 1.1))  # noqa: S311
+            await asyncio.sleep(jittered(self._poll_interval))
 
     def _add(self, run: Run) -> None:
         if run.id in self._known or run.id in self._followers:

@@ -1,4 +1,4 @@
-"""Runs jobs when they are due, a few at a time, and recovers from stuck or failing ones."""
+"""Runs jobs when they are due, a few at a time, and gives up those that are stuck."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ import itertools
 import logging
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from airflow_provider_dataflow.client.poller.job_errors import job_error
-from airflow_provider_dataflow.client.poller.loop_yielder import LoopYielder
-from airflow_provider_dataflow.polling import MAX_CONNECTIONS
+from airflow_provider_dataflow.client.poller.event_loop import job_error
+from airflow_provider_dataflow.polling import (
+    CHECK_SECONDS,
+    FAULT_PAUSE_SECONDS,
+    MAX_CONNECTIONS,
+    STUCK_SECONDS,
+)
 
 log = logging.getLogger(__name__)
 
-#: Between two checks that the scheduler makes progress.
-CHECK_SECONDS = 30.0
-#: A job without progress for this long is stuck. Each of its requests has a shorter timeout.
-STUCK_SECONDS = 900.0
-#: Pause of a job that returned no valid one.
-FALLBACK_PAUSE_SECONDS = 30.0
 #: :meth:`Scheduler.stop` waits for its tasks for this long.
 STOP_SECONDS = 10.0
 
@@ -32,7 +31,7 @@ class ScheduledJob(Protocol):
     """Work that is repeated.
 
     :ivar due: time of the next run on the loop's clock; infinite if none is scheduled.
-    :ivar in_progress: True while a worker runs the job, and while it waits for a worker.
+    :ivar in_progress: True while a task runs the job, and while the job waits for its task.
     """
 
     due: float
@@ -42,19 +41,28 @@ class ScheduledJob(Protocol):
 J = TypeVar("J", bound=ScheduledJob)
 
 
+@dataclass(slots=True)
+class _Running(Generic[J]):
+    """:param since: when the job started or last made progress, on the loop's clock."""
+
+    job: J
+    since: float
+
+
 class Scheduler(Generic[J]):
     """Runs each job when it is due, as many at a time as the client has connections.
 
-    A job that raises an error does not affect others: its worker continues with the next job. A timer checks
-    that the scheduler's tasks are alive and that no job is stuck.
+    Each run of a job is a task, whose error affects no other job. All else happens in callbacks of the event
+    loop, so there is no task of the scheduler that could end.
 
-    :param run_job: runs a job, and returns the seconds until it is due again, or None to not schedule it.
-    :param handle_fault: called with a job that has raised an error or is stuck; returns the same.
+    :param run_job: runs a job, which started so many seconds late. Returns the time of the loop's clock at
+        which it is due again, or None to not schedule it.
+    :param handle_fault: called with a job that has raised an error or is stuck. Returns the same.
     """
 
     def __init__(
         self,
-        run_job: Callable[[J], Awaitable[float | None]],
+        run_job: Callable[[J, float], Coroutine[Any, Any, float | None]],
         handle_fault: Callable[[J, BaseException], float | None],
     ) -> None:
         self._run_job = run_job
@@ -63,25 +71,19 @@ class Scheduler(Generic[J]):
         self._queue: list[tuple[float, int, J]] = []
         self._clean_up_at_length = 64
         self._numbers = itertools.count()
-        self._queue_changed = asyncio.Event()
-        self._ready: deque[J] = deque()
-        self._task: asyncio.Task[None] | None = None
-        #: Workers that have not ended and are not given up.
-        self._workers: dict[asyncio.Task[None], _WorkerState[J]] = {}
+        #: Jobs that are due, with the time at which they were.
+        self._ready: deque[tuple[float, J]] = deque()
+        #: Tasks that have not ended and are not given up.
+        self._running: dict[asyncio.Task[float | None], _Running[J]] = {}
+        self._due_timer: asyncio.TimerHandle | None = None
         self._check_timer: asyncio.TimerHandle | None = None
         self._stopped = False
         self._has_warned = False
 
-    def start(self) -> None:
-        """Start if it is not running and was not stopped."""
-        if self._task is None and not self._stopped:
-            self._task = _create_task(self._run())
-            self._start_check_timer()
-
     def schedule(self, job: J, due: float) -> None:
         """Run the job at this time of the loop's clock, unless it is due earlier anyway."""
         # Written so that NaN changes nothing either.
-        if not due < job.due:
+        if self._stopped or not due < job.due:
             return
         job.due = due
         if len(self._queue) > self._clean_up_at_length:
@@ -91,33 +93,38 @@ class Scheduler(Generic[J]):
             self._clean_up_at_length = 64 + 4 * len(self._queue)
         heapq.heappush(self._queue, (due, next(self._numbers), job))
         if self._queue[0][2] is job:
-            self._queue_changed.set()
+            self._set_due_timer()
+        if self._check_timer is None:
+            self._set_check_timer()
 
     def record_progress(self, job: J) -> None:
         """Note that a job of several requests has got a response, so that it does not count as stuck."""
-        for state in self._workers.values():
-            if state.job is job:
-                state.since = asyncio.get_running_loop().time()
+        for running in self._running.values():
+            if running.job is job:
+                running.since = asyncio.get_running_loop().time()
 
     async def stop(self) -> None:
         """Cancel the jobs that are running, and start no more."""
         self._stopped = True
-        if self._check_timer:
-            self._check_timer.cancel()
-        tasks = [*self._workers, *([self._task] if self._task else [])]
-        for task in tasks:
+        for timer in (self._due_timer, self._check_timer):
+            if timer is not None:
+                timer.cancel()
+        for task in self._running:
             task.cancel()
-        if tasks:
+        if self._running:
             # A task that ignores its cancellation is abandoned.
-            await asyncio.wait(tasks, timeout=STOP_SECONDS)
-        self._task = None
+            await asyncio.wait(list(self._running), timeout=STOP_SECONDS)
 
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            self._queue_changed.clear()
-            now = loop.time()
-            yielder = LoopYielder()
+    def _set_due_timer(self) -> None:
+        if self._due_timer is not None:
+            self._due_timer.cancel()
+        self._due_timer = None
+        if self._queue and not self._stopped:
+            self._due_timer = _call_at(self._queue[0][0], self._collect_due_jobs)
+
+    def _collect_due_jobs(self) -> None:
+        now = asyncio.get_running_loop().time()
+        try:
             while self._queue and self._queue[0][0] <= now:
                 due, _, job = heapq.heappop(self._queue)
                 if job.due == due:
@@ -125,122 +132,81 @@ class Scheduler(Generic[J]):
                     # A job in progress is scheduled again when it returns.
                     if not job.in_progress:
                         job.in_progress = True
-                        self._ready.append(job)
-                await yielder.yield_if_due()
-            self._start_workers()
-            try:
-                async with asyncio.timeout_at(self._queue[0][0] if self._queue else None):
-                    await self._queue_changed.wait()
-            except TimeoutError:
-                pass
+                        self._ready.append((due, job))
+        finally:
+            self._set_due_timer()
+        self._start_jobs()
 
-    def _start_workers(self) -> None:
-        for _ in range(min(len(self._ready), MAX_CONNECTIONS - len(self._workers))):
-            state: _WorkerState[J] = _WorkerState()
-            worker = _create_task(self._work(state))
-            self._workers[worker] = state
-            worker.add_done_callback(self._worker_ended)
+    def _start_jobs(self) -> None:
+        now = asyncio.get_running_loop().time()
+        while self._ready and len(self._running) < MAX_CONNECTIONS and not self._stopped:
+            due, job = self._ready.popleft()
+            # In an empty context: the poller's log lines belong to no trigger's task log.
+            task = asyncio.create_task(self._run_job(job, now - due), context=contextvars.Context())
+            self._running[task] = _Running(job, now)
+            task.add_done_callback(self._job_ended, context=contextvars.Context())
 
-    def _worker_ended(self, worker: asyncio.Task[None]) -> None:
-        state = self._workers.pop(worker, None)
-        if not worker.cancelled() and (error := worker.exception()) is not None:
-            log.error("A worker of the poller ended with an error; another one replaces it", exc_info=error)
-        if state and state.job is not None and not self._stopped:
-            self._give_up(state.job)
-            self._queue_changed.set()
-
-    async def _work(self, state: _WorkerState[J]) -> None:
-        loop = asyncio.get_running_loop()
-        while self._ready:
-            job = state.job = self._ready.popleft()
-            state.since = loop.time()
-            try:
-                pause = await self._run_job(job)
-            except BaseException as error:  # noqa: BLE001 - or its subscriptions would wait forever
-                fault = job_error(error)
-                pause = None if state.is_given_up else self._pause_after_fault(job, fault)
-            if state.is_given_up:
-                # Another worker runs this job by now.
-                return
-            state.job = None
-            self._finish(job, pause)
-        # Freed here, since the callback of an ended task only runs in the loop's next iteration.
-        if (worker := asyncio.current_task()) is not None:
-            self._workers.pop(worker, None)
-
-    def _pause_after_fault(self, job: J, error: BaseException) -> float | None:
+    def _job_ended(self, task: asyncio.Task[float | None]) -> None:
+        running = self._running.pop(task, None)
+        if running is None or self._stopped:
+            # It was given up, and another task may run this job by now.
+            if not task.cancelled():
+                task.exception()  # or asyncio would log it
+            return
         try:
-            return self._handle_fault(job, error)
+            if task.cancelling():
+                self._fail(running.job, TimeoutError("its task was cancelled"))
+            else:
+                self._finish(running.job, task.result())
+        except BaseException as error:  # noqa: BLE001 - or its subscriptions would wait forever
+            self._fail(running.job, error)
+        finally:
+            self._start_jobs()
+
+    def _finish(self, job: J, due: float | None) -> None:
+        job.in_progress = False
+        if due is not None:
+            # Also replaces a time that is no number.
+            fallback = asyncio.get_running_loop().time() + FAULT_PAUSE_SECONDS
+            self.schedule(job, due if due < math.inf else fallback)
+
+    def _fail(self, job: J, error: BaseException) -> None:
+        try:
+            due = self._handle_fault(job, error)
         except BaseException as fault:
+            due = math.inf
             log.error(
                 "Polling %r failed, and its subscriptions could not be ended; it is polled again in %.0f s",
                 job,
-                FALLBACK_PAUSE_SECONDS,
+                FAULT_PAUSE_SECONDS,
                 exc_info=job_error(fault),
             )
-            return FALLBACK_PAUSE_SECONDS
+        self._finish(job, due)
 
-    def _finish(self, job: J, pause: float | None) -> None:
-        job.in_progress = False
-        if pause is not None:
-            if not 0 <= pause < math.inf:
-                pause = FALLBACK_PAUSE_SECONDS
-            self.schedule(job, asyncio.get_running_loop().time() + pause)
-
-    # --- Supervision -----------------------------------------------------------------------------------
-
-    def _start_check_timer(self) -> None:
-        # A timer, since a task could end just as the tasks that it supervises.
-        self._check_timer = asyncio.get_running_loop().call_later(
-            CHECK_SECONDS, self._check, context=contextvars.Context()
-        )
-
-    def _check(self) -> None:
-        """Restart the scheduler's task if it has ended, and give up jobs that are stuck."""
-        self._start_check_timer()
+    def _set_check_timer(self) -> None:
         now = asyncio.get_running_loop().time()
-        if self._task is not None and self._task.done():
-            error = None if self._task.cancelled() else self._task.exception()
-            self._log_once("The poller's scheduler has ended and is started again: %r", error)
-            self._task = _create_task(self._run())
-        for worker, state in list(self._workers.items()):
-            if state.job is not None and now - state.since > STUCK_SECONDS:
-                self._log_once(
+        self._check_timer = _call_at(now + CHECK_SECONDS, self._give_up_stuck_jobs)
+
+    def _give_up_stuck_jobs(self) -> None:
+        self._set_check_timer()
+        now = asyncio.get_running_loop().time()
+        for task, running in list(self._running.items()):
+            if now - running.since > STUCK_SECONDS:
+                # Once as an error, since the cause may come back at each check.
+                log.log(
+                    logging.DEBUG if self._has_warned else logging.ERROR,
                     "Polling %r has made no progress for %d s; it is cancelled and polled again later",
-                    state.job,
-                    now - state.since,
+                    running.job,
+                    now - running.since,
                 )
-                self._workers.pop(worker)
-                state.is_given_up = True
-                worker.cancel()
-                self._give_up(state.job)
-        self._start_workers()
-
-    def _give_up(self, job: J) -> None:
-        """Free a job whose worker is lost, so that another worker can run it."""
-        self._finish(job, self._pause_after_fault(job, TimeoutError("the poller made no progress with it")))
-
-    def _log_once(self, message: str, *arguments: object) -> None:
-        # The cause may come back at each check.
-        log.log(logging.DEBUG if self._has_warned else logging.ERROR, message, *arguments)
-        self._has_warned = True
+                self._has_warned = True
+                del self._running[task]
+                task.cancel()
+                # Free the job, so that another task can run it.
+                self._fail(running.job, TimeoutError("the poller made no progress with it"))
+        self._collect_due_jobs()
 
 
-class _WorkerState(Generic[J]):
-    """Current job of a worker.
-
-    :ivar since: when it started the job or last made progress, on the loop's clock.
-    :ivar is_given_up: another worker has taken its place.
-    """
-
-    __slots__ = ("is_given_up", "job", "since")
-
-    def __init__(self) -> None:
-        self.job: J | None = None
-        self.since = 0.0
-        self.is_given_up = False
-
-
-def _create_task(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Create a task in an empty context: its log lines belong to no trigger's task log."""
-    return asyncio.create_task(coroutine, context=contextvars.Context())
+def _call_at(when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+    """Start a timer in an empty context: its log lines belong to no trigger's task log."""
+    return asyncio.get_running_loop().call_at(when, callback, context=contextvars.Context())

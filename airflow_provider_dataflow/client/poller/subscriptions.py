@@ -1,4 +1,4 @@
-"""Subscriptions of triggers to runs, and the runs that are polled for them."""
+"""Subscriptions of triggers to runs, the runs that are polled for them, and their compartments."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import math
 import sys
 from collections.abc import Callable, Collection
 
-from airflow_provider_dataflow.client.poller.job_errors import job_error
-from airflow_provider_dataflow.client.poller.poll_interval import next_interval
-from airflow_provider_dataflow.client.poller.run_durations import DurationHistory
+from airflow_provider_dataflow.client.poller.event_loop import job_error
 from airflow_provider_dataflow.exceptions import RunLost, ServiceError
 from airflow_provider_dataflow.models.run import LifecycleState, Run, has_reached
 from airflow_provider_dataflow.polling import ErrorBudget
@@ -46,10 +44,6 @@ class Subscription:
         self.last_state = last_state
         # The callback logs to the task log of its own trigger, which the context selects.
         self.context = contextvars.copy_context() if on_change else None
-
-    def unchanged(self) -> None:
-        """Reset the error budget: the service responded, and the run's state is the same."""
-        self.budget.success()
 
     def update(self, run: Run) -> None:
         """Report a change of state, and finish if the run is in a target state or has ended."""
@@ -97,12 +91,12 @@ class PolledRun:
     """Job that polls one run, with all its subscriptions."""
 
     __slots__ = (
-        "application_id",
-        "compartment_id",
+        "compartment",
         "created",
         "due",
+        "failing",
         "in_progress",
-        "min_pause",
+        "missed_at",
         "run_id",
         "state",
         "subscriptions",
@@ -111,8 +105,7 @@ class PolledRun:
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
         #: Set by the registry only.
-        self.compartment_id: str | None = None
-        self.application_id: str | None = None
+        self.compartment: Compartment | None = None
         self.subscriptions: list[Subscription] = []
         self.state: str | None = None
         #: In seconds since 1970.
@@ -120,8 +113,10 @@ class PolledRun:
         #: Time of the next GetRun; infinite while the compartment is listed.
         self.due = math.inf
         self.in_progress = False
-        #: Seconds before the next poll, from the last ``Retry-After``.
-        self.min_pause = 0.0
+        #: True after an error, until the next response.
+        self.failing = False
+        #: Begin of the poll round that did not find the run, until a GetRun has confirmed its state.
+        self.missed_at: float | None = None
 
     def __repr__(self) -> str:
         return f"run {self.run_id}"
@@ -136,30 +131,24 @@ class PolledRun:
         """True if a subscription is not done yet."""
         return any(not subscription.done.done() for subscription in self.subscriptions)
 
-    def interval(self, now: float, durations: DurationHistory) -> float:
-        """Return the seconds until the next poll.
-
-        :param now: in seconds since 1970.
-        """
-        subscriptions = self.subscriptions
-        shortest = subscriptions[0].poll_interval
-        if len(subscriptions) > 1:
-            shortest = min(subscription.poll_interval for subscription in subscriptions)
-        if self.state != LifecycleState.IN_PROGRESS or self.created is None:
-            return shortest
-        return next_interval(shortest, self.state, now - self.created, durations.usual(self.application_id))
+    def interval(self) -> float:
+        """Return the shortest poll interval of the subscriptions; infinite without any."""
+        return min((subscription.poll_interval for subscription in self.subscriptions), default=math.inf)
 
     def unchanged(self) -> None:
-        for subscription in self.subscriptions:
-            subscription.unchanged()
+        if self.failing:
+            self.failing = False
+            for subscription in self.subscriptions:
+                subscription.budget.success()
 
     def update(self, run: Run) -> None:
         self.state = _interned(run.state)
-        self.application_id = _interned(run.application_id) if run.application_id else None
         self.created = run.time_created.timestamp() if run.time_created else None
+        self.failing = False
         self._for_each(lambda subscription: subscription.update(run))
 
     def fail(self, error: ServiceError, now: float) -> None:
+        self.failing = True
         self._for_each(lambda subscription: subscription.fail(error, now))
 
     def abort(self, error: BaseException) -> None:
@@ -175,6 +164,92 @@ class PolledRun:
             except BaseException as error:
                 log.exception("Run %s: a subscription ends with an error; others continue", self.run_id)
                 subscription.abort(job_error(error))
+
+
+class Compartment:
+    """Job that polls the runs of a compartment together, by ListRuns, while there are enough of them.
+
+    :param id: OCID.
+    """
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        self.runs: dict[str, PolledRun] = {}
+        #: Time of the next poll round; infinite while each run is polled by GetRun.
+        self.due = math.inf
+        self.in_progress = False
+        #: True while its runs are polled by ListRuns, False while each is polled by GetRun.
+        self.is_listed = False
+        #: Poll rounds in a row in which ListRuns has failed.
+        self.failed_rounds = 0
+        #: ListRuns is not used before this time of the loop's clock.
+        self.list_not_before = -math.inf
+        #: Seconds from the begin of a round until the last of its missing runs was confirmed by GetRun.
+        self.confirm_seconds = 0.0
+
+    def __repr__(self) -> str:
+        return f"the runs of compartment {self.id}"
+
+    @property
+    def listable_runs(self) -> list[PolledRun]:
+        return [run for run in self.runs.values() if run.is_listable and run.subscriptions]
+
+
+class RunRegistry:
+    """Keeps one :class:`PolledRun` per run, whatever its number of subscriptions, grouped by compartment."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, PolledRun] = {}
+        self.compartments: dict[str, Compartment] = {}
+
+    def add(self, subscription: Subscription, compartment_id: str | None) -> PolledRun:
+        """Add a subscription, and return the run that it waits for.
+
+        :param compartment_id: of the run, if it is known.
+        """
+        run = self.runs.get(subscription.run_id)
+        if run is None:
+            run = self.runs[subscription.run_id] = PolledRun(subscription.run_id)
+            self.assign(run, compartment_id)
+        elif run.is_listable:
+            # The new subscription has not seen this state, and ListRuns reports a known state as unchanged.
+            run.state = None
+        run.subscriptions.append(subscription)
+        return run
+
+    def remove(self, subscription: Subscription) -> None:
+        """Remove a subscription, and its run when it was the last one."""
+        run = self.runs.get(subscription.run_id)
+        if run and subscription in run.subscriptions:
+            run.subscriptions.remove(subscription)
+            if not run.subscriptions:
+                run.due = math.inf
+                del self.runs[run.run_id]
+                self._leave_compartment(run)
+
+    def assign(self, run: PolledRun, compartment_id: str | None) -> None:
+        """Put the run into its compartment. A run can be moved to another one."""
+        if not compartment_id or (run.compartment and run.compartment.id == compartment_id):
+            return
+        if self.runs.get(run.run_id) is not run:
+            return  # its last subscriber left while it was polled
+        self._leave_compartment(run)
+        if compartment_id not in self.compartments:
+            self.compartments[compartment_id] = Compartment(compartment_id)
+        run.compartment = self.compartments[compartment_id]
+        run.compartment.runs[run.run_id] = run
+
+    @property
+    def subscriptions(self) -> list[Subscription]:
+        return [subscription for run in self.runs.values() for subscription in run.subscriptions]
+
+    def _leave_compartment(self, run: PolledRun) -> None:
+        compartment, run.compartment = run.compartment, None
+        if compartment is not None:
+            del compartment.runs[run.run_id]
+            if not compartment.runs:
+                compartment.due = math.inf
+                del self.compartments[compartment.id]
 
 
 def _interned(text: str) -> str:

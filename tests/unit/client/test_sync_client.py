@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -10,6 +11,7 @@ import pytest
 from airflow_provider_dataflow import __version__
 from airflow_provider_dataflow.client.auth.access import Access
 from airflow_provider_dataflow.client.auth.api_key import ApiKey
+from airflow_provider_dataflow.client.rate_limit import RateLimit
 from airflow_provider_dataflow.client.retry import RetryPolicy
 from airflow_provider_dataflow.client.sdk_requests import SdkRequests
 from airflow_provider_dataflow.client.sync_client import DataFlowClient
@@ -176,3 +178,18 @@ def test_open_circuit_breaker_of_another_client_has_no_effect(client, service):
             client.get_run(RUN_ID)
     service.answers[:] = [(200, run_body())]
     assert client.get_run(RUN_ID).id == RUN_ID
+
+
+def test_requests_in_a_triggerer_count_for_the_rate_limit_of_its_connection(client, service):
+    limit = RateLimit(1000)
+    limited = DataFlowClient(client.access, "triggerer", limit)
+    limited.retry_policy = RetryPolicy(max_attempts=1)
+    service.answers[:] = [(429, {}, {"retry-after": "20"})]
+    with pytest.raises(ServiceError):
+        limited.get_run(RUN_ID)
+    # The pause that the service has asked for delays the poller, too, and other submits ...
+    assert 15 < limit.acquire(time.monotonic()) <= 20
+    # ... but no cancel.
+    service.answers[:] = [(204, None)]
+    DataFlowClient(client.access, "triggerer", limit, urgent=True).cancel_run(RUN_ID)
+    assert len(service.requests) == 2

@@ -181,7 +181,7 @@ async def test_malformed_responses_lose_only_their_pools_and_statements(service)
 
 async def test_watcher_reports_healthy_run_among_malformed_ones(service, mocker):
     """It survives malformed pages, and a malformed row hides no other row."""
-    mocker.patch.object(run_stream.random, "uniform", return_value=1.0)
+    mocker.patch.object(run_stream, "jittered", side_effect=lambda seconds: seconds)
     malformed = iter(NO_RESOURCE.values())
     runs = EndingRuns()
     requests = itertools.count()

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from airflow_provider_dataflow.client.async_client import RunPage
+from airflow_provider_dataflow.client.poller import request_dispatcher
 from airflow_provider_dataflow.client.poller.poller import RunPoller
 from airflow_provider_dataflow.client.poller.request_dispatcher import RequestDispatcher
-from airflow_provider_dataflow.client.poller.scheduler import CHECK_SECONDS
 from airflow_provider_dataflow.client.poller.subscriptions import PolledRun, Subscription
+from airflow_provider_dataflow.client.rate_limit import RateLimit
 from airflow_provider_dataflow.exceptions import (
     InvalidArgument,
     InvalidConnection,
@@ -23,7 +24,7 @@ from airflow_provider_dataflow.exceptions import (
     UnexpectedResponse,
 )
 from airflow_provider_dataflow.models.run import SUCCESS_STATES, Run
-from airflow_provider_dataflow.polling import MAX_CONNECTIONS, ErrorBudget
+from airflow_provider_dataflow.polling import CHECK_SECONDS, MAX_CONNECTIONS, ErrorBudget
 from benchmarks.polling import virtual_time
 
 #: More than there are workers, so that each worker meets one.
@@ -42,9 +43,10 @@ class CustomBaseException(BaseException):
 class Client:
     """Each good run ends after 300 seconds; each test decides what happens to a bad one."""
 
-    max_requests_per_second = 100.0
+    access = None
 
     def __init__(self) -> None:
+        self.rate_limit = RateLimit(100.0)
         self.poll_bad: Callable[[str], Awaitable[Run]] = self.running
         self.list_runs: Callable[[], Any] = lambda: []
         #: GetRun requests by run id.
@@ -75,7 +77,7 @@ def run_in_virtual_time(main: Main) -> Any:
         async def make() -> Client:
             return client
 
-        poller = RunPoller(make, now=asyncio.get_running_loop().time)  # type: ignore[arg-type]
+        poller = RunPoller(make)  # type: ignore[arg-type]
         try:
             async with asyncio.timeout(24 * 3600):
                 return await main(poller, client)
@@ -233,27 +235,26 @@ def test_job_that_ignores_its_cancellation_is_given_up(caplog):
     assert len([record for record in lines if record.levelno >= logging.WARNING]) == 1
 
 
-def test_scheduler_that_has_ended_is_started_again(caplog):
+def test_scheduler_that_has_lost_its_timer_continues():
     async def main(poller: RunPoller, client: Client) -> Any:
         waits = asyncio.gather(*(wait(poller, run_id) for run_id in GOOD))
         for _ in range(3):
             await asyncio.sleep(70)
-            assert poller._scheduler._task
-            poller._scheduler._task.cancel()
+            assert poller._scheduler._due_timer
+            poller._scheduler._due_timer.cancel()
         return await waits
 
     assert {run.state for run in run_in_virtual_time(main)} == {"SUCCEEDED"}
-    assert len([record for record in caplog.records if "started again" in record.message]) == 1
 
 
-def test_cancelled_workers_are_replaced():
+def test_cancelled_jobs_are_run_again():
     async def main(poller: RunPoller, client: Client) -> Any:
-        async def cancel_workers(run_id: str) -> Run:
-            for worker in list(poller._scheduler._workers):
-                worker.cancel()
+        async def cancel_jobs(run_id: str) -> Run:
+            for task in list(poller._scheduler._running):
+                task.cancel()
             return await client.running(run_id)
 
-        client.poll_bad = cancel_workers
+        client.poll_bad = cancel_jobs
         waits = [asyncio.create_task(wait(poller, run_id)) for run_id in BAD]
         ends = await asyncio.gather(*(wait(poller, run_id) for run_id in GOOD))
         for task in waits:
@@ -269,8 +270,10 @@ def test_stopped_scheduler_does_nothing(caplog):
         await asyncio.sleep(10)
         await poller.close()
         await asyncio.sleep(10 * CHECK_SECONDS)
-        assert poller._scheduler._task is None
-        assert not poller._scheduler._workers
+        assert not poller._scheduler._running
+        poller.subscribe(GOOD[1], states=SUCCESS_STATES, poll_interval=30)
+        await asyncio.sleep(10 * CHECK_SECONDS)
+        assert not client.polls[GOOD[1]]
         assert task.cancelled()
 
     run_in_virtual_time(main)
@@ -325,12 +328,14 @@ def test_runs_are_polled_by_get_run_if_list_runs_fails(error, error_budget):
     assert {run.state for run in wait_with_lists(fail, error_budget)} == {"SUCCEEDED"}
 
 
-@pytest.mark.parametrize("method", ["_poll_compartment", "_shortest_interval", "_poll_by_list"])
-def test_internal_error_in_the_job_of_a_compartment_loses_no_run(monkeypatch, method):
+@pytest.mark.parametrize(
+    ("owner", "name"), [(RequestDispatcher, "_poll_compartment"), (request_dispatcher, "find_runs")]
+)
+def test_internal_error_in_the_job_of_a_compartment_loses_no_run(monkeypatch, owner, name):
     def fail(*_: Any, **__: Any) -> Any:
         raise CustomBaseException("internal error")
 
-    monkeypatch.setattr(RequestDispatcher, method, fail)
+    monkeypatch.setattr(owner, name, fail)
     runs = wait_with_lists(lambda: RunPage(rows_of_running()), error_budget=1800)
     assert {run.state for run in runs} == {"SUCCEEDED"}
 

@@ -7,8 +7,9 @@ import gc
 import pytest
 
 from airflow_provider_dataflow.client.poller.poller import RunPoller
-from airflow_provider_dataflow.client.poller.run_durations import DurationLearner
 from airflow_provider_dataflow.client.poller.shared import shared_poller
+from airflow_provider_dataflow.client.poller.subscriptions import PolledRun
+from airflow_provider_dataflow.client.rate_limit import RateLimit
 from airflow_provider_dataflow.exceptions import InvalidConnection, RunLost, ServiceError
 from airflow_provider_dataflow.models.run import SUCCESS_STATES, Run
 from benchmarks.polling import virtual_time
@@ -23,7 +24,8 @@ class FakeClient:
         self.closed = 0
         self.in_flight = 0
         self.max_in_flight = 0
-        self.max_requests_per_second = 1000.0
+        self.rate_limit = RateLimit(1000.0)
+        self.access = None
 
     async def get_run(self, run_id):
         self.polls.append(run_id)
@@ -138,7 +140,7 @@ async def test_errors_beyond_the_budget_end_only_their_own_subscription():
 async def test_poller_works_after_an_internal_error(mocker):
     client = FakeClient(a=["IN_PROGRESS"], b=["SUCCEEDED"])
     async with shared_poller("key", factory(client)) as poller:
-        fault = mocker.patch.object(DurationLearner, "learn", side_effect=ZeroDivisionError("internal error"))
+        fault = mocker.patch.object(PolledRun, "update", side_effect=ZeroDivisionError("internal error"))
         with pytest.raises(RunLost, match="internal error"):
             await wait(poller, "a", error_budget=0.1)
         mocker.stop(fault)
@@ -187,7 +189,7 @@ async def test_response_after_unsubscribe_leaves_nothing():
     await polled.wait()
     poller.unsubscribe(subscription)
     respond.set()
-    await asyncio.wait(list(poller._scheduler._workers))
+    await asyncio.wait(list(poller._scheduler._running))
     assert not poller._registry.runs
     assert not poller._registry.compartments
     await poller.close()

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from airflow_provider_dataflow.client.poller.registry import RunRegistry
-from airflow_provider_dataflow.client.poller.subscriptions import Subscription
+from airflow_provider_dataflow.client.poller.subscriptions import RunRegistry, Subscription
 from airflow_provider_dataflow.polling import ErrorBudget
 
 
@@ -24,9 +23,8 @@ async def test_run_moves_to_another_compartment():
     run = registry.add(subscription(), "c")
     registry.assign(run, "d")
     assert list(registry.compartments) == ["d"]
-    compartment = registry.compartment_of(run)
-    assert compartment is not None
-    assert list(compartment.runs) == ["a"]
+    assert run.compartment is not None
+    assert list(run.compartment.runs) == ["a"]
 
 
 async def test_last_subscription_removes_run_and_compartment():

@@ -40,7 +40,7 @@ def test_run_without_creation_time_hides_no_later_run(of_application):
     service.untimed.add(untimed.id)
 
     async def main() -> list[str]:
-        poller = RunPoller(service.make, now=service.now)
+        poller = RunPoller(service.make)
         scope = Scope(COMPARTMENT, later.application if of_application else None)
         seen: list[Any] = []
         async with RunStream(poller, scope, 30, now=service.now) as stream:

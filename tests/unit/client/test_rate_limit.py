@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_dataflow.client import rate_limit
+from airflow_provider_dataflow.client.rate_limit import RateLimit, shared_rate_limit
+from airflow_provider_dataflow.polling import MIN_REQUESTS_PER_SECOND, RATE_RECOVERY_SECONDS
+
+
+def send(limit: RateLimit, now: float, count: int) -> float:
+    """Send as fast as the limit allows; return the time of the last request."""
+    for _ in range(count):
+        while (delay := limit.acquire(now)) > 0:
+            now += delay
+    return now
+
+
+def test_requests_are_evenly_spaced():
+    assert send(RateLimit(10), 0, 101) == pytest.approx(10)
+
+
+def test_request_after_idle_time_is_not_delayed():
+    limit = RateLimit(10)
+    send(limit, 0, 50)
+    assert limit.acquire(100) == 0
+
+
+def test_retry_after_pauses_all_requests_then_halves_the_rate():
+    limit = RateLimit(10)
+    limit.record_throttle(now=5, sent_at=4.9, retry_after=30)
+    assert limit.acquire(5) == 30
+    assert limit.rate(35) == pytest.approx(5)
+
+
+def test_throttled_requests_in_flight_together_halve_the_rate_once():
+    limit = RateLimit(16)
+    for sent_at in (4.7, 4.8, 4.9):
+        limit.record_throttle(now=5, sent_at=sent_at, retry_after=None)
+    assert limit.rate(5) == pytest.approx(8)
+    limit.record_throttle(now=6, sent_at=5.5, retry_after=None)
+    assert limit.rate(6) < 5
+
+
+def test_rate_recovers_slowly_and_completely():
+    limit = RateLimit(10)
+    limit.record_throttle(now=0, sent_at=0, retry_after=0)
+    assert limit.rate(RATE_RECOVERY_SECONDS / 4) == pytest.approx(7.5)
+    assert limit.rate(RATE_RECOVERY_SECONDS) == 10
+
+
+def test_rate_never_falls_below_its_minimum():
+    limit = RateLimit(10)
+    for now in range(100):
+        limit.record_throttle(now=now, sent_at=now, retry_after=0)
+    assert limit.rate(99) >= MIN_REQUESTS_PER_SECOND
+
+
+def test_limit_of_zero_is_refused():
+    with pytest.raises(ValueError, match="more than 0"):
+        RateLimit(0)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Clock that a sleep moves on."""
+
+    class Clock:
+        now = 1000.0
+
+        def monotonic(self) -> float:
+            return self.now
+
+        def sleep(self, seconds: float) -> None:
+            self.now += seconds
+
+    clock = Clock()
+    monkeypatch.setattr(rate_limit, "time", clock)
+    return clock
+
+
+def test_threads_wait_for_the_same_limit(clock):
+    limit = RateLimit(10)
+    send(limit, clock.now, 11)
+    limit.wait()
+    assert clock.now == pytest.approx(1001.1)
+
+
+def test_thread_waits_a_minute_at_most(clock):
+    """A kill waits for the thread."""
+    limit = RateLimit(10)
+    limit.record_throttle(clock.now, clock.now, retry_after=600)
+    limit.wait()
+    assert clock.now == pytest.approx(1060)
+
+
+def test_others_give_way_to_urgent_requests(clock):
+    limit = RateLimit(10)
+    for _ in range(20):
+        limit.record_urgent()
+    assert clock.now == 1000
+    assert limit.acquire(clock.now) == pytest.approx(2)
+
+
+def test_rate_limit_is_shared_by_the_clients_of_a_connection():
+    limit = shared_rate_limit("a", 5)
+    assert shared_rate_limit("a", 5) is limit
+    assert shared_rate_limit("b", 5) is not limit
