@@ -67,7 +67,12 @@ async def _submit_all(application_id: str, count: int) -> tuple[BlockingMonitor,
     def push(task: Any, key: str, value: Any) -> None:
         xcoms[str(task), key] = value
 
-    operator = InvokeRunOperator(task_id="task", start_from_trigger=True, application_id=application_id)
+    operator = InvokeRunOperator(
+        task_id="task",
+        start_from_trigger=True,
+        application_id=application_id,
+        configuration={"spark.dataflow.emulator.duration": "3600"},
+    )
     assert operator.start_trigger_args is not None
     row = operator.start_trigger_args.trigger_kwargs
     assert row is not None

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import oci
 import pytest
 
+from airflow_provider_dataflow.client import rate_limit
 from airflow_provider_dataflow.local import LocalDataFlow
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.models.run import is_terminal
@@ -84,6 +86,12 @@ def target_of(server: LocalDataFlow) -> Target:
         path.write_bytes(content)
 
     return Target(client, server.compartment_id, f"oci://{BUCKET}@{NAMESPACE}/", upload)
+
+
+@pytest.fixture(autouse=True)
+def rate_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the rate limits of connections, or a 429 in one test would delay the next one."""
+    monkeypatch.setattr(rate_limit, "_shared", WeakValueDictionary())
 
 
 @pytest.fixture(scope="session")

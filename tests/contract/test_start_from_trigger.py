@@ -428,3 +428,18 @@ def test_row_is_plain_json_for_arguments_of_any_type(local, airflow):
     assert run["arguments"] == ["1.5", "/data", str(uuid.UUID(int=1)), "true"]
     assert run["configuration"]["spark.day"] == "2026-01-02"
     assert run["maxDurationInMinutes"] == 60
+
+
+async def test_submits_and_polls_share_the_rate_limit_of_the_connection(local, airflow, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__OCI_DATA_FLOW__MAX_REQUESTS_PER_SECOND", "20")
+    triggers = []
+    began = time.monotonic()
+    for _ in range(6):
+        airflow.new_try()
+        airflow.xcoms.clear()
+        triggers.append(airflow.trigger())
+        await event_of(triggers[-1])
+    seconds = time.monotonic() - began
+    requests = len(local.journal("CreateRun")) + len(local.journal("GetRun"))
+    assert requests >= 7
+    assert seconds >= (requests - 1) / 20
