@@ -229,8 +229,8 @@ class AirflowRest:
             try:
                 return int(self.request("POST", "backfills", json=body)["id"])
             except httpx.HTTPStatusError as error:
-                # On SQLite, Airflow responds with 503 if another of its processes is writing.
-                if error.response.status_code != 503 or attempt == 19:
+                # On SQLite, Airflow responds with 503, before 3.1 with 500, if another process is writing.
+                if error.response.status_code not in (500, 503) or attempt == 19:
                     raise
                 time.sleep(0.5)
         raise AssertionError("unreachable")
