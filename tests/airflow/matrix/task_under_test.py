@@ -26,6 +26,7 @@ class TaskUnderTest:
     """One task instance and its runs.
 
     :param user: OCID of the user in the DAG's connection.
+    :param finds_runs_by_name: its runs are those with the name of the DAG, since successors have no tags.
     :param faults: ids of the faults that :meth:`add_fault` has added.
     """
 
@@ -34,6 +35,7 @@ class TaskUnderTest:
     user: str
     dag_run: str = "matrix"
     map_index: int = -1
+    finds_runs_by_name: bool = False
     faults: list[str] = field(default_factory=list)
 
     task_id = "run"
@@ -80,6 +82,8 @@ class TaskUnderTest:
         """Return the runs whose tags name this task instance, oldest first."""
 
         def is_ours(run: dict[str, Any]) -> bool:
+            if self.finds_runs_by_name:
+                return bool(run["displayName"] == self.dag_id)
             tags = run["freeformTags"]
             return (
                 tags.get("airflow_dag_id") == self.dag_id
@@ -208,6 +212,15 @@ class TaskUnderTest:
         else:
             # Airflow calls nothing on the kill of a trigger that has not started.
             self.wait_until(lambda: self.trigger_has_started(), "its trigger to start")
+        return run_id
+
+    def wait_until_following(self, number: int) -> str:
+        """Wait until the task waits for its n-th run, a successor of its first one; return the run's id."""
+        run_id = self.wait_for_run("IN_PROGRESS", number=number)
+        self.wait_until(
+            lambda: run_id in [entry["resource_id"] for entry in self.requests("GetRun")],
+            f"run {number} to be polled",
+        )
         return run_id
 
     def wait_for_retry(self, log_line: str) -> None:
@@ -369,7 +382,7 @@ class TaskUnderTest:
 
     # Actions on the service --------------------------------------------------------------------------------
 
-    def submit_unowned_run(self) -> str:
+    def submit_unowned_run(self, **fields: Any) -> str:
         """Submit a run that belongs to no task, with this DAG's id as its name; return its id."""
         local = self.harness.bench.local
         details = {
@@ -382,12 +395,20 @@ class TaskUnderTest:
             "executorShapeConfig": {"ocpus": 1, "memoryInGBs": 16},
             "numExecutors": 1,
             "sparkVersion": "3.5.0",
+            **fields,
         }
         return str(local.client.create_run(details).data.id)
 
     def end_run(self, run_id: str, **outcome: Any) -> None:
         """End a run, by default with success."""
         self.harness.call_local("POST", f"runs/{run_id}/end", outcome)
+
+    def maintain_run(self, run_id: str, *, successor_after: float = 3) -> None:
+        """Let the service stop a STREAMING run for maintenance and start its successor, without tags."""
+        self.harness.call_local("POST", f"runs/{run_id}/maintain", {"successorAfter": successor_after})
+
+    def xcom(self, key: str) -> Any:
+        return self.harness.call_api(lambda rest: rest.xcom(self.dag_id, self.dag_run, self.task_id, key))
 
     def add_fault(self, kind: str, **parameters: Any) -> str:
         """Inject a fault into requests that come through this DAG's connection; return its id."""

@@ -161,6 +161,22 @@ def test_task_survives_sigkill_of_triggerer(harness: MatrixHarness, task: TaskUn
     ended.wait_for_end("failed", runs=["CANCELED"], cancelled_by=[(1, "triggerer")])
 
 
+@matrix_case(deferrable=True, type="STREAMING")
+def test_maintenance_while_triggerer_is_down(harness: MatrixHarness, task: TaskUnderTest) -> None:
+    """(31b): twice in a row, so that the row of the trigger names a run whose successor has ended, too."""
+    task = task.variant(finds_runs_by_name=True)
+    stop_triggerer(harness)
+    task.maintain_run(task.wait_for_run("IN_PROGRESS"), successor_after=1)
+    task.maintain_run(task.wait_for_run("IN_PROGRESS", number=2), successor_after=1)
+    third = task.wait_for_run("IN_PROGRESS", number=3)
+    start_triggerer(harness)
+    task.wait_until_following(3)
+    task.wait_until(lambda: task.xcom("run_ids") == task.run_ids(), "the XCom of all runs")
+    task.end_run(third)
+    task.wait_for_end("success", runs=["STOPPED", "STOPPED", "SUCCEEDED"])
+    assert len(task.requests("CreateRun")) == 1
+
+
 @matrix_case(deferrable=True)
 def test_stopping_triggerer_finishes_its_cancel(harness: MatrixHarness, task: TaskUnderTest) -> None:
     """(19)"""
