@@ -326,7 +326,35 @@ class NotFound(DataFlowError):
         super().__init__(f"No {kind} is named {display_name!r} in {compartment_id}")
 
 
-class PoolError(DataFlowError):
+class StoppableResourceError(DataFlowError):
+    """Base of the errors of pools and SQL endpoints.
+
+    :param resource_id: OCID of the resource.
+    :param state: last known ``lifecycleState``.
+    :param lifecycle_details: details of the state, from the service.
+    :param note: further information.
+    """
+
+    noun = "resource"
+    headline = "did not reach the expected state"
+    advice = "See the resource in the console for the cause."
+
+    def __init__(
+        self, resource_id: str, state: str | None, lifecycle_details: str | None, note: str | None
+    ) -> None:
+        self.state = state
+        self.lifecycle_details = lifecycle_details
+        self.note = note
+        lines = {
+            "state": state,
+            "lifecycle_details": lifecycle_details,
+            "hint": self.advice,
+            "note": note,
+        }
+        super().__init__(_report(f"{self.noun} {resource_id} {self.headline}", lines), is_report=True)
+
+
+class PoolError(StoppableResourceError):
     """A pool did not reach the expected state.
 
     :param pool_id: OCID of the pool.
@@ -335,7 +363,7 @@ class PoolError(DataFlowError):
     :param note: further information.
     """
 
-    headline = "did not reach the expected state"
+    noun = "Pool"
     advice = "See the pool in the console for the cause."
 
     def __init__(
@@ -347,16 +375,7 @@ class PoolError(DataFlowError):
         note: str | None = None,
     ) -> None:
         self.pool_id = pool_id
-        self.state = state
-        self.lifecycle_details = lifecycle_details
-        self.note = note
-        lines = {
-            "state": state,
-            "lifecycle_details": lifecycle_details,
-            "hint": self.advice,
-            "note": note,
-        }
-        super().__init__(_report(f"Pool {pool_id} {self.headline}", lines), is_report=True)
+        super().__init__(pool_id, state, lifecycle_details, note)
 
 
 class PoolFailed(PoolError):
@@ -375,6 +394,48 @@ class PoolLost(PoolError):
 
     headline = "is in an unknown state: polling failed for longer than the error budget"
     advice = "Check the pool in the console before you clear the task."
+
+
+class SqlEndpointError(StoppableResourceError):
+    """A SQL endpoint did not reach the expected state.
+
+    :param sql_endpoint_id: OCID of the SQL endpoint.
+    :param state: last known ``lifecycleState``.
+    :param lifecycle_details: details of the state, from the service.
+    :param note: further information.
+    """
+
+    noun = "SQL endpoint"
+    advice = "See the SQL endpoint in the console for the cause."
+
+    def __init__(
+        self,
+        *,
+        sql_endpoint_id: str,
+        state: str | None = None,
+        lifecycle_details: str | None = None,
+        note: str | None = None,
+    ) -> None:
+        self.sql_endpoint_id = sql_endpoint_id
+        super().__init__(sql_endpoint_id, state, lifecycle_details, note)
+
+
+class SqlEndpointFailed(SqlEndpointError):
+    """The SQL endpoint is in a state from which it cannot reach the expected one."""
+
+
+class SqlEndpointTimedOut(SqlEndpointError):
+    """The SQL endpoint did not reach the expected state before the task's timeout. It may still do so."""
+
+    headline = "did not reach the expected state in time"
+    advice = "Raise the task's timeout, and check whether the service maintains the endpoint (UPDATING)."
+
+
+class SqlEndpointLost(SqlEndpointError):
+    """The state of the SQL endpoint could not be read for longer than the error budget."""
+
+    headline = "is in an unknown state: polling failed for longer than the error budget"
+    advice = "Check the SQL endpoint in the console before you clear the task."
 
 
 class StatementError(DataFlowError):

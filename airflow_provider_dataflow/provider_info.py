@@ -31,6 +31,7 @@ def get_provider_info() -> dict[str, Any]:
                 "operators.orphans",
                 "operators.pool",
                 "operators.run",
+                "operators.sql_endpoint",
                 "operators.statement",
             )
         ],
@@ -38,7 +39,12 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [_modules("hooks.data_flow")],
         "triggers": [
             _modules(
-                "triggers.pool", "triggers.run", "triggers.run_event", "triggers.statement", "triggers.submit"
+                "triggers.pool",
+                "triggers.run",
+                "triggers.run_event",
+                "triggers.sql_endpoint",
+                "triggers.statement",
+                "triggers.submit",
             )
         ],
         "extra-links": [

@@ -1,7 +1,8 @@
 """Tables of the settings: arguments that say how a task works, such as ``poll_interval``.
 
 A setting means the same in all operators, sensors and triggers. Arguments that are fields of a run, an
-application or a pool are not here: ``RunRequest`` and the ``...Details`` classes in ``models`` read them.
+application, a pool or a SQL endpoint are not here: ``RunRequest`` and the ``...Details`` classes in
+``models`` read them.
 """
 
 from __future__ import annotations
@@ -144,6 +145,7 @@ TASK_SETTINGS: dict[str, Setting] = {
     "run_id": Setting(optional_id(ocid("dataflowrun")), None),
     "run_ids": Setting(optional(texts), None),
     "service_endpoint": _ANY_TEXT,
+    "sql_endpoint_id": Setting(optional_id(ocid("dataflowsqlendpoint")), None),
 }
 
 #: Settings of triggers. A task has checked the ids already. A row without ``cancel_on_kill`` means False.
@@ -156,5 +158,6 @@ TRIGGER_SETTINGS: dict[str, Setting] = {
     "run_id": Setting(text, ""),
     # Rows without it are from a version that does not follow successors.
     "successor_timeout": Setting(optional(seconds), DEFAULT_SUCCESSOR_TIMEOUT_SECONDS),
+    "sql_endpoint_id": Setting(text, ""),
     "target_states": Setting(state_names, TASK_SETTINGS["target_states"].if_unusable),
 }

@@ -37,6 +37,7 @@ from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.models.field_names import camel_case
 from airflow_provider_dataflow.models.pool import Pool
 from airflow_provider_dataflow.models.run import Run, RunLog
+from airflow_provider_dataflow.models.sql_endpoint import SqlEndpoint
 from airflow_provider_dataflow.models.statement import Statement
 from airflow_provider_dataflow.polling import MAX_CONNECTIONS, MAX_REQUESTS_PER_SECOND
 
@@ -152,6 +153,14 @@ class AsyncDataFlowClient:
         :raises ServiceError: the request failed, or its response is not a pool.
         """
         return await self._get("GetPool", f"/pools/{quote(pool_id, safe='')}", Pool.from_api)
+
+    async def get_sql_endpoint(self, sql_endpoint_id: str) -> SqlEndpoint:
+        """GetSqlEndpoint, without retries.
+
+        :raises ServiceError: the request failed, or its response is not a SQL endpoint.
+        """
+        path = f"/sqlEndpoints/{quote(sql_endpoint_id, safe='')}"
+        return await self._get("GetSqlEndpoint", path, SqlEndpoint.from_api)
 
     async def get_statement(self, run_id: str, statement_id: int) -> Statement:
         """GetStatement, without retries.

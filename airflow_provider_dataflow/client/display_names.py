@@ -8,8 +8,9 @@ from typing import TypeVar
 from airflow_provider_dataflow.exceptions import AmbiguousName
 from airflow_provider_dataflow.models.application import Application
 from airflow_provider_dataflow.models.pool import Pool
+from airflow_provider_dataflow.models.sql_endpoint import SqlEndpoint
 
-R = TypeVar("R", Application, Pool)
+R = TypeVar("R", Application, Pool, SqlEndpoint)
 
 
 def only_resource_named(

@@ -1,4 +1,4 @@
-"""Synchronous client, for workers: operations on runs, applications, pools and statements."""
+"""Synchronous client, for workers: operations on runs, applications, pools, SQL endpoints and statements."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from airflow_provider_dataflow.client.applications import ApplicationClient
 from airflow_provider_dataflow.client.pools import PoolClient
 from airflow_provider_dataflow.client.responses import reading
 from airflow_provider_dataflow.client.sdk_requests import PAGE_SIZE, SdkRequests, one_filter
+from airflow_provider_dataflow.client.sql_endpoints import SqlEndpointClient
 from airflow_provider_dataflow.client.statements import StatementClient
 from airflow_provider_dataflow.exceptions import ServiceError, SubmitRejected, sentences
 from airflow_provider_dataflow.models.run import Run, RunLog
@@ -40,6 +41,10 @@ class DataFlowClient(SdkRequests):
     @cached_property
     def pools(self) -> PoolClient:
         return PoolClient(self)
+
+    @cached_property
+    def sql_endpoints(self) -> SqlEndpointClient:
+        return SqlEndpointClient(self)
 
     @cached_property
     def statements(self) -> StatementClient:

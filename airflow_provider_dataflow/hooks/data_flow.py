@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.client.auth.access import Access
     from airflow_provider_dataflow.client.pools import PoolClient
     from airflow_provider_dataflow.client.rate_limit import RateLimit
+    from airflow_provider_dataflow.client.sql_endpoints import SqlEndpointClient
     from airflow_provider_dataflow.client.statements import StatementClient
     from airflow_provider_dataflow.client.sync_client import DataFlowClient
     from airflow_provider_dataflow.compat import Connection
@@ -225,6 +226,11 @@ class DataFlowHook(BaseHook):
     def pools(self) -> PoolClient:
         """Operations on pools: create, get, list, update, start, stop, delete, change compartment."""
         return self.client.pools
+
+    @property
+    def sql_endpoints(self) -> SqlEndpointClient:
+        """Operations on SQL endpoints: create, get, list, update, start, stop, delete, change compartment."""
+        return self.client.sql_endpoints
 
     @property
     def statements(self) -> StatementClient:

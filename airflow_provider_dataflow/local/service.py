@@ -112,7 +112,7 @@ class Service:
                 PoolsApi(context),
                 PrivateEndpointsApi(context),
                 WorkRequestsApi(context),
-                SqlEndpointsApi(),
+                SqlEndpointsApi(context),
             )
         )
         self._local = Router(

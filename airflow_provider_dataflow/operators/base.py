@@ -127,7 +127,8 @@ class WaitingOperator(DataFlowOperator):
     @property
     def _awaited_resource(self) -> str:
         """Name and value of the argument that identifies what the task waits for."""
-        arguments = {name: getattr(self, name, None) for name in ("run_id", "pool_id", "display_name")}
+        names = ("run_id", "pool_id", "sql_endpoint_id", "display_name")
+        arguments = {name: getattr(self, name, None) for name in names}
         return next((f"{name} {value}" for name, value in arguments.items() if value), self.task_id)
 
     def _deadline(self, context: Context) -> float | None:

@@ -10,7 +10,8 @@ from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.models.pool import GONE_STATES, Pool, PoolDetails, PoolState
 from airflow_provider_dataflow.operators.base import WAIT_ARGUMENTS, check_given, retry_token_of_try
 from airflow_provider_dataflow.operators.called_by_airflow import called_by_airflow
-from airflow_provider_dataflow.operators.pool_base import NextWait, PoolOperator, pool_failed
+from airflow_provider_dataflow.operators.pool_base import PoolOperator
+from airflow_provider_dataflow.operators.stoppable_resource import NextWait
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
@@ -188,7 +189,7 @@ class StopPoolOperator(_ExistingPoolOperator):
             self.log.info("Pool %s (%s) is %s: nothing to stop", pool.id, pool.display_name, pool.state)
             return None
         if pool.state == PoolState.FAILED:
-            raise pool_failed(pool, "it cannot be stopped")
+            raise self._failed(pool, "it cannot be stopped")
         if pool.state == PoolState.ACTIVE:
             self._send("stop", self.hook.pools.stop, pool)
             return NextWait({PoolState.STOPPED}, is_last=True)

@@ -81,6 +81,27 @@ class PoolEvent(Event):
     state: str | None = None
     message: str | None = None
 
+    @property
+    def resource_id(self) -> str:
+        return self.pool_id
+
+
+@dataclass(frozen=True, slots=True)
+class SqlEndpointEvent(Event):
+    """End of a wait for a SQL endpoint; the other fields are those of :class:`RunEvent`.
+
+    :param sql_endpoint_id: OCID of the SQL endpoint.
+    """
+
+    outcome: Outcome
+    sql_endpoint_id: str
+    state: str | None = None
+    message: str | None = None
+
+    @property
+    def resource_id(self) -> str:
+        return self.sql_endpoint_id
+
 
 @dataclass(frozen=True, slots=True)
 class StatementEvent(Event):

@@ -17,6 +17,9 @@ import oci
 import pytest
 
 from airflow_provider_dataflow.client import rate_limit
+from airflow_provider_dataflow.client import wait as waiting
+from airflow_provider_dataflow.client.retry import RetryPolicy
+from airflow_provider_dataflow.client.sdk_requests import SdkRequests
 from airflow_provider_dataflow.local import LocalDataFlow
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.models.run import is_terminal
@@ -134,6 +137,30 @@ def manual_clock(manual_clock_server: DataFlowFixture, monkeypatch: pytest.Monke
     manual_clock_server.reset()
     set_connection(manual_clock_server, monkeypatch)
     return manual_clock_server
+
+
+@pytest.fixture
+def clock_of_waits(manual_clock: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowFixture:
+    """Like ``manual_clock``, with a clock that advances while a task waits, and only then."""
+    monkeypatch.setattr(SdkRequests, "retry_policy", RetryPolicy(sleep=lambda seconds: None))
+    poll_at_once(monkeypatch)
+
+    def sleep(seconds: float, raise_if_killed: Any) -> None:
+        raise_if_killed()
+        manual_clock.advance(0.5)
+
+    def pause(self: waiting.Wait) -> float:
+        manual_clock.advance(0.5)
+        return 0
+
+    monkeypatch.setattr(waiting.Wait, "_pause", pause)
+    monkeypatch.setattr(waiting, "sleep", sleep)
+    return manual_clock
+
+
+@pytest.fixture(params=[False, True], ids=["in the worker", "deferred"])
+def deferrable(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
 
 
 def set_connection(server: LocalDataFlow, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,8 @@ def run_task(
             trigger.task_instance = context["ti"]
         event = json.loads(json.dumps(asyncio.run(_first_event(trigger))))
         try:
-            return operator().resume_execution(deferral.method_name, {"event": event}, context)
+            arguments = {**(deferral.kwargs or {}), "event": event}
+            return operator().resume_execution(deferral.method_name, arguments, context)
         except TaskDeferred as deferred:
             deferral = deferred
 

@@ -113,6 +113,19 @@ def test_pool_example(server):
     assert run(example("example_pool"))["create_pool"] == pool_id
 
 
+def test_sql_endpoint_example(server):
+    dag = example("example_sql_endpoint")
+    assert dag.get_task("start_endpoint").is_setup
+    assert dag.get_task("stop_endpoint").is_teardown
+    results = run(dag)
+    endpoint_id = results["start_endpoint"]
+    assert results["query"].startswith("connect to jdbc:")
+    endpoint = target_of(server).client.get_sql_endpoint(endpoint_id).data
+    assert (endpoint.lifecycle_state, endpoint.display_name) == ("INACTIVE", "weather")
+    # The next DAG run starts the existing endpoint.
+    assert run(example("example_sql_endpoint"))["start_endpoint"] == endpoint_id
+
+
 def test_application_example(server):
     results = run(example("example_application"))
     (found,) = server.runs

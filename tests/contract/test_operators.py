@@ -14,9 +14,6 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_provider_dataflow.client import wait as waiting
-from airflow_provider_dataflow.client.retry import RetryPolicy
-from airflow_provider_dataflow.client.sdk_requests import SdkRequests
 from airflow_provider_dataflow.exceptions import (
     AmbiguousName,
     DataFlowError,
@@ -59,32 +56,13 @@ OTHER_COMPARTMENT = "ocid1.compartment.oc1..other"
 
 
 @pytest.fixture
-def local(manual_clock: DataFlowFixture, monkeypatch: pytest.MonkeyPatch) -> DataFlowFixture:
-    """Server whose clock advances only while a task waits."""
-    monkeypatch.setattr(SdkRequests, "retry_policy", RetryPolicy(sleep=lambda seconds: None))
-    poll_at_once(monkeypatch)
-
-    def sleep(seconds: float, raise_if_killed: Any) -> None:
-        raise_if_killed()
-        manual_clock.advance(0.5)
-
-    def pause(self: waiting.Wait) -> float:
-        manual_clock.advance(0.5)
-        return 0
-
-    monkeypatch.setattr(waiting.Wait, "_pause", pause)
-    monkeypatch.setattr(waiting, "sleep", sleep)
-    return manual_clock
+def local(clock_of_waits: DataFlowFixture) -> DataFlowFixture:
+    return clock_of_waits
 
 
 @pytest.fixture
 def target(local: DataFlowFixture) -> Target:
     return target_of(local)
-
-
-@pytest.fixture(params=[False, True], ids=["in the worker", "deferred"])
-def deferrable(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
 
 
 def run_of(target: Target, **fields: Any) -> str:

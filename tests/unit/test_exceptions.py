@@ -19,6 +19,7 @@ from airflow_provider_dataflow.exceptions import (
     PoolTimedOut,
     RunFailed,
     ServiceError,
+    SqlEndpointFailed,
     StatementFailed,
     SubmitRejected,
     UnexpectedResponse,
@@ -33,6 +34,7 @@ ERRORS = [
     AmbiguousName(kind="pool", display_name="warm", compartment_id="c", ids=["a", "b"]),
     NotFound(kind="application", display_name="nightly", compartment_id="c"),
     PoolTimedOut(pool_id="pool", state="CREATING", lifecycle_details="soon", note="409"),
+    SqlEndpointFailed(sql_endpoint_id="sql", state="FAILED", lifecycle_details="no", note="409"),
     StatementFailed(run_id="run", statement_id=0, error_name="E", error_value="v", traceback=("a\nb", "c")),
 ]
 

@@ -69,9 +69,15 @@ DAG_MODULES = [
         "operators.run",
         "operators.manage_run",
     ),
-    *("operators.application", "operators.pool", "operators.statement", "operators.orphans"),
+    *(
+        "operators.application",
+        "operators.pool",
+        "operators.sql_endpoint",
+        "operators.statement",
+        "operators.orphans",
+    ),
 ]
-TRIGGER_MODULES = ["triggers.run", "triggers.pool", "triggers.statement"]
+TRIGGER_MODULES = ["triggers.run", "triggers.pool", "triggers.sql_endpoint", "triggers.statement"]
 #: Imports modules one after the other and prints which of them loaded one of the forbidden ones.
 CULPRITS = """
 import importlib, sys
@@ -108,7 +114,10 @@ def test_parsing_a_dag_imports_only_what_it_needs(modules, forbidden):
             {"airflow", "oci", "aiohttp"},
         ),
         (
-            ["models.run_request", "models.application", "models.pool", "models.statement", "models.usage"],
+            [
+                *("models.run_request", "models.application", "models.pool", "models.sql_endpoint"),
+                *("models.statement", "models.usage"),
+            ],
             {"airflow", "oci", "aiohttp"},
         ),
         (

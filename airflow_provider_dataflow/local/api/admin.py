@@ -35,7 +35,7 @@ from airflow_provider_dataflow.local.http.operations import OPERATIONS
 from airflow_provider_dataflow.local.http.tokens import claims_of, expiry_of, load_public_key
 from airflow_provider_dataflow.local.state.clock import ManualClock, rfc3339
 from airflow_provider_dataflow.local.state.maintenance import STREAMING
-from airflow_provider_dataflow.local.state.store import RUNS, Filter, Record
+from airflow_provider_dataflow.local.state.store import RUNS, SQL_ENDPOINTS, Filter, Record
 from airflow_provider_dataflow.models.run import LifecycleState
 
 if TYPE_CHECKING:
@@ -117,6 +117,10 @@ class AdminApi:
         yield Route("MoveRun", "PUT", "/_local/runs/{run_id}", self.move_run)
         yield Route("EndRun", "POST", "/_local/runs/{run_id}/end", self.end_run)
         yield Route("MaintainRun", "POST", "/_local/runs/{run_id}/maintain", self.maintain_run)
+        yield Route(
+            *("MaintainSqlEndpoint", "POST", "/_local/sqlEndpoints/{sql_endpoint_id}/maintain"),
+            self.maintain_sql_endpoint,
+        )
         yield Route("RunLog", "GET", "/_local/runs/{run_id}/logs/{name}", self.log)
 
     def health(self, request: Request) -> Response:
@@ -319,6 +323,12 @@ class AdminApi:
         self.context.lifecycle.maintenance.start(record, after, copy_tags=copy_tags)
         self.context.lifecycle.settle()
         return self.run(request, run_id)
+
+    def maintain_sql_endpoint(self, request: Request, sql_endpoint_id: str) -> Response:
+        """Maintain an active SQL endpoint, which is UPDATING for the time that other changes take."""
+        record = load(self.context, SQL_ENDPOINTS, sql_endpoint_id)
+        self.context.lifecycle.sql_endpoints.maintain(record)
+        return Response(204)
 
     def log(self, request: Request, run_id: str, name: str) -> Response:
         load(self.context, RUNS, run_id)

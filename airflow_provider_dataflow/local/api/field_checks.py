@@ -172,6 +172,24 @@ def check_pool_schedules(name: str, value: Any) -> None:
     check_objects(name, value, {"dayOfWeek": one_of(DAYS), "startTime": hour, "stopTime": hour})
 
 
+def check_network_configuration(name: str, value: Any) -> None:
+    if not isinstance(value, dict):
+        raise invalid(f"{name} must be an object.")
+    one_of(("VCN", "SECURE_ACCESS"))(f"{name}.networkType", value.get("networkType"))
+    if value["networkType"] == "VCN":
+        for key in ("vcnId", "subnetId"):
+            check_ocid(f"{name}.{key}", value.get(key))
+        if value.get("nsgIds") is not None:
+            check_ocids(f"{name}.nsgIds", value["nsgIds"])
+    elif value.get("accessControlRules") is not None:
+        notation = one_of(("IP_ADDRESS", "CIDR", "VCN", "VCN_OCID"))
+        checks = {"ipNotation": notation, "value": check_name, "vcnIps": check_text}
+        check_objects(f"{name}.accessControlRules", value["accessControlRules"], checks)
+        for rule in value["accessControlRules"]:
+            if rule.get("ipNotation") is None or rule.get("value") is None:
+                raise invalid(f"{name}.accessControlRules: each needs ipNotation and value.")
+
+
 def check_scans(name: str, value: Any) -> None:
     check_objects(name, value, {"fqdn": check_name, "port": check_text})
 

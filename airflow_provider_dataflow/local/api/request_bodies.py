@@ -14,6 +14,7 @@ from airflow_provider_dataflow.local.api.field_checks import (
     check_freeform_tags,
     check_log_config,
     check_name,
+    check_network_configuration,
     check_ocid,
     check_ocids,
     check_parameters,
@@ -155,6 +156,41 @@ CREATE_PRIVATE_ENDPOINT = BodySchema(
     frozenset({"compartmentId", "dnsZones", "subnetId"}),
 )
 UPDATE_PRIVATE_ENDPOINT = BodySchema(_PRIVATE_ENDPOINT)
+_SQL_ENDPOINT: dict[str, Check] = {
+    **_TAGS,
+    "description": check_text,
+    "displayName": check_name,
+    "driverShape": check_name,
+    "driverShapeConfig": check_shape_config,
+    "executorShape": check_name,
+    "executorShapeConfig": check_shape_config,
+    "lakeId": check_text,
+    "logCompartmentId": check_ocid,
+    "logDisplayName": check_name,
+    "logGroupId": check_ocid,
+    "logRetentionDuration": integer_between(1, 10_000),
+    "maxExecutorCount": integer_between(1, 10_000),
+    "metastoreId": check_ocid,
+    "minExecutorCount": integer_between(1, 10_000),
+    "sparkAdvancedConfigurations": check_configuration,
+}
+CREATE_SQL_ENDPOINT = BodySchema(
+    {
+        **_SQL_ENDPOINT,
+        "compartmentId": check_ocid,
+        "networkConfiguration": check_network_configuration,
+        "sqlEndpointVersion": check_name,
+        "warehouseBucketUri": check_uri,
+    },
+    frozenset(
+        {
+            *("compartmentId", "displayName", "driverShape", "executorShape", "lakeId", "maxExecutorCount"),
+            *("metastoreId", "minExecutorCount", "networkConfiguration", "sqlEndpointVersion"),
+            "warehouseBucketUri",
+        }
+    ),
+)
+UPDATE_SQL_ENDPOINT = BodySchema({**_SQL_ENDPOINT, "logOperation": one_of(("ENABLE", "DISABLE", "DELETE"))})
 CREATE_STATEMENT = BodySchema({"code": check_code}, frozenset({"code"}))
 
 

@@ -90,7 +90,8 @@ class Options:
         None, "maximum number of live runs of one compartment; more are refused with LimitExceeded"
     )
     transition_seconds: float = _option(
-        1.0, "how long a change of a pool or private endpoint, and its work request, takes"
+        1.0,
+        "how long a change of a pool, private endpoint or SQL endpoint, and its work request, takes",
     )
     submission_starts_pool: bool = _option(
         True, "do not start a stopped pool when a run is submitted to it; the run waits"

@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
 
-from airflow_provider_dataflow.local.http.messages import JSON, ApiError
+from airflow_provider_dataflow.local.http.messages import JSON
 from airflow_provider_dataflow.local.state.clock import Timeline, rfc3339
 from airflow_provider_dataflow.local.state.live_runs import LiveRuns
+from airflow_provider_dataflow.local.state.managed_lifecycle import ManagedLifecycle
 from airflow_provider_dataflow.local.state.options import Options
 from airflow_provider_dataflow.local.state.pool_schedules import ScheduledAction, next_action
 from airflow_provider_dataflow.local.state.store import POOLS, Record, Store
-from airflow_provider_dataflow.local.state.transitions import Transitions, is_settled
+from airflow_provider_dataflow.local.state.transitions import Transitions
 from airflow_provider_dataflow.local.state.work_requests import WorkRequests
 
 _STOPPED_DETAILS = "The run was ended: its pool was stopped."
@@ -40,12 +41,15 @@ def needed_nodes(run: JSON) -> Counter[str]:
     return needed
 
 
-class PoolLifecycle:
+class PoolLifecycle(ManagedLifecycle):
     """Changes of pools by the API, by schedules, by the idle timeout, and by runs that need their pool.
 
     :param cancel_run: ends a run by its id, with a reason for its ``lifecycleDetails``.
     :param start_runs: starts the queued runs that may start now.
     """
+
+    noun = "pool"
+    work_request_noun = "POOL"
 
     def __init__(
         self,
@@ -58,10 +62,9 @@ class PoolLifecycle:
         cancel_run: Callable[[str, str], None],
         start_runs: Callable[[], None],
     ) -> None:
+        super().__init__(options, work_requests)
         self._store = store
         self._timeline = timeline
-        self._options = options
-        self._work_requests = work_requests
         self._live_runs = live_runs
         self._cancel_run = cancel_run
         self._start_runs = start_runs
@@ -87,26 +90,26 @@ class PoolLifecycle:
     # --- Operations of the API ------------------------------------------------------------------------------
 
     def create(self, record: Record, path: str) -> str:
-        request = self._work_requests.begin("CREATE_POOL", record, path)
+        request = self._begin("CREATE", record, path)
         self._go(record, PoolLifecycleState.ACCEPTED, PoolLifecycleState.CREATING, PoolLifecycleState.ACTIVE)
         self._plan_next_schedule(record)
         return request
 
     def start(self, record: Record, path: str) -> str:
         self._check_state(record, "started", PoolLifecycleState.STOPPED)
-        request = self._work_requests.begin("START_POOL", record, path)
+        request = self._begin("START", record, path)
         self._start(record)
         return request
 
     def stop(self, record: Record, path: str) -> str:
         self._check_state(record, "stopped", PoolLifecycleState.ACTIVE)
-        request = self._work_requests.begin("STOP_POOL", record, path)
+        request = self._begin("STOP", record, path)
         self._stop(record)
         return request
 
-    def update(self, record: Record, details: JSON, path: str, operation: str = "UPDATE_POOL") -> str:
+    def update(self, record: Record, details: JSON, path: str, verb: str = "UPDATE") -> str:
         self._check_state(record, "updated", PoolLifecycleState.ACTIVE, PoolLifecycleState.STOPPED)
-        request = self._work_requests.begin(operation, record, path)
+        request = self._begin(verb, record, path)
         before = record.body["lifecycleState"]
         record.body.update(details)
         self._go(record, PoolLifecycleState.UPDATING, before)
@@ -115,7 +118,7 @@ class PoolLifecycle:
 
     def delete(self, record: Record, path: str) -> str:
         self._check_state(record, "deleted", PoolLifecycleState.STOPPED, PoolLifecycleState.FAILED)
-        request = self._work_requests.begin("DELETE_POOL", record, path)
+        request = self._begin("DELETE", record, path)
         for run_id in self._live_runs.in_pool(record.id):
             self._cancel_run(run_id, "The run was canceled: its pool was deleted.")
         self._go(record, PoolLifecycleState.DELETING, PoolLifecycleState.DELETED)
@@ -183,17 +186,6 @@ class PoolLifecycle:
 
     # --- States ---------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def _check_state(record: Record, what: str, *states: PoolLifecycleState) -> None:
-        state = record.body["lifecycleState"]
-        if state not in states:
-            # The SDK retries IncorrectState, so return it only for transitional states.
-            code = "Conflict" if is_settled(record) else "IncorrectState"
-            raise ApiError(409, code, f"A pool that is {state} cannot be {what}.")
-
-    def _go(self, record: Record, *states: str) -> None:
-        self.transitions.start(record, self._options.transition_seconds, *states)
-
     def _start(self, record: Record) -> None:
         self._go(record, PoolLifecycleState.ACCEPTED, PoolLifecycleState.CREATING, PoolLifecycleState.ACTIVE)
 
@@ -212,8 +204,7 @@ class PoolLifecycle:
         record.internal["stopping"] = state == PoolLifecycleState.STOPPING
         if state == PoolLifecycleState.CREATING:
             record.internal["started"] = moment
-        if is_settled(record):
-            self._work_requests.finish(record)
+        self.finish_if_settled(record)
         if state == PoolLifecycleState.ACTIVE:
             self._timeline.plan(moment, self._start_runs)
             self._plan_idle_timeout(record)

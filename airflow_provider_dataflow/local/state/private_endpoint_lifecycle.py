@@ -7,9 +7,10 @@ from enum import StrEnum
 from airflow_provider_dataflow.local.http.messages import JSON, ApiError
 from airflow_provider_dataflow.local.state.clock import Timeline
 from airflow_provider_dataflow.local.state.live_runs import LiveRuns
+from airflow_provider_dataflow.local.state.managed_lifecycle import ManagedLifecycle
 from airflow_provider_dataflow.local.state.options import Options
 from airflow_provider_dataflow.local.state.store import PRIVATE_ENDPOINTS, Record, Store
-from airflow_provider_dataflow.local.state.transitions import Transitions, is_settled
+from airflow_provider_dataflow.local.state.transitions import Transitions
 from airflow_provider_dataflow.local.state.work_requests import WorkRequests
 
 # Fields of a run that are copied from its private endpoint.
@@ -31,8 +32,11 @@ class PrivateEndpointLifecycleState(StrEnum):
     FAILED = "FAILED"
 
 
-class PrivateEndpointLifecycle:
+class PrivateEndpointLifecycle(ManagedLifecycle):
     """Changes of private endpoints, each with a work request."""
+
+    noun = "private endpoint"
+    work_request_noun = "PRIVATE_ENDPOINT"
 
     def __init__(
         self,
@@ -43,41 +47,28 @@ class PrivateEndpointLifecycle:
         work_requests: WorkRequests,
         live_runs: LiveRuns,
     ) -> None:
-        self._options = options
-        self._work_requests = work_requests
+        super().__init__(options, work_requests)
         self._live_runs = live_runs
-        self.transitions = Transitions(store, PRIVATE_ENDPOINTS, timeline=timeline, entered=self._entered)
+        self.transitions = Transitions(
+            store, PRIVATE_ENDPOINTS, timeline=timeline, entered=self.finish_if_settled
+        )
 
     def create(self, record: Record, path: str) -> str:
-        request = self._work_requests.begin("CREATE_PRIVATE_ENDPOINT", record, path)
+        request = self._begin("CREATE", record, path)
         self._go(record, PrivateEndpointLifecycleState.CREATING, PrivateEndpointLifecycleState.ACTIVE)
         return request
 
     def update(self, record: Record, details: JSON, path: str, verb: str = "UPDATE") -> str:
-        self._check_state(record, "updated")
-        request = self._work_requests.begin(f"{verb}_PRIVATE_ENDPOINT", record, path)
+        self._check_state(record, "updated", PrivateEndpointLifecycleState.ACTIVE)
+        request = self._begin(verb, record, path)
         record.body.update(details)
         self._go(record, PrivateEndpointLifecycleState.UPDATING, PrivateEndpointLifecycleState.ACTIVE)
         return request
 
     def delete(self, record: Record, path: str) -> str:
-        self._check_state(record, "deleted")
+        self._check_state(record, "deleted", PrivateEndpointLifecycleState.ACTIVE)
         if self._live_runs.is_private_endpoint_in_use(record.id):
             raise ApiError(409, "Conflict", "The private endpoint has a run that has not ended.")
-        request = self._work_requests.begin("DELETE_PRIVATE_ENDPOINT", record, path)
+        request = self._begin("DELETE", record, path)
         self._go(record, PrivateEndpointLifecycleState.DELETING, PrivateEndpointLifecycleState.DELETED)
         return request
-
-    @staticmethod
-    def _check_state(record: Record, what: str) -> None:
-        state = record.body["lifecycleState"]
-        if state != PrivateEndpointLifecycleState.ACTIVE:
-            code = "Conflict" if is_settled(record) else "IncorrectState"
-            raise ApiError(409, code, f"A private endpoint that is {state} cannot be {what}.")
-
-    def _go(self, record: Record, *states: str) -> None:
-        self.transitions.start(record, self._options.transition_seconds, *states)
-
-    def _entered(self, record: Record) -> None:
-        if is_settled(record):
-            self._work_requests.finish(record)

@@ -20,6 +20,7 @@ from airflow_provider_dataflow.local.state.pool_lifecycle import PoolLifecycle
 from airflow_provider_dataflow.local.state.private_endpoint_lifecycle import PrivateEndpointLifecycle
 from airflow_provider_dataflow.local.state.run_queue import QueueLane
 from airflow_provider_dataflow.local.state.session_lifecycle import SessionLifecycle
+from airflow_provider_dataflow.local.state.sql_endpoint_lifecycle import SqlEndpointLifecycle
 from airflow_provider_dataflow.local.state.store import RUNS, SHOWN_STATE, Filter, Record, Store
 from airflow_provider_dataflow.local.state.work_requests import WorkRequests
 from airflow_provider_dataflow.models.run import LifecycleState as State
@@ -84,6 +85,9 @@ class RunLifecycle:
             cancel_run=self._end_by_service,
             start_runs=self.start_runs,
         )
+        self.sql_endpoints = SqlEndpointLifecycle(
+            store, self.timeline, self.options, work_requests=self.work_requests
+        )
         self.sessions = SessionLifecycle(
             store, self.timeline, engine, settled=self._settled, cancel_run=self._end_by_service
         )
@@ -132,6 +136,7 @@ class RunLifecycle:
                 self._queue(record, seen)
             self.work_requests.transitions.resume()
             self.private_endpoints.transitions.resume()
+            self.sql_endpoints.resume()
             self.pools.resume()
             self.maintenance.recover()
             if resumes:
@@ -198,6 +203,7 @@ class RunLifecycle:
             self.live_runs.clear()
             self.work_requests.transitions.clear()
             self.private_endpoints.transitions.clear()
+            self.sql_endpoints.clear()
             self.pools.clear()
             self.sessions.clear()
             for run_id in active:

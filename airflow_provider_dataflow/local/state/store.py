@@ -91,6 +91,7 @@ _NAMED = {
 }
 POOLS = ResourceKind("pools", _NAMED)
 PRIVATE_ENDPOINTS = ResourceKind("private_endpoints", _NAMED)
+SQL_ENDPOINTS = ResourceKind("sql_endpoints", _NAMED)
 STATEMENTS = ResourceKind(
     "statements",
     {"run_id": "runId", "state": "lifecycleState", "time_created": "timeCreated"},
@@ -99,7 +100,7 @@ STATEMENTS = ResourceKind(
 WORK_REQUESTS = ResourceKind(
     "work_requests", {"compartment_id": "compartmentId", "status": "status", "time_created": "timeAccepted"}
 )
-KINDS = (RUNS, APPLICATIONS, POOLS, PRIVATE_ENDPOINTS, STATEMENTS, WORK_REQUESTS)
+KINDS = (RUNS, APPLICATIONS, POOLS, PRIVATE_ENDPOINTS, SQL_ENDPOINTS, STATEMENTS, WORK_REQUESTS)
 
 _OTHER_TABLES = """
 CREATE TABLE IF NOT EXISTS run_states (

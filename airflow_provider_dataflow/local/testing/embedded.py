@@ -340,6 +340,13 @@ class LocalDataFlow:
         body = {"successorAfter": successor_after, "copyTags": copy_tags}
         self.local(f"runs/{run_id}/maintain", "POST", body)
 
+    def maintain_sql_endpoint(self, sql_endpoint_id: str) -> None:
+        """Maintain an active SQL endpoint: it is UPDATING for a while, then ACTIVE again.
+
+        :raises RuntimeError: the endpoint does not exist, or is not ACTIVE
+        """
+        self.local(f"sqlEndpoints/{sql_endpoint_id}/maintain", "POST")
+
     def reset(self) -> None:
         """Delete all runs and other resources, faults, rules, security tokens and journal entries.
 

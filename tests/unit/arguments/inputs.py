@@ -26,6 +26,7 @@ from airflow_provider_dataflow.models.coercion import Coercion, optional
 from airflow_provider_dataflow.models.pool import PoolDetails
 from airflow_provider_dataflow.models.request_body import RequestBody
 from airflow_provider_dataflow.models.run_request import RunRequest, RunUpdate
+from airflow_provider_dataflow.models.sql_endpoint import SqlEndpointDetails
 from airflow_provider_dataflow.models.statement import StatementDetails
 from airflow_provider_dataflow.operators.manage_run import FILTERS
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
@@ -113,6 +114,7 @@ REQUESTS: dict[type[RequestBody], str] = {
     RunUpdate: "",
     ApplicationDetails: "",
     PoolDetails: " of a pool",
+    SqlEndpointDetails: " of a SQL endpoint",
     StatementDetails: "",
 }
 
@@ -134,13 +136,20 @@ EXAMPLES: dict[str, Any] = {
     "file_uri": "oci://code@ns/app.py",
     "language": "python",
     "lifecycle_state": "succeeded",
+    "log_compartment_id": _OCID.format("compartment"),
+    "log_group_id": _OCID.format("loggroup"),
     "logs_bucket_uri": "oci://logs@ns/",
     "metastore_id": _OCID.format("datacatalogmetastore"),
+    "network_configuration": {
+        "network_type": "secure_access",
+        "access_control_rules": [{"ip_notation": "cidr", "value": "10.0.0.0/16"}],
+    },
     "pool_id": _OCID.format("dataflowpool"),
     "private_endpoint_guard": [_OCID.format("compartment")],
     "private_endpoint_id": _OCID.format("dataflowprivateendpoint"),
     "run_id": _OCID.format("dataflowrun"),
     "schedules": [{"day_of_week": "monday", "start_time": 6, "stop_time": "20"}],
+    "sql_endpoint_id": _OCID.format("dataflowsqlendpoint"),
     "states": "succeeded,FAILED",
     "target_states": "succeeded,FAILED",
     "warehouse_bucket_uri": "oci://warehouse@ns/",

@@ -30,14 +30,27 @@ from tests.unit.arguments.inputs import all_arguments
 from tests.unit.support import APPLICATION_ID, RUN_ID, FakeTaskInstance
 
 POOL_ID = "ocid1.dataflowpool.oc1.iad.aaaa"
+SQL_ENDPOINT_ID = "ocid1.dataflowsqlendpoint.oc1.iad.aaaa"
+SQL_ENDPOINT = {
+    "display_name": "sql",
+    "driver_shape": "VM.Standard.E4.Flex",
+    "executor_shape": "VM.Standard.E4.Flex",
+    "max_executor_count": 2,
+    "min_executor_count": 1,
+    "network_configuration": {"network_type": "SECURE_ACCESS"},
+    "sql_endpoint_version": "3.5.0",
+    "warehouse_bucket_uri": "oci://warehouse@ns/",
+}
 #: Required arguments of each class. A new class fails the tests until it is here.
 REQUIRED: dict[str, dict[str, Any]] = {
     "CancelOrphanRunsOperator": {"deployment_id": "here"},
     "CancelRunOperator": {"run_id": RUN_ID},
     "CreateOrUpdateApplicationOperator": {"display_name": "app"},
+    "CreateOrUpdateSqlEndpointOperator": SQL_ENDPOINT,
     "CreatePoolOperator": {"display_name": "warm", "configurations": []},
     "DeleteApplicationOperator": {"application_id": APPLICATION_ID},
     "DeletePoolOperator": {"pool_id": POOL_ID},
+    "DeleteSqlEndpointOperator": {"sql_endpoint_id": SQL_ENDPOINT_ID},
     "GetRunOperator": {"run_id": RUN_ID},
     "InvokeRunOperator": {"application_id": APPLICATION_ID},
     "ListRunsOperator": {},
@@ -46,9 +59,12 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "RunSensor": {"run_id": RUN_ID},
     "RunStatementOperator": {"run_id": RUN_ID, "code": "1"},
     "RunTrigger": {"run_id": RUN_ID},
+    "SqlEndpointTrigger": {"sql_endpoint_id": SQL_ENDPOINT_ID},
     "StartPoolOperator": {"pool_id": POOL_ID},
+    "StartSqlEndpointOperator": {"sql_endpoint_id": SQL_ENDPOINT_ID},
     "StatementTrigger": {"run_id": RUN_ID, "statement_id": 1},
     "StopPoolOperator": {"pool_id": POOL_ID},
+    "StopSqlEndpointOperator": {"sql_endpoint_id": SQL_ENDPOINT_ID},
     "UpdateRunOperator": {"run_id": RUN_ID, "max_duration_in_minutes": 5},
 }
 #: Arguments that are no settings: both are sent as they are.
@@ -200,6 +216,7 @@ VALID: dict[str, Any] = {
     **{name: True for name, setting in TASK_SETTINGS.items() if setting.read is boolean},
     "run_id": RUN_ID,
     "pool_id": POOL_ID,
+    "sql_endpoint_id": SQL_ENDPOINT_ID,
     "compartment_id": "ocid1.compartment.oc1..a",
     "compartment_ids": ["ocid1.compartment.oc1..a"],
     "private_endpoint_guard": ["ocid1.compartment.oc1..a"],

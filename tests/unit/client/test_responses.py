@@ -23,6 +23,7 @@ from airflow_provider_dataflow.client.pools import PoolClient
 from airflow_provider_dataflow.client.responses import MAX_MESSAGE_LENGTH, Pages
 from airflow_provider_dataflow.client.retry import RetryPolicy
 from airflow_provider_dataflow.client.sdk_requests import SdkRequests
+from airflow_provider_dataflow.client.sql_endpoints import SqlEndpointClient
 from airflow_provider_dataflow.client.statements import StatementClient
 from airflow_provider_dataflow.client.sync_client import DataFlowClient
 from airflow_provider_dataflow.exceptions import ServiceError, UnexpectedResponse
@@ -32,12 +33,14 @@ from airflow_provider_dataflow.models.pool import Pool, PoolDetails
 from airflow_provider_dataflow.models.resource import Resource
 from airflow_provider_dataflow.models.run import Run, RunLog
 from airflow_provider_dataflow.models.run_request import RunRequest
+from airflow_provider_dataflow.models.sql_endpoint import SqlEndpointDetails
 from airflow_provider_dataflow.models.statement import Statement, StatementDetails
 from airflow_provider_dataflow.models.usage import Usage
 from tests.unit.hostile import INVALID_VALUES, NO_RESOURCE, HostileService, response, runs_with_invalid_fields
 from tests.unit.support import APPLICATION_ID, COMPARTMENT_ID, RUN_ID, run_body
 
 POOL_ID = "ocid1.dataflowpool.oc1.iad.aaaa"
+SQL_ENDPOINT_ID = "ocid1.dataflowsqlendpoint.oc1.iad.aaaa"
 REQUEST = RunRequest.build({"application_id": APPLICATION_ID, "compartment_id": COMPARTMENT_ID})
 
 #: Operations that read a resource or a list, by the name of the method.
@@ -59,6 +62,11 @@ SYNC_READS: dict[str, Callable[[DataFlowClient], Any]] = {
     "pools.get_with_etag": lambda client: client.pools.get_with_etag(POOL_ID),
     "pools.list": lambda client: list(client.pools.list(COMPARTMENT_ID)),
     "pools.named": lambda client: client.pools.named(COMPARTMENT_ID, "x"),
+    "sql_endpoints.create": lambda client: client.sql_endpoints.create(SqlEndpointDetails(), "token"),
+    "sql_endpoints.get": lambda client: client.sql_endpoints.get(SQL_ENDPOINT_ID),
+    "sql_endpoints.get_with_etag": lambda client: client.sql_endpoints.get_with_etag(SQL_ENDPOINT_ID),
+    "sql_endpoints.list": lambda client: list(client.sql_endpoints.list(COMPARTMENT_ID)),
+    "sql_endpoints.named": lambda client: client.sql_endpoints.named(COMPARTMENT_ID, "x"),
     "statements.create": lambda client: client.statements.create(RUN_ID, StatementDetails(code="1")),
     "statements.get": lambda client: client.statements.get(RUN_ID, 1),
     "statements.list": lambda client: list(client.statements.list(RUN_ID)),
@@ -77,6 +85,13 @@ SYNC_ACTIONS: dict[str, Callable[[DataFlowClient], Any]] = {
     "pools.stop": lambda client: client.pools.stop(POOL_ID),
     "pools.delete": lambda client: client.pools.delete(POOL_ID),
     "pools.change_compartment": lambda client: client.pools.change_compartment(POOL_ID, COMPARTMENT_ID),
+    "sql_endpoints.update": lambda client: client.sql_endpoints.update(SQL_ENDPOINT_ID, {}),
+    "sql_endpoints.start": lambda client: client.sql_endpoints.start(SQL_ENDPOINT_ID),
+    "sql_endpoints.stop": lambda client: client.sql_endpoints.stop(SQL_ENDPOINT_ID),
+    "sql_endpoints.delete": lambda client: client.sql_endpoints.delete(SQL_ENDPOINT_ID),
+    "sql_endpoints.change_compartment": lambda client: client.sql_endpoints.change_compartment(
+        SQL_ENDPOINT_ID, COMPARTMENT_ID
+    ),
     "statements.cancel": lambda client: client.statements.cancel(RUN_ID, 1),
 }
 
@@ -88,6 +103,7 @@ async def read_log(client: AsyncDataFlowClient) -> bytes:
 ASYNC_READS: dict[str, Callable[[AsyncDataFlowClient], Any]] = {
     "get_run": lambda client: client.get_run(RUN_ID),
     "get_pool": lambda client: client.get_pool(POOL_ID),
+    "get_sql_endpoint": lambda client: client.get_sql_endpoint(SQL_ENDPOINT_ID),
     "get_statement": lambda client: client.get_statement(RUN_ID, 1),
     "list_run_logs": lambda client: client.list_run_logs(RUN_ID),
     "list_runs_page": lambda client: client.list_runs_page(COMPARTMENT_ID, limit=10),
@@ -95,9 +111,15 @@ ASYNC_READS: dict[str, Callable[[AsyncDataFlowClient], Any]] = {
 ASYNC_ACTIONS: dict[str, Callable[[AsyncDataFlowClient], Any]] = {"get_run_log": read_log}
 
 
+#: Methods that send any request.
+REQUEST_METHODS = {name for name in vars(SdkRequests) if not name.startswith("_")}
+
+
 def methods(kind: type) -> set[str]:
     return {
-        name for name, member in vars(kind).items() if inspect.isfunction(member) and not name.startswith("_")
+        name
+        for name, member in inspect.getmembers(kind, inspect.isfunction)
+        if not name.startswith("_") and name not in REQUEST_METHODS
     }
 
 
@@ -107,6 +129,7 @@ def test_every_operation_is_tested():
         for prefix, kind in (
             ("applications", ApplicationClient),
             ("pools", PoolClient),
+            ("sql_endpoints", SqlEndpointClient),
             ("statements", StatementClient),
         )
         for name in methods(kind)

@@ -11,6 +11,7 @@ from airflow_provider_dataflow.models.field_names import api_name
 from airflow_provider_dataflow.models.pool import Pool, PoolDetails, PoolState
 from airflow_provider_dataflow.models.run import Run, RunLog
 from airflow_provider_dataflow.models.run_request import RunRequest, RunUpdate
+from airflow_provider_dataflow.models.sql_endpoint import SqlEndpoint, SqlEndpointDetails, SqlEndpointState
 from airflow_provider_dataflow.models.statement import (
     Statement,
     StatementDetails,
@@ -88,11 +89,16 @@ def test_run_has_the_names_of_terraform(names, terraform_names):
     assert set(names) == terraform_names
 
 
+#: Field of an update that changes no field of the resource.
+ACTIONS = {"logOperation"}
+
+
 @pytest.mark.parametrize(
     ("details", "create", "update"),
     [
         (ApplicationDetails, "CreateApplicationDetails", "UpdateApplicationDetails"),
         (PoolDetails, "CreatePoolDetails", "UpdatePoolDetails"),
+        (SqlEndpointDetails, "CreateSqlEndpointDetails", "UpdateSqlEndpointDetails"),
         (StatementDetails, "CreateStatementDetails", None),
         (RunUpdate, None, "UpdateRunDetails"),
     ],
@@ -103,7 +109,7 @@ def test_request_bodies_have_the_fields_of_the_sdk(details, create, update):
         assert api_names(details, names) == sdk_fields(create)
     if update:
         mutable = {f.name for f in details.argument_fields() if not f.metadata["immutable"]}
-        assert api_names(details, mutable) == sdk_fields(update)
+        assert api_names(details, mutable) == sdk_fields(update) - ACTIONS
 
 
 @pytest.mark.parametrize("resource", [Application, Pool, Statement])
@@ -112,13 +118,21 @@ def test_other_resources_have_the_attributes_of_the_sdk(resource):
     assert sdk_fields(f"{resource.__name__}Summary") <= sdk_fields(resource.__name__)
 
 
+def test_sql_endpoint_has_the_attributes_of_the_sdk():
+    names = sdk_fields("SqlEndpoint") | sdk_fields("SqlEndpointSummary")
+    assert api_names(SqlEndpoint, SqlEndpoint.attribute_names()) == names
+
+
 def test_statement_output_has_the_fields_of_the_sdk():
     names = {f.name for f in fields(StatementOutput)} - {"type", "value"}
     assert api_names(StatementOutput, names) == sdk_fields("StatementOutput") - {"data"}
 
 
-@pytest.mark.parametrize(("states", "model"), [(PoolState, "Pool"), (StatementState, "Statement")])
-def test_pool_and_statement_have_the_states_of_the_sdk(states, model):
+@pytest.mark.parametrize(
+    ("states", "model"),
+    [(PoolState, "Pool"), (SqlEndpointState, "SqlEndpoint"), (StatementState, "Statement")],
+)
+def test_other_resources_have_the_states_of_the_sdk(states, model):
     from oci.data_flow import models
 
     sdk_states = {

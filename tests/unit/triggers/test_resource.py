@@ -1,4 +1,4 @@
-"""PoolTrigger and StatementTrigger: rows, events and kills."""
+"""PoolTrigger, SqlEndpointTrigger and StatementTrigger: rows, events and kills."""
 
 from __future__ import annotations
 
@@ -11,22 +11,26 @@ from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.pool import Pool
 from airflow_provider_dataflow.models.run import Run
+from airflow_provider_dataflow.models.sql_endpoint import SqlEndpoint
 from airflow_provider_dataflow.models.statement import Statement
 from airflow_provider_dataflow.models.task_identity import TaskIdentity
 from airflow_provider_dataflow.ownership.task_state import TaskState
 from airflow_provider_dataflow.triggers import base
 from airflow_provider_dataflow.triggers.base import PollingTrigger
-from airflow_provider_dataflow.triggers.events import Outcome, PoolEvent, StatementEvent
+from airflow_provider_dataflow.triggers.events import Outcome, PoolEvent, SqlEndpointEvent, StatementEvent
 from airflow_provider_dataflow.triggers.pool import PoolTrigger
+from airflow_provider_dataflow.triggers.sql_endpoint import SqlEndpointTrigger
 from airflow_provider_dataflow.triggers.statement import StatementTrigger, statement_name
 from tests.unit.support import RUN_ID, FakeTaskInstance, run_body
 
 POOL_ID = "ocid1.dataflowpool.oc1.iad.aaaa"
+SQL_ENDPOINT_ID = "ocid1.dataflowsqlendpoint.oc1.iad.aaaa"
 
 
 class FakeAsyncClient:
     def __init__(self, run="IN_PROGRESS", statement="IN_PROGRESS", pool="ACTIVE"):
         self.run, self.statement, self.pool = run, statement, pool
+        self.sql_endpoints = []
         self.closed = False
 
     async def get_run(self, run_id):
@@ -39,6 +43,9 @@ class FakeAsyncClient:
         if isinstance(self.pool, Exception):
             raise self.pool
         return Pool(pool_id, self.pool)
+
+    async def get_sql_endpoint(self, sql_endpoint_id):
+        return SqlEndpoint(sql_endpoint_id, self.sql_endpoints.pop(0))
 
     async def close(self):
         self.closed = True
@@ -95,6 +102,15 @@ async def test_pool_that_misses_the_deadline(service):
     service(pool="CREATING")
     event = PoolEvent.parse(await event_of(PoolTrigger(POOL_ID, deadline=1.0)))
     assert event == PoolEvent(Outcome.TIMEOUT, POOL_ID, "CREATING")
+
+
+async def test_sql_endpoint_waits_through_maintenance_for_its_target_state(service):
+    client = service()
+    client.sql_endpoints = ["UPDATING", "UPDATING", "INACTIVE"]
+    trigger = SqlEndpointTrigger(SQL_ENDPOINT_ID, target_states=["INACTIVE"], poll_interval=0.01)
+    event = SqlEndpointEvent.parse(await event_of(trigger))
+    assert event == SqlEndpointEvent(Outcome.REACHED, SQL_ENDPOINT_ID, "INACTIVE")
+    assert client.sql_endpoints == []
 
 
 @pytest.mark.parametrize(

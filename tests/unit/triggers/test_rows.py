@@ -16,6 +16,7 @@ from airflow_provider_dataflow.triggers.base import DataFlowTrigger
 from airflow_provider_dataflow.triggers.pool import PoolTrigger
 from airflow_provider_dataflow.triggers.run import RunTrigger
 from airflow_provider_dataflow.triggers.run_event import RunEventTrigger
+from airflow_provider_dataflow.triggers.sql_endpoint import SqlEndpointTrigger
 from airflow_provider_dataflow.triggers.statement import StatementTrigger
 from airflow_provider_dataflow.triggers.submit import SubmitRunTrigger
 from tests.unit.support import APPLICATION_ID, COMPARTMENT_ID, RUN_ID
@@ -51,6 +52,18 @@ ROWS: dict[str, tuple[type[DataFlowTrigger], dict[str, Any]]] = {
         {
             "pool_id": "ocid1.dataflowpool.oc1.iad.aaaa",
             "target_states": ["DELETED", "STOPPED"],
+            "missing_is_deleted": True,
+            **HOOK_ROW,
+            "poll_interval": 30.0,
+            "deadline": None,
+            "error_budget": 1800.0,
+        },
+    ),
+    f"{PACKAGE}.sql_endpoint.SqlEndpointTrigger": (
+        SqlEndpointTrigger,
+        {
+            "sql_endpoint_id": "ocid1.dataflowsqlendpoint.oc1.iad.aaaa",
+            "target_states": ["DELETED", "INACTIVE"],
             "missing_is_deleted": True,
             **HOOK_ROW,
             "poll_interval": 30.0,

@@ -13,14 +13,13 @@ from airflow_provider_dataflow.local.api import (
     private_endpoints,
     request_bodies,
     runs,
+    sql_endpoints,
     statements,
     work_requests,
 )
-from airflow_provider_dataflow.local.api.sql_endpoints import SqlEndpointsApi
 from airflow_provider_dataflow.local.cli.client_config import sdk_config
 from airflow_provider_dataflow.local.http.keys import new_identity
 from airflow_provider_dataflow.local.http.messages import split_path
-from tests.unit.local.support import Local
 
 models = oci.data_flow.models
 
@@ -75,10 +74,12 @@ def wire_names(model: type) -> set[str]:
         (models.RunSummary, runs.SUMMARY_FIELDS),
         (models.Application, applications.FIELDS),
         (models.ApplicationSummary, applications.SUMMARY_FIELDS),
-        (models.Pool, pools.FIELDS),
-        (models.PoolSummary, pools.SUMMARY_FIELDS),
-        (models.PrivateEndpoint, private_endpoints.FIELDS),
-        (models.PrivateEndpointSummary, private_endpoints.SUMMARY_FIELDS),
+        (models.Pool, pools.PoolsApi.fields),
+        (models.PoolSummary, pools.PoolsApi.summary_fields),
+        (models.PrivateEndpoint, private_endpoints.PrivateEndpointsApi.fields),
+        (models.PrivateEndpointSummary, private_endpoints.PrivateEndpointsApi.summary_fields),
+        (models.SqlEndpoint, sql_endpoints.FIELDS),
+        (models.SqlEndpointSummary, sql_endpoints.SUMMARY_FIELDS),
         (models.Statement, statements.FIELDS),
         (models.StatementSummary, statements.SUMMARY_FIELDS),
         (models.WorkRequest, work_requests.FIELDS),
@@ -100,6 +101,8 @@ def test_response_fields_are_those_of_the_sdk(model, ours):
         (models.UpdatePoolDetails, request_bodies.UPDATE_POOL),
         (models.CreatePrivateEndpointDetails, request_bodies.CREATE_PRIVATE_ENDPOINT),
         (models.UpdatePrivateEndpointDetails, request_bodies.UPDATE_PRIVATE_ENDPOINT),
+        (models.CreateSqlEndpointDetails, request_bodies.CREATE_SQL_ENDPOINT),
+        (models.UpdateSqlEndpointDetails, request_bodies.UPDATE_SQL_ENDPOINT),
         (models.CreateStatementDetails, request_bodies.CREATE_STATEMENT),
         (models.ChangePoolCompartmentDetails, request_bodies.CHANGE_COMPARTMENT),
     ],
@@ -107,9 +110,3 @@ def test_response_fields_are_those_of_the_sdk(model, ours):
 )
 def test_accepted_fields_are_those_of_the_sdk(model, ours):
     assert set(ours.checks) == wire_names(model)
-
-
-@pytest.mark.parametrize("route", list(SqlEndpointsApi().routes()), ids=lambda route: route.operation)
-def test_sql_endpoints_are_501(local: Local, route):
-    path = route.path.replace("{sql_endpoint_id}", "x")
-    assert local.error(route.method, path)[:2] == (501, "MethodNotImplemented")

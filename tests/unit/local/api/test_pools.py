@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_dataflow.local.api import pools
+from airflow_provider_dataflow.local.api.pools import PoolsApi
 from airflow_provider_dataflow.local.engines.base import RunOutcome
 from airflow_provider_dataflow.local.state.options import Options
 from airflow_provider_dataflow.local.state.pool_schedules import ScheduledAction, next_action
@@ -46,7 +46,7 @@ def test_create_pool_returns_202_and_becomes_active(local):
     pool = json.loads(response.content())
     assert response.status == 202
     assert response.headers["etag"]
-    assert set(pool) == set(pools.FIELDS)
+    assert set(pool) == set(PoolsApi.fields)
     assert pool["id"].startswith("ocid1.dataflowpool.oc1.iad.")
     assert (pool["lifecycleState"], pool["freeformTags"], pool["schedules"]) == ("ACCEPTED", {}, [])
     again = local.call("POST", "/pools", POOL, opc_retry_token="t")
@@ -125,7 +125,7 @@ def test_list_pools(local):
     assert local.error("GET", f"{base}&displayName=b&lifecycleState=ACTIVE")[0] == 400
     assert local.error("GET", f"{base}&lifecycleState=NEW")[0] == 400
     item = local.json("GET", f"/pools?compartmentId={COMPARTMENT}")["items"][0]
-    assert set(item) == set(pools.SUMMARY_FIELDS)
+    assert set(item) == set(PoolsApi.summary_fields)
 
 
 @pytest.mark.parametrize(

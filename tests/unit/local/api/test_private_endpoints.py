@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_dataflow.local.api import private_endpoints, work_requests
+from airflow_provider_dataflow.local.api import work_requests
+from airflow_provider_dataflow.local.api.private_endpoints import PrivateEndpointsApi
 from airflow_provider_dataflow.local.state.store import Store
 from tests.unit.local.support import COMPARTMENT, Local
 
@@ -34,7 +35,7 @@ def test_private_endpoint_lifecycle(local):
     response = local.call("POST", "/privateEndpoints", ENDPOINT)
     endpoint = json.loads(response.content())
     assert response.status == 202
-    assert set(endpoint) == set(private_endpoints.FIELDS)
+    assert set(endpoint) == set(PrivateEndpointsApi.fields)
     assert (endpoint["lifecycleState"], endpoint["maxHostCount"]) == ("CREATING", 512)
     path = f"/privateEndpoints/{endpoint['id']}"
     assert local.error("DELETE", path)[:2] == (409, "IncorrectState")
@@ -52,7 +53,7 @@ def test_private_endpoint_lifecycle(local):
     local.clock.advance(1)
     items = local.json("GET", f"/privateEndpoints?compartmentId={other}")["items"]
     assert [item["id"] for item in items] == [endpoint["id"]]
-    assert set(items[0]) == set(private_endpoints.SUMMARY_FIELDS)
+    assert set(items[0]) == set(PrivateEndpointsApi.summary_fields)
     assert local.call("DELETE", path).status == 202
     assert state(local, endpoint["id"]) == "DELETING"
     local.clock.advance(1)
