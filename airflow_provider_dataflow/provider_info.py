@@ -31,6 +31,7 @@ def get_provider_info() -> dict[str, Any]:
                 "operators.orphans",
                 "operators.pool",
                 "operators.run",
+                "operators.session",
                 "operators.sql_endpoint",
                 "operators.statement",
             )

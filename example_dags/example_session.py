@@ -1,7 +1,7 @@
-"""Statements in a SESSION run: each task sends code to Spark and returns its output.
+"""A session: each task sends code to Spark and returns its output.
 
 The statements share one Spark application, so the second one can query the table that the first one creates.
-The session is set up before the statements and cancelled after them.
+The session is started before the statements and stopped after them, even if one has failed or was killed.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ import pendulum
 from airflow.sdk import DAG
 
 from airflow_provider_dataflow.operators.application import CreateOrUpdateApplicationOperator
-from airflow_provider_dataflow.operators.manage_run import CancelRunOperator
-from airflow_provider_dataflow.operators.run import InvokeRunOperator
-from airflow_provider_dataflow.operators.statement import RunStatementOperator
+from airflow_provider_dataflow.operators.session import DataFlowSession
 
 BUCKET = "{{ var.value.get('weather_bucket', 'oci://weather@local') }}"
 
@@ -24,7 +22,7 @@ with DAG(
     doc_md=__doc__,
     tags=["example", "dataflow"],
 ):
-    # [START howto_operator_statement]
+    # [START howto_operator_session]
     application = CreateOrUpdateApplicationOperator(
         task_id="application",
         display_name="weather session",
@@ -36,30 +34,26 @@ with DAG(
         executor_shape="VM.Standard.E4.Flex",
         executor_shape_config={"ocpus": 1, "memory_in_gbs": 16},
         num_executors=1,
-        idle_timeout_in_minutes=30,
     )
-    session = InvokeRunOperator(
-        task_id="session",
+    with DataFlowSession(
+        "weather",
         application_id=application.output,
         display_name="weather {{ run_id }}",
-        wait_for_completion=False,
-    )
-    load = RunStatementOperator(
-        task_id="load",
-        run_id=session.output,
-        code=(
-            f"weather = spark.read.csv('{BUCKET}/nyc_weather/2013-01.csv', header=True, inferSchema=True)\n"
-            "weather.createOrReplaceTempView('weather')"
-        ),
+        idle_timeout_in_minutes=30,
         deferrable=True,
-    )
-    count = RunStatementOperator(
-        task_id="count",
-        run_id=session.output,
-        code="spark.sql('SELECT count(*) FROM weather').first()[0]",
-        deferrable=True,
-    )
-    close = CancelRunOperator(task_id="close", run_id=session.output)
-
-    session >> load >> count >> close.as_teardown(setups=session)
-    # [END howto_operator_statement]
+    ) as session:
+        load = session.statement(
+            "load",
+            code=(
+                f"weather = spark.read.csv('{BUCKET}/nyc_weather/2013-01.csv', header=True)\n"
+                "weather.createOrReplaceTempView('weather')"
+            ),
+        )
+        count = session.statement("count", code="spark.sql('SELECT count(*) FROM weather').first()[0]")
+        airports = session.statement(
+            "airports",
+            code="spark.table('weather').groupBy('airport').count().orderBy('airport').show()",
+            output_format="table",
+        )
+        load >> [count, airports]
+    # [END howto_operator_session]

@@ -39,6 +39,9 @@ DEFAULT_POKE_INTERVAL = 60.0
 FETCH_LOGS = ("always", "on_failure", "never")
 IF_ALREADY_RUNNING = ("fail", "adopt")
 
+#: Forms of a statement's output in the result of its task.
+OUTPUT_FORMATS = ("text", "table")
+
 compartment = ocid("compartment", "tenancy")
 
 
@@ -124,6 +127,7 @@ TASK_SETTINGS: dict[str, Setting] = {
     "ignore_if_missing": _OFF,
     "missing_is_deleted": _OFF,
     "outlives_task": _OFF,
+    "output_format": Setting(choice(*OUTPUT_FORMATS), "text"),
     "private_endpoint_guard": Setting(guard, False),
     "report_only": Setting(boolean, True),
     "start_from_trigger": _OFF,

@@ -29,6 +29,7 @@ from airflow_provider_dataflow.models.statement import (
     StatementState,
     statement_name,
 )
+from airflow_provider_dataflow.models.statement_table import StatementTable, table_in
 from airflow_provider_dataflow.operators.base import WAIT_ARGUMENTS, WaitingOperator, check_given
 from airflow_provider_dataflow.operators.called_by_airflow import called_by_airflow
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent, StatementEvent
@@ -48,6 +49,9 @@ DEFAULT_POLL_INTERVAL_SECONDS = 5.0
 
 #: Limited because XComs are stored in Airflow's database.
 DEFAULT_MAX_OUTPUT_CHARACTERS = 64 * 1024
+
+#: Result of a task: text, the rows of a table, or nothing.
+Output = str | list[dict[str, Any]] | None
 
 #: Types of output that a task can return.
 TEXT_TYPES = ("TEXT_PLAIN", "TEXT_HTML")
@@ -70,6 +74,9 @@ class RunStatementOperator(WaitingOperator):
         templated.
     :param max_output_length: number of characters after which the output is cut off; templated. Default:
         65536.
+    :param output_format: ``text``, or ``table`` to return the rows of a table as dicts: a table that
+        ``DataFrame.show()`` prints, or the value of the last expression if it is a list of Row or of dicts.
+        Output without a table is returned as text, with a warning; templated. Default: ``text``.
     :param deferrable: wait in the triggerer, without a worker slot; templated. Default: ``[operators]
         default_deferrable`` of Airflow's configuration.
     :param poll_interval: seconds (or a timedelta) between two polls of the session or statement; templated.
@@ -94,7 +101,7 @@ class RunStatementOperator(WaitingOperator):
     """
 
     template_fields: Sequence[str] = (
-        *("run_id", "code", "max_output_length", "cancel_on_kill"),
+        *("run_id", "code", "max_output_length", "output_format", "cancel_on_kill"),
         *(name for name in WAIT_ARGUMENTS if name != "wait_for_completion"),
         *HOOK_ARGUMENTS,
     )
@@ -108,6 +115,7 @@ class RunStatementOperator(WaitingOperator):
         run_id: str,
         code: str,
         max_output_length: int | str = DEFAULT_MAX_OUTPUT_CHARACTERS,
+        output_format: str = "text",
         poll_interval: Duration = DEFAULT_POLL_INTERVAL_SECONDS,
         cancel_on_kill: bool | str = True,
         **kwargs: Any,
@@ -116,13 +124,14 @@ class RunStatementOperator(WaitingOperator):
         self.run_id: Any = run_id
         self.code = code
         self.max_output_length: Any = max_output_length
+        self.output_format: Any = output_format
         self.cancel_on_kill: Any = cancel_on_kill
         self.read_settings_at_parse()
         # Set while the task has a statement in the session.
         self._statement_id: int | None = None
 
     @called_by_airflow
-    def execute(self, context: Context) -> str | None:
+    def execute(self, context: Context) -> Output:
         self.read_settings()
         check_given(run_id=self.run_id)
         if self.code is None or self.code == "":
@@ -138,7 +147,7 @@ class RunStatementOperator(WaitingOperator):
             run = self._wait_for_session(run.id, run.state, context)
         return self._run_statement(run, context)
 
-    def execute_in_session(self, context: Context, event: dict[str, Any] | None = None) -> str | None:
+    def execute_in_session(self, context: Context, event: dict[str, Any] | None = None) -> Output:
         """Resume after the wait for the session."""
         end = RunEvent.parse(event)
         if end.outcome is not Outcome.REACHED:
@@ -148,7 +157,7 @@ class RunStatementOperator(WaitingOperator):
             )
         return self._run_statement(self._wait_for_session(end.run_id, end.state, context), context)
 
-    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str | None:
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Output:
         """Resume after the wait for the statement."""
         end = StatementEvent.parse(event)
         self._statement_id = end.statement_id
@@ -201,7 +210,7 @@ class RunStatementOperator(WaitingOperator):
             last_state=last_state,
         )
 
-    def _run_statement(self, run: Run, context: Context) -> str | None:
+    def _run_statement(self, run: Run, context: Context) -> Output:
         if run.state != LifecycleState.IN_PROGRESS:
             raise RunError(
                 run_id=run.id,
@@ -267,7 +276,7 @@ class RunStatementOperator(WaitingOperator):
         except ErrorBudgetExceeded as error:
             self._give_up(StatementLost, wait.state, str(error))
 
-    def _finish(self, statement: Statement) -> str | None:
+    def _finish(self, statement: Statement) -> Output:
         result = statement.result
         context: dict[str, Any] = {
             "run_id": self.run_id,
@@ -290,12 +299,24 @@ class RunStatementOperator(WaitingOperator):
         if result.type not in TEXT_TYPES:
             self.log.info("The output has type %s, which is not returned", result.type)
             return None
-        output = without_secrets(result.value, secrets_among({"code": self.code}))[: self.max_output_length]
+        whole_output = without_secrets(result.value, secrets_among({"code": self.code}))
+        output = whole_output[: self.max_output_length]
         for line in output.splitlines():
             self.log.info("%s", line)
-        if len(output) < len(result.value):
-            self.log.warning("Returning only %d of %d characters of output", len(output), len(result.value))
+        if self.output_format == "table":
+            table = table_in(whole_output)
+            if table is not None:
+                return self._records(table)
+            self.log.warning("The output has no table; returning it as text")
+        if len(output) < len(whole_output):
+            self.log.warning("Returning only %d of %d characters of output", len(output), len(whole_output))
         return output
+
+    def _records(self, table: StatementTable) -> list[dict[str, Any]]:
+        records = table.records(self.max_output_length)
+        if len(records) < len(table.rows):
+            self.log.warning("Returning only %d of %d rows", len(records), len(table.rows))
+        return records
 
     def _give_up(
         self, error_class: type[StatementError], state: str | None, note: str | None = None

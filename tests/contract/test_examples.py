@@ -138,25 +138,30 @@ def test_application_example(server):
 
 def test_session_example(server):
     dag = example("example_session")
-    assert dag.get_task("close").is_teardown
+    assert dag.get_task("weather.start").is_setup
+    assert dag.get_task("weather.end").is_teardown
     results = run(dag)
     (found,) = server.runs
     assert (found["type"], found["lifecycleState"]) == ("SESSION", "STOPPED")
-    assert "SELECT count(*)" in results["count"]
-    assert results["close"] == "STOPPED"
+    assert found["idleTimeoutInMinutes"] == 30
+    assert "SELECT count(*)" in results["weather.count"]
+    assert results["weather.end"] == "STOPPED"
 
 
 @pytest.mark.spark
 def test_session_example_on_spark(local, monkeypatch):
     prepare(local, monkeypatch)
     dag = example("example_session")
-    for task_id in ("load", "count"):
-        dag.get_task(task_id).timeout = timedelta(minutes=2).total_seconds()
+    for task_id in ("load", "count", "airports"):
+        dag.get_task(f"weather.{task_id}").timeout = timedelta(minutes=2).total_seconds()
     results = run(dag)
     rows = sum(1 for _ in (EXAMPLES / "data" / "nyc_weather" / "2013-01.csv").open()) - 1
-    assert results["count"] == str(rows)
-    assert results["load"] is None or "DataFrame" not in results["load"]
-    assert results["close"] == "STOPPED"
+    assert results["weather.count"] == str(rows)
+    assert results["weather.load"] is None or "DataFrame" not in results["weather.load"]
+    airports = results["weather.airports"]
+    assert [row["airport"] for row in airports] == ["EWR", "JFK", "LGA"]
+    assert sum(int(row["count"]) for row in airports) == rows
+    assert results["weather.end"] == "STOPPED"
 
 
 def test_streaming_example(server):

@@ -144,6 +144,7 @@ EXAMPLES: dict[str, Any] = {
         "network_type": "secure_access",
         "access_control_rules": [{"ip_notation": "cidr", "value": "10.0.0.0/16"}],
     },
+    "output_format": "TABLE",
     "pool_id": _OCID.format("dataflowpool"),
     "private_endpoint_guard": [_OCID.format("compartment")],
     "private_endpoint_id": _OCID.format("dataflowprivateendpoint"),

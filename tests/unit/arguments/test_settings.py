@@ -223,6 +223,7 @@ VALID: dict[str, Any] = {
     "target_states": ["FAILED"],
     "fetch_logs": "never",
     "if_already_running": "adopt",
+    "output_format": "table",
 }
 
 

@@ -87,6 +87,19 @@ def test_only_text_output_is_returned(statements, ti, output, result):
     assert operator().execute({"ti": ti}) == result
 
 
+ROWS = "[Row(n=1, s='MARKED-1'), Row(n=2, s='b'), Row(n=3, s='c')]"
+
+
+def test_table_is_returned_as_bounded_rows_without_secrets(statements, ti):
+    statements.output = {"status": "OK", "data": {"type": "TEXT_PLAIN", "value": ROWS}}
+    task = operator(output_format="table", max_output_length=50, code="connect(password='MARKED-1')")
+    assert task.execute({"ti": ti}) == [{"n": 1, "s": "***"}, {"n": 2, "s": "b"}]
+
+
+def test_output_without_table_is_returned_as_text(statements, ti):
+    assert operator(output_format="table").execute({"ti": ti}) == "42"
+
+
 def test_secret_in_code_is_hidden_in_the_result(statements, ti):
     statements.output = {"status": "OK", "data": {"type": "TEXT_PLAIN", "value": "as MARKED-1, MARKED-2"}}
     task = operator(code="connect(password='MARKED-1')")
