@@ -31,6 +31,29 @@ def test_sensor_waits_for_run_of_another_task(session: Session) -> None:
     assert [row["airport"] for row in rows_of(session, "2013-02")] == ["EWR", "JFK", "LGA"]
 
 
+def test_session_runs_statements_and_ends(session: Session) -> None:
+    assert session.rest.wait_for_run("example_session", session.dag_run, timeout=240) == "success"
+
+    run = session.local.run(session.run_id("example_session", "weather.start"))
+    assert (run.type, run.lifecycle_state, run.idle_timeout_in_minutes) == ("SESSION", "STOPPED", 30)
+    count = session.rest.xcom("example_session", session.dag_run, "weather.count")
+    airports = session.rest.xcom("example_session", session.dag_run, "weather.airports")
+    assert [row["airport"] for row in airports] == ["EWR", "JFK", "LGA"]
+    assert sum(int(row["count"]) for row in airports) == int(count)
+    assert "|airport|count|" in session.rest.log_text("example_session", session.dag_run, "weather.airports")
+
+
+def test_sql_endpoint_is_started_for_a_query_and_stopped(session: Session) -> None:
+    assert session.rest.wait_for_run("example_sql_endpoint", session.dag_run) == "success"
+
+    endpoint_id = session.rest.xcom(
+        "example_sql_endpoint", session.dag_run, "start_endpoint", "sql_endpoint_id"
+    )
+    assert session.local.client.get_sql_endpoint(endpoint_id).data.lifecycle_state == "INACTIVE"
+    query = session.rest.xcom("example_sql_endpoint", session.dag_run, "query")
+    assert query.startswith("connect to jdbc:")
+
+
 def test_backfill_runs_each_month_once_with_its_data(session: Session) -> None:
     def ended() -> list[dict[str, str]] | None:
         runs = session.rest.dag_runs("example_backfill")

@@ -54,9 +54,3 @@ def test_what_may_not_be_set(target):
     with pytest.raises(ServiceError, match=r"spark\.master") as e:
         target.create_application("hello.py", configuration={"spark.master": "local[1]"})
     assert (e.value.status, e.value.code) == (400, "InvalidParameter")
-
-
-def test_sql_endpoints_are_absent(target):
-    with pytest.raises(ServiceError, match="no SQL endpoints") as e:
-        target.client.list_sql_endpoints(compartment_id=target.compartment_id)
-    assert (e.value.status, e.value.code) == (501, "MethodNotImplemented")
