@@ -78,8 +78,8 @@ class RequestSender:
         async with self._building_client:
             if self._client is None:
                 client = await self._client_factory()
-                self.rate_limit = client.rate_limit
-                self.access = client.access
+                self.rate_limit = getattr(client, "rate_limit", self.rate_limit)
+                self.access = getattr(client, "access", None)
                 self._client = client
             return self._client
 

@@ -6,7 +6,6 @@ import asyncio
 import random
 import time
 from contextlib import aclosing
-from types import SimpleNamespace
 
 import pytest
 
@@ -16,7 +15,6 @@ from airflow.serialization.decoders import smart_decode_trigger_kwargs
 from airflow.serialization.encoders import encode_trigger
 from airflow.triggers.shared_stream import SharedStreamManager
 
-from airflow_provider_dataflow.client.poller import poller as runs
 from airflow_provider_dataflow.client.poller.reported_runs import SETTLE_SECONDS
 from airflow_provider_dataflow.exceptions import InvalidArgument, ServiceError
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
@@ -43,10 +41,9 @@ class Store:
 
 
 @pytest.fixture
-def service(mocker, connection, monkeypatch):
-    # The runs and the poller count their times from now, because the trigger reads the real clock.
+def service(mocker, connection):
+    # The runs count their times from now, because the trigger reads the real clock.
     service = SimulatedService(epoch=time.time())
-    monkeypatch.setattr(runs, "time", SimpleNamespace(time=service.now))
 
     async def make(hook):
         return service
