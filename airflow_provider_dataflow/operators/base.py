@@ -76,6 +76,11 @@ class DataFlowOperator(TaskSettingsMixin, UsesHook, TemplatedTask, BaseOperator)
     def hook(self) -> DataFlowHook:
         return self.new_hook()
 
+    @called_by_airflow
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Called by Airflow instead of ``execute`` after a deferral."""
+        return super().resume_execution(next_method, next_kwargs, context)
+
     def on_kill(self) -> None:
         # Airflow lets the interrupted code continue, which checks this attribute.
         self._killed = True

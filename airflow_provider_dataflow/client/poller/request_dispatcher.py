@@ -172,7 +172,8 @@ class RequestDispatcher:
         compartment.failed_rounds = 0
         compartment.due = math.inf
         for run in compartment.runs.values():
-            if not run.in_progress and run.is_awaited:
+            # Also those in progress: their polls may have ended with the decision to be listed.
+            if run.is_awaited:
                 self.scheduler.schedule(run, now)
 
     async def _poll_compartment(self, compartment: Compartment) -> float | None:

@@ -73,6 +73,8 @@ class Scheduler(Generic[J]):
         self._numbers = itertools.count()
         #: Jobs that are due, with the time at which they were.
         self._ready: deque[tuple[float, J]] = deque()
+        #: Jobs that became due while they were in progress.
+        self._due_in_progress: set[J] = set()
         #: Tasks that have not ended and are not given up.
         self._running: dict[asyncio.Task[float | None], _Running[J]] = {}
         self._due_timer: asyncio.TimerHandle | None = None
@@ -129,8 +131,10 @@ class Scheduler(Generic[J]):
                 due, _, job = heapq.heappop(self._queue)
                 if job.due == due:
                     job.due = math.inf
-                    # A job in progress is scheduled again when it returns.
-                    if not job.in_progress:
+                    if job.in_progress:
+                        # It returns when it is due next, or has decided before that it is not.
+                        self._due_in_progress.add(job)
+                    else:
                         job.in_progress = True
                         self._ready.append((due, job))
         finally:
@@ -165,10 +169,13 @@ class Scheduler(Generic[J]):
 
     def _finish(self, job: J, due: float | None) -> None:
         job.in_progress = False
+        now = asyncio.get_running_loop().time()
+        if due is None and job in self._due_in_progress:
+            due = now
+        self._due_in_progress.discard(job)
         if due is not None:
             # Also replaces a time that is no number.
-            fallback = asyncio.get_running_loop().time() + FAULT_PAUSE_SECONDS
-            self.schedule(job, due if due < math.inf else fallback)
+            self.schedule(job, due if due < math.inf else now + FAULT_PAUSE_SECONDS)
 
     def _fail(self, job: J, error: BaseException) -> None:
         try:

@@ -1,0 +1,67 @@
+"""Jobs that are scheduled while they are in progress are never lost."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+from airflow_provider_dataflow.client.poller.request_dispatcher import RequestDispatcher
+from airflow_provider_dataflow.client.poller.request_sender import RequestSender
+from airflow_provider_dataflow.client.poller.scheduler import Scheduler
+from airflow_provider_dataflow.client.poller.subscriptions import RunRegistry, Subscription
+from airflow_provider_dataflow.polling import ErrorBudget
+from benchmarks.polling import virtual_time
+
+
+class Job:
+    def __init__(self) -> None:
+        self.due = math.inf
+        self.in_progress = False
+
+
+def run_with(returned: float | None) -> int:
+    """Return how often a job runs that becomes due again during its first run, which returns ``returned``."""
+    runs = []
+
+    async def run_job(job: Job, late: float) -> float | None:
+        runs.append(asyncio.get_running_loop().time())
+        if len(runs) > 1:
+            return None
+        scheduler.schedule(job, runs[0] + 1)
+        await asyncio.sleep(2)
+        return returned
+
+    async def main() -> None:
+        scheduler.schedule(Job(), 0.0)
+        await asyncio.sleep(100)
+        await scheduler.stop()
+
+    scheduler: Scheduler[Job] = Scheduler(run_job, lambda job, error: None)
+    virtual_time.run(main())
+    return len(runs)
+
+
+def test_job_that_becomes_due_in_progress_runs_again():
+    assert run_with(None) == 2
+
+
+def test_due_time_that_a_job_returns_replaces_the_missed_one():
+    assert run_with(50.0) == 2
+
+
+def test_end_of_listing_schedules_runs_whose_polls_are_ending():
+    """A poll that has decided that its run is listed is in progress until the event loop's next turn."""
+
+    async def main() -> None:
+        registry = RunRegistry()
+        dispatcher = RequestDispatcher(registry, RequestSender(lambda: asyncio.sleep(0)))
+        done = asyncio.get_running_loop().create_future()
+        subscription = Subscription("a", {"SUCCEEDED"}, 30.0, ErrorBudget(), None, done)
+        run = registry.add(subscription, "c")
+        run.in_progress, compartment = True, run.compartment
+        assert compartment is not None
+        dispatcher._stop_listing(compartment, 60.0)
+        assert run.due < math.inf
+        await dispatcher.scheduler.stop()
+
+    asyncio.run(main())
