@@ -52,7 +52,9 @@ class RequestDispatcher:
     """
 
     def __init__(self, registry: RunRegistry, sender: RequestSender) -> None:
-        self.scheduler: Scheduler[PolledRun | Compartment] = Scheduler(self._run_job, self._handle_fault)
+        self.scheduler: Scheduler[PolledRun | Compartment] = Scheduler(
+            self._run_job, self._handle_fault, self._forgotten_runs
+        )
         self._registry = registry
         self._sender = sender
         self._page_size = LIST_PAGE_SIZE
@@ -101,6 +103,17 @@ class RequestDispatcher:
         else:
             job.abort(error)
         return now + FAULT_PAUSE_SECONDS if job.is_awaited else None
+
+    def _forgotten_runs(self) -> list[PolledRun]:
+        """Return the runs that wait for no poll: none, unless the poller has a fault."""
+        return [
+            run
+            for run in self._registry.runs.values()
+            if run.due == math.inf
+            and not run.in_progress
+            and not (run.compartment is not None and run.compartment.polls(run))
+            and run.is_awaited
+        ]
 
     # --- GetRun ----------------------------------------------------------------------------------------
 

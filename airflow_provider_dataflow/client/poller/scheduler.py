@@ -9,7 +9,7 @@ import itertools
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -58,15 +58,19 @@ class Scheduler(Generic[J]):
     :param run_job: runs a job, which started so many seconds late. Returns the time of the loop's clock at
         which it is due again, or None to not schedule it.
     :param handle_fault: called with a job that has raised an error or is stuck. Returns the same.
+    :param find_forgotten: returns the jobs that have work, but are neither scheduled nor in progress. There
+        should be none.
     """
 
     def __init__(
         self,
         run_job: Callable[[J, float], Coroutine[Any, Any, float | None]],
         handle_fault: Callable[[J, BaseException], float | None],
+        find_forgotten: Callable[[], Iterable[J]] = tuple,
     ) -> None:
         self._run_job = run_job
         self._handle_fault = handle_fault
+        self._find_forgotten = find_forgotten
         # Heap of (due, number, job). An entry is outdated if the job is due at another time.
         self._queue: list[tuple[float, int, J]] = []
         self._clean_up_at_length = 64
@@ -211,6 +215,9 @@ class Scheduler(Generic[J]):
                 task.cancel()
                 # Free the job, so that another task can run it.
                 self._fail(running.job, TimeoutError("the poller made no progress with it"))
+        for job in self._find_forgotten():
+            log.error("Polling %r was not scheduled, although it is awaited; it is polled now", job)
+            self.schedule(job, now)
         self._collect_due_jobs()
 
 

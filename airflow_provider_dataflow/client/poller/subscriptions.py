@@ -190,6 +190,10 @@ class Compartment:
     def __repr__(self) -> str:
         return f"the runs of compartment {self.id}"
 
+    def polls(self, run: PolledRun) -> bool:
+        """Return whether a poll round is scheduled or in progress that lists the run."""
+        return self.is_listed and run.is_listable and (self.in_progress or self.due < math.inf)
+
     @property
     def listable_runs(self) -> list[PolledRun]:
         return [run for run in self.runs.values() if run.is_listable and run.subscriptions]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import math
 
+from airflow_provider_dataflow.client.poller.poller import RunPoller
 from airflow_provider_dataflow.client.poller.request_dispatcher import RequestDispatcher
 from airflow_provider_dataflow.client.poller.request_sender import RequestSender
 from airflow_provider_dataflow.client.poller.scheduler import Scheduler
 from airflow_provider_dataflow.client.poller.subscriptions import RunRegistry, Subscription
+from airflow_provider_dataflow.models.run import SUCCESS_STATES
 from airflow_provider_dataflow.polling import ErrorBudget
 from benchmarks.polling import virtual_time
+from benchmarks.polling.simulated_service import SimulatedService
 
 
 class Job:
@@ -65,3 +68,23 @@ def test_end_of_listing_schedules_runs_whose_polls_are_ending():
         await dispatcher.scheduler.stop()
 
     asyncio.run(main())
+
+
+def test_run_that_was_forgotten_is_polled_again(caplog):
+    """Nothing forgets a run. If a fault of the poller did, the run would be waited for for ever."""
+    service = SimulatedService()
+    run_id = service.add(100).id
+
+    async def main() -> str:
+        poller = RunPoller(service.make)
+        waiting = asyncio.ensure_future(poller.wait_for(run_id, states=SUCCESS_STATES, poll_interval=30.0))
+        await asyncio.sleep(10)
+        run = poller._registry.runs[run_id]
+        assert run.due < math.inf
+        run.due = math.inf
+        found = await asyncio.wait_for(waiting, 600)
+        await poller.close()
+        return found.state
+
+    assert virtual_time.run(main()) == "SUCCEEDED"
+    assert f"Polling run {run_id} was not scheduled" in caplog.text
