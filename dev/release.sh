@@ -33,5 +33,6 @@ if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$(checksum)" ]; then
     checksum >"$stamp"
 fi
 echo "Airflow $("$venv/bin/python" -c 'from importlib.metadata import version; print(version("apache-airflow"))')"
-# A configuration of the user's own would be that of another release.
-AIRFLOW_HOME=$PWD/.cache/airflow-$release-home exec "$venv/bin/python" -m pytest -p no:cacheprovider "$@"
+# A configuration of the user's own would be that of another release. Older releases call what they deprecate.
+AIRFLOW_HOME=$PWD/.cache/airflow-$release-home exec "$venv/bin/python" -m pytest -p no:cacheprovider \
+    -W default::DeprecationWarning -W default::PendingDeprecationWarning -W default::FutureWarning "$@"
