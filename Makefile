@@ -44,7 +44,7 @@ test: setup  ## run all tests, with real Spark and in a real Airflow, except the
 	@$(PY) -m pytest tests
 
 test-fast: setup  ## run the unit tests that start neither Spark nor Airflow, in parallel (about two minutes)
-	@$(PY) -m pytest tests/unit -q -n 5 -m 'not spark and not slow and not every_argument'
+	@$(PY) -m pytest tests/unit -q -n 4 --dist worksteal -m 'not spark and not slow and not every_argument'
 
 airflow-tests: setup  ## run tests/airflow in a real Airflow, also an older one (AIRFLOW=3.0.6)
 	@sh dev/release.sh "$(AIRFLOW)" tests/airflow

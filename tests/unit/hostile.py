@@ -61,7 +61,9 @@ def response(body: Any, status: str = "200 OK", headers: str = "", length: int |
         body = json.dumps(body)
     data = body if isinstance(body, bytes) else body.encode()
     size = len(data) if length is None else length
-    return f"HTTP/1.1 {status}\r\ncontent-length: {size}\r\n{headers}\r\n".encode("latin-1") + data
+    # The server closes the connection: a client that used it again would need another attempt.
+    head = f"HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {size}\r\n{headers}\r\n"
+    return head.encode("latin-1") + data
 
 
 RUN = json.dumps(run_body("SUCCEEDED"))
