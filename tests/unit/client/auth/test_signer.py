@@ -82,6 +82,7 @@ async def test_current_async_blocks_neither_the_loop_nor_its_threads():
     assert issuer.signed_in == 1
 
 
+@pytest.mark.slow
 def test_advisory_refresh_keeps_using_the_old_token():
     issuer = Issuer(lifetime=8)
     signer = SharedSigner(issuer)
@@ -114,6 +115,7 @@ def test_wrong_clock_does_not_cause_endless_refreshes():
     assert issuer.signed_in <= 2
 
 
+@pytest.mark.slow
 def test_failed_refresh_is_logged_and_repeated_after_a_pause(caplog):
     issuer = Issuer(lifetime=8)
     signer = SharedSigner(issuer, refresh_pause=0.2)
@@ -330,6 +332,7 @@ def restless_threads():
     sys.setswitchinterval(interval)
 
 
+@pytest.mark.slow
 def test_signatures_match_while_token_and_key_files_are_rewritten(files, restless_threads):
     """Sign and refresh in eight threads while the files are rewritten all the time."""
     signer = SharedSigner(ResourcePrincipal())
