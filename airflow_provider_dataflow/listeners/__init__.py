@@ -1,1 +1,1 @@
-"""What runs in Airflow's own processes: a sweep in the triggerer that cancels what ended tasks have left."""
+"""Code in Airflow's own processes: the sweep of a triggerer, which cancels the runs of killed tasks."""

@@ -11,7 +11,6 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
@@ -56,7 +55,7 @@ class ServerHook(DataFlowHook):
 
 @dataclass
 class _Attempts:
-    """What the sweep has tried for a task.
+    """Attempts of the sweep to cancel what a task waited for.
 
     :param next_at: time of the next attempt, of a monotonic clock in seconds.
     """
@@ -142,7 +141,9 @@ class Sweeper:
             )
             if not is_last:
                 return
-        forget(task)
+        # Cancelling takes a while, in which a clear may have started a try with a trigger of its own.
+        if has_still_ended(task):
+            forget(task)
 
 
 def cancel_leftover(task: EndedTask) -> str | None:
@@ -162,7 +163,7 @@ def cancel_leftover(task: EndedTask) -> str | None:
 def _trigger_of(task: EndedTask) -> TaskTrigger | None:
     """Return the trigger that the task waited with; ``None`` if its XCom holds something else.
 
-    Anyone who writes a DAG can write XComs, so only classes of this package are created.
+    Anyone who writes a DAG can write XComs, so nothing but the triggers of this package is created or called.
     """
     stored = task.trigger
     if not isinstance(stored, dict):
@@ -170,6 +171,8 @@ def _trigger_of(task: EndedTask) -> TaskTrigger | None:
     module, _, name = str(stored.get("classpath")).rpartition(".")
     if not module.startswith(f"{__package__.rpartition('.')[0]}.triggers."):
         return None
-    trigger_class: Callable[..., object] = getattr(import_module(module), name)
-    trigger = trigger_class(**stored.get("kwargs", {}))
-    return trigger if isinstance(trigger, TaskTrigger) else None
+    found = getattr(import_module(module), name, None)
+    if not isinstance(found, type) or not issubclass(found, TaskTrigger):
+        return None
+    trigger: TaskTrigger = found(**stored.get("kwargs", {}))
+    return trigger

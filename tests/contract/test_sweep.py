@@ -208,15 +208,38 @@ def test_failed_cancels_are_repeated_with_growing_pauses_and_disturb_no_other(
         {},
         {"classpath": "os.system", "kwargs": {"command": "false"}},
         {"classpath": "airflow_provider_dataflow.triggers.base.call_with_timeout", "kwargs": {}},
+        {"classpath": "airflow_provider_dataflow.triggers.base.no_such_class", "kwargs": {}},
     ],
 )
 def test_xcom_that_holds_no_trigger_is_removed(local, database, task, stored):
     database.tasks = [replace(task, trigger=stored)]
-    sweeper = Sweeper(INTERVAL)
-    for number in range(100):
-        sweeper.sweep(number * MAX_PAUSE_SECONDS)
+    sweep_twice(Sweeper(INTERVAL))
     assert database.tasks == []
     assert states(local) == ["IN_PROGRESS"]
+
+
+def test_function_that_an_xcom_names_is_not_called(database, task, mocker):
+    """A DAG author writes XComs; this process has Airflow's database."""
+    function = mocker.patch("airflow_provider_dataflow.triggers.base.call_with_timeout")
+    stored = {"classpath": "airflow_provider_dataflow.triggers.base.call_with_timeout", "kwargs": {}}
+    database.tasks = [replace(task, trigger=stored)]
+    sweep_twice(Sweeper(INTERVAL))
+    function.assert_not_called()
+
+
+def test_trigger_of_a_try_that_starts_during_the_cancel_is_kept(local, database, task, mocker):
+    database.tasks = [task]
+    cancel = sweep.cancel_leftover
+
+    def cancel_and_clear(ended):
+        outcome = cancel(ended)
+        database.cleared = {ended.identity}
+        return outcome
+
+    mocker.patch.object(sweep, "cancel_leftover", cancel_and_clear)
+    sweep_twice(Sweeper(INTERVAL))
+    assert states(local) == ["CANCELED"]
+    assert database.tasks == [task]
 
 
 def test_fork_waits_for_a_sweep():
