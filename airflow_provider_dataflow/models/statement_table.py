@@ -25,7 +25,7 @@ class StatementTable:
     rows: tuple[tuple[Any, ...], ...]
 
     def records(self, max_characters: int) -> list[dict[str, Any]]:
-        """Return the first rows as dicts, as many as fit into so many characters of JSON."""
+        """Return the first rows as dicts. As JSON, they have at most ``max_characters``."""
         found: list[dict[str, Any]] = []
         left = max_characters
         for row in self.rows:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.models.pool import GONE_STATES, Pool, PoolDetails, PoolState
-from airflow_provider_dataflow.operators.base import WAIT_ARGUMENTS, check_given, retry_token_of_try
+from airflow_provider_dataflow.operators.base import WAIT_ARGUMENTS, retry_token_of_try
 from airflow_provider_dataflow.operators.called_by_airflow import called_by_airflow
 from airflow_provider_dataflow.operators.pool_base import PoolOperator
-from airflow_provider_dataflow.operators.stoppable_resource import NextWait
+from airflow_provider_dataflow.operators.stoppable_resource import (
+    DeleteResourceOperator,
+    ExistingResourceOperator,
+    NextWait,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
@@ -20,19 +23,13 @@ if TYPE_CHECKING:
 POOL_ID = "pool_id"
 
 
-class _ExistingPoolOperator(PoolOperator):
+class _ExistingPoolOperator(ExistingResourceOperator[Pool], PoolOperator):
     template_fields: Sequence[str] = ("pool_id", *WAIT_ARGUMENTS, *HOOK_ARGUMENTS)
 
     def __init__(self, *, pool_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.pool_id: Any = pool_id
         self.read_settings_at_parse()
-
-    @called_by_airflow
-    def execute(self, context: Context) -> str:
-        self.read_settings()
-        check_given(pool_id=self.pool_id)
-        return self._request_until_done(self.hook.pools.get(self.pool_id), context)
 
 
 class CreatePoolOperator(PoolOperator):
@@ -196,7 +193,7 @@ class StopPoolOperator(_ExistingPoolOperator):
         return NextWait({PoolState.ACTIVE, PoolState.STOPPED}, is_last=pool.state == PoolState.STOPPING)
 
 
-class DeletePoolOperator(_ExistingPoolOperator):
+class DeletePoolOperator(DeleteResourceOperator[Pool], _ExistingPoolOperator):
     """Deletes a pool and waits until it is DELETED (DeletePool). An active pool is stopped first.
 
     If it is already deleted, nothing is sent. The pool's OCID is the task's result.
@@ -223,21 +220,6 @@ class DeletePoolOperator(_ExistingPoolOperator):
     """
 
     template_fields: Sequence[str] = (*_ExistingPoolOperator.template_fields, "ignore_if_missing")
-
-    def __init__(self, *, ignore_if_missing: bool | str = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.ignore_if_missing: Any = ignore_if_missing
-        self.read_settings_at_parse()
-
-    @called_by_airflow
-    def execute(self, context: Context) -> str:
-        try:
-            return super().execute(context)
-        except ServiceError as error:
-            if error.status != 404 or not self.ignore_if_missing:
-                raise
-            self.log.info("Pool %s does not exist: nothing to delete", self.pool_id)
-            return self.pool_id
 
     def _request_next(self, pool: Pool) -> NextWait | None:
         if pool.state == PoolState.DELETED:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.exceptions import PoolFailed, PoolLost, PoolTimedOut
 from airflow_provider_dataflow.models.pool import DEAD_STATES, GONE_STATES, STARTING_STATES, Pool, PoolState
-from airflow_provider_dataflow.operators.stoppable_resource import NextWait, StoppableResourceOperator
+from airflow_provider_dataflow.operators.stoppable_resource import StoppableResourceOperator
 from airflow_provider_dataflow.triggers.events import PoolEvent
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ class PoolOperator(StoppableResourceOperator[Pool]):
     label = "Pool"
     resource_class = Pool
     event_class = PoolEvent
+    stopped_state = PoolState.STOPPED
+    starting_states = STARTING_STATES
+    gone_states = GONE_STATES
     dead_states = DEAD_STATES
     failed_error = PoolFailed
     timed_out_error = PoolTimedOut
@@ -34,15 +37,3 @@ class PoolOperator(StoppableResourceOperator[Pool]):
         from airflow_provider_dataflow.triggers.pool import PoolTrigger
 
         return PoolTrigger
-
-    def _start(self, pool: Pool) -> NextWait | None:
-        """Send StartPool if the pool needs it."""
-        if pool.state == PoolState.ACTIVE:
-            self.log.info("Pool %s (%s) is ACTIVE", pool.id, pool.display_name)
-            return None
-        if pool.state in DEAD_STATES | GONE_STATES:
-            raise self._failed(pool, "it cannot be started")
-        if pool.state == PoolState.STOPPED:
-            self._send("start", self.hook.pools.start, pool)
-            return NextWait({PoolState.ACTIVE}, is_last=True)
-        return NextWait({PoolState.ACTIVE, PoolState.STOPPED}, is_last=pool.state in STARTING_STATES)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_dataflow.client.conditional_update import update_if_different
-from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.models.sql_endpoint import (
     DEAD_STATES,
@@ -15,10 +14,14 @@ from airflow_provider_dataflow.models.sql_endpoint import (
     SqlEndpointDetails,
     SqlEndpointState,
 )
-from airflow_provider_dataflow.operators.base import WAIT_ARGUMENTS, check_given, retry_token_of_try
+from airflow_provider_dataflow.operators.base import WAIT_ARGUMENTS, retry_token_of_try
 from airflow_provider_dataflow.operators.called_by_airflow import called_by_airflow
 from airflow_provider_dataflow.operators.sql_endpoint_base import SETTLED_STATES, SqlEndpointOperator
-from airflow_provider_dataflow.operators.stoppable_resource import NextWait
+from airflow_provider_dataflow.operators.stoppable_resource import (
+    DeleteResourceOperator,
+    ExistingResourceOperator,
+    NextWait,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
@@ -27,19 +30,13 @@ if TYPE_CHECKING:
 SQL_ENDPOINT_ID = "sql_endpoint_id"
 
 
-class _ExistingSqlEndpointOperator(SqlEndpointOperator):
+class _ExistingSqlEndpointOperator(ExistingResourceOperator[SqlEndpoint], SqlEndpointOperator):
     template_fields: Sequence[str] = ("sql_endpoint_id", *WAIT_ARGUMENTS, *HOOK_ARGUMENTS)
 
     def __init__(self, *, sql_endpoint_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.sql_endpoint_id: Any = sql_endpoint_id
         self.read_settings_at_parse()
-
-    @called_by_airflow
-    def execute(self, context: Context) -> str:
-        self.read_settings()
-        check_given(sql_endpoint_id=self.sql_endpoint_id)
-        return self._request_until_done(self.hook.sql_endpoints.get(self.sql_endpoint_id), context)
 
 
 class CreateOrUpdateSqlEndpointOperator(SqlEndpointOperator):
@@ -298,7 +295,7 @@ class StopSqlEndpointOperator(_ExistingSqlEndpointOperator):
         return NextWait(SETTLED_STATES, is_last=False)
 
 
-class DeleteSqlEndpointOperator(_ExistingSqlEndpointOperator):
+class DeleteSqlEndpointOperator(DeleteResourceOperator[SqlEndpoint], _ExistingSqlEndpointOperator):
     """Deletes a SQL endpoint and waits until it is DELETED (DeleteSqlEndpoint).
 
     If it is already deleted, nothing is sent. The endpoint's OCID is the task's result.
@@ -324,21 +321,6 @@ class DeleteSqlEndpointOperator(_ExistingSqlEndpointOperator):
     """
 
     template_fields: Sequence[str] = (*_ExistingSqlEndpointOperator.template_fields, "ignore_if_missing")
-
-    def __init__(self, *, ignore_if_missing: bool | str = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.ignore_if_missing: Any = ignore_if_missing
-        self.read_settings_at_parse()
-
-    @called_by_airflow
-    def execute(self, context: Context) -> str:
-        try:
-            return super().execute(context)
-        except ServiceError as error:
-            if error.status != 404 or not self.ignore_if_missing:
-                raise
-            self.log.info("SQL endpoint %s does not exist: nothing to delete", self.sql_endpoint_id)
-            return self.sql_endpoint_id
 
     def _request_next(self, endpoint: SqlEndpoint) -> NextWait | None:
         if endpoint.state == SqlEndpointState.DELETED:

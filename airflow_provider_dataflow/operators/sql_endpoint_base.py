@@ -11,7 +11,7 @@ from airflow_provider_dataflow.models.sql_endpoint import (
     SqlEndpoint,
     SqlEndpointState,
 )
-from airflow_provider_dataflow.operators.stoppable_resource import NextWait, StoppableResourceOperator
+from airflow_provider_dataflow.operators.stoppable_resource import StoppableResourceOperator
 from airflow_provider_dataflow.triggers.events import SqlEndpointEvent
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ class SqlEndpointOperator(StoppableResourceOperator[SqlEndpoint]):
     label = "SQL endpoint"
     resource_class = SqlEndpoint
     event_class = SqlEndpointEvent
+    stopped_state = SqlEndpointState.INACTIVE
+    starting_states = frozenset({SqlEndpointState.CREATING})
+    gone_states = GONE_STATES
     dead_states = DEAD_STATES
     failed_error = SqlEndpointFailed
     timed_out_error = SqlEndpointTimedOut
@@ -51,15 +54,3 @@ class SqlEndpointOperator(StoppableResourceOperator[SqlEndpoint]):
     def _push_result(self, resource: SqlEndpoint, context: Context) -> None:
         if resource.jdbc_endpoint_url:
             context["ti"].xcom_push(key=JDBC_ENDPOINT_URL, value=resource.jdbc_endpoint_url)
-
-    def _start(self, endpoint: SqlEndpoint) -> NextWait | None:
-        """Send StartSqlEndpoint if the endpoint needs it."""
-        if endpoint.state == SqlEndpointState.ACTIVE:
-            self.log.info("SQL endpoint %s (%s) is ACTIVE", endpoint.id, endpoint.display_name)
-            return None
-        if endpoint.state in DEAD_STATES | GONE_STATES:
-            raise self._failed(endpoint, "it cannot be started")
-        if endpoint.state == SqlEndpointState.INACTIVE:
-            self._send("start", self.hook.sql_endpoints.start, endpoint)
-            return NextWait({SqlEndpointState.ACTIVE}, is_last=True)
-        return NextWait(SETTLED_STATES, is_last=endpoint.state == SqlEndpointState.CREATING)

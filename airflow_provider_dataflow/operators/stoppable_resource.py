@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 from airflow_provider_dataflow.exceptions import ServiceError, StoppableResourceError
 from airflow_provider_dataflow.models.pool import Pool
 from airflow_provider_dataflow.models.sql_endpoint import SqlEndpoint
-from airflow_provider_dataflow.operators.base import WaitingOperator
+from airflow_provider_dataflow.operators.base import WaitingOperator, check_given
+from airflow_provider_dataflow.operators.called_by_airflow import called_by_airflow
 from airflow_provider_dataflow.triggers.events import Outcome, PoolEvent, SqlEndpointEvent
 
 if TYPE_CHECKING:
@@ -50,6 +51,12 @@ class StoppableResourceOperator(WaitingOperator, Generic[R]):
     label: ClassVar[str]
     resource_class: type[R]
     event_class: ClassVar[type[PoolEvent | SqlEndpointEvent]]
+    #: State after a stop.
+    stopped_state: ClassVar[str]
+    #: States that lead to ACTIVE without another request.
+    starting_states: ClassVar[frozenset[str]]
+    #: States of a resource that is deleted, or about to be.
+    gone_states: ClassVar[frozenset[str]]
     #: States that the resource cannot leave by itself.
     dead_states: ClassVar[frozenset[str]]
     failed_error: ClassVar[type[StoppableResourceError]]
@@ -186,6 +193,18 @@ class StoppableResourceOperator(WaitingOperator, Generic[R]):
         sleep(self.poll_interval, self._raise_if_killed)
         return self._wait(resource, None, False, context)
 
+    def _start(self, resource: R) -> NextWait | None:
+        """Send the request to start the resource if it needs one. Returns what :meth:`_request_next` does."""
+        if resource.state == ACTIVE:
+            self.log.info("%s %s (%s) is ACTIVE", self.label, resource.id, resource.display_name)
+            return None
+        if resource.state in self.dead_states | self.gone_states:
+            raise self._failed(resource, "it cannot be started")
+        if resource.state == self.stopped_state:
+            self._send("start", self._resources.start, resource)
+            return NextWait({ACTIVE}, is_last=True)
+        return NextWait({ACTIVE, self.stopped_state}, is_last=resource.state in self.starting_states)
+
     def _send(self, action: str, request: Callable[[str], None], resource: R) -> None:
         request(resource.id)
         self.log.info(
@@ -207,3 +226,37 @@ class StoppableResourceOperator(WaitingOperator, Generic[R]):
         self, error_class: type[StoppableResourceError], resource_id: str, **details: Any
     ) -> StoppableResourceError:
         return error_class(**{self.id_argument: resource_id}, **details)
+
+
+class ExistingResourceOperator(StoppableResourceOperator[R]):
+    """Base of the operators whose argument ``id_argument`` names the resource."""
+
+    @called_by_airflow
+    def execute(self, context: Context) -> str:
+        self.read_settings()
+        resource_id = getattr(self, self.id_argument)
+        check_given(**{self.id_argument: resource_id})
+        return self._request_until_done(self._resources.get(resource_id), context)
+
+
+class DeleteResourceOperator(ExistingResourceOperator[R]):
+    """Base of the operators that delete a resource.
+
+    :param ignore_if_missing: succeed also if the resource does not exist.
+    """
+
+    def __init__(self, *, ignore_if_missing: bool | str = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.ignore_if_missing: Any = ignore_if_missing
+        self.read_settings_at_parse()
+
+    @called_by_airflow
+    def execute(self, context: Context) -> str:
+        try:
+            return super().execute(context)
+        except ServiceError as error:
+            if error.status != 404 or not self.ignore_if_missing:
+                raise
+            resource_id: str = getattr(self, self.id_argument)
+            self.log.info("%s %s does not exist: nothing to delete", self.label, resource_id)
+            return resource_id

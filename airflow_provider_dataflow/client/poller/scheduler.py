@@ -55,8 +55,8 @@ class Scheduler(Generic[J]):
     Each run of a job is a task, whose error affects no other job. All else happens in callbacks of the event
     loop, so there is no task of the scheduler that could end.
 
-    :param run_job: runs a job, which started so many seconds late. Returns the time of the loop's clock at
-        which it is due again, or None to not schedule it.
+    :param run_job: runs a job; called with the job and its delay in seconds. Returns the time of the loop's
+        clock at which the job is due again, or None to not schedule it.
     :param handle_fault: called with a job that has raised an error or is stuck. Returns the same.
     :param find_forgotten: returns the jobs that have work, but are neither scheduled nor in progress. There
         should be none.
