@@ -8,6 +8,8 @@ LOCK ?= --upgrade
 # Release of Airflow for airflow-tests, matrix and smoke: one of dev/releases, or that of constraints.txt.
 AIRFLOW ?=
 RELEASES := 3.0.6 3.1.8 3.2.2
+# Of the next release, if there is one yet.
+PRERELEASE := 3.4.0b2
 # Unit tests that depend on Airflow, of which only these are run on older releases.
 AIRFLOW_UNIT_TESTS := tests/unit/arguments tests/unit/hooks tests/unit/operators tests/unit/ownership \
 	tests/unit/sensors tests/unit/triggers tests/unit/test_compat.py tests/unit/test_provider_info.py \
@@ -40,8 +42,8 @@ backfill: setup  ## submit one Spark run per month, after "make up" (FROM=2013-0
 	@$(PY) -m dev.up backfill $(FROM) $(TO)
 
 test: setup  ## run all tests, with real Spark and in a real Airflow, except the matrix
-	@echo "About 8,000 tests; 25 minutes on two idle cores. 'make test-fast' runs the unit tests in two minutes."
-	@$(PY) -m pytest tests
+	@echo "About 9,000 tests; 15 minutes on two idle cores. 'make test-fast' runs the unit tests in two minutes."
+	@sh dev/test.sh
 
 test-fast: setup  ## run the unit tests that start neither Spark nor Airflow, in parallel (about two minutes)
 	@$(PY) -m pytest tests/unit -q -n 4 --dist worksteal -m 'not spark and not slow and not every_argument'
@@ -62,7 +64,8 @@ releases: setup  ## run the smoke tests on all older releases, and unit tests th
 
 ci-full: setup  ## run .ci/run, then everything on all releases and Pythons (hours), and update the table of results
 	@.ci/run
-	@for release in $(RELEASES) ""; do \
+	@DATAFLOW_KILLS=100 $(PY) -m pytest tests/contract/test_spark_kills.py tests/contract/test_real_spark_kills.py
+	@for release in $(RELEASES) $(PRERELEASE) ""; do \
 		DATAFLOW_TEST_MATRIX=1 DATAFLOW_TEST_RESULTS=tests/airflow/results \
 			sh dev/release.sh "$$release" tests/airflow || failed="$$failed $$release"; \
 	done; $(PY) -m dev.release_table; test -z "$$failed" || { echo "Failed:$$failed"; exit 1; }
@@ -95,7 +98,7 @@ lock: setup  ## update constraints.txt (LOCK= keeps the pinned versions where po
 	@! grep -nE '://|^ *-|@ ' constraints.txt
 
 lock-releases: setup  ## update dev/releases (LOCK= keeps the pinned versions where possible)
-	@for release in $(RELEASES); do \
+	@for release in $(RELEASES) $(PRERELEASE); do \
 		$(PY) -m uv pip compile --quiet --python-version 3.11 --extra test --no-header --no-annotate $(LOCK) \
 			-c dev/releases/airflow-$$release.in -o dev/releases/airflow-$$release.txt pyproject.toml || exit; \
 	done

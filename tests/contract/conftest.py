@@ -91,6 +91,16 @@ def target_of(server: LocalDataFlow) -> Target:
     return Target(client, server.compartment_id, f"oci://{BUCKET}@{NAMESPACE}/", upload)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long, so that the workers of pytest-xdist end at about the same time."""
+
+    def marked(name: str) -> set[Path]:
+        return {item.path for item in items if item.get_closest_marker(name)}
+
+    slow, spark = marked("slow"), marked("spark")
+    items.sort(key=lambda item: (item.path not in slow & spark, item.path not in slow | spark))
+
+
 @pytest.fixture(autouse=True)
 def rate_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget the rate limits of connections, or a 429 in one test would delay the next one."""

