@@ -14,6 +14,8 @@ PARAMETER = "MARKED-parameter-91ab"
 SETTING = "MARKED-setting-c2e4"
 ARGUMENT = "MARKED-argument-08f7"
 TOKEN = "MARKED-token-77de"
+#: Airflow variables of the DAGs.
+VARIABLES = {"marked": PARAMETER, "marked_setting": SETTING, "marked_argument": ARGUMENT}
 #: Loggers of all packages that handle secrets, except Airflow. Tests log them at level DEBUG.
 LOGGERS = ("airflow_provider_dataflow", "oci", "aiohttp", "asyncio", "urllib3", "tenacity", "http")
 LEVELS = " ".join(f"{name}=DEBUG" for name in LOGGERS)

@@ -268,6 +268,9 @@ class RunAcquirer:
         """Return the run of a record, which may turn out to need another generation."""
         if record.run_id is not None:
             return record, self._read_with_retries(record.run_id)
+        if self._records is None and self._attempt.try_number > 1 and (found := self._find(record.token)):
+            # Nothing else tells when an earlier try used the token, which the service forgets after a day.
+            return record, found
         if record.has_live_token(time.time()):
             return self._submit(record)
         # The service has forgotten the token, and would start another run for it.

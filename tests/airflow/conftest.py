@@ -18,7 +18,7 @@ from results_file import ResultsFile
 
 from dev.local_service import EXAMPLES
 from dev.workbench import Workbench
-from tests.marked_secrets import LEVELS
+from tests.marked_secrets import LEVELS, VARIABLES
 
 HERE = Path(__file__).parent
 
@@ -65,6 +65,8 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
             "AIRFLOW__CORE__FERNET_KEY": Fernet.generate_key().decode(),
             "AIRFLOW__LOGGING__NAMESPACE_LEVELS": LEVELS,
             "DATAFLOW_TEST_SESSION_CONFIG": str(home / "signed-in" / "config"),
+            # Not by the API: Airflow before 3.3 writes its requests, with the values, to the table "log".
+            **{f"AIRFLOW_VAR_{key.upper()}": value for key, value in VARIABLES.items()},
         },
         # Enough for the runs that sleep until they are killed and for others at the same time.
         local_options=("--max-concurrent-runs", "6", "--no-warm"),

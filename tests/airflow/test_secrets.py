@@ -22,6 +22,7 @@ from tests.marked_secrets import (
     ARGUMENT,
     PARAMETER,
     SETTING,
+    VARIABLES,
     encrypted,
     found_in,
     lines_of,
@@ -33,7 +34,6 @@ DAG_ID = "secrets"
 WORKING = "secrets_at_work"
 ALL_OPERATORS = "secrets_of_all"
 CONTROL = "MARKED-harmless-03bd"
-VARIABLES = {"marked": PARAMETER, "marked_setting": SETTING, "marked_argument": ARGUMENT}
 WAITING = (
     (DAG_ID, "deferred", -1),
     (WORKING, "mapped_deferred", 0),
@@ -158,8 +158,6 @@ def test_dag_run_leaves_no_secret_behind(session: Session, local: DataFlowFixtur
     )
     for conn_id, text in connections.items():
         add_connection(session, conn_id, text)
-    for key, value in VARIABLES.items():
-        session.rest.request("POST", "variables", json={"key": key, "value": value})
     dag_ids = (DAG_ID, WORKING, ALL_OPERATORS)
     session.rest.wait_for_dags(set(dag_ids))
     for dag_id in dag_ids:

@@ -228,16 +228,32 @@ def test_search_by_tags_waits_for_delayed_list(task, mocker):
     task.killed_at("ownership.acquire.decide")
     (run_id,) = task.local.runs_created
     task.local.add_fault("replay_conflict", operation="CreateRun")
+    searches = delay_lists(mocker, 3)
+    retry_until_waiting(task)
+    assert task.local.runs_created == [run_id]
+    assert len(searches) == 4
+
+
+def delay_lists(mocker, number: int) -> list[str]:
+    """Let so many searches by tags find nothing. Return the list of the tokens that were searched."""
     find, searches = RunAcquirer._find, []
 
     def find_late(self, token):
         searches.append(token)
-        return find(self, token) if len(searches) > 3 else None
+        return find(self, token) if len(searches) > number else None
 
     mocker.patch.object(RunAcquirer, "_find", find_late)
+    return searches
+
+
+def test_unrecorded_run_is_found_without_another_submit(task):
+    """The service may have forgotten the token, and nothing tells when it was used."""
+    task.local.keeps_running()
+    task.killed_at("ownership.acquire.decide")
+    before = len(task.local.journal("CreateRun"))
     retry_until_waiting(task)
-    assert task.local.runs_created == [run_id]
-    assert len(searches) == 4
+    assert len(task.local.runs_created) == 1
+    assert len(task.local.journal("CreateRun")) - before == (1 if task.store else 0)
 
 
 def test_killed_task_finds_and_cancels_run_after_invalidated_token(task, mocker):
@@ -245,6 +261,8 @@ def test_killed_task_finds_and_cancels_run_after_invalidated_token(task, mocker)
     task.killed_at("ownership.acquire.decide")
     (run_id,) = task.local.runs_created
     task.local.add_fault("replay_conflict", operation="CreateRun")
+    # Otherwise a try without a record finds the run before it submits.
+    delay_lists(mocker, 0 if task.store else 1)
     operator = task.operator()
     refused = DataFlowHook.create_run
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: Major and minor number of the installed release.
 AIRFLOW = tuple(int(number) for number in version("apache-airflow").split(".")[:2])
 
-#: The submission record is stored (3.3 and newer). Without it, a retry repeats the submit with its token.
+#: The submission record is stored (3.3 and newer). Without it, a retry first searches the run by its tags.
 SUBMITS_ARE_RECORDED = NEVER_EXPIRE is not None
 
 KILLED_WORKER = (
