@@ -394,7 +394,10 @@ class RunAcquirer:
             raise self._submit_after_successor(run, f"run {run.id} from before the clear was stopped")
 
     def _cancel_unrecorded_runs_of_earlier_epochs(self) -> None:
-        """Without a record, tags identify the runs of the task, and their tokens the clear epoch."""
+        """Without a record, tags identify the runs of the task, and their tokens the clear epoch.
+
+        :raises SubmitLater: a STREAMING run has not ended, or its successor may still start.
+        """
         tokens = {self._token(generation) for generation in range(self._attempt.try_number)}
         owner = (self._attempt.identity, deployment_id())
         for state in (LifecycleState.IN_PROGRESS, LifecycleState.ACCEPTED):
@@ -403,6 +406,16 @@ class RunAcquirer:
                 if tags and (tags.identity, tags.deployment) == owner and tags.token not in tokens:
                     self._log.info("Run %s is from before the clear: cancelling it", run.id)
                     self._cancel_if_wanted(run.id)
+        if self._request.type != STREAMING:
+            return
+        for run in self._recent_runs(lifecycle_state=LifecycleState.STOPPED.value):
+            tags = TaskTags.of(run.freeform_tags)
+            if tags and (tags.identity, tags.deployment) == owner:
+                if tags.token not in tokens:
+                    stopped = replace(self._new_record(0), token=tags.token, run_id=run.id)
+                    self._cancel_run_of_earlier_epoch(stopped)
+                # The newest one only: a run before it has its successor.
+                return
 
     def _is_from_earlier_try(self, record: SubmissionRecord, run: Run) -> bool:
         attempt = self._attempt

@@ -528,8 +528,11 @@ def test_streaming_without_checkpoint_and_long_batch_are_warned_about(stream, ta
 
 
 @both_modes
-def test_clear_waits_for_successor_of_run_with_execute(stream, deferrable):
-    """Each submit has another application, so only the submission record leads to the run from before."""
+@pytest.mark.parametrize("recorded", [True, False], ids=["recorded", "unrecorded"])
+def test_clear_waits_for_successor_of_run_with_execute(stream, deferrable, recorded):
+    """Each submit has another application, so only the record or the tags lead to the run from before."""
+    if not recorded:
+        stream.store = None
     given = {"application_id": None, "execute": "oci://data@ns/hello.py", "type": "STREAMING"}
     shapes = {"driver_shape": "VM.Standard2.1", "executor_shape": "VM.Standard2.1", "num_executors": 1}
     stream.defer(**given | shapes)
