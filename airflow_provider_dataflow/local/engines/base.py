@@ -110,6 +110,35 @@ class StatementEngine(Protocol):
         """Interrupt a statement; ``finished`` is called afterwards with any outcome."""
 
 
+# Id of the SQL endpoint, and its JDBC URL or how its server ended.
+SqlServerReady = Callable[[str, str], None]
+SqlServerEnded = Callable[[str, str], None]
+
+
+@runtime_checkable
+class SqlEndpointEngine(Protocol):
+    """Engine that starts a server behind each active SQL endpoint. Only ``forget_sql_endpoint`` blocks."""
+
+    def bind_sql_endpoints(self, ready: SqlServerReady, ended: SqlServerEnded) -> None:
+        """Set the callbacks for servers that accept queries, and for those whose processes are gone.
+
+        The service calls this once, before all other methods. They may be called from any thread.
+        """
+
+    def start_sql_endpoint(self, endpoint: JSON, port: int | None) -> None:
+        """Start the server of an endpoint, whose earlier server has ended.
+
+        :param endpoint: body of the endpoint as in the API.
+        :param port: preferred port.
+        """
+
+    def stop_sql_endpoint(self, endpoint_id: str) -> None:
+        """End the server of an endpoint; ``ended`` is called afterwards. Does nothing if it has ended."""
+
+    def forget_sql_endpoint(self, endpoint_id: str) -> None:
+        """Delete the files of an endpoint, which has no server."""
+
+
 @runtime_checkable
 class ResumableEngine(Protocol):
     """Engine whose runs continue while no server is running."""

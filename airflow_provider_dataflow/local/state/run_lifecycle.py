@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -18,7 +17,7 @@ from airflow_provider_dataflow.local.state.maintenance import StreamingMaintenan
 from airflow_provider_dataflow.local.state.options import Options
 from airflow_provider_dataflow.local.state.pool_lifecycle import PoolLifecycle
 from airflow_provider_dataflow.local.state.private_endpoint_lifecycle import PrivateEndpointLifecycle
-from airflow_provider_dataflow.local.state.run_queue import QueueLane
+from airflow_provider_dataflow.local.state.run_queue import QueueLane, queue_timeout_seconds
 from airflow_provider_dataflow.local.state.session_lifecycle import SessionLifecycle
 from airflow_provider_dataflow.local.state.sql_endpoint_lifecycle import SqlEndpointLifecycle
 from airflow_provider_dataflow.local.state.store import RUNS, SHOWN_STATE, Filter, Record, Store
@@ -32,14 +31,8 @@ SERVER_STOPPED = "Local Data Flow stopped while this run was in progress."
 # Types of runs that a user stops (STOPPED) rather than cancels (CANCELED).
 _STOPPABLE_TYPES = frozenset({"STREAMING", "SESSION"})
 _ENDING = {State.CANCELING: State.CANCELED, State.STOPPING: State.STOPPED}
-# Property with the maximum time in ACCEPTED, for example 1h, 30m or 45min. Default: 20 minutes for runs in a
-# pool, else no limit.
-QUEUE_TIMEOUT = "spark.dataflow.acquireQuotaTimeout"
-_POOL_QUEUE_MINUTES = 20
 # Name of a planned event.
 _MAX_DURATION = "maximum duration"
-_TIMEOUT = re.compile(r"(\d{1,6})\s*(s|sec|m|min|h|hr|d)?\Z", re.IGNORECASE)
-_SECONDS = {"s": 1, "sec": 1, "": 60, "m": 60, "min": 60, "h": 3600, "hr": 3600, "d": 86400}
 
 
 class RunLifecycle:
@@ -68,7 +61,7 @@ class RunLifecycle:
         self.lock = threading.RLock()
         # May refuse a new run, or set ``notBefore`` in its ``internal`` fields, which delays it.
         self.on_submit: Callable[[Record], None] = lambda record: None
-        # Runs that a reset deleted, and that the engine has not ended yet.
+        # Runs and SQL endpoints that a reset deleted, and that the engine has not ended yet.
         self.forgotten: set[str] = set()
         self.live_runs = LiveRuns()
         self._closed = False
@@ -86,7 +79,13 @@ class RunLifecycle:
             start_runs=self.start_runs,
         )
         self.sql_endpoints = SqlEndpointLifecycle(
-            store, self.timeline, self.options, work_requests=self.work_requests
+            store,
+            self.timeline,
+            self.options,
+            work_requests=self.work_requests,
+            engine=engine,
+            settled=self._settled,
+            forgotten=self.forgotten,
         )
         self.sessions = SessionLifecycle(
             store, self.timeline, engine, settled=self._settled, cancel_run=self._end_by_service
@@ -175,13 +174,8 @@ class RunLifecycle:
 
     def _plan_queue_timeout(self, record: Record) -> None:
         """Plan to fail a run that has not started by its queue timeout."""
-        text = (record.body.get("configuration") or {}).get(QUEUE_TIMEOUT, "").strip()
-        match = _TIMEOUT.match(text)
-        if match:
-            seconds = int(match[1]) * _SECONDS[(match[2] or "").lower()]
-        elif record.body.get("poolId"):
-            seconds = _POOL_QUEUE_MINUTES * 60
-        else:
+        seconds = queue_timeout_seconds(record.body)
+        if seconds is None:
             return
 
         def expire() -> None:

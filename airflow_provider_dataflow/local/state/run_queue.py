@@ -3,8 +3,24 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+# Property with the maximum time in ACCEPTED, for example 1h, 30m or 45min. Default: 20 minutes for runs in a
+# pool, else no limit.
+_QUEUE_TIMEOUT = "spark.dataflow.acquireQuotaTimeout"
+_POOL_QUEUE_SECONDS = 20 * 60
+_TIMEOUT = re.compile(r"(\d{1,6})\s*(s|sec|m|min|h|hr|d)?\Z", re.IGNORECASE)
+_SECONDS = {"s": 1, "sec": 1, "": 60, "m": 60, "min": 60, "h": 3600, "hr": 3600, "d": 86400}
+
+
+def queue_timeout_seconds(run: Mapping[str, Any]) -> int | None:
+    """Return how long a run may be ACCEPTED; ``None``: without limit."""
+    if match := _TIMEOUT.match((run.get("configuration") or {}).get(_QUEUE_TIMEOUT, "").strip()):
+        return int(match[1]) * _SECONDS[(match[2] or "").lower()]
+    return _POOL_QUEUE_SECONDS if run.get("poolId") else None
 
 
 @dataclass(frozen=True, slots=True)

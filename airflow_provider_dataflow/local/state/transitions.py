@@ -15,6 +15,11 @@ def is_settled(record: Record) -> bool:
     return not record.internal.get(_NEXT)
 
 
+def last_state(record: Record, state_field: str = "lifecycleState") -> str:
+    """Return the state that a resource has, or that it will have after its transitions."""
+    return str([record.body[state_field], *(record.internal.get(_NEXT) or ())][-1])
+
+
 class Transitions:
     """Moves resources of one kind through their states.
 

@@ -65,6 +65,24 @@ class WorkRequests:
         if record is not None:
             self.transitions.start(record, 0, "SUCCEEDED")
 
+    def fail(self, resource: Record, message: str) -> None:
+        """End the work request of a resource that could not reach its last state."""
+        id_ = resource.internal.pop(_OPEN, None)
+        record = self._store.get(WORK_REQUESTS, id_) if id_ is not None else None
+        if record is not None:
+            error = {"code": "InternalError", "message": message, "timestamp": rfc3339(self._timeline.now())}
+            record.internal["errors"] = [error]
+            self.transitions.start(record, 0, "FAILED")
+
+    def of_resource(self, resource_id: str) -> list[Record]:
+        """Return the work requests of a resource, newest first."""
+        found = [
+            record
+            for record in self._store.select(WORK_REQUESTS)
+            if record.body["resources"][0]["resourceId"] == resource_id
+        ]
+        return found[::-1]
+
     def run_ended(self, application_id: str) -> None:
         """End the deletion of an application if this was its last run."""
         application = self._store.get(APPLICATIONS, application_id)
@@ -81,7 +99,8 @@ class WorkRequests:
         if status != "ACCEPTED":
             body["timeStarted"] = body["timeStarted"] or moment
             body["percentComplete"] = 50.0
-        if status == "SUCCEEDED":
+        if status in ("SUCCEEDED", "FAILED"):
             body.update(timeFinished=moment, percentComplete=100.0)
+            done = _DONE.get(operation.partition("_")[0], "UPDATED")
             for resource in body["resources"]:
-                resource["actionType"] = _DONE.get(operation.partition("_")[0], "UPDATED")
+                resource["actionType"] = done if status == "SUCCEEDED" else "FAILED"

@@ -34,7 +34,7 @@ class DriverCommand:
         """Return the command, and write its properties file and a note about the resources into the log."""
         run = job.run
         configuration = run["configuration"] or {}
-        heap, cores = self._heap(run), self._cores(run)
+        heap, cores = self.heap(run), self.cores(run)
         properties = run_properties(
             run,
             job.internal,
@@ -72,13 +72,14 @@ class DriverCommand:
         python = run["language"] == "PYTHON" or is_session(run)
         return workspace.driver_log() if python else workspace.logs.path / APPLICATION_STDERR
 
-    def _heap(self, run: JSON) -> int:
+    def heap(self, run: JSON) -> int:
+        """Return the size of the heap in MiB, within a run's share of the machine."""
         return heap_mib(
             (run["configuration"] or {}).get("spark.driver.memory"),
             default_mib=int(memory_gib(run["driverShape"], run["driverShapeConfig"]) * 1024),
             limit_mib=self._machine.memory_mib * 6 // 10 // self._limit,
         )
 
-    def _cores(self, run: JSON) -> int:
+    def cores(self, run: JSON) -> int:
         cpus = 2 * ocpus(run["executorShape"], run["executorShapeConfig"]) * (run["numExecutors"] or 1)
         return max(1, min(self._machine.cpus, int(cpus)))

@@ -6,15 +6,21 @@ import logging
 import threading
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
-from airflow_provider_dataflow.local.engines.base import EngineJob, RunFinished, RunOutcome, StatementFinished
+from airflow_provider_dataflow.local.engines.base import (
+    EngineJob,
+    RunFinished,
+    RunOutcome,
+    SqlServerEnded,
+    SqlServerReady,
+    StatementFinished,
+)
 from airflow_provider_dataflow.local.engines.processes import kill_with_marker
 from airflow_provider_dataflow.local.engines.spark.class_data_archive import IdleArchiveBuilder
 from airflow_provider_dataflow.local.engines.spark.driver_command import DriverCommand
 from airflow_provider_dataflow.local.engines.spark.event_logs import EventLogs
-from airflow_provider_dataflow.local.engines.spark.heap_monitor import HeapMonitor
+from airflow_provider_dataflow.local.engines.spark.heap_monitor import heap_monitor
 from airflow_provider_dataflow.local.engines.spark.installation import NotInstalled, python_executable
 from airflow_provider_dataflow.local.engines.spark.java_command import driver_variables
 from airflow_provider_dataflow.local.engines.spark.outcome import has_failed, outcome_of
@@ -22,6 +28,7 @@ from airflow_provider_dataflow.local.engines.spark.preparation import CannotStar
 from airflow_provider_dataflow.local.engines.spark.runtime import Runtime
 from airflow_provider_dataflow.local.engines.spark.session_channel import LANGUAGES, SessionChannel
 from airflow_provider_dataflow.local.engines.spark.supervised_process import SupervisedProcess
+from airflow_provider_dataflow.local.engines.spark.thrift_servers import ThriftServers
 from airflow_provider_dataflow.local.engines.spark.training_run import TrainingRun
 from airflow_provider_dataflow.local.engines.spark.workspace import Workspace
 from airflow_provider_dataflow.local.http.messages import JSON
@@ -46,7 +53,7 @@ class SparkEngine:
 
     def __init__(self, home: Path, buckets: Buckets, *, limit: int, warm: bool = True) -> None:
         """
-        :param home: folder of the server. Its subfolder ``runs`` has a folder for each run.
+        :param home: folder of the server. It has a folder for each run and for each SQL endpoint.
         :param limit: maximum number of concurrent runs, which share the machine.
         :param warm: create the class-data archive, if there is none, while the server is idle.
         """
@@ -54,6 +61,9 @@ class SparkEngine:
         self._buckets = buckets
         self._runtime = Runtime(home)
         self._driver_command = DriverCommand(self._runtime, buckets, limit)
+        self._thrift_servers = ThriftServers(
+            home / "sqlEndpoints", self._runtime, buckets, self._driver_command
+        )
         self._trainer = TrainingRun(self._runtime, self._is_idle)
         archive = self._runtime.archive
         self._maker = IdleArchiveBuilder(archive, self._trainer.train, self._trainer.cancel) if warm else None
@@ -134,6 +144,18 @@ class SparkEngine:
     def cancel_statement(self, run_id: str, number: int) -> None:
         self._channel(run_id).cancel(number)
 
+    def bind_sql_endpoints(self, ready: SqlServerReady, ended: SqlServerEnded) -> None:
+        self._thrift_servers.bind(ready, ended)
+
+    def start_sql_endpoint(self, endpoint: JSON, port: int | None) -> None:
+        self._thrift_servers.start(endpoint, port)
+
+    def stop_sql_endpoint(self, endpoint_id: str) -> None:
+        self._thrift_servers.stop(endpoint_id)
+
+    def forget_sql_endpoint(self, endpoint_id: str) -> None:
+        self._thrift_servers.forget(endpoint_id)
+
     def _channel(self, run_id: str) -> SessionChannel:
         return SessionChannel(self._workspace(run_id).statements)
 
@@ -147,6 +169,7 @@ class SparkEngine:
                     running.process.kill()
         if self._maker is not None:
             self._maker.close()
+        self._thrift_servers.close()
         for running in left:
             running.thread.join()
 
@@ -195,7 +218,7 @@ class SparkEngine:
                 process = self._launch(job, workspace)
                 if process is None:
                     break
-                with HeapMonitor(workspace.gc_log, partial(_end_exhausted, process, workspace)):
+                with heap_monitor(process, workspace):
                     report = process.wait()
                 supervisor_was_killed = report is None
                 if not restarts_left or not has_failed(report):
@@ -236,9 +259,3 @@ class SparkEngine:
             workspace.copy_logs()
         except OSError as e:
             log.warning("Run %s: could not copy its logs to logsBucketUri: %s", workspace.path.name, e)
-
-
-def _end_exhausted(process: SupervisedProcess, workspace: Workspace) -> None:
-    """Kill a run whose heap is full, and leave a file by which ``outcome_of`` recognizes this."""
-    workspace.heap_exhausted.touch()
-    process.kill()

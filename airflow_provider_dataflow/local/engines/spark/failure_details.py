@@ -65,13 +65,14 @@ def _shared_heap(heap: str | None) -> str:
     )
 
 
-def out_of_heap_details(heap: str | None) -> str:
+def out_of_heap_details(heap: str | None, what: str = "application") -> str:
     """Return the details of a run that was killed because its heap was full.
 
     :param heap: size of the heap as in Spark, for example ``512m``.
+    :param what: name of the program.
     """
     return (
-        "The application ran out of memory and was killed: its heap was full, and Java did nothing but "
+        f"The {what} ran out of memory and was killed: its heap was full, and Java did nothing but "
         f"collect garbage. {_shared_heap(heap)}"
     )
 
@@ -83,18 +84,20 @@ def failure_details(
     executor_stderr: str = "",
     *,
     heap: str | None = None,
+    what: str = "application",
 ) -> str:
     """Return the details of a run that failed.
 
     :param code: exit code of the process, negative for a signal.
     :param heap: size of the heap as in Spark, for example ``512m``.
+    :param what: name of the program that failed.
     """
     if code in (_SPARK_OOM, _JAVA_OOM):
         errors = _JAVA_OUT_OF_MEMORY.findall(f"{executor_stderr}\n{driver_stderr}\n{application_stderr}")
         if errors or code == _SPARK_OOM:
             error = f": {max(errors, key=len)}" if errors else ""
             return (
-                f"The application failed with exit code {code}, as a task ran out of memory{error}. "
+                f"The {what} failed with exit code {code}, as a task ran out of memory{error}. "
                 f"{_shared_heap(heap)}"
             )
     if code is None:
@@ -104,5 +107,5 @@ def failure_details(
     else:
         reason = f"failed with exit code {code}"
     cause = error_line(application_stderr) or error_line(driver_stderr)
-    details = f"The application {reason}" + (f": {cause}" if cause else ".")
+    details = f"The {what} {reason}" + (f": {cause}" if cause else ".")
     return details if len(details) <= _MAX_LENGTH else details[: _MAX_LENGTH - 1] + "…"

@@ -12,7 +12,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+
+from airflow_provider_dataflow.local.engines.spark.supervised_process import SupervisedProcess
+from airflow_provider_dataflow.local.engines.spark.workspace import Workspace
 
 # The heap is exhausted if collections took 90 % of the last 10 seconds, and at least four of them were full
 # collections, after each of which 95 % of the heap was still in use.
@@ -92,3 +96,13 @@ class HeapMonitor:
                 return f.read().decode(errors="replace")
         except OSError:
             return ""
+
+
+def heap_monitor(process: SupervisedProcess, workspace: Workspace) -> HeapMonitor:
+    """Return a monitor that kills a process whose heap is full, and leaves a file that tells this."""
+    return HeapMonitor(workspace.gc_log, partial(_end_exhausted, process, workspace))
+
+
+def _end_exhausted(process: SupervisedProcess, workspace: Workspace) -> None:
+    workspace.heap_exhausted.touch()
+    process.kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,12 +43,7 @@ def check_storage(job: EngineJob, buckets: Buckets) -> None:
     needed = dependencies(run, job.internal)
     for uris in needed.values():
         texts += uris
-    for bucket in mentioned_buckets(text for text in texts if text):
-        if not buckets.exists(bucket):
-            raise CannotStart(
-                f"The bucket {bucket.bucket} in the namespace {bucket.namespace} does not exist. "
-                f"Create it with: dataflow-local bucket {bucket.authority}"
-            )
+    check_buckets([text for text in texts if text], buckets)
     # A SESSION run has no main file.
     path = None if is_session(run) else buckets.local_path(run["fileUri"])
     if not is_session(run) and (path is None or not path.is_file()):
@@ -55,6 +51,19 @@ def check_storage(job: EngineJob, buckets: Buckets) -> None:
     for uris in needed.values():
         for uri in uris:
             _file_of(uri, buckets)
+
+
+def check_buckets(texts: Iterable[str], buckets: Buckets) -> None:
+    """Check that all buckets exist whose URIs occur in the texts.
+
+    :raises CannotStart: one of them does not exist.
+    """
+    for bucket in mentioned_buckets(texts):
+        if not buckets.exists(bucket):
+            raise CannotStart(
+                f"The bucket {bucket.bucket} in the namespace {bucket.namespace} does not exist. "
+                f"Create it with: dataflow-local bucket {bucket.authority}"
+            )
 
 
 def prepare(job: EngineJob, workspace: Workspace, buckets: Buckets) -> Dependencies:
