@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from airflow_provider_dataflow.local.api.admin import AdminApi
+from airflow_provider_dataflow.local.api.admin_resources import AdminResourcesApi
 from airflow_provider_dataflow.local.api.applications import ApplicationsApi
 from airflow_provider_dataflow.local.api.context import Context
 from airflow_provider_dataflow.local.api.pools import PoolsApi
@@ -118,6 +119,7 @@ class Service:
         self._local = Router(
             _routes(
                 AdminApi(context, self.journal, self.faults, self._scripted, self.reset, keys),
+                AdminResourcesApi(context, self._scripted),
                 Console(context, self.journal),
             )
         )

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from airflow_provider_dataflow.local.engines.base import RunOutcome
+from tests.unit.local.api.test_sql_endpoints import SQL_ENDPOINT
 
 pytestmark = pytest.mark.browser
 
@@ -90,3 +91,25 @@ def test_markup_in_names_and_logs_is_escaped(server, chromium):
         assert title
         assert title[1] != "owned"
         assert "<img" not in dom
+
+
+def test_sql_endpoint_page_updates_when_its_state_changes(server, chromium):
+    local = server.local
+    endpoint = local.json("POST", "/sqlEndpoints", SQL_ENDPOINT)["id"]
+    path = f"/console/sql-endpoints/{endpoint}"
+    handle = local.service.handle
+    page_requests = 0
+
+    def advance_at_first_update(request):
+        nonlocal page_requests
+        if request.path == path:
+            page_requests += 1
+            if page_requests == 2:
+                local.clock.advance(1000)
+        return handle(request)
+
+    local.service.handle = advance_at_first_update
+    dom = chromium.dom(f"{server.endpoint}{path}", milliseconds=20_000)
+    assert page_requests >= 2
+    assert 'class="state ACTIVE"' in dom
+    assert "<code>jdbc:" in dom

@@ -1,4 +1,4 @@
-"""Routes below ``/_local``, which OCI does not have: journal, clock, rules, faults, tokens, reset and runs.
+"""Routes below ``/_local``, which OCI does not have: journal, clock, rules, faults, tokens and reset.
 
 Their requests are not signed. The server listens on loopback only.
 """
@@ -8,61 +8,33 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
+from airflow_provider_dataflow.local.api.admin_input import checked, json_list, refuse_unknown_input
 from airflow_provider_dataflow.local.api.context import Context
-from airflow_provider_dataflow.local.api.request_bodies import CHANGE_COMPARTMENT
-from airflow_provider_dataflow.local.api.resources import load
-from airflow_provider_dataflow.local.api.runs import CANCELLED_BY, CREATED_BY
-from airflow_provider_dataflow.local.engines.json_fields import one_of, seconds, shown, to_json, whole
-from airflow_provider_dataflow.local.engines.rules import Rule, Rules, RunScript
+from airflow_provider_dataflow.local.engines.json_fields import one_of, seconds, shown, to_json
+from airflow_provider_dataflow.local.engines.rules import Rule, Rules
 from airflow_provider_dataflow.local.http.active_faults import ActiveFaults
-from airflow_provider_dataflow.local.http.error_messages import as_sentence, did_you_mean
 from airflow_provider_dataflow.local.http.faults import Fault
 from airflow_provider_dataflow.local.http.keys import KeyRing, RegisteredKey
 from airflow_provider_dataflow.local.http.messages import (
     JSON,
     ApiError,
-    Handler,
     Principal,
     Request,
     Response,
     Route,
     invalid,
-    not_found,
 )
 from airflow_provider_dataflow.local.http.operations import OPERATIONS
 from airflow_provider_dataflow.local.http.tokens import claims_of, expiry_of, load_public_key
 from airflow_provider_dataflow.local.state.clock import ManualClock, rfc3339
-from airflow_provider_dataflow.local.state.maintenance import STREAMING
-from airflow_provider_dataflow.local.state.store import RUNS, SQL_ENDPOINTS, Filter, Record
-from airflow_provider_dataflow.models.run import LifecycleState
+from airflow_provider_dataflow.local.state.store import RUNS
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.local.engines.scripted import ScriptedEngine
     from airflow_provider_dataflow.local.http.journal import Journal
 
-T = TypeVar("T")
-
-_DEFAULT_RUNS_LIMIT = 1000
-_MAX_RUNS_LIMIT = 10**9
-# Query parameters of operations. Those without an entry take none.
-_PARAMETERS = {
-    "Journal": ("operation", "resourceId", "after"),
-    "ClearFaults": ("id",),
-    "Runs": ("limit", "state"),
-}
-_WITH_BODY = {
-    "MoveClock",
-    "SetRules",
-    "AddRule",
-    "AddFault",
-    "RegisterToken",
-    "MoveRun",
-    "EndRun",
-    "MaintainRun",
-}
-_EMPTY_BODIES = (b"", b"{}", b"null")
 # Name in the journal of requests to paths that are not part of the API.
 _UNKNOWN_OPERATION = "Unknown"
 _MAX_EPOCH_SECONDS = 200_000_000_000.0  # year 8307; datetime ends with the year 9999
@@ -93,7 +65,7 @@ class AdminApi:
 
     def routes(self) -> Iterator[Route]:
         for route in self._routes():
-            yield replace(route, handler=_refuse_unknown_input(route))
+            yield replace(route, handler=refuse_unknown_input(route))
 
     def _routes(self) -> Iterator[Route]:
         yield Route("Health", "GET", "/_local/health", self.health)
@@ -112,16 +84,6 @@ class AdminApi:
         yield Route("RegisterToken", "POST", "/_local/tokens", self.register_token)
         yield Route("ClearTokens", "DELETE", "/_local/tokens", self.clear_tokens)
         yield Route("Reset", "POST", "/_local/reset", self.reset)
-        yield Route("Runs", "GET", "/_local/runs", self.runs)
-        yield Route("Run", "GET", "/_local/runs/{run_id}", self.run)
-        yield Route("MoveRun", "PUT", "/_local/runs/{run_id}", self.move_run)
-        yield Route("EndRun", "POST", "/_local/runs/{run_id}/end", self.end_run)
-        yield Route("MaintainRun", "POST", "/_local/runs/{run_id}/maintain", self.maintain_run)
-        yield Route(
-            *("MaintainSqlEndpoint", "POST", "/_local/sqlEndpoints/{sql_endpoint_id}/maintain"),
-            self.maintain_sql_endpoint,
-        )
-        yield Route("RunLog", "GET", "/_local/runs/{run_id}/logs/{name}", self.log)
 
     def health(self, request: Request) -> Response:
         lifecycle = self.context.lifecycle
@@ -143,7 +105,7 @@ class AdminApi:
         if not (after.isascii() and after.isdigit()):
             raise invalid(f"after must be the number of an entry, not {shown(after)}.")
         if "operation" in query:
-            _checked(lambda: one_of("operation", query["operation"], (*OPERATIONS, _UNKNOWN_OPERATION)))
+            checked(lambda: one_of("operation", query["operation"], (*OPERATIONS, _UNKNOWN_OPERATION)))
         entries = self.journal.select(
             operation=query.get("operation"), resource_id=query.get("resourceId"), after=int(after[:18])
         )
@@ -171,7 +133,7 @@ class AdminApi:
         if not isinstance(lifecycle.clock, ManualClock):
             raise ApiError(409, "IncorrectState", "The clock is not manual; serve with --clock manual.")
         if set(body) == {"advance"}:
-            moment = lifecycle.now() + _checked(lambda: seconds("advance", body["advance"]))
+            moment = lifecycle.now() + checked(lambda: seconds("advance", body["advance"]))
         elif set(body) in ({"to_next"}, {"toNext"}) and next(iter(body.values())) is True:
             moment = lifecycle.timeline.next_due() or lifecycle.now()
         else:
@@ -190,16 +152,16 @@ class AdminApi:
 
     def set_rules(self, request: Request) -> Response:
         """Replace all rules by those of the body, a list."""
-        items = _json_list(request)
+        items = json_list(request)
         rules = self._rules()
-        _checked(lambda: rules.set([Rule.from_json(item) for item in items]))
+        checked(lambda: rules.set([Rule.from_json(item) for item in items]))
         return self.rules(request)
 
     def add_rule(self, request: Request) -> Response:
         """Add the rule of the body before the others."""
         body = request.json()
         rules = self._rules()
-        _checked(lambda: rules.add(Rule.from_json(body)))
+        checked(lambda: rules.add(Rule.from_json(body)))
         return self.rules(request)
 
     def _rules(self) -> Rules:
@@ -224,9 +186,9 @@ class AdminApi:
     def add_fault(self, request: Request) -> Response:
         body = request.json()
         now = self.context.lifecycle.now()
-        fault = _checked(lambda: Fault.from_json(body))
-        _checked(fault.check_operation)
-        active = _checked(lambda: self.faults.add(fault, now))
+        fault = checked(lambda: Fault.from_json(body))
+        checked(fault.check_operation)
+        active = checked(lambda: self.faults.add(fault, now))
         return Response.of_json(active.as_json(now))
 
     def clear_faults(self, request: Request) -> Response:
@@ -255,7 +217,7 @@ class AdminApi:
         expires = body.get("expires")
         if expires is not None and (isinstance(expires, bool) or not isinstance(expires, int | float)):
             raise invalid("expires must be a number of seconds since the epoch.")
-        key = _checked(lambda: load_public_key(public_key))
+        key = checked(lambda: load_public_key(public_key))
         if expires is None:
             expires = expiry_of(claims_of(token))
         known = self.keys.register_token(token, Principal(tenancy, user), key, expires)
@@ -268,136 +230,7 @@ class AdminApi:
     def reset(self, request: Request) -> Response:
         return Response(200, {"content-type": "application/json"}, self._reset_service())
 
-    def runs(self, request: Request) -> Response:
-        """Return the newest runs of all compartments. Parameters: ``limit``, ``state``."""
-        query = request.query()
-        given = query.get("limit", _DEFAULT_RUNS_LIMIT)
-        limit = _checked(lambda: whole("limit", given, 1, _MAX_RUNS_LIMIT))
-        if "state" in query:
-            _checked(lambda: one_of("state", query["state"], LifecycleState))
-        filters = [Filter("state", "=", query["state"])] if "state" in query else []
-        records, _ = self.context.store.page(RUNS, filters, "time_created", True, limit, None)
-        return Response.of_json([self._with_states(r) for r in records])
-
-    def run(self, request: Request, run_id: str) -> Response:
-        record = load(self.context, RUNS, run_id)
-        body = self._with_states(record)
-        body["logs"] = [f.name for f in self.context.logs(run_id).list()]
-        return Response.of_json(body)
-
-    def move_run(self, request: Request, run_id: str) -> Response:
-        """Move a run to another compartment, also while it is in progress, which the API does not allow."""
-        record = load(self.context, RUNS, run_id)
-        record.body["compartmentId"] = CHANGE_COMPARTMENT.read(request)["compartmentId"]
-        self.context.store.update(RUNS, record)
-        return self.run(request, run_id)
-
-    def end_run(self, request: Request, run_id: str) -> Response:
-        """End a scripted run now. The body is a run script, whose ``outcome`` is SUCCEEDED by default."""
-        load(self.context, RUNS, run_id)
-        script = _checked(lambda: RunScript.from_json(request.json()))
-        if script.outcome == LifecycleState.IN_PROGRESS:
-            raise invalid("outcome must be a final state, not IN_PROGRESS.")
-        if self.scripted is None or not self.scripted.end(run_id, script):
-            raise ApiError(409, "IncorrectState", "The run is not a scripted run in progress.")
-        self.context.lifecycle.settle()
-        return self.run(request, run_id)
-
-    def maintain_run(self, request: Request, run_id: str) -> Response:
-        """Stop a STREAMING run for maintenance, and start its successor ``successorAfter`` its end.
-
-        Body: ``{"successorAfter": seconds, "copyTags": true}``; by default 0 and false.
-        """
-        record = load(self.context, RUNS, run_id)
-        body = request.json()
-        if unknown := set(body) - {"successorAfter", "copyTags"}:
-            raise invalid(f"Unknown fields: {', '.join(map(shown, sorted(unknown)))}.")
-        after = _checked(lambda: seconds("successorAfter", body.get("successorAfter", 0)))
-        copy_tags = body.get("copyTags", False)
-        if not isinstance(copy_tags, bool):
-            raise invalid("copyTags must be true or false.")
-        if record.body["type"] != STREAMING or record.body["lifecycleState"] != LifecycleState.IN_PROGRESS:
-            problem = f"this one is {record.body['type']} and {record.body['lifecycleState']}"
-            message = f"Maintenance stops only STREAMING runs that are IN_PROGRESS; {problem}."
-            raise ApiError(409, "IncorrectState", message)
-        self.context.lifecycle.maintenance.start(record, after, copy_tags=copy_tags)
-        self.context.lifecycle.settle()
-        return self.run(request, run_id)
-
-    def maintain_sql_endpoint(self, request: Request, sql_endpoint_id: str) -> Response:
-        """Maintain an active SQL endpoint, which is UPDATING for the time that other changes take."""
-        record = load(self.context, SQL_ENDPOINTS, sql_endpoint_id)
-        self.context.lifecycle.sql_endpoints.maintain(record)
-        return Response(204)
-
-    def log(self, request: Request, run_id: str, name: str) -> Response:
-        load(self.context, RUNS, run_id)
-        content = self.context.logs(run_id).open_gzip(name)
-        if content is None:
-            raise not_found()
-        headers = {
-            "content-type": "text/plain; charset=utf-8",
-            "content-encoding": "gzip",
-            "x-content-type-options": "nosniff",
-        }
-        return Response(200, headers, content)
-
-    def _with_states(self, record: Record) -> JSON:
-        lifecycle = self.context.lifecycle
-        states = [
-            {"state": lifecycle.shown_state(record, state), "time": rfc3339(moment), "details": details}
-            for state, moment, details in self.context.store.states(record.id)
-        ]
-        return {
-            **record.body,
-            "lifecycleState": lifecycle.shown_state(record, record.body["lifecycleState"]),
-            "runDurationInMilliseconds": lifecycle.duration(record, lifecycle.now()),
-            "states": states,
-            CREATED_BY: record.internal.get(CREATED_BY),
-            CANCELLED_BY: record.internal.get(CANCELLED_BY),
-        }
-
 
 def _token_as_json(known: RegisteredKey) -> JSON:
     principal = known.principal
     return {"tenancy": principal.tenancy, "user": principal.user, "expires": known.expires}
-
-
-def _refuse_unknown_input(route: Route) -> Handler:
-    """Return the handler of a route, with a check for unknown query parameters and unexpected bodies."""
-    known = _PARAMETERS.get(route.operation, ())
-
-    def handler(request: Request, **values: str) -> Response:
-        for name in request.query():
-            if name not in known:
-                what = f"it takes {', '.join(known)}" if known else "it takes none"
-                near = did_you_mean(name, known)
-                raise invalid(f"{route.operation} has no query parameter {shown(name)}; {what}.{near}")
-        if route.operation not in _WITH_BODY and request.body.strip() not in _EMPTY_BODIES:
-            raise invalid(f"{route.operation} takes no body.")
-        return route.handler(request, **values)
-
-    return handler
-
-
-def _checked(make: Callable[[], T]) -> T:
-    """Call a function and convert its ValueError.
-
-    :raises ApiError: 400, with the message of the ValueError.
-    """
-    try:
-        return make()
-    except ValueError as e:
-        raise invalid(as_sentence(str(e))) from None
-
-
-def _json_list(request: Request) -> list[Any]:
-    """Return the body of a request, which must be a JSON list.
-
-    :raises ApiError: 400.
-    """
-    wrapped = Request(request.method, request.target, body=b'{"items":' + request.body + b"}")
-    items = wrapped.json().get("items")
-    if not isinstance(items, list) or set(wrapped.json()) != {"items"}:
-        raise ApiError(400, "CannotParseRequest", "The request body is not a JSON list.")
-    return items

@@ -20,6 +20,13 @@ _COLOUR_OF_STATE = {
     "CANCELED": "yellow",
     "STOPPING": "yellow",
     "STOPPED": "yellow",
+    # Of SQL endpoints.
+    "ACTIVE": "green",
+    "CREATING": "blue",
+    "UPDATING": "blue",
+    "INACTIVE": "grey",
+    "DELETING": "yellow",
+    "DELETED": "grey",
 }
 _CLEAR_LINE = "\r\x1b[K"
 

@@ -33,7 +33,7 @@ th{white-space:nowrap}.runs td:nth-child(1){max-width:22rem;overflow-wrap:anywhe
 letter-spacing:.02em;white-space:nowrap;color:var(--c)}
 .state::before{content:"";width:.55rem;height:.55rem;border-radius:50%;background:var(--c)}
 .state,.bar,.ACCEPTED{--c:var(--wait)}.SUCCEEDED,.ACTIVE{--c:var(--ok)}.FAILED{--c:var(--bad)}
-.IN_PROGRESS,.CREATING,.UPDATING{--c:var(--run)}
+.IN_PROGRESS,.INPROGRESS,.CREATING,.UPDATING{--c:var(--run)}
 .CANCELED,.STOPPED,.CANCELING,.STOPPING{--c:var(--stop)}.INACTIVE,.DELETED,.DELETING{--c:var(--wait)}
 .state.ACCEPTED{color:var(--soft)}
 svg{display:block;width:100%}.bars{height:26px}.axis{height:18px}.tall .bars{height:34px}

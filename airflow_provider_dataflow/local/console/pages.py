@@ -1,4 +1,4 @@
-"""Pages of the console: runs, applications, pools and requests. Runs can be cancelled there."""
+"""Pages of the console: runs, which can be cancelled, applications, pools, SQL endpoints and requests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 from airflow_provider_dataflow.local.api.context import Context
-from airflow_provider_dataflow.local.console import timeline
+from airflow_provider_dataflow.local.console import sql_endpoints, timeline
 from airflow_provider_dataflow.local.console.html import (
     Markup,
     Page,
@@ -33,6 +33,7 @@ from airflow_provider_dataflow.local.state.store import (
     APPLICATIONS,
     POOLS,
     RUNS,
+    SQL_ENDPOINTS,
     Filter,
     Record,
     ResourceKind,
@@ -75,6 +76,8 @@ class Console:
         yield Route("ConsoleRequests", "GET", "/console/requests", self.requests)
         yield Route("ConsolePools", "GET", "/console/pools", self.pools)
         yield Route("ConsolePool", "GET", "/console/pools/{id_}", self.pool)
+        yield Route("ConsoleSqlEndpoints", "GET", sql_endpoints.PATH, self.sql_endpoints)
+        yield Route("ConsoleSqlEndpoint", "GET", f"{sql_endpoints.PATH}/{{id_}}", self.sql_endpoint)
 
     # --- Runs -----------------------------------------------------------------------------------------------
 
@@ -287,6 +290,26 @@ class Console:
         ]  # fmt: skip
         return self._page(name, join(body), tab=f"{name_of_kind.capitalize()}s", live=True)
 
+    def sql_endpoints(self, request: Request) -> Response:
+        records, next_page = self.context.store.page(
+            SQL_ENDPOINTS, [], "time_created", True, _ROWS_PER_PAGE, request.query().get("page")
+        )
+        body = [
+            tag("div", tag("h1", "SQL endpoints"), class_="top"),
+            tag("div", sql_endpoints.endpoint_table(records), class_="card"),
+        ]
+        if next_page is not None:
+            more = f"{sql_endpoints.PATH}?{urlencode({'page': next_page})}"
+            body.append(tag("p", link(more, "Older SQL endpoints")))
+        return self._page("SQL endpoints", join(body), tab="SQL endpoints", live=True)
+
+    def sql_endpoint(self, request: Request, id_: str) -> Response:
+        record = self.context.store.get(SQL_ENDPOINTS, id_)
+        if record is None:
+            return self._not_found("SQL endpoint")
+        body = sql_endpoints.endpoint_page(record, self.context.lifecycle.work_requests.of_resource(id_))
+        return self._page(record.body["displayName"], body, tab="SQL endpoints", live=True)
+
     def requests(self, request: Request) -> Response:
         entries = list(self.journal.select())
         counts = Counter(f"{e.operation}" for e in entries)
@@ -303,7 +326,8 @@ class Console:
 
     def _page(self, title: str, body: Markup, *, tab: str, live: bool = False, status: int = 200) -> Response:
         tabs = [("Runs", "/console/")]
-        tabs += [(name, f"/console/{name.lower()}") for name in ("Applications", "Pools", "Requests")]
+        names = ("Applications", "Pools", "SQL endpoints", "Requests")
+        tabs += [(name, f"/console/{name.lower().replace(' ', '-')}") for name in names]
         lifecycle = self.context.lifecycle
         version = self.context.spark_version
         note = f"{lifecycle.engine.name} engine" + (f", Spark {version}" if version else "")

@@ -49,7 +49,7 @@ def documented(page: str) -> dict[str, set[str]]:
         if first.startswith("`--"):
             found["serve"].update(re.findall(r"`(--[a-z-]+)`", first))
             continue
-        for command in re.findall(r"`([a-z ]+?)(?: [^a-z`][^`]*)?`", first):
+        for command in re.findall(r"`([a-z -]+?)(?: [^a-z`][^`]*)?`", first):
             found[command].update(re.findall(r"`(--[a-z-]+)", rest))
     return found
 

@@ -9,11 +9,15 @@ import json
 
 import pytest
 
-from airflow_provider_dataflow.local.api.admin import _PARAMETERS, _WITH_BODY, AdminApi
+from airflow_provider_dataflow.local.api.admin import AdminApi
+from airflow_provider_dataflow.local.api.admin_input import _PARAMETERS, _WITH_BODY
+from airflow_provider_dataflow.local.api.admin_resources import AdminResourcesApi
 from airflow_provider_dataflow.local.http.messages import Request, Route
 from tests.unit.local.scripted import Scripted
 
-ROUTES: list[Route] = list(AdminApi._routes(AdminApi.__new__(AdminApi)))
+ROUTES: list[Route] = [
+    route for api in (AdminApi, AdminResourcesApi) for route in api._routes(api.__new__(api))
+]
 WITHOUT_BODY = [r for r in ROUTES if r.operation not in _WITH_BODY]
 # Values that are wrong for every numeric field, and for every text field.
 NO_NUMBER = [True, "", "x", "nan", "1e999", -1, 1e308, 2**70, [], [1], {}, {"a": 1}]

@@ -10,6 +10,7 @@ from pathlib import Path
 from airflow_provider_dataflow.local.cli.command_line import main, make_parser
 
 RUN = "ocid1.dataflowrun.oc1.iad.aaaa"
+SQL_ENDPOINT = "ocid1.dataflowsqlendpoint.oc1.iad.aaaa"
 COMPARTMENT = "ocid1.compartment.oc1..aaaa"
 
 # Valid arguments of every command.
@@ -25,6 +26,9 @@ VALID = {
     "cancel": [RUN],
     "maintain": [RUN],
     "move": [RUN, COMPARTMENT],
+    "sql-endpoint list": [],
+    "sql-endpoint show": [SQL_ENDPOINT],
+    "sql-endpoint maintain": [SQL_ENDPOINT],
     "fault add": ["drop"],
     "fault list": [],
     "fault clear": [],

@@ -12,12 +12,14 @@ import sys
 import time
 from pathlib import Path
 
+import oci
 import pytest
 
 from airflow_provider_dataflow.local import LocalDataFlow
 from airflow_provider_dataflow.local.cli.argument_types import seconds
 from airflow_provider_dataflow.local.cli.command_line import main
 from airflow_provider_dataflow.local.cli.terminal import paint, printable
+from tests.unit.local.api.test_sql_endpoints import SQL_ENDPOINT
 
 
 @pytest.fixture(scope="module")
@@ -253,3 +255,26 @@ def test_faults_are_added_listed_and_cleared(scripted, capsys):
     assert "status=503" in run(capsys, "fault", "list", *home)
     run(capsys, "fault", "clear", *home)
     assert run(capsys, "fault", "list", *home) == ""
+
+
+def test_sql_endpoints_are_listed_shown_and_maintained(scripted, capsys):
+    home = str(scripted.home)
+    assert run(capsys, "sql-endpoint", "list", "--home", home) == ""
+    client = oci.data_flow.DataFlowClient(scripted.sdk_config, service_endpoint=scripted.endpoint)
+    first, second = (
+        client.create_sql_endpoint(SQL_ENDPOINT | {"displayName": name}).data.id for name in ("one", "two")
+    )
+    scripted.advance(1)
+    listed = run(capsys, "sql-endpoint", "list", "--home", home).splitlines()
+    assert [line.split()[:3] for line in listed] == [[second, "ACTIVE", "two"], [first, "ACTIVE", "one"]]
+    shown = json.loads(run(capsys, "sql-endpoint", "show", first, "--home", home))
+    assert listed[1].split()[3] == shown["jdbcEndpointUrl"]
+    assert [(w["operation"], w["status"]) for w in shown["workRequests"]] == [
+        ("CREATE_SQL_ENDPOINT", "SUCCEEDED")
+    ]
+    as_json = json.loads(run(capsys, "sql-endpoint", "list", "--json", "--home", home))
+    assert [endpoint["id"] for endpoint in as_json] == [second, first]
+    assert run(capsys, "sql-endpoint", "maintain", first, "--home", home) == f"{first}  UPDATING\n"
+    assert main(["sql-endpoint", "maintain", first, "--home", home]) == 1
+    assert "is UPDATING cannot be maintained" in capsys.readouterr().err
+    assert client.get_sql_endpoint(first).data.jdbc_endpoint_url is None

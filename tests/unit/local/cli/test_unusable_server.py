@@ -134,6 +134,13 @@ def test_unknown_run_is_named(server, capsys, command, run_id):
     assert "There is no run" in failure(capsys, *argv)
 
 
+@pytest.mark.parametrize("id_", ["x", "a b", "..", "a/b", "%", "\udcff", "a\nb"])
+@pytest.mark.parametrize("command", ["show", "maintain"])
+def test_unknown_sql_endpoint_is_named(server, capsys, command, id_):
+    argv = ["sql-endpoint", command, id_, "--home", str(server.home)]
+    assert "There is no SQL endpoint" in failure(capsys, *argv)
+
+
 def test_unknown_fault_lists_the_faults(server, capsys):
     home = str(server.home)
     id_ = server.add_fault("drop", operation="CreatePool")

@@ -62,6 +62,8 @@ WRONG: dict[tuple[str, str], list[str]] = {
     ("logs", "--name"): ["", " "],
     ("cancel", "RUN_ID"): ["", " "],
     ("maintain", "RUN_ID"): ["", " "],
+    ("sql-endpoint show", "SQL_ENDPOINT_ID"): ["", " "],
+    ("sql-endpoint maintain", "SQL_ENDPOINT_ID"): ["", " "],
     ("maintain", "--successor-after"): DURATIONS,
     ("move", "RUN_ID"): ["", " "],
     ("move", "COMPARTMENT_ID"): OCIDS,

@@ -10,7 +10,9 @@ import pytest
 from airflow_provider_dataflow.local.console.html import Markup, duration, tag
 from airflow_provider_dataflow.local.console.timeline import Scale, Span, bar, spans
 from airflow_provider_dataflow.local.engines.base import RunOutcome
-from tests.unit.local.support import COMPARTMENT
+from tests.unit.local.api.test_sql_endpoints import SQL_ENDPOINT
+from tests.unit.local.api.test_sql_servers import SqlEngine
+from tests.unit.local.support import COMPARTMENT, Local
 
 EVIL = """<script>alert("x")</script>'"&"""
 
@@ -56,6 +58,7 @@ def test_empty_pages_say_so(local):
     assert "No applications." in page(local, "/console/applications")
     assert "No requests yet." in page(local, "/console/requests")
     assert "No pools." in page(local, "/console/pools")
+    assert "No SQL endpoints." in page(local, "/console/sql-endpoints")
 
 
 def test_runs_have_states_and_durations(local):
@@ -210,7 +213,37 @@ def test_pool_pages_show_its_runs(local):
     assert "STOPPING" in page(local, f"/console/pools/{pool}")
 
 
+def test_sql_endpoint_pages_show_state_url_and_work_requests(local):
+    endpoint = local.json("POST", "/sqlEndpoints", SQL_ENDPOINT | {"displayName": EVIL})["id"]
+    path = f"/console/sql-endpoints/{endpoint}"
+    assert "CREATING" in page(local, path)
+    local.clock.advance(1)
+    url = local.json("GET", f"/sqlEndpoints/{endpoint}")["jdbcEndpointUrl"]
+    for text in (page(local, "/console/sql-endpoints"), page(local, path)):
+        assert 'class="state ACTIVE"' in text
+        assert f"<code>{url}</code>" in text
+        assert 'data-live="yes"' in text
+        assert EVIL not in text
+    local.call("POST", f"/sqlEndpoints/{endpoint}/actions/stop")
+    text = page(local, path)
+    assert re.search(r"Stop sql endpoint.*state ACCEPTED.*Create sql endpoint.*state SUCCEEDED", text)
+    assert "<code>jdbc:" not in text
+
+
+def test_failed_sql_endpoint_says_why(tmp_path):
+    engine = SqlEngine()
+    local = Local(tmp_path, engine=engine)
+    endpoint = local.json("POST", "/sqlEndpoints", SQL_ENDPOINT)["id"]
+    engine.ended(endpoint, "The bucket <b> does not exist.")
+    reason = "The bucket &lt;b&gt; does not exist."
+    assert reason in page(local, "/console/sql-endpoints")
+    text = page(local, f"/console/sql-endpoints/{endpoint}")
+    assert f'<section class="card note">{reason}' in text
+    assert f"<td>{reason}</td>" in text
+
+
 def test_unknown_resource_is_not_found(local):
+    assert "No such SQL endpoint" in page(local, "/console/sql-endpoints/x", 404)
     assert "No such run" in page(local, "/console/runs/ocid1.x", 404)
     assert "No such application" in page(local, "/console/applications/%3Cb%3E", 404)
 
