@@ -299,6 +299,12 @@ def dag_run_start(context: Context) -> str:
     return start.isoformat() if start else ""
 
 
+def clear_number(context: Context) -> int | None:
+    """Return how often tasks of the DAG run were cleared; ``None`` if Airflow does not tell."""
+    number = getattr(context.get("dag_run"), "clear_number", None)
+    return number if isinstance(number, int) else None
+
+
 def sensitive_names() -> set[str]:
     """Return the parts of names whose values are secrets, with those that the administrator has added."""
     added: str = conf.get("core", "sensitive_var_conn_names", fallback="") or ""

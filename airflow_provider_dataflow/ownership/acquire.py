@@ -216,7 +216,7 @@ class RunAcquirer:
         :raises ServiceError: the runs cannot be read.
         """
         record = self._records.load() if self._records is not None else None
-        if record is None or record.clear_epoch != self._attempt.clear_epoch:
+        if record is None or self._is_before_clear(record):
             return None
         return self._hook.get_run(record.run_id) if record.run_id else self._find(record.token)
 
@@ -233,7 +233,7 @@ class RunAcquirer:
     # --- Submit, re-attach, adopt or replace --------------------------------------------------------------
 
     def _submit_or_reuse(self) -> Run:
-        record = self._record_of_epoch() or self._new_record(generation=0)
+        record = self._record_of_epoch()
         while True:
             record, run = self._run_of(record)
             from_earlier_try = self._is_from_earlier_try(record, run)
@@ -252,7 +252,7 @@ class RunAcquirer:
                 self._log.info("Run %s of an earlier try has SUCCEEDED: adopting it", run.id)
             elif from_earlier_try:
                 self._log.info("Run %s of an earlier try is %s: re-attaching to it", run.id, run.state)
-            record = replace(record, run_id=run.id)
+            record = replace(record, run_id=run.id, clear_number=self._attempt.clear_number)
             self.run_ids = record.run_ids
             self._save(record)
             return run
@@ -336,20 +336,33 @@ class RunAcquirer:
 
     # --- Runs of earlier tries ----------------------------------------------------------------------------
 
-    def _record_of_epoch(self) -> SubmissionRecord | None:
-        """Return the record of an earlier try since the last clear. Cancel the run from before the clear."""
+    def _record_of_epoch(self) -> SubmissionRecord:
+        """Return the record of the last try since the last clear, or a new one.
+
+        Cancel the run from before the clear.
+        """
         if self._records is None:
             if self._attempt.try_number > 1:
                 self._cancel_unrecorded_runs_of_earlier_epochs()
-            return None
+            return self._new_record(generation=0)
         record = self._records.load()
-        if record is None or record.clear_epoch == self._attempt.clear_epoch:
+        if record is None or not self._is_before_clear(record):
             self._stored_token = record.token if record else ""
-            return record
+            return record or self._new_record(generation=0)
         record = self._cancel_run_of_earlier_epoch(record)
         if record.is_cancelled and self._streaming is not None:
             self._streaming.cancelled_run_id = record.run_id
-        return None
+        # A clear that left the epoch unchanged needs another token than the submits before it.
+        is_same_epoch = record.clear_epoch == self._attempt.clear_epoch
+        return self._new_record(record.generation + 1 if is_same_epoch else 0)
+
+    def _is_before_clear(self, record: SubmissionRecord) -> bool:
+        attempt = self._attempt
+        return record.is_before_clear(
+            clear_epoch=attempt.clear_epoch,
+            try_number=attempt.try_number,
+            clear_number=attempt.clear_number,
+        )
 
     def _cancel_run_of_earlier_epoch(self, record: SubmissionRecord) -> SubmissionRecord:
         """Cancel the recorded run or its live successor. Return the record of what was cancelled.
@@ -584,6 +597,7 @@ class RunAcquirer:
             clear_epoch=self._attempt.clear_epoch,
             try_number=self._attempt.try_number,
             time=time.time(),
+            clear_number=self._attempt.clear_number,
         )
 
     def _save(self, record: SubmissionRecord) -> None:

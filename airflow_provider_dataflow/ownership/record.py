@@ -48,6 +48,8 @@ class SubmissionRecord:
     :param run_id: OCID of the run; ``None`` until the response has arrived.
     :param earlier_run_ids: OCIDs of the runs that this one followed after maintenance, oldest first.
     :param is_cancelled: whether a try after a clear has cancelled the run.
+    :param clear_number: how often tasks of the DAG run had been cleared when the last try began that had the
+        run; ``None`` if Airflow did not tell.
     """
 
     token: str
@@ -58,10 +60,11 @@ class SubmissionRecord:
     run_id: str | None = None
     earlier_run_ids: tuple[str, ...] = ()
     is_cancelled: bool = False
+    clear_number: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the stored form, which records of earlier versions have, too."""
-        stored = {
+        stored: dict[str, Any] = {
             "token": self.token,
             "generation": self.generation,
             "max_tries": self.clear_epoch,
@@ -73,6 +76,8 @@ class SubmissionRecord:
             "earlier_run_ids": list(self.earlier_run_ids),
             "is_cancelled": self.is_cancelled,
         }
+        if self.clear_number is not None:
+            stored["clear_number"] = self.clear_number
         return {**stored, **{name: value for name, value in added.items() if value}}
 
     @classmethod
@@ -90,6 +95,7 @@ class SubmissionRecord:
                 run_id=value.get("run_id"),
                 earlier_run_ids=tuple(map(str, value.get("earlier_run_ids") or ())),
                 is_cancelled=bool(value.get("is_cancelled")),
+                clear_number=int(number) if (number := value.get("clear_number")) is not None else None,
             )
         except (KeyError, TypeError, ValueError):
             return None
@@ -104,6 +110,23 @@ class SubmissionRecord:
     def run_ids(self) -> list[str]:
         """OCIDs of the run and of those that it followed, oldest first."""
         return [*self.earlier_run_ids, *filter(None, [self.run_id])]
+
+    def is_before_clear(self, *, clear_epoch: int, try_number: int, clear_number: int | None) -> bool:
+        """Return whether the task was cleared since the recorded submit.
+
+        The clear of a task that runs in a worker does not change ``max_tries``. It can be told from a retry
+        only if no retry was left. Such a try may also follow the loss of a scheduler, so a clear must have
+        been counted, too. That may be one of another task of the DAG run; then this is wrong, and a run that
+        could have continued is replaced.
+
+        :param clear_epoch: of the current try, as are the others.
+        """
+        if clear_epoch != self.clear_epoch:
+            return True
+        if self.clear_number is None or clear_number is None:
+            return False
+        has_no_retry_left = try_number > clear_epoch + 1
+        return has_no_retry_left and try_number > self.try_number and clear_number > self.clear_number
 
     def has_live_token(self, now: float) -> bool:
         """Return whether the service still recognizes the token.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow_provider_dataflow.compat import dag_run_start
+from airflow_provider_dataflow.compat import clear_number, dag_run_start
 from airflow_provider_dataflow.models.task_identity import TaskIdentity
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class TaskAttempt:
     :param is_last: whether Airflow retries the task no more if this try fails.
     :param start_time: of the try.
     :param dag_run_start: start of the DAG run; distinguishes it from a deleted DAG run of the same id.
+    :param clear_number: how often tasks of the DAG run were cleared; ``None`` if Airflow does not tell.
     """
 
     identity: TaskIdentity
@@ -38,12 +39,14 @@ class TaskAttempt:
     is_last: bool = False
     start_time: datetime | None = None
     dag_run_start: str = ""
+    clear_number: int | None = None
 
     @classmethod
     def in_worker(cls, context: Context) -> Self:
         """Read the try from a task's context.
 
-        ``max_tries`` is the clear epoch: every clear changes it, and no retry does.
+        ``max_tries`` is the clear epoch: no retry changes it, and a clear does, unless the task runs in a
+        worker; see ``SubmissionRecord.is_before_clear``.
         """
         ti: Any = context["ti"]
         # A clear adds the task's retries to the tries so far. If the author has lowered the retries
@@ -58,6 +61,7 @@ class TaskAttempt:
             is_last=ti.try_number > ti.max_tries,
             start_time=getattr(ti, "start_date", None),
             dag_run_start=dag_run_start(context),
+            clear_number=clear_number(context),
         )
 
     @classmethod

@@ -21,6 +21,7 @@ def run_task(
     deferrals: list[str] | None = None,
     give_task_instance: bool = False,
     task_state_store: Any = None,
+    dag_run: Any = None,
 ) -> Any:
     """Run a task and return its result.
 
@@ -29,7 +30,9 @@ def run_task(
     :param give_task_instance: give the task instance to the triggers, too, as the triggerer does.
     :param deferrals: the class names of the triggers are appended to it.
     """
-    context = {"ti": ti or FakeTaskInstance()}
+    context: dict[str, Any] = {"ti": ti or FakeTaskInstance()}
+    if dag_run is not None:
+        context["dag_run"] = dag_run
     if task_state_store is not None:
         context["task_state_store"] = task_state_store
     try:

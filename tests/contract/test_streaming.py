@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -48,7 +49,7 @@ class Stream:
     def __init__(self, local: DataFlowFixture, mocker: Any) -> None:
         self.local, self.store, self.state = local, FakeStateStore(), "deferred"
         self.application_id = target_of(local).create_application("hello.py", type="STREAMING").id
-        self.try_number, self.max_tries = 1, 2
+        self.try_number, self.max_tries, self.clear_number = 1, 2, 0
         self.ti = FakeTaskInstance()
         mocker.patch.object(followed_run, "push_xcom", lambda task, key, value: self._push(key, value))
         mocker.patch.object(followed_run, "pull_xcom", lambda task, key: self.ti.xcoms.get(key))
@@ -70,14 +71,23 @@ class Stream:
         """Run one try to its end, with its deferrals."""
         self.ti = FakeTaskInstance(try_number=self.try_number, max_tries=self.max_tries)
         return run_task(
-            lambda: self.operator(**kwargs), self.ti, give_task_instance=True, task_state_store=self.store
+            lambda: self.operator(**kwargs),
+            self.ti,
+            give_task_instance=True,
+            task_state_store=self.store,
+            dag_run=self.dag_run,
         )
+
+    @property
+    def dag_run(self) -> Any:
+        return SimpleNamespace(start_date=None, clear_number=self.clear_number)
 
     def defer(self, **kwargs: Any) -> RunTrigger:
         """Run one try until it is deferred, and return its trigger."""
         self.ti = FakeTaskInstance(try_number=self.try_number, max_tries=self.max_tries)
+        context = {"ti": self.ti, "task_state_store": self.store, "dag_run": self.dag_run}
         with pytest.raises(TaskDeferred) as deferred:
-            self.operator(deferrable=True, **kwargs).execute({"ti": self.ti, "task_state_store": self.store})
+            self.operator(deferrable=True, **kwargs).execute(context)
         return self.restored(deferred.value.trigger)
 
     def restored(self, trigger: Any) -> RunTrigger:
@@ -448,6 +458,36 @@ def test_clear_while_successor_starts_cancels_it_before_the_submit(stream, defer
     assert stream.local.cancels == [stream.ids()[1]]
     assert [entry["status"] for entry in stream.local.journal("CreateRun")] == [200, 200]
     assert stream.ti.xcoms["run_ids"] == stream.ids()[2:]
+
+
+@both_modes
+@pytest.mark.parametrize("waits", [False, True], ids=["after", "before"])
+def test_clear_in_worker_without_a_retry_left_cancels_the_successor(stream, deferrable, waits):
+    """Such a clear leaves ``max_tries`` unchanged, but is counted in the DAG run."""
+    stream.max_tries = 0
+    stream.defer()
+    stream.stop(1, successor_after=1 if waits else 0)
+    if not waits:
+        stream.wait_for(lambda: len(stream.ids()) == 2)
+    stream.try_number, stream.clear_number = 2, 1
+    with stream.meanwhile(lambda: stream.local.end_run(stream.polled(3))):
+        stream.run(deferrable=deferrable)
+    assert stream.states() == ["STOPPED", "STOPPED", "SUCCEEDED"]
+    assert stream.local.cancels == [stream.ids()[1]]
+    assert [entry["status"] for entry in stream.local.journal("CreateRun")] == [200, 200]
+    assert stream.ti.xcoms["run_ids"] == stream.ids()[2:]
+
+
+def test_try_after_the_loss_of_a_scheduler_reattaches_to_successor(stream):
+    """Airflow starts another try although there are no retries. Nothing was cleared."""
+    stream.max_tries = 0
+    stream.defer()
+    stream.stop(1)
+    stream.wait_for(lambda: len(stream.ids()) == 2)
+    stream.try_number = 2
+    stream.defer()
+    assert stream.ti.xcoms["run_ids"] == stream.ids()
+    stream.local.assert_requests(CreateRun=1, DeleteRun=0)
 
 
 # --- One live run per application ---------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Maintenance of STREAMING runs: cases (31) to (31d). With a stopped triggerer, see test_triggerer.py."""
+"""Maintenance of STREAMING runs: cases (31) to (31f). With a stopped triggerer, see test_triggerer.py."""
 
 from __future__ import annotations
 
@@ -91,6 +91,21 @@ def test_clear_while_successor_starts(task: TaskUnderTest) -> None:
     assert len(task.requests("CreateRun")) == 2
     _, second, last = task.runs()
     assert second["states"][-1]["time"] <= last["states"][0]["time"]
+    assert task.xcom("run_ids") == [third]
+
+
+@matrix_case(type="STREAMING")
+def test_clear_in_worker_while_successor_starts(task: TaskUnderTest) -> None:
+    """(31f): as (31d). Airflow leaves max_tries unchanged, since the task runs in a worker."""
+    task = task.variant(finds_runs_by_name=True)
+    task.start()
+    task.maintain_run(task.wait_until_waiting("running"), successor_after=25)
+    task.wait_for_run("STOPPED")
+    task.clear()
+    third = task.wait_until_waiting("running", number=3)
+    task.end_run(third)
+    task.wait_for_end("success", runs=["STOPPED", "STOPPED", "SUCCEEDED"], cancelled_by=[(2, "worker")])
+    assert len(task.requests("CreateRun")) == 2
     assert task.xcom("run_ids") == [third]
 
 

@@ -107,3 +107,45 @@ def test_record_of_a_successor_keeps_the_runs_before():
     cancelled = replace(record, is_cancelled=True)
     assert SubmissionRecord.from_json(cancelled.as_json()) == cancelled
     assert set(record.as_json()) == {"token", "generation", "max_tries", "try_number", "time", "run_id"}
+
+
+@pytest.mark.parametrize(
+    ("max_tries", "try_number", "clear_number", "expected"),
+    [
+        # No retries.
+        (0, 1, 3, False),  # the same try
+        (0, 2, 3, False),  # another try after the loss of a scheduler: nothing was cleared
+        (0, 2, 4, True),  # cleared while it ran in a worker
+        (0, 3, 4, True),  # the try after that clear was lost before it could submit
+        (0, 1, 4, False),  # another task was cleared meanwhile; this try continues after a deferral
+        (0, 2, None, False),  # Airflow does not tell
+        (1, 2, 3, True),  # cleared while it did not run in a worker, which changes max_tries
+    ],
+)
+def test_clear_in_worker_without_retries_is_recognized(max_tries, try_number, clear_number, expected):
+    record = replace(RECORD, clear_epoch=0, try_number=1, clear_number=3)
+    attempt = {"clear_epoch": max_tries, "try_number": try_number, "clear_number": clear_number}
+    assert record.is_before_clear(**attempt) is expected
+    # A record of an earlier version tells nothing about clears that leave max_tries unchanged.
+    assert replace(record, clear_number=None).is_before_clear(**attempt) is (max_tries == 1)
+
+
+@pytest.mark.parametrize(
+    ("try_number", "recorded_try", "expected"),
+    [
+        (2, 1, False),  # looks like a retry, since one was left
+        (3, 1, True),
+        (3, 2, True),
+        (3, 3, False),
+    ],
+)
+def test_clear_in_worker_after_the_last_retry_is_recognized(try_number, recorded_try, expected):
+    record = replace(RECORD, clear_epoch=1, try_number=recorded_try, clear_number=0)
+    assert record.is_before_clear(clear_epoch=1, try_number=try_number, clear_number=1) is expected
+
+
+@pytest.mark.parametrize("number", [None, 0, 2])
+def test_record_keeps_the_number_of_clears(number):
+    record = replace(RECORD, clear_number=number)
+    assert SubmissionRecord.from_json(record.as_json()) == record
+    assert ("clear_number" in record.as_json()) is (number is not None)
