@@ -22,7 +22,7 @@ from airflow_provider_dataflow.operators.sql_endpoint import (
     DeleteSqlEndpointOperator,
     StopSqlEndpointOperator,
 )
-from tests.contract.conftest import set_connection
+from tests.contract.conftest import set_connection, target_of
 from tests.contract.killable_server import COMPARTMENT, KillableServer, wait_until_no_process_is_left
 from tests.contract.tasks import run_task
 from tests.contract.test_sql_endpoints import ARGUMENTS
@@ -102,6 +102,19 @@ def test_endpoint_whose_warehouse_does_not_exist_fails(server):
             lambda: create(display_name="nowhere", warehouse_bucket_uri="oci://nowhere@ns/"),
             ti=FakeTaskInstance("nowhere"),
         )
+
+
+def test_service_that_ends_leaves_no_server(tmp_path):
+    with LocalDataFlow(tmp_path) as server:
+        server.create_bucket("warehouse", "ns")
+        client = target_of(server).client
+        id_ = client.create_sql_endpoint(SQL_ENDPOINT).data.id
+        deadline = time.monotonic() + 120
+        while client.get_sql_endpoint(id_).data.lifecycle_state != "ACTIVE":
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        assert pids_with_marker(server.home, id_)
+    assert pids_with_marker(tmp_path, id_) == []
 
 
 @pytest.mark.slow
