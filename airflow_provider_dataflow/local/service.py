@@ -7,7 +7,8 @@ import logging
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,9 @@ from airflow_provider_dataflow.local.api.admin import AdminApi
 from airflow_provider_dataflow.local.api.admin_resources import AdminResourcesApi
 from airflow_provider_dataflow.local.api.applications import ApplicationsApi
 from airflow_provider_dataflow.local.api.context import Context
+from airflow_provider_dataflow.local.api.object_storage.api import object_storage_routes
+from airflow_provider_dataflow.local.api.object_storage.context import ObjectContext
+from airflow_provider_dataflow.local.api.object_storage.paths import is_object_storage_path, split_object_path
 from airflow_provider_dataflow.local.api.pools import PoolsApi
 from airflow_provider_dataflow.local.api.private_endpoints import PrivateEndpointsApi
 from airflow_provider_dataflow.local.api.run_logs import RunLogsApi
@@ -27,8 +31,9 @@ from airflow_provider_dataflow.local.api.work_requests import WorkRequestsApi
 from airflow_provider_dataflow.local.console import Console
 from airflow_provider_dataflow.local.engines.base import Engine
 from airflow_provider_dataflow.local.engines.scripted import ScriptedEngine
-from airflow_provider_dataflow.local.http.active_faults import ActiveFaults, RequestFacts
+from airflow_provider_dataflow.local.http.active_faults import ActiveFault, ActiveFaults, RequestFacts
 from airflow_provider_dataflow.local.http.faults import FaultKind
+from airflow_provider_dataflow.local.http.incoming_body import IncomingBody
 from airflow_provider_dataflow.local.http.journal import Journal
 from airflow_provider_dataflow.local.http.keys import KeyRing
 from airflow_provider_dataflow.local.http.messages import (
@@ -46,6 +51,7 @@ from airflow_provider_dataflow.local.http.signatures import (
     exceeds_clock_skew,
 )
 from airflow_provider_dataflow.local.state.clock import Clock, from_rfc3339
+from airflow_provider_dataflow.local.state.objects.storage import ObjectStorage
 from airflow_provider_dataflow.local.state.options import Options
 from airflow_provider_dataflow.local.state.run_lifecycle import RunLifecycle
 from airflow_provider_dataflow.local.state.run_logs import LogFolder
@@ -65,9 +71,11 @@ _RESET_TIMEOUT_SECONDS = 30.0
 class Service:
     """Data Flow service without a network.
 
-    ``handle`` may be called from any thread; requests are handled one at a time.
+    ``handle`` may be called from any thread. Requests to Data Flow are handled one at a time; those to Object
+    Storage do not wait for each other, because large objects take long.
 
     :param runs_folder: holds a folder with the logs of each run
+    :param objects: buckets and objects
     :param limit: most runs at the same time; ``None``: no limit
     :param spark_version: version of the installed Spark; ``None``: runs do not execute
     """
@@ -76,6 +84,7 @@ class Service:
         self,
         *,
         runs_folder: Path,
+        objects: ObjectStorage,
         store: Store,
         engine: Engine,
         keys: KeyRing,
@@ -116,6 +125,8 @@ class Service:
                 SqlEndpointsApi(context),
             )
         )
+        self._objects = objects
+        self._object_storage = Router(object_storage_routes(ObjectContext(objects, self.lifecycle.now)))
         self._local = Router(
             _routes(
                 AdminApi(context, self.journal, self.faults, self._scripted, self.reset, keys),
@@ -132,6 +143,7 @@ class Service:
 
     def start(self) -> None:
         """Recover the runs of an earlier server, then let runs start."""
+        self._objects.recover()
         self.lifecycle.recover()
 
     def close(self) -> None:
@@ -164,13 +176,35 @@ class Service:
 
         return finish()
 
+    def is_blocking(self, request: Request) -> bool:
+        """Return whether ``handle`` may take long: requests to Object Storage read and write large files."""
+        return is_object_storage_path(request.path)
+
+    def open_upload(self, request: Request) -> IncomingBody | Response | None:
+        """Return where to write the body of a request to Object Storage; a response refuses the request.
+
+        ``None``: the body is read into memory.
+        """
+        _add_request_id(request)
+        try:
+            route, values = self._object_storage.find(request.method, split_object_path(request.path))
+        except ApiError:
+            return None  # handle() says so
+        if route.open_upload is None:
+            return None
+        try:
+            self._check_host(request)
+            self._authenticate(request, route, values)
+            return route.open_upload(request, **values)
+        except Exception as e:  # noqa: BLE001 - reported like an error of the handler
+            return self._respond(request, partial(_raise, e))
+
     def handle(self, request: Request) -> Response:
-        request.notes["requestId"] = _request_id(request.headers.get("opc-request-id"))
+        _add_request_id(request)
         return self._respond(request, lambda: self._dispatch(request))
 
     def _respond(self, request: Request, handle: Callable[[], Response]) -> Response:
-        request_id = request.notes["requestId"]
-        with self.lifecycle.lock:
+        with nullcontext() if self.is_blocking(request) else self.lifecycle.lock:
             try:
                 response = handle()
             except ApiError as e:
@@ -182,35 +216,46 @@ class Service:
                 response = ApiError(500, "InternalServerError", "Internal error.").response()
             if response.fault is None or response.fault.handle_late is None:
                 self._add_to_journal(request, response)
-        response.headers["opc-request-id"] = request_id
+        response.headers["opc-request-id"] = request.notes["requestId"]
         return response
 
     def _dispatch(self, request: Request) -> Response:
         self._check_host(request)
         segments = split_path(request.path)
-        if segments and segments[0] == API_VERSION:
-            request.notes["api"] = True
-            # Before the signature is checked: the journal also names the operation of rejected requests.
-            try:
-                route, values = self._api.find(request.method, segments[1:])
-            except ApiError:
-                request.principal = self._verifier.verify(request)
-                raise
-            request.notes["operation"] = route.operation
-            request.notes["resourceId"] = next(iter(values.values()), None)
-            request.principal = self._verifier.verify(request)
+        if is_object_storage_path(request.path):
+            router, segments = self._object_storage, split_object_path(request.path)
+        elif segments and segments[0] == API_VERSION:
+            router, segments = self._api, segments[1:]
+        else:
+            route, values = self._local.find(request.method, segments)
+            _check_same_origin(request)
             self.lifecycle.settle()
-            if self.faults:
-                return self._handle_with_faults(route, values, request)
             return route.handler(request, **values)
-        route, values = self._local.find(request.method, segments)
-        _check_same_origin(request)
-        self.lifecycle.settle()
+        request.notes["api"] = True
+        try:
+            route, values = router.find(request.method, segments)
+        except ApiError:
+            request.principal = self._verifier.verify(request)
+            raise
+        self._authenticate(request, route, values)
+        with self.lifecycle.lock:
+            self.lifecycle.settle()
+        if self.faults:
+            return self._handle_with_faults(route, values, request)
         return route.handler(request, **values)
+
+    def _authenticate(self, request: Request, route: Route, values: dict[str, str]) -> None:
+        """Find out who sent a request, and note the operation for the journal, also that of a rejected one.
+
+        :raises ApiError: 401
+        """
+        request.notes.update(api=True, operation=route.operation, resourceId=_resource_id(values))
+        if request.principal is None:
+            request.principal = self._verifier.verify(request, is_upload=route.open_upload is not None)
 
     def _handle_with_faults(self, route: Route, values: dict[str, str], request: Request) -> Response:
         """Call the handler, and apply the first fault that matches the request."""
-        resource_id = next(iter(values.values()), None)
+        resource_id = _resource_id(values)
         facts = RequestFacts(
             operation=route.operation,
             resource_id=resource_id,
@@ -220,11 +265,11 @@ class Service:
             live_runs=lambda: self.lifecycle.live_runs.count,
             exceeds_clock_skew=lambda skew: exceeds_clock_skew(request, time.time() + skew),
         )
-        active = self.faults.pick(facts)
+        active = self._pick_fault(facts)
         if active is None:
             response = route.handler(request, **values)
             replayed = request.notes.get("replayed")
-            active = self.faults.pick(replace(facts, replayed=True)) if replayed else None
+            active = self._pick_fault(replace(facts, replayed=True)) if replayed else None
             if active is None:
                 return _without_resources(response, self.faults.hidden_resources(facts))
             request.notes["fault"] = active.note()
@@ -246,6 +291,10 @@ class Service:
         response.fault = active.fault.response_fault()
         return response
 
+    def _pick_fault(self, facts: RequestFacts) -> ActiveFault | None:
+        with self.lifecycle.lock:
+            return self.faults.pick(facts)
+
     def _handle_late(
         self, route: Route, values: dict[str, str], request: Request, is_connected: bool
     ) -> Response:
@@ -255,7 +304,8 @@ class Service:
         """
 
         def handle() -> Response:
-            self.lifecycle.settle()
+            with self.lifecycle.lock:
+                self.lifecycle.settle()
             return route.handler(request, **values)
 
         return self._respond(request, handle if is_connected else lambda: Response(NO_RESPONSE_STATUS))
@@ -282,20 +332,21 @@ class Service:
         notes = request.notes
         if not notes.pop("api", False):
             return
-        self.journal.add(
-            time=time.time(),
-            operation=notes.pop("operation", "Unknown"),
-            method=request.method,
-            target=request.target,
-            status=response.status,
-            resource_id=notes.pop("resourceId", None),
-            user=request.principal.user if request.principal else None,
-            user_agent=request.headers.get("user-agent"),
-            request_id=notes["requestId"],
-            retry_token=request.headers.get("opc-retry-token"),
-            code=notes.pop("code", None),
-            notes={k: v for k, v in notes.items() if k != "requestId"},
-        )
+        with self.lifecycle.lock:
+            self.journal.add(
+                time=time.time(),
+                operation=notes.pop("operation", "Unknown"),
+                method=request.method,
+                target=request.target,
+                status=response.status,
+                resource_id=notes.pop("resourceId", None),
+                user=request.principal.user if request.principal else None,
+                user_agent=request.headers.get("user-agent"),
+                request_id=notes["requestId"],
+                retry_token=request.headers.get("opc-retry-token"),
+                code=notes.pop("code", None),
+                notes={k: v for k, v in notes.items() if k != "requestId"},
+            )
 
 
 def _without_resources(response: Response, hidden: set[str]) -> Response:
@@ -317,6 +368,22 @@ class _Api(Protocol):
 def _routes(*apis: _Api) -> Iterable[Route]:
     for api in apis:
         yield from api.routes()
+
+
+def _resource_id(values: Mapping[str, str]) -> str | None:
+    """Return the OCID in a path, or the ``oci://`` URI of its bucket or object."""
+    if "bucket" in values:
+        return f"oci://{values['bucket']}@{values['namespace']}/{values.get('name', '')}"
+    return next(iter(values.values()), None)
+
+
+def _raise(error: Exception) -> Response:
+    raise error
+
+
+def _add_request_id(request: Request) -> None:
+    if "requestId" not in request.notes:
+        request.notes["requestId"] = _request_id(request.headers.get("opc-request-id"))
 
 
 def _request_id(given: str | None) -> str:

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any, Protocol
 
+from airflow_provider_dataflow.local.http.incoming_body import IncomingBody
 from airflow_provider_dataflow.local.http.messages import ApiError, Request, Response, ResponseFault
 
-# The largest legitimate request is a run with its arguments and configuration.
+# The largest legitimate request that is no upload is a run with its arguments and configuration.
 MAX_BODY_BYTES = 4 * 1024 * 1024
 # A larger body is read up to this size before it is rejected, because a client that is still sending does not
 # read the response.
@@ -16,8 +17,12 @@ _MAX_DRAINED_BYTES = 64 * 1024 * 1024
 
 # ASGI scope extension that closes the connection; ``uvicorn_protocols`` provides it.
 CLOSE_EXTENSION = "dataflow.close"
+# ASGI scope extension that gives the client more time for the rest of its request.
+EXTEND_EXTENSION = "dataflow.extend"
 # Number of chunks in which a slow body is sent.
 _SLOW_BODY_CHUNKS = 20
+# An upload is written to its file in pieces of at least this size.
+_WRITE_BYTES = 1024 * 1024
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -29,6 +34,15 @@ class RequestHandler(Protocol):
     """Service that returns the response to a request."""
 
     def handle(self, request: Request) -> Response: ...
+
+    def is_blocking(self, request: Request) -> bool:
+        """Return whether ``handle`` may take long, and so must not run in the event loop."""
+
+    def open_upload(self, request: Request) -> IncomingBody | Response | None:
+        """Return where to write the body of this blocking request before ``handle`` is called.
+
+        A response refuses the request, whose body is not read then. ``None``: read the body into memory.
+        """
 
 
 async def _read(receive: Receive) -> bytes | None:
@@ -50,32 +64,85 @@ async def _read(receive: Receive) -> bytes | None:
 def asgi_app(service: RequestHandler) -> App:
     """Return the ASGI application of a service.
 
-    ``service.handle`` runs in the event loop, as it takes less than a millisecond.
+    ``service.handle`` runs in the event loop, as it takes less than a millisecond, unless
+    ``service.is_blocking``.
     """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        body = await _read(receive)
-        if body is None:
-            response = ApiError(413, "RequestEntityTooLarge", "The request body is too large.").response()
-            response.headers["connection"] = "close"
-        else:
-            target = scope["raw_path"].decode("latin-1")
-            if scope["query_string"]:
-                target += "?" + scope["query_string"].decode("latin-1")
-            headers: dict[str, str] = {}
-            for name, value in scope["headers"]:
-                key = name.decode("latin-1").lower()
-                text = value.decode("latin-1")
-                headers[key] = f"{headers[key]}, {text}" if key in headers else text
-            response = service.handle(Request(scope["method"], target, headers, body))
-        if response.fault is None:
-            await _send(response, send)
-        else:
-            await _send_with_fault(response, response.fault, scope, receive, send)
+        request = _request(scope)
+        is_blocking = service.is_blocking(request)
+        upload = await asyncio.to_thread(service.open_upload, request) if is_blocking else None
+        if isinstance(upload, Response):
+            # A client that waits for "100 Continue" does not send the body, which would be taken for the
+            # next request.
+            if "expect" in request.headers:
+                upload.headers["connection"] = "close"
+            await _send_response(upload, scope, receive, send)
+            return
+        try:
+            if upload is not None:
+                if not await _write_upload(upload, scope, receive):
+                    return
+                request.upload = upload
+            elif (body := await _read(receive)) is not None:
+                request.body = body
+            else:
+                error = ApiError(413, "RequestEntityTooLarge", "The request body is too large.")
+                await _send(error.response({"connection": "close"}), send)
+                return
+            handle = service.handle
+            response = await asyncio.to_thread(handle, request) if is_blocking else handle(request)
+            await _send_response(response, scope, receive, send)
+        finally:
+            if upload is not None:
+                await asyncio.to_thread(upload.discard)
 
     return app
+
+
+def _request(scope: Scope) -> Request:
+    """Return the request without its body."""
+    target = scope["raw_path"].decode("latin-1")
+    if scope["query_string"]:
+        target += "?" + scope["query_string"].decode("latin-1")
+    headers: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key = name.decode("latin-1").lower()
+        text = value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return Request(scope["method"], target, headers)
+
+
+async def _write_upload(upload: IncomingBody, scope: Scope, receive: Receive) -> bool:
+    """Write the body to its file; return whether it arrived completely."""
+    extend = scope.get("extensions", {}).get(EXTEND_EXTENSION)
+    chunks: list[bytes] = []
+    size = 0
+    is_complete = False
+    while not is_complete:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return False
+        if extend is not None:
+            extend()
+        chunk = message.get("body", b"")
+        chunks.append(chunk)
+        size += len(chunk)
+        is_complete = not message.get("more_body", False)
+        if size >= _WRITE_BYTES or is_complete:
+            await asyncio.to_thread(upload.write, b"".join(chunks))
+            chunks, size = [], 0
+    await asyncio.to_thread(upload.finish)
+    return True
+
+
+async def _send_response(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    if response.fault is None:
+        await _send(response, send)
+    else:
+        await _send_with_fault(response, response.fault, scope, receive, send)
 
 
 async def _send_with_fault(
@@ -84,7 +151,7 @@ async def _send_with_fault(
     """Send a response late, slowly, in part or not at all."""
     if fault.handle_late is not None:
         is_connected = await _stays_connected(receive, fault.delay_seconds)
-        response = fault.handle_late(is_connected)
+        response = await asyncio.to_thread(fault.handle_late, is_connected)
         if is_connected:
             await _send(response, send)
         return
@@ -93,8 +160,12 @@ async def _send_with_fault(
     if fault.drop:
         await _close(scope, receive)
         return
+    changes_body = fault.body_seconds or fault.truncate
+    if not changes_body and "content-length" in response.headers:  # may be larger than the memory
+        await _send(response, send)
+        return
     content = response.body = await asyncio.to_thread(response.content)
-    if not fault.body_seconds and not fault.truncate:
+    if not changes_body:
         await _send(response, send)
         return
     end = len(content)
@@ -146,6 +217,11 @@ async def _send(response: Response, send: Send) -> None:
         await send({"type": "http.response.body", "body": response.body})
         return
     iterator: Iterator[bytes] = response.body
-    while (chunk := await asyncio.to_thread(next, iterator, None)) is not None:
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    try:
+        while (chunk := await asyncio.to_thread(next, iterator, None)) is not None:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    finally:
+        close = getattr(iterator, "close", None)
+        if close is not None:
+            close()
     await send({"type": "http.response.body", "body": b""})

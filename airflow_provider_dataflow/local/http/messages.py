@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+from airflow_provider_dataflow.local.http.incoming_body import IncomingBody
+
 JSON = dict[str, Any]
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 # Nesting of a request's body. The API's own bodies need four levels.
@@ -27,8 +29,10 @@ class ApiError(Exception):
         self.message = message
         self.headers = headers
 
-    def response(self) -> Response:
-        return Response.of_json({"code": self.code, "message": self.message}, self.status, self.headers)
+    def response(self, headers: Mapping[str, str] | None = None) -> Response:
+        """Return the response, with additional headers."""
+        body = {"code": self.code, "message": self.message}
+        return Response.of_json(body, self.status, {**(self.headers or {}), **(headers or {})})
 
 
 def invalid(message: str) -> ApiError:
@@ -58,6 +62,7 @@ class Request:
     """HTTP request.
 
     :param target: path and query exactly as sent, because these bytes were signed
+    :param upload: body in a file, of an operation whose body may be large; ``body`` is empty then
     :param notes: facts that handlers add for the journal
     """
 
@@ -65,6 +70,7 @@ class Request:
     target: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    upload: IncomingBody | None = None
     principal: Principal | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
@@ -191,12 +197,16 @@ class Route:
 
     :param path: variable segments are in braces, as in ``/runs/{run_id}``; the handler gets them as keyword
         arguments
+    :param open_upload: for an operation whose body may be large: called with the arguments of the handler
+        before the body is read. Returns where to write it, or raises what the handler would raise. The
+        body of such an operation is not signed.
     """
 
     operation: str
     method: str
     path: str
     handler: Handler
+    open_upload: Callable[..., IncomingBody] | None = None
 
 
 def split_path(path: str) -> list[str]:
@@ -217,6 +227,8 @@ class Router:
 
     def find(self, method: str, segments: list[str]) -> tuple[Route, dict[str, str]]:
         """Return the route and the values of its variable segments.
+
+        :param segments: see :func:`split_path`
 
         :raises ApiError: 404 for an unknown path, 405 for a known path with another method
         """

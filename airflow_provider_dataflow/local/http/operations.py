@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-OPERATIONS = (
+DATA_FLOW_OPERATIONS = (
     "CascadingDeleteApplication",
     "ChangeApplicationCompartment",
     "ChangePoolCompartment",
@@ -51,6 +51,22 @@ OPERATIONS = (
     "UpdateRun",
     "UpdateSqlEndpoint",
 )
+
+OBJECT_STORAGE_OPERATIONS = (
+    "CreateBucket",
+    "DeleteBucket",
+    "DeleteObject",
+    "GetBucket",
+    "GetNamespace",
+    "GetObject",
+    "HeadBucket",
+    "HeadObject",
+    "ListBuckets",
+    "ListObjects",
+    "PutObject",
+)
+# Both APIs have work requests.
+OPERATIONS = tuple(sorted({*DATA_FLOW_OPERATIONS, *OBJECT_STORAGE_OPERATIONS}))
 
 
 def matches_any_operation(pattern: str) -> bool:

@@ -24,6 +24,7 @@ from airflow_provider_dataflow.local.http.uvicorn_protocols import KEEP_ALIVE_SE
 from airflow_provider_dataflow.local.service import Service
 from airflow_provider_dataflow.local.state.clock import Clock, ManualClock, SystemClock
 from airflow_provider_dataflow.local.state.home import Home, HomeUnusable, ServerInfo
+from airflow_provider_dataflow.local.state.objects.storage import ObjectStorage
 from airflow_provider_dataflow.local.state.options import ClockName, EngineName
 from airflow_provider_dataflow.local.state.run_lifecycle import RunLifecycle
 from airflow_provider_dataflow.local.state.store import Store
@@ -153,6 +154,7 @@ def serve(
         store = _store(home)
         service = Service(
             runs_folder=home.runs,
+            objects=ObjectStorage(home.buckets, home.objects),
             store=store,
             engine=engine,
             keys=keys,

@@ -69,9 +69,9 @@ def signing_string(request: Request, names: list[str]) -> str:
     return "\n".join(lines)
 
 
-def _require_signed(request: Request, names: list[str]) -> None:
+def _require_signed(request: Request, names: list[str], is_body_signed: bool) -> None:
     required = {"(request-target)", "host"}
-    if request.method in _BODY_METHODS:
+    if is_body_signed:
         required |= {"content-length", "content-type", "x-content-sha256"}
     unsigned = sorted(required - set(names))
     if not {"date", "x-date"} & set(names):
@@ -116,18 +116,20 @@ class SignatureVerifier:
         self._keys = keys
         self._now = now
 
-    def verify(self, request: Request) -> Principal:
+    def verify(self, request: Request, *, is_upload: bool = False) -> Principal:
         """Return the principal that signed the request.
 
+        :param is_upload: the body is that of an upload, which clients do not sign
         :raises ApiError: 401
         """
+        is_body_signed = request.method in _BODY_METHODS and not is_upload
         parameters = parse_authorization(request.headers.get("authorization", ""))
         if parameters.get("algorithm", "").lower() != "rsa-sha256":
             raise _not_authenticated("The signature's algorithm is not rsa-sha256.")
         if parameters.get("version", "1") != "1":
             raise _not_authenticated("The signature's version is not 1.")
         names = parameters.get("headers", "").lower().split()
-        _require_signed(request, names)
+        _require_signed(request, names, is_body_signed)
         _check_date(request.headers.get("x-date" if "x-date" in names else "date", ""), self._now())
         key = self._keys.find(parameters.get("keyid", ""))
         if key is None:
@@ -140,7 +142,7 @@ class SignatureVerifier:
             raise _not_authenticated("Failed to verify the HTTP(S) Signature.") from None
         if key.expires is not None and self._now() >= key.expires:
             raise _not_authenticated("The security token has expired.")
-        if request.method in _BODY_METHODS:
+        if is_body_signed:
             digest = base64.b64encode(hashlib.sha256(request.body).digest()).decode()
             if request.headers.get("x-content-sha256") != digest:
                 raise _not_authenticated("The x-content-sha256 header does not match the body.")
@@ -150,7 +152,7 @@ class SignatureVerifier:
 class TrustAllVerifier:
     """Verifier that accepts every request. Without a signature, the principal is anonymous."""
 
-    def verify(self, request: Request) -> Principal:
+    def verify(self, request: Request, *, is_upload: bool = False) -> Principal:
         try:
             key_id = parse_authorization(request.headers.get("authorization", "")).get("keyid", "")
         except ApiError:

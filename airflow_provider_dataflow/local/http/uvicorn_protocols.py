@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from airflow_provider_dataflow.local.http.asgi import CLOSE_EXTENSION
+from airflow_provider_dataflow.local.http.asgi import CLOSE_EXTENSION, EXTEND_EXTENSION
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -29,15 +29,17 @@ KEEP_ALIVE_SECONDS = 75
 _REASONS = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
 
 
-def _add_close_extension(protocol: Any) -> None:
-    """Let the ASGI application close the connection through an extension of its scope."""
+def _add_extensions(protocol: Any) -> None:
+    """Let the ASGI application control the connection through extensions of its scope."""
     app = protocol.app
 
-    async def with_close(scope: Any, receive: Any, send: Any) -> None:
-        scope.setdefault("extensions", {})[CLOSE_EXTENSION] = protocol.transport.close
+    async def with_extensions(scope: Any, receive: Any, send: Any) -> None:
+        extensions = scope.setdefault("extensions", {})
+        extensions[CLOSE_EXTENSION] = protocol.transport.close
+        extensions[EXTEND_EXTENSION] = protocol.extend_timeout
         await app(scope, receive, send)
 
-    protocol.app = with_close
+    protocol.app = with_extensions
 
 
 def _error_response(status: int, code: str, message: str) -> bytes:
@@ -65,7 +67,7 @@ class _RequestLimits:
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)  # type: ignore[misc]
-        _add_close_extension(self)
+        _add_extensions(self)
         self._start_timeout()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -75,6 +77,12 @@ class _RequestLimits:
     def _start_timeout(self) -> None:
         if self._deadline is None:
             self._deadline = self.loop.call_later(self.REQUEST_TIMEOUT_SECONDS, self._on_timeout)
+
+    def extend_timeout(self) -> None:
+        """Start the timeout of an unfinished request again: an upload may take long while data arrives."""
+        if self._deadline is not None:
+            self._stop_timeout()
+            self._start_timeout()
 
     def _stop_timeout(self) -> None:
         if self._deadline is not None:

@@ -56,6 +56,8 @@ class Home:
         self.path = Path(path).expanduser().resolve()
         self.buckets = Buckets(self.path / "buckets")
         self.runs = self.path / "runs"
+        # What Object Storage keeps beside the buckets.
+        self.objects = self.path / "object-storage"
         self.state = self.path / "state.sqlite"
         self._info = self.path / "server.json"
 

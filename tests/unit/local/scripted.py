@@ -18,6 +18,7 @@ class Scripted(Local):
         self.scripted = ScriptedEngine(self.folder / "runs")
         self.service = Service(
             runs_folder=self.folder / "runs",
+            objects=self.objects,
             store=self.store,
             engine=self.scripted,
             keys=KeyRing(),

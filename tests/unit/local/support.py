@@ -11,7 +11,9 @@ from airflow_provider_dataflow.local.engines.base import EngineJob, RunFinished,
 from airflow_provider_dataflow.local.http.keys import KeyRing
 from airflow_provider_dataflow.local.http.messages import Request, Response
 from airflow_provider_dataflow.local.service import Service
+from airflow_provider_dataflow.local.state.buckets import Buckets
 from airflow_provider_dataflow.local.state.clock import ManualClock
+from airflow_provider_dataflow.local.state.objects.storage import ObjectStorage
 from airflow_provider_dataflow.local.state.options import Options
 from airflow_provider_dataflow.local.state.store import Store
 
@@ -68,9 +70,14 @@ class Local:
     keys: KeyRing = field(default_factory=KeyRing)
     engine: FakeEngine = field(default_factory=FakeEngine)
 
+    @property
+    def objects(self) -> ObjectStorage:
+        return ObjectStorage(Buckets(self.folder / "buckets"), self.folder / "object-storage")
+
     def __post_init__(self) -> None:
         self.service = Service(
             runs_folder=self.folder / "runs",
+            objects=self.objects,
             store=self.store,
             engine=self.engine,
             keys=self.keys,

@@ -12,6 +12,7 @@ from pathlib import Path
 import oci
 
 from airflow_provider_dataflow.local.cli.command_line import make_parser
+from airflow_provider_dataflow.local.http.operations import OBJECT_STORAGE_OPERATIONS
 
 PAGES = Path(__file__).parents[3] / "docs" / "local"
 
@@ -26,6 +27,12 @@ def test_every_operation_is_in_the_table():
     page = (PAGES / "fidelity.md").read_text()
     named = set(re.findall(r"^\| ([A-Z]\w+)(?: \(cancel\))? \|", page, re.MULTILINE))
     assert named - {"Operation"} == known
+
+
+def test_every_operation_of_object_storage_is_in_the_table():
+    page = (PAGES / "object_storage.md").read_text()
+    named = re.findall(r"^\| ([A-Z]\w+) \|", page, re.MULTILINE)
+    assert sorted(set(named) - {"Operation"}) == sorted(OBJECT_STORAGE_OPERATIONS)
 
 
 def commands(parser: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[str, set[str]]]:

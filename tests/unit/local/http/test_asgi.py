@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
-from airflow_provider_dataflow.local.http.asgi import CLOSE_EXTENSION, asgi_app
+from airflow_provider_dataflow.local.http.asgi import CLOSE_EXTENSION, EXTEND_EXTENSION, asgi_app
+from airflow_provider_dataflow.local.http.incoming_body import IncomingBody
 from airflow_provider_dataflow.local.http.messages import Request, Response, ResponseFault
 
 
@@ -20,6 +24,12 @@ class FakeServer:
     def handle(self, request: Request) -> Response:
         return self._response
 
+    def is_blocking(self, request: Request) -> bool:
+        return False
+
+    def open_upload(self, request: Request) -> None:
+        raise AssertionError("only for blocking requests")
+
     async def receive(self) -> dict:
         if self._read:
             return {"type": "http.disconnect"}
@@ -32,14 +42,16 @@ class FakeServer:
     def close(self) -> None:
         self.closed = True
 
-    def run(self) -> None:
+    def extend(self) -> None: ...
+
+    def run(self, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
         scope = {
             "type": "http",
             "method": "GET",
             "raw_path": b"/",
             "query_string": b"",
-            "headers": [],
-            "extensions": {CLOSE_EXTENSION: self.close},
+            "headers": headers,
+            "extensions": {CLOSE_EXTENSION: self.close, EXTEND_EXTENSION: self.extend},
         }
         asyncio.run(asgi_app(self)(scope, self.receive, self.send))
 
@@ -107,3 +119,87 @@ def test_late_handler_is_told_whether_the_client_stays_connected(stays):
     server.run()
     assert told == [stays]
     assert [m.get("status") for m in server.sent][:1] == ([204] if stays else [])
+
+
+class UploadServer(FakeServer):
+    """Server whose service takes uploads, and a client that sends these chunks."""
+
+    def __init__(self, folder: Path, chunks: list[bytes], *, refusal: Response | None = None) -> None:
+        super().__init__(Response(200))
+        self.body_file = IncomingBody(folder)
+        self.received: bytes | None = None
+        self.extended = 0
+        self.threads: set[int] = set()
+        self._refusal = refusal
+        self._messages = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
+
+    def end(self, message: dict) -> UploadServer:
+        self._messages.append(message)
+        return self
+
+    def is_blocking(self, request: Request) -> bool:
+        return True
+
+    def open_upload(self, request: Request) -> IncomingBody | Response:
+        self.threads.add(threading.get_ident())
+        return self._refusal or self.body_file
+
+    def handle(self, request: Request) -> Response:
+        self.threads.add(threading.get_ident())
+        assert request.upload is not None
+        self.received = request.upload.path.read_bytes()
+        return super().handle(request)
+
+    async def receive(self) -> dict:
+        return self._messages.pop(0)
+
+    def extend(self) -> None:
+        self.extended += 1
+
+
+END = {"type": "http.request", "body": b"", "more_body": False}
+
+
+def test_upload_is_written_to_file_outside_of_the_event_loop(tmp_path):
+    chunks = [bytes([n]) * 700_000 for n in range(4)]
+    server = UploadServer(tmp_path, chunks).end(END)
+    server.run()
+    assert server.received == b"".join(chunks)
+    assert server.body_file.size == 2_800_000
+    assert threading.get_ident() not in server.threads
+    assert server.extended == 5
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupted_upload_is_not_handled(tmp_path):
+    server = UploadServer(tmp_path, [bytes(2_000_000)]).end({"type": "http.disconnect"})
+    server.run()
+    assert (server.received, server.sent) == (None, [])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("expects", [False, True])
+def test_refused_upload_is_not_read(tmp_path, expects):
+    """A client that waits for "100 Continue" must not reuse the connection, on which the body is missing."""
+    server = UploadServer(tmp_path, [], refusal=Response(404))
+    server.run([(b"expect", b"100-continue")] if expects else [])
+    assert server.sent[0]["status"] == 404
+    assert ((b"connection", b"close") in server.sent[0]["headers"]) is expects
+
+
+def test_error_of_disk_is_kept_while_the_rest_is_read(tmp_path, monkeypatch):
+    upload = IncomingBody(tmp_path)
+    upload.write(b"a")
+
+    class Full:
+        def write(self, data: bytes) -> int:
+            raise OSError(28, "No space left on device")
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(upload, "_file", Full())
+    upload.write(b"b")
+    upload.write(b"c")
+    upload.finish()
+    assert upload.error is not None
+    assert upload.size == 1

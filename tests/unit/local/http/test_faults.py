@@ -7,8 +7,8 @@ from email.utils import formatdate
 import pytest
 
 from airflow_provider_dataflow.local.http.faults import Fault, FaultKind
-from airflow_provider_dataflow.local.http.messages import ResponseFault
-from airflow_provider_dataflow.local.http.operations import OPERATIONS
+from airflow_provider_dataflow.local.http.messages import ResponseFault, Router
+from airflow_provider_dataflow.local.http.operations import DATA_FLOW_OPERATIONS, OBJECT_STORAGE_OPERATIONS
 from tests.unit.local.support import COMPARTMENT, Local
 
 
@@ -280,8 +280,11 @@ def test_local_routes_have_no_faults(local):
 
 
 def test_operations_are_those_of_the_service(local):
-    routes = [route for group in local.service._api._routes.values() for _, route in group]
-    assert sorted(route.operation for route in routes) == sorted(OPERATIONS)
+    def operations(router: Router) -> list[str]:
+        return sorted(route.operation for group in router._routes.values() for _, route in group)
+
+    assert operations(local.service._api) == sorted(DATA_FLOW_OPERATIONS)
+    assert operations(local.service._object_storage) == sorted(OBJECT_STORAGE_OPERATIONS)
 
 
 @pytest.mark.parametrize("operation", ["*", "*Run", "Get*", "CreateRun", "[CD]*Run"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from unittest.mock import Mock
 
 import pytest
 
@@ -33,3 +34,19 @@ async def test_incomplete_request_times_out(protocol, sent):
         writer.close()
     assert response.startswith(b"HTTP/1.1 408")
     assert b'"code":"RequestTimeout"' in response
+
+
+@pytest.mark.parametrize("is_unfinished", [True, False])
+def test_data_of_upload_restarts_timeout_of_unfinished_request(is_unfinished):
+    loop = Mock(spec=asyncio.AbstractEventLoop)
+    loop.call_later.side_effect = lambda *_: Mock(spec=asyncio.TimerHandle)
+    protocol = LimitedH11.__new__(LimitedH11)
+    protocol.loop = loop
+    if is_unfinished:
+        protocol._start_timeout()
+    first = protocol._deadline
+    protocol.extend_timeout()
+    assert loop.call_later.call_count == (2 if is_unfinished else 0)
+    if first is not None:
+        first.cancel.assert_called_once_with()
+        assert protocol._deadline is not first

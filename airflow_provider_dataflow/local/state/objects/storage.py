@@ -1,0 +1,87 @@
+"""Object Storage of a server: the folders of buckets, and a folder with what these cannot hold."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+
+from airflow_provider_dataflow.local.state.buckets import Buckets
+from airflow_provider_dataflow.local.state.objects.json_files import JSON, JsonFiles
+from airflow_provider_dataflow.local.state.objects.object_files import ObjectFiles
+from airflow_provider_dataflow.local.state.objects.object_listing import is_empty
+
+
+class BucketNotEmpty(Exception):
+    """A bucket with objects cannot be deleted."""
+
+
+class ObjectStorage:
+    """Buckets and objects.
+
+    :param buckets: folders that Spark reads and writes
+    :param folder: for everything else; it may be deleted while no server uses it, and then only metadata and
+        unfinished uploads are lost
+    """
+
+    def __init__(self, buckets: Buckets, folder: Path) -> None:
+        self.buckets = buckets
+        self.incoming = folder / "incoming"
+        self.lock = threading.RLock()
+        self._folder = folder
+        self._bucket_records = JsonFiles(folder / "buckets")
+
+    def recover(self) -> None:
+        """Remove the bodies of requests that the end of an earlier server has interrupted."""
+        shutil.rmtree(self.incoming, ignore_errors=True)
+
+    def files(self, namespace: str, bucket: str) -> ObjectFiles | None:
+        """Return the objects of a bucket; ``None``: it does not exist."""
+        try:
+            path = self.buckets.path(namespace, bucket)
+        except ValueError:
+            return None
+        if not path.is_dir():
+            return None
+        return ObjectFiles(path.resolve(), self._records(namespace, bucket), self.lock)
+
+    def _records(self, namespace: str, bucket: str) -> JsonFiles:
+        return JsonFiles(self._folder / "objects" / namespace / bucket)
+
+    def create_bucket(self, namespace: str, bucket: str, record: JSON) -> bool:
+        """Create a bucket; return whether it did not exist before.
+
+        :raises ValueError: a name is not valid
+        """
+        with self.lock:
+            if self.buckets.path(namespace, bucket).is_dir():
+                return False
+            self.buckets.create(namespace, bucket)
+            self._bucket_records.put(f"{namespace}/{bucket}", record)
+            return True
+
+    def bucket_record(self, namespace: str, bucket: str) -> JSON:
+        """Return what the creator of a bucket declared; empty for the folder of another creator."""
+        return self._bucket_records.get(f"{namespace}/{bucket}") or {}
+
+    def update_bucket_record(self, namespace: str, bucket: str, record: JSON) -> None:
+        self._bucket_records.put(f"{namespace}/{bucket}", record)
+
+    def delete_bucket(self, namespace: str, bucket: str) -> None:
+        """Delete a bucket and its empty folders.
+
+        :raises BucketNotEmpty: it has objects
+        """
+        with self.lock:
+            files = self.files(namespace, bucket)
+            if files is None:
+                return
+            if not is_empty(files):
+                raise BucketNotEmpty
+            path = self.buckets.path(namespace, bucket)
+            if path.is_symlink():
+                path.unlink()
+            else:
+                shutil.rmtree(path)
+            self._records(namespace, bucket).clear()
+            self._bucket_records.remove(f"{namespace}/{bucket}")

@@ -1,0 +1,146 @@
+"""Object Storage of Local Data Flow through the real SDK."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import oci
+import pytest
+from oci.exceptions import ServiceError
+from oci.object_storage import ObjectStorageClient
+from oci.object_storage.models import CreateBucketDetails
+
+from airflow_provider_dataflow.local import LocalDataFlow
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Bucket and the real client of its service."""
+
+    local: LocalDataFlow
+    client: ObjectStorageClient
+    name: str
+    namespace: str = "local"
+
+    @property
+    def folder(self) -> Path:
+        return self.local.home / "buckets" / self.namespace / self.name
+
+    @property
+    def address(self) -> tuple[str, str]:
+        return self.namespace, self.name
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[LocalDataFlow]:
+    with LocalDataFlow(tmp_path_factory.mktemp("objects") / "home", engine="scripted") as local:
+        yield local
+
+
+@pytest.fixture
+def bucket(server, request) -> Bucket:
+    client = ObjectStorageClient(
+        server.sdk_config,
+        service_endpoint=server.endpoint,
+        retry_strategy=oci.retry.NoneRetryStrategy(),
+        timeout=60,
+    )
+    namespace = client.get_namespace().data
+    name = f"b{abs(hash(request.node.nodeid))}"
+    client.create_bucket(
+        namespace, CreateBucketDetails(name=name, compartment_id=server.compartment_id, metadata={"a": "b"})
+    )
+    return Bucket(server, client, name, namespace)
+
+
+def error_of(call, *arguments, **options) -> tuple[int, str]:
+    with pytest.raises(ServiceError) as e:
+        call(*arguments, **options)
+    return e.value.status, e.value.code
+
+
+@pytest.mark.parametrize("name", ["a/b c/ü+%25.txt", "a=b&c", "100%", "x#y?z"])
+def test_object_goes_round(bucket, name):
+    client, address = bucket.client, bucket.address
+    put = client.put_object(*address, name, b"content", content_type="text/plain", opc_meta={"key": "value"})
+    found = client.get_object(*address, name)
+    assert found.data.content == b"content"
+    assert found.headers["etag"] == put.headers["etag"]
+    assert (found.headers["content-type"], found.headers["opc-meta-key"]) == ("text/plain", "value")
+    head = client.head_object(*address, name)
+    assert head.headers["content-length"] == "7"
+    assert head.headers["content-md5"] == put.headers["opc-content-md5"]
+    assert [o.name for o in client.list_objects(*address).data.objects] == [name]
+    assert (bucket.folder / name).read_bytes() == b"content"
+    client.delete_object(*address, name)
+    assert error_of(client.get_object, *address, name) == (404, "ObjectNotFound")
+    client.delete_bucket(*address)
+
+
+def test_stream_of_some_megabytes_goes_round(bucket):
+    content = bytes(range(256)) * 20_000
+    bucket.client.put_object(*bucket.address, "large", io.BytesIO(content))
+    response = bucket.client.get_object(*bucket.address, "large")
+    assert b"".join(response.data.raw.stream(1024 * 1024)) == content
+    assert (
+        bucket.client.get_object(*bucket.address, "large", range="bytes=256-511").data.content
+        == content[:256]
+    )
+
+
+def test_upload_is_refused_before_its_body_is_read(bucket):
+    """The connection stays usable, and the error is not a broken connection."""
+    content = io.BytesIO(bytes(30_000_000))
+    for _ in range(2):
+        assert error_of(bucket.client.put_object, bucket.namespace, "absent", "x", content) == (
+            404,
+            "BucketNotFound",
+        )
+    bucket.client.put_object(*bucket.address, "a", b"")
+    content.seek(0)
+    for _ in range(2):
+        assert error_of(bucket.client.put_object, *bucket.address, "a", content, if_none_match="*") == (
+            412,
+            "IfNoneMatchFailed",
+        )
+    assert bucket.client.get_object(*bucket.address, "a").data.content == b""
+
+
+def test_all_objects_are_listed(bucket):
+    for number in range(7):
+        bucket.client.put_object(*bucket.address, f"{number % 2}/{number}", b"x")
+    found, start = [], None
+    while True:
+        page = bucket.client.list_objects(*bucket.address, limit=2, fields="name,size,etag", start=start).data
+        found += page.objects
+        start = page.next_start_with
+        if start is None:
+            break
+    assert [o.name for o in found] == ["0/0", "0/2", "0/4", "0/6", "1/1", "1/3", "1/5"]
+    assert {o.size for o in found} == {1}
+    assert bucket.client.list_objects(*bucket.address, delimiter="/").data.prefixes == ["0/", "1/"]
+
+
+def test_request_of_other_key_is_refused(bucket):
+    config = dict(bucket.local.sdk_config, user="ocid1.user.oc1..other")
+    client = ObjectStorageClient(config, service_endpoint=bucket.local.endpoint)
+    for call in (client.get_object, client.delete_object, client.head_object):
+        assert error_of(call, *bucket.address, "x")[0] == 401
+    assert error_of(client.put_object, *bucket.address, "x", b"x") == (401, "NotAuthenticated")
+    assert list(bucket.folder.iterdir()) == []
+
+
+def test_faults_apply_to_objects(bucket):
+    bucket.local.add_fault("status", operation="PutObject", status=503, count=1)
+    assert error_of(bucket.client.put_object, *bucket.address, "x", b"x")[0] == 503
+    assert list(bucket.folder.iterdir()) == []
+    bucket.client.put_object(*bucket.address, "x", b"x")
+    bucket.local.add_fault("lost_response", operation="PutObject", count=1)
+    with pytest.raises(oci.exceptions.RequestException):
+        bucket.client.put_object(*bucket.address, "y", b"x")
+    assert (bucket.folder / "y").exists()
+    bucket.local.add_fault("late", operation="GetObject", seconds=0.1, count=1)
+    assert bucket.client.get_object(*bucket.address, "y").data.content == b"x"

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from tests.unit.local.support import COMPARTMENT
+
+
+def test_namespace_is_local(objects):
+    assert objects.json("GET", "/n") == objects.json("GET", "/n/") == "local"
+
+
+def test_bucket_is_created_read_and_deleted(objects):
+    created = objects.create_bucket("new", freeformTags={"a": "b"}, metadata={"c": "d"})
+    assert (created["name"], created["namespace"], created["compartmentId"]) == ("new", "ns", COMPARTMENT)
+    assert (created["freeformTags"], created["metadata"]) == ({"a": "b"}, {"c": "d"})
+    assert created["timeCreated"].startswith("2026-01-01")
+    assert (objects.folder.parent / "new").is_dir()
+    response = objects.call("GET", "/n/ns/b/new")
+    assert response.headers["etag"] == created["etag"]
+    assert objects.json("GET", "/n/ns/b/new") == created
+    assert objects.call("HEAD", "/n/ns/b/new").headers["etag"] == created["etag"]
+    assert objects.call("DELETE", "/n/ns/b/new").status == 204
+    assert not (objects.folder.parent / "new").exists()
+    for method in ("GET", "HEAD", "DELETE"):
+        assert objects.error(method, "/n/ns/b/new") == (404, "BucketNotFound")
+
+
+def test_bucket_of_other_namespace_is_separate(objects):
+    objects.json("POST", "/n/other/b", {"name": "data", "compartmentId": COMPARTMENT})
+    objects.put("a", b"x")
+    assert objects.json("GET", "/n/other/b/data/o")["objects"] == []
+
+
+def test_existing_bucket_is_not_created_again(objects):
+    body = b'{"name": "data", "compartmentId": "c"}'
+    assert objects.error("POST", "/n/ns/b", body) == (409, "BucketAlreadyExists")
+
+
+def test_invalid_bucket_is_refused(objects):
+    for name in ("..", "a/b", ".x", "ä", "b" * 257):
+        body = f'{{"name": "{name}", "compartmentId": "c"}}'.encode()
+        assert objects.error("POST", "/n/ns/b", body) == (400, "InvalidBucketName")
+    assert objects.error("POST", "/n/ns/b", b'{"name": "x"}') == (400, "InvalidParameter")
+    assert objects.error("POST", "/n/ns/b", b"x") == (400, "CannotParseRequest")
+    body = b'{"name": "x", "compartmentId": "c"}'
+    assert objects.error("POST", "/n/%2e%2e/b", body) == (400, "InvalidNamespaceName")
+
+
+def test_bucket_with_objects_is_not_deleted(objects):
+    objects.put("a/b", b"x")
+    assert objects.error("DELETE", objects.path) == (409, "BucketNotEmpty")
+    objects.delete("a/b")
+    (objects.folder / "empty" / "folder").mkdir(parents=True)
+    assert objects.call("DELETE", objects.path).status == 204
+
+
+def test_metadata_of_deleted_bucket_is_forgotten(objects):
+    objects.put("dir/", b"")
+    objects.delete("dir/")
+    objects.call("DELETE", objects.path)
+    objects.create_bucket("data")
+    (objects.folder / "dir").mkdir()
+    assert objects.names() == []
+
+
+def test_buckets_are_listed_in_pages(objects):
+    for name in ("b", "a", "c"):
+        objects.create_bucket(name)
+    objects.json("POST", "/n/ns/b", {"name": "elsewhere", "compartmentId": "other"})
+    target = f"/n/ns/b?compartmentId={COMPARTMENT}"
+    assert [b["name"] for b in objects.json("GET", target)] == ["a", "b", "c", "data"]
+    response = objects.call("GET", f"{target}&limit=2")
+    assert b'"name":"b"' in response.content()
+    page = response.headers["opc-next-page"]
+    following = objects.call("GET", f"{target}&limit=2&page={page}")
+    assert [b"elsewhere" in following.content(), "opc-next-page" in following.headers] == [False, False]
+    assert "freeformTags" in objects.json("GET", f"{target}&fields=tags")[0]
+    assert objects.error("GET", "/n/ns/b") == (400, "MissingCompartmentId")
