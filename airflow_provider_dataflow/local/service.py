@@ -18,9 +18,8 @@ from airflow_provider_dataflow.local.api.admin import AdminApi
 from airflow_provider_dataflow.local.api.admin_resources import AdminResourcesApi
 from airflow_provider_dataflow.local.api.applications import ApplicationsApi
 from airflow_provider_dataflow.local.api.context import Context
-from airflow_provider_dataflow.local.api.object_storage.api import object_storage_routes
-from airflow_provider_dataflow.local.api.object_storage.context import ObjectContext
-from airflow_provider_dataflow.local.api.object_storage.paths import is_object_storage_path, split_object_path
+from airflow_provider_dataflow.local.api.object_storage.api import ObjectStorageApi
+from airflow_provider_dataflow.local.api.object_storage.paths import is_object_storage_path, without_token
 from airflow_provider_dataflow.local.api.pools import PoolsApi
 from airflow_provider_dataflow.local.api.private_endpoints import PrivateEndpointsApi
 from airflow_provider_dataflow.local.api.run_logs import RunLogsApi
@@ -125,8 +124,7 @@ class Service:
                 SqlEndpointsApi(context),
             )
         )
-        self._objects = objects
-        self._object_storage = Router(object_storage_routes(ObjectContext(objects, self.lifecycle.now)))
+        self._object_storage = ObjectStorageApi(objects, self.lifecycle.now)
         self._local = Router(
             _routes(
                 AdminApi(context, self.journal, self.faults, self._scripted, self.reset, keys),
@@ -143,7 +141,7 @@ class Service:
 
     def start(self) -> None:
         """Recover the runs of an earlier server, then let runs start."""
-        self._objects.recover()
+        self._object_storage.recover()
         self.lifecycle.recover()
 
     def close(self) -> None:
@@ -165,6 +163,7 @@ class Service:
         self.journal.clear()
         self.faults.clear()
         self._keys.clear_tokens()
+        self._object_storage.reset()
 
         def finish() -> Iterator[bytes]:
             deadline = time.monotonic() + _RESET_TIMEOUT_SECONDS
@@ -187,7 +186,7 @@ class Service:
         """
         _add_request_id(request)
         try:
-            route, values = self._object_storage.find(request.method, split_object_path(request.path))
+            route, values = self._object_storage.find(request)
         except ApiError:
             return None  # handle() says so
         if route.open_upload is None:
@@ -211,7 +210,7 @@ class Service:
                 request.notes["code"] = e.code
                 response = e.response()
             except Exception:
-                log.exception("%s %s", request.method, request.target)
+                log.exception("%s %s", request.method, without_token(request.target))
                 request.notes["code"] = "InternalServerError"
                 response = ApiError(500, "InternalServerError", "Internal error.").response()
             if response.fault is None or response.fault.handle_late is None:
@@ -222,18 +221,18 @@ class Service:
     def _dispatch(self, request: Request) -> Response:
         self._check_host(request)
         segments = split_path(request.path)
-        if is_object_storage_path(request.path):
-            router, segments = self._object_storage, split_object_path(request.path)
-        elif segments and segments[0] == API_VERSION:
-            router, segments = self._api, segments[1:]
-        else:
+        is_object_storage = is_object_storage_path(request.path)
+        if not is_object_storage and segments[:1] != [API_VERSION]:
             route, values = self._local.find(request.method, segments)
             _check_same_origin(request)
             self.lifecycle.settle()
             return route.handler(request, **values)
         request.notes["api"] = True
         try:
-            route, values = router.find(request.method, segments)
+            if is_object_storage:
+                route, values = self._object_storage.find(request)
+            else:
+                route, values = self._api.find(request.method, segments[1:])
         except ApiError:
             request.principal = self._verifier.verify(request)
             raise
@@ -250,6 +249,8 @@ class Service:
         :raises ApiError: 401
         """
         request.notes.update(api=True, operation=route.operation, resourceId=_resource_id(values))
+        if request.principal is None and self.is_blocking(request):
+            request.principal = self._object_storage.authorize(request, route, values)
         if request.principal is None:
             request.principal = self._verifier.verify(request, is_upload=route.open_upload is not None)
 
@@ -337,7 +338,7 @@ class Service:
                 time=time.time(),
                 operation=notes.pop("operation", "Unknown"),
                 method=request.method,
-                target=request.target,
+                target=without_token(request.target),
                 status=response.status,
                 resource_id=notes.pop("resourceId", None),
                 user=request.principal.user if request.principal else None,

@@ -5,13 +5,22 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import oci
 import pytest
 from oci.exceptions import ServiceError
-from oci.object_storage import ObjectStorageClient
-from oci.object_storage.models import CreateBucketDetails
+from oci.object_storage import ObjectStorageClient, ObjectStorageClientCompositeOperations, UploadManager
+from oci.object_storage.models import (
+    CopyObjectDetails,
+    CreateBucketDetails,
+    CreateMultipartUploadDetails,
+    CreatePreauthenticatedRequestDetails,
+    RenameObjectDetails,
+)
 
 from airflow_provider_dataflow.local import LocalDataFlow
 
@@ -144,3 +153,92 @@ def test_faults_apply_to_objects(bucket):
     assert (bucket.folder / "y").exists()
     bucket.local.add_fault("late", operation="GetObject", seconds=0.1, count=1)
     assert bucket.client.get_object(*bucket.address, "y").data.content == b"x"
+
+
+def test_upload_manager_uploads_in_parts(bucket, tmp_path):
+    content = bytes(range(256)) * 10_000
+    file = tmp_path / "large"
+    file.write_bytes(content)
+    manager = UploadManager(bucket.client, allow_parallel_uploads=True, parallel_process_count=3)
+    sent: list[int] = []
+    response = manager.upload_file(
+        *bucket.address, "a/large", str(file), part_size=500_000, progress_callback=sent.append
+    )
+    assert (bucket.folder / "a" / "large").read_bytes() == content
+    assert sum(sent) == len(content)
+    assert response.headers["opc-multipart-md5"].endswith("-6")
+    with open(file, "rb") as stream:
+        manager.upload_stream(*bucket.address, "b", stream, part_size=1_000_000)
+    assert (bucket.folder / "b").read_bytes() == content
+    assert len(bucket.local.journal(operation="UploadPart")) == 6 + 3
+
+
+def test_interrupted_upload_is_resumed(bucket, tmp_path):
+    file = tmp_path / "large"
+    file.write_bytes(bytes(range(250)) * 100)
+    bucket.local.add_fault("status", operation="UploadPart", status=400, after=2, count=1)
+    manager = UploadManager(bucket.client, allow_parallel_uploads=False)
+    with pytest.raises((ServiceError, oci.exceptions.MultipartUploadError)):
+        manager.upload_file(*bucket.address, "x", str(file), part_size=5_000)
+    (upload,) = bucket.client.list_multipart_uploads(*bucket.address).data
+    parts = bucket.client.list_multipart_upload_parts(*bucket.address, "x", upload.upload_id).data
+    assert 0 < len(parts) < 5
+    manager.resume_upload_file(*bucket.address, "x", str(file), upload.upload_id, part_size=5_000)
+    assert (bucket.folder / "x").read_bytes() == file.read_bytes()
+    assert bucket.client.list_multipart_uploads(*bucket.address).data == []
+
+
+def test_upload_is_aborted(bucket):
+    details = CreateMultipartUploadDetails(object="x", metadata={"opc-meta-a": "b"})
+    upload = bucket.client.create_multipart_upload(*bucket.address, details).data
+    bucket.client.upload_part(*bucket.address, "x", upload.upload_id, 1, b"content")
+    bucket.client.abort_multipart_upload(*bucket.address, "x", upload.upload_id)
+    assert bucket.client.list_multipart_uploads(*bucket.address).data == []
+    bucket.client.delete_bucket(*bucket.address)
+
+
+def test_object_is_renamed_and_copied(bucket):
+    bucket.client.put_object(*bucket.address, "a", b"content", opc_meta={"k": "v"})
+    bucket.client.rename_object(*bucket.address, RenameObjectDetails(source_name="a", new_name="b/c ü"))
+    composite = ObjectStorageClientCompositeOperations(bucket.client)
+    details = CopyObjectDetails(
+        source_object_name="b/c ü",
+        destination_region="us-ashburn-1",
+        destination_namespace=bucket.namespace,
+        destination_bucket=bucket.name,
+        destination_object_name="copy",
+    )
+    ended = composite.copy_object_and_wait_for_state(
+        *bucket.address,
+        details,
+        wait_for_states=["COMPLETED", "FAILED"],
+        waiter_kwargs={"max_interval_seconds": 1},
+    )
+    assert ended.data.status == "COMPLETED"
+    assert bucket.client.list_work_request_errors(ended.data.id).data == []
+    copied = bucket.client.get_object(*bucket.address, "copy")
+    assert (copied.data.content, copied.headers["opc-meta-k"]) == (b"content", "v")
+    assert [o.name for o in bucket.client.list_objects(*bucket.address).data.objects] == ["b/c ü", "copy"]
+
+
+def test_preauthenticated_request_gives_access_without_a_key(bucket):
+    bucket.client.put_object(*bucket.address, "a b", b"content")
+    details = CreatePreauthenticatedRequestDetails(
+        name="one",
+        object_name="a b",
+        access_type="ObjectReadWrite",
+        time_expires=datetime.now(UTC) + timedelta(hours=1),
+    )
+    made = bucket.client.create_preauthenticated_request(*bucket.address, details).data
+    url = bucket.local.endpoint + made.access_uri
+    assert made.full_path == url
+    with urlopen(url) as response:
+        assert response.read() == b"content"
+    with urlopen(Request(url, b"new", method="PUT")) as response:
+        assert response.status == 200
+    assert (bucket.folder / "a b").read_bytes() == b"new"
+    (listed,) = bucket.client.list_preauthenticated_requests(*bucket.address).data
+    assert (listed.id, listed.object_name) == (made.id, "a b")
+    bucket.client.delete_preauthenticated_request(*bucket.address, made.id)
+    with pytest.raises(HTTPError, match="404"):
+        urlopen(url)

@@ -53,17 +53,35 @@ DATA_FLOW_OPERATIONS = (
 )
 
 OBJECT_STORAGE_OPERATIONS = (
+    "AbortMultipartUpload",
+    "BatchDeleteObjects",
+    "CancelWorkRequest",
+    "CommitMultipartUpload",
+    "CopyObject",
     "CreateBucket",
+    "CreateMultipartUpload",
+    "CreatePreauthenticatedRequest",
     "DeleteBucket",
     "DeleteObject",
+    "DeletePreauthenticatedRequest",
     "GetBucket",
     "GetNamespace",
     "GetObject",
+    "GetPreauthenticatedRequest",
+    "GetWorkRequest",
     "HeadBucket",
     "HeadObject",
     "ListBuckets",
+    "ListMultipartUploadParts",
+    "ListMultipartUploads",
     "ListObjects",
+    "ListPreauthenticatedRequests",
+    "ListWorkRequestErrors",
+    "ListWorkRequestLogs",
+    "ListWorkRequests",
     "PutObject",
+    "RenameObject",
+    "UploadPart",
 )
 # Both APIs have work requests.
 OPERATIONS = tuple(sorted({*DATA_FLOW_OPERATIONS, *OBJECT_STORAGE_OPERATIONS}))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from airflow_provider_dataflow.local.api.object_storage.context import (
     ObjectContext,
     page_limit,
-    require_body_object,
+    required_text,
 )
 from airflow_provider_dataflow.local.api.object_storage.errors import bucket_not_found
 from airflow_provider_dataflow.local.api.resources import caller
@@ -74,8 +74,8 @@ class BucketsApi:
 
     def create(self, request: Request, namespace: str) -> Response:
         details = request.json()
-        name = require_body_object(details.get("name"), "name")
-        compartment = require_body_object(details.get("compartmentId"), "compartmentId")
+        name = required_text(details, "name")
+        compartment = required_text(details, "compartmentId")
         try:
             check_name(namespace, "namespace")
         except ValueError as e:
@@ -110,10 +110,13 @@ class BucketsApi:
 
     def delete(self, request: Request, namespace: str, bucket: str) -> Response:
         self.context.files(namespace, bucket)
+        if any(self.context.storage.preauthenticated_requests.of_bucket(namespace, bucket)):
+            message = f"Bucket named '{bucket}' has pre-authenticated requests. Delete them first."
+            raise ApiError(409, "PreauthenticatedRequestStillExists", message)
         try:
             self.context.storage.delete_bucket(namespace, bucket)
         except BucketNotEmpty:
-            message = f"Bucket named '{bucket}' is not empty. Delete all objects first."
+            message = f"Bucket named '{bucket}' is not empty. Delete all objects and multipart uploads first."
             raise ApiError(409, "BucketNotEmpty", message) from None
         return Response(204)
 

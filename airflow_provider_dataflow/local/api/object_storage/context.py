@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from airflow_provider_dataflow.local.api.object_storage.errors import bucket_not_found
-from airflow_provider_dataflow.local.http.messages import ApiError, Request, invalid
+from airflow_provider_dataflow.local.http.messages import JSON, ApiError, Request, Response, invalid, missing
+from airflow_provider_dataflow.local.state.objects.object_copies import ObjectCopies
 from airflow_provider_dataflow.local.state.objects.object_files import ObjectFiles
 from airflow_provider_dataflow.local.state.objects.storage import ObjectStorage
 
@@ -18,6 +19,7 @@ class ObjectContext:
     """:param now: time of the service's clock, in seconds since the epoch"""
 
     storage: ObjectStorage
+    copies: ObjectCopies
     now: Callable[[], float]
 
     def files(self, namespace: str, bucket: str) -> ObjectFiles:
@@ -44,11 +46,37 @@ def page_limit(request: Request, default: int = MAX_PAGE) -> int:
     return int(text)
 
 
-def require_body_object(value: object, name: str) -> str:
+def list_response(request: Request, bodies: Sequence[JSON]) -> Response:
+    """Return a page of a list; the token of a page is its first position.
+
+    :raises ApiError: 400, the limit or the token is not valid
+    """
+    page = request.query().get("page", "0")
+    if not page.isascii() or not page.isdigit():
+        raise ApiError(400, "InvalidPage", "page is not the value of an opc-next-page header.")
+    start = int(page[:9])
+    end = start + page_limit(request)
+    headers = {"opc-next-page": str(end)} if end < len(bodies) else {}
+    return Response.of_json(list(bodies[start:end]), headers=headers)
+
+
+def required_text(body: JSON, name: str) -> str:
     """Return a string of a request's body.
 
-    :raises ApiError: 400, it is missing or not a string
+    :raises ApiError: 400, it is missing, empty or not a string
     """
-    if not isinstance(value, str) or not value:
-        raise invalid(f"{name} must be a string that is not empty.")
+    value = optional_text(body, name)
+    if not value:
+        raise missing(f"{name} is required.")
+    return value
+
+
+def optional_text(body: JSON, name: str) -> str | None:
+    """Return a string of a request's body; ``None``: it is not there.
+
+    :raises ApiError: 400, it is not a string
+    """
+    value = body.get(name)
+    if value is not None and not isinstance(value, str):
+        raise invalid(f"{name} must be a string.")
     return value

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from email.utils import formatdate
+from typing import Any
 
-from airflow_provider_dataflow.local.state.objects.object_files import ObjectMetadata, StoredObject
+from airflow_provider_dataflow.local.http.messages import ApiError
+from airflow_provider_dataflow.local.state.objects.object_files import StoredObject
 
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 _STORED_HEADERS = (
@@ -55,13 +57,14 @@ def http_date(moment: float) -> str:
     return formatdate(moment, usegmt=True)
 
 
-def metadata_from_details(details: Mapping[str, str | None], user: Mapping[str, str]) -> ObjectMetadata:
-    """Return the metadata that a request has in its body instead of its headers.
+def user_metadata_headers(metadata: Any) -> dict[str, str]:
+    """Return the headers of user-defined metadata that is in the body of a request.
 
-    :param details: values by the name of the header
-    :param user: user-defined metadata; the prefix of the headers may be missing
+    :param metadata: values by name, which may have the prefix of the headers; ``None``: no metadata
+    :raises ApiError: 400, it is not an object with strings
     """
-    headers = {name: value for name, value in details.items() if value is not None}
-    for name, value in user.items():
-        headers[USER_METADATA + name.lower().removeprefix(USER_METADATA)] = value
-    return ObjectMetadata(headers)
+    if metadata is None:
+        return {}
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise ApiError(400, "InvalidMetadata", "Metadata must be an object with strings as values.")
+    return {USER_METADATA + name.lower().removeprefix(USER_METADATA): text for name, text in metadata.items()}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from airflow_provider_dataflow.local.api.object_storage.conditions import conditions, matches
 from airflow_provider_dataflow.local.api.object_storage.context import ObjectContext, page_limit
@@ -20,7 +20,7 @@ from airflow_provider_dataflow.local.api.object_storage.metadata import (
 )
 from airflow_provider_dataflow.local.api.object_storage.ranges import requested_range
 from airflow_provider_dataflow.local.api.object_storage.uploads import (
-    CHECKSUM_HEADERS,
+    checksum_headers_of,
     new_upload,
     received_upload,
 )
@@ -30,7 +30,6 @@ from airflow_provider_dataflow.local.state.clock import rfc3339
 from airflow_provider_dataflow.local.state.objects.object_files import (
     BucketMissing,
     Check,
-    FileRange,
     ObjectFiles,
     ObjectMetadata,
     StoredObject,
@@ -78,19 +77,19 @@ class ObjectsApi:
             relative_path(name)
         except UnusableName as e:
             raise invalid_object_name(e) from None
-        _conditions(request)(files.get(name))
+        request_conditions(request)(files.get(name))
         return new_upload(self.context.storage, request)
 
     def put(self, request: Request, namespace: str, bucket: str, name: str) -> Response:
         files = self.context.files(namespace, bucket)
         upload, md5 = received_upload(request)
         metadata = ObjectMetadata(stored_headers(request.headers), md5)
-        stored = store(files, namespace, bucket, name, upload, metadata, _conditions(request))
+        stored = store(files, namespace, bucket, name, upload.path, metadata, request_conditions(request))
         headers = {
             "etag": stored.etag,
             "opc-content-md5": md5,
             "last-modified": http_date(stored.modified),
-            **{name: request.headers[name] for name in CHECKSUM_HEADERS if name in request.headers},
+            **checksum_headers_of(request),
         }
         return Response(200, headers)
 
@@ -98,22 +97,23 @@ class ObjectsApi:
         opened = self.context.files(namespace, bucket).open(name)
         if opened is None:
             raise object_not_found(bucket, name)
-        found, descriptor = opened
+        found, content = opened
         try:
-            not_modified = _check_read(request, found)
-            part = None if not_modified else requested_range(request.headers.get("range"), found.size)
-            headers = object_headers(found)
+            if _check_read(request, found):
+                content.close()
+                return Response(304, {"etag": found.etag})
+            part = requested_range(request.headers.get("range"), found.size)
+            headers = {**object_headers(found), "content-length": str(found.size)}
         except BaseException:
-            os.close(descriptor)
+            content.close()
             raise
-        if not_modified:
-            os.close(descriptor)
-            return Response(304, {"etag": found.etag})
-        start, length = part or (0, found.size)
+        if part is None:
+            return Response(200, headers, content)
+        start, length = part
+        content.narrow(start, length)
         headers["content-length"] = str(length)
-        if part is not None:
-            headers["content-range"] = f"bytes {start}-{start + length - 1}/{found.size}"
-        return Response(206 if part else 200, headers, FileRange(descriptor, start, length))
+        headers["content-range"] = f"bytes {start}-{start + length - 1}/{found.size}"
+        return Response(206, headers, content)
 
     def head(self, request: Request, namespace: str, bucket: str, name: str) -> Response:
         found = self.context.files(namespace, bucket).get(name)
@@ -136,23 +136,24 @@ def store(
     namespace: str,
     bucket: str,
     name: str,
-    upload: IncomingBody,
+    content: Path,
     metadata: ObjectMetadata,
     check: Check,
 ) -> StoredObject:
-    """Make the body of an upload the content of an object.
+    """Make a file the content of an object, by moving it.
 
     :raises ApiError: 400, the name cannot be used; 404, the bucket was deleted; 412, see ``conditions``
     """
     try:
-        return files.put(name, upload.path, metadata, check)
+        return files.put(name, content, metadata, check)
     except UnusableName as e:
         raise invalid_object_name(e) from None
     except BucketMissing:
         raise bucket_not_found(namespace, bucket) from None
 
 
-def _conditions(request: Request) -> Check:
+def request_conditions(request: Request) -> Check:
+    """Return the check that the headers of a request ask for; see ``conditions``."""
     return conditions(request.headers.get("if-match"), request.headers.get("if-none-match"))
 
 

@@ -16,6 +16,21 @@ def is_object_storage_path(path: str) -> bool:
     return path.lstrip("/").partition("/")[0] in _ROOTS
 
 
+def split_token(path: str) -> tuple[str | None, str]:
+    """Return the token of a pre-authenticated request, if the path has one, and the path without it."""
+    first, _, rest = path.lstrip("/").partition("/")
+    if first != "p":
+        return None, path
+    token, _, target = rest.partition("/")
+    return token, f"/{target}"
+
+
+def without_token(target: str) -> str:
+    """Return a path and query for the journal and the log, in which a token would be a secret."""
+    token, path = split_token(target)
+    return target if token is None else f"/p/***{path}"
+
+
 def split_object_path(path: str) -> list[str]:
     """Return the unquoted segments; the last one of the path of an object is its whole name.
 

@@ -17,7 +17,7 @@ _CHECKSUMS = {
     # Of clients that sign the body of an upload although they need not.
     "x-content-sha256": ("sha256", "NotAuthenticated"),
 }
-CHECKSUM_HEADERS = ("opc-content-sha256", "opc-content-sha384")
+_RETURNED_CHECKSUMS = ("opc-content-sha256", "opc-content-sha384")
 
 
 def new_upload(storage: ObjectStorage, request: Request) -> IncomingBody:
@@ -54,6 +54,11 @@ def received_upload(request: Request) -> tuple[IncomingBody, str]:
             )
             raise ApiError(401 if code == "NotAuthenticated" else 400, code, message)
     return upload, _encoded(upload.digest("md5"))
+
+
+def checksum_headers_of(request: Request) -> dict[str, str]:
+    """Return the checksums of a request that its response repeats."""
+    return {name: request.headers[name] for name in _RETURNED_CHECKSUMS if name in request.headers}
 
 
 def _encoded(digest: bytes) -> str:

@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +41,19 @@ class JsonFiles:
 
     def all(self) -> Iterator[JSON]:
         """Yield all records, in no particular order."""
+        for _, record in self._files():
+            yield record
+
+    def remove_where(self, matches: Callable[[JSON], bool]) -> None:
+        for path, record in self._files():
+            if matches(record):
+                path.unlink(missing_ok=True)
+
+    def _files(self) -> Iterator[tuple[Path, JSON]]:
         for path in list(self.folder.glob("*/*.json")):
             record = _read(path)
             if record is not None:
-                yield record
+                yield path, record
 
     def clear(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -133,20 +133,21 @@ class ObjectFiles:
             name, path, 0, stamp[2] / 1e9, _etag(stamp), stamp, ObjectMetadata.from_json(record)
         )
 
-    def open(self, name: str) -> tuple[StoredObject, int] | None:
-        """Return an object and a file descriptor of its content, which a later change does not affect."""
+    def open(self, name: str) -> tuple[StoredObject, FileRange] | None:
+        """Return an object and its content, which a later change does not affect. The caller closes it."""
         with self._lock:
             found = self.get(name)
             if found is None:
                 return None
             if name.endswith("/"):
-                return found, os.open(os.devnull, os.O_RDONLY)
+                return found, FileRange(os.open(os.devnull, os.O_RDONLY), 0)
             try:
                 descriptor = os.open(found.path, os.O_RDONLY | os.O_NOFOLLOW)
             except OSError:
                 return None
             # Spark may have replaced the file since it was found.
-            return self.from_file(name, found.path, os.fstat(descriptor)), descriptor
+            status = os.fstat(descriptor)
+            return self.from_file(name, found.path, status), FileRange(descriptor, status.st_size)
 
     def put(
         self, name: str, content: Path, metadata: ObjectMetadata, check: Check = _no_check
@@ -317,12 +318,16 @@ def _on_same_device(content: Path, folder: Path) -> Path:
 
 
 class FileRange:
-    """Iterator over a part of an open file, which it closes."""
+    """Iterator over an open file, or a part of it. It closes the file at the end."""
 
-    def __init__(self, descriptor: int, start: int, length: int) -> None:
+    def __init__(self, descriptor: int, size: int) -> None:
         self._descriptor: int | None = descriptor
-        self._position = start
-        self._end = start + length
+        self._position = 0
+        self._end = size
+
+    def narrow(self, start: int, length: int) -> None:
+        """Skip what is outside of this part."""
+        self._position, self._end = start, start + length
 
     def __iter__(self) -> Iterator[bytes]:
         return self

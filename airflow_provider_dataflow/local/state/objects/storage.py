@@ -8,8 +8,13 @@ from pathlib import Path
 
 from airflow_provider_dataflow.local.state.buckets import Buckets
 from airflow_provider_dataflow.local.state.objects.json_files import JSON, JsonFiles
+from airflow_provider_dataflow.local.state.objects.multipart_uploads import (
+    MultipartUpload,
+    MultipartUploads,
+)
 from airflow_provider_dataflow.local.state.objects.object_files import ObjectFiles
 from airflow_provider_dataflow.local.state.objects.object_listing import is_empty
+from airflow_provider_dataflow.local.state.objects.preauthenticated_requests import PreauthenticatedRequests
 
 
 class BucketNotEmpty(Exception):
@@ -30,10 +35,27 @@ class ObjectStorage:
         self.lock = threading.RLock()
         self._folder = folder
         self._bucket_records = JsonFiles(folder / "buckets")
+        self.uploads = MultipartUploads(folder / "uploads")
+        # Of copies.
+        self.work_requests = JsonFiles(folder / "work-requests")
+        self.preauthenticated_requests = PreauthenticatedRequests(folder / "preauthenticated-requests")
 
     def recover(self) -> None:
-        """Remove the bodies of requests that the end of an earlier server has interrupted."""
+        """Clean up after requests that the end of an earlier server has interrupted."""
         shutil.rmtree(self.incoming, ignore_errors=True)
+        self.uploads.recover()
+
+    def reset(self) -> None:
+        """Forget unfinished uploads and pre-authenticated requests, but keep buckets and objects."""
+        self.uploads.clear()
+        self.preauthenticated_requests.clear()
+
+    def uploads_of(self, namespace: str, bucket: str) -> list[MultipartUpload]:
+        return [
+            upload
+            for upload in self.uploads.all()
+            if (upload.details["namespace"], upload.details["bucket"]) == (namespace, bucket)
+        ]
 
     def files(self, namespace: str, bucket: str) -> ObjectFiles | None:
         """Return the objects of a bucket; ``None``: it does not exist."""
@@ -70,13 +92,13 @@ class ObjectStorage:
     def delete_bucket(self, namespace: str, bucket: str) -> None:
         """Delete a bucket and its empty folders.
 
-        :raises BucketNotEmpty: it has objects
+        :raises BucketNotEmpty: it has objects or multipart uploads
         """
         with self.lock:
             files = self.files(namespace, bucket)
             if files is None:
                 return
-            if not is_empty(files):
+            if not is_empty(files) or self.uploads_of(namespace, bucket):
                 raise BucketNotEmpty
             path = self.buckets.path(namespace, bucket)
             if path.is_symlink():

@@ -284,7 +284,7 @@ def test_operations_are_those_of_the_service(local):
         return sorted(route.operation for group in router._routes.values() for _, route in group)
 
     assert operations(local.service._api) == sorted(DATA_FLOW_OPERATIONS)
-    assert operations(local.service._object_storage) == sorted(OBJECT_STORAGE_OPERATIONS)
+    assert operations(local.service._object_storage.router) == sorted(OBJECT_STORAGE_OPERATIONS)
 
 
 @pytest.mark.parametrize("operation", ["*", "*Run", "Get*", "CreateRun", "[CD]*Run"])

@@ -38,7 +38,8 @@ def test_invalid_bucket_is_refused(objects):
     for name in ("..", "a/b", ".x", "ä", "b" * 257):
         body = f'{{"name": "{name}", "compartmentId": "c"}}'.encode()
         assert objects.error("POST", "/n/ns/b", body) == (400, "InvalidBucketName")
-    assert objects.error("POST", "/n/ns/b", b'{"name": "x"}') == (400, "InvalidParameter")
+    assert objects.error("POST", "/n/ns/b", b'{"name": "x"}') == (400, "MissingParameter")
+    assert objects.error("POST", "/n/ns/b", b'{"name": 1}') == (400, "InvalidParameter")
     assert objects.error("POST", "/n/ns/b", b"x") == (400, "CannotParseRequest")
     body = b'{"name": "x", "compartmentId": "c"}'
     assert objects.error("POST", "/n/%2e%2e/b", body) == (400, "InvalidNamespaceName")
