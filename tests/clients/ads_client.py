@@ -1,6 +1,6 @@
-"""Submit, watch, log, list and cancel with oracle-ads, and write the results as JSON.
+"""Upload, submit, watch, log, list and cancel with oracle-ads, and write the results as JSON.
 
-Arguments: endpoint, OCI configuration file, compartment, file for the results.
+Arguments: endpoint, OCI configuration file, compartment, local script, file for the results.
 """
 
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 import ads
 from ads.jobs import DataFlow, DataFlowRuntime, Job
 
-endpoint, config, compartment, results_file = sys.argv[1:]
+endpoint, config, compartment, script, results_file = sys.argv[1:]
 ads.set_auth(
     "api_key",
     oci_config_location=config,
@@ -35,13 +35,14 @@ def create_job(name: str, script: str) -> Job:
     runtime = (
         DataFlowRuntime()
         .with_script_uri(script)
+        .with_script_bucket("oci://data@ns")
         .with_argument("default argument")
         .with_configuration({"spark.driverEnv.GREETING": "hello from ADS"})
     )
     return Job(name=name, infrastructure=infrastructure, runtime=runtime).create()
 
 
-hello = create_job("by ADS", "oci://data@ns/arguments.py")
+hello = create_job("by ADS", script)
 run = hello.run(name="first", args=["--month", "2013-01"], freeform_tags={"a": "ä"})
 run.watch(interval=1)
 run.logs.application.stdout.download(f"{results_file}.log")

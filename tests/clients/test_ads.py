@@ -22,12 +22,23 @@ def test_ads_submits_watches_logs_lists_and_cancels(service, tmp_path):
     if not python:
         pytest.skip(f"{VARIABLE} must be the path of a Python with oracle-ads; see tests/clients/README.md")
     local = service.local
-    (local.create_bucket("data", "ns") / "arguments.py").write_text(ARGUMENTS)
+    arguments = tmp_path / "arguments.py"
+    arguments.write_text(ARGUMENTS)
     local.create_bucket("logs", "ns")
     config = write_oci_config(local.identity, local.home / "identity")
     script, results_file = Path(__file__).with_name("ads_client.py"), tmp_path / "results.json"
     done = subprocess.run(
-        [python, str(script), local.endpoint, str(config), local.compartment_id, str(results_file)],
+        [
+            python,
+            str(script),
+            local.endpoint,
+            str(config),
+            local.compartment_id,
+            str(arguments),
+            str(results_file),
+        ],
+        # oracle-ads does not pass the endpoint to ocifs, with which it uploads.
+        env=os.environ | {"FSSPEC_OCI": json.dumps({"config_kwargs": {"service_endpoint": local.endpoint}})},
         capture_output=True,
         text=True,
         timeout=600,
@@ -45,6 +56,7 @@ def test_ads_submits_watches_logs_lists_and_cancels(service, tmp_path):
     assert results["stdout with default arguments"].endswith("['default argument']")
     assert results["runs"] == [["second", "SUCCEEDED"], ["first", "SUCCEEDED"]]
 
+    assert (local.home / "buckets" / "ns" / "data" / "arguments.py").read_text() == ARGUMENTS
     loaded = results["loaded job"]
     assert loaded["name"] == "by ADS"
     assert loaded["infrastructure"]["spec"]["executorShapeConfig"] == {"ocpus": 2, "memoryInGBs": 16}

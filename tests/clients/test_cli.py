@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +26,19 @@ class Cli:
     """Calls ``oci data-flow`` commands; keyword arguments become options.
 
     :param options: global options of each command.
+    :param service: ``os`` for the commands of Object Storage.
     """
 
     command: str
     local: LocalDataFlow
     config: Path
     options: tuple[str, ...] = ()
+    service: str = "data-flow"
 
     def run(
         self, group: str, command: str, /, *positional: str, **options: Any
     ) -> subprocess.CompletedProcess[str]:
-        """Run ``oci data-flow <group> <command>``. Options that are not strings are passed as JSON."""
+        """Run ``oci <service> <group> <command>``. Options that are not strings are passed as JSON."""
         arguments = list(positional)
         for option, value in options.items():
             text = value if isinstance(value, str) else json.dumps(value)
@@ -45,7 +47,7 @@ class Cli:
             [
                 self.command,
                 *("--config-file", str(self.config), "--endpoint", self.local.endpoint, *self.options),
-                *("data-flow", group, command, *arguments),
+                *(self.service, group, command, *arguments),
             ],
             capture_output=True,
             text=True,
@@ -321,3 +323,32 @@ def test_session_token_is_accepted_until_revoked(scripted_cli, tmp_path):
     assert application["owner-principal-id"] == identity.user
     scripted_cli.local.clear_tokens()
     assert session.error("application", "get", application_id=application["id"])[0] == 401
+
+
+def test_objects_are_uploaded_listed_downloaded_and_deleted(scripted_cli, tmp_path):
+    cli, local = replace(scripted_cli, service="os"), scripted_cli.local
+    cli("bucket", "create", name="cli", compartment_id=local.compartment_id)
+    folder = local.create_bucket("cli")
+    bucket = {"bucket_name": "cli"}
+
+    content = bytes(range(256)) * 8 * 1024
+    file = tmp_path / "large"
+    file.write_bytes(content)
+    put = cli.run("object", "put", **bucket, file=str(file), name="a/ü x", part_size="1")
+    assert '"opc-multipart-md5"' in put.stdout
+    assert (folder / "a" / "ü x").read_bytes() == content
+    cli("object", "get", **bucket, name="a/ü x", file=str(tmp_path / "copy"))
+    assert (tmp_path / "copy").read_bytes() == content
+
+    source = tmp_path / "source" / "sub"
+    source.mkdir(parents=True)
+    for number in range(3):
+        (source / f"{number}.txt").write_text(str(number))
+    cli("object", "bulk-upload", **bucket, src_dir=str(source.parent), object_prefix="up/")
+    assert (folder / "up" / "sub" / "2.txt").read_text() == "2"
+    listed = cli("object", "list", **bucket, prefix="up/", fields="name,size")
+    assert [(o["name"], o["size"]) for o in listed] == [(f"up/sub/{number}.txt", 1) for number in range(3)]
+    cli("object", "bulk-delete", "--force", **bucket)
+    assert cli("object", "list", **bucket) is None
+    cli("bucket", "delete", "--force", **bucket)
+    assert not folder.exists()

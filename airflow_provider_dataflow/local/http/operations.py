@@ -66,6 +66,7 @@ OBJECT_STORAGE_OPERATIONS = (
     "DeletePreauthenticatedRequest",
     "GetBucket",
     "GetNamespace",
+    "GetNamespaceMetadata",
     "GetObject",
     "GetPreauthenticatedRequest",
     "GetWorkRequest",

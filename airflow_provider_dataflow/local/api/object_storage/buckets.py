@@ -42,6 +42,7 @@ class BucketsApi:
     def routes(self) -> Iterator[Route]:
         one = "/n/{namespace}/b/{bucket}"
         yield Route("GetNamespace", "GET", "/n", self.namespace)
+        yield Route("GetNamespaceMetadata", "GET", "/n/{namespace}", self.namespace_metadata)
         yield Route("ListBuckets", "GET", "/n/{namespace}/b", self.list_page)
         yield Route("CreateBucket", "POST", "/n/{namespace}/b", self.create)
         yield Route("GetBucket", "GET", one, self.get)
@@ -50,6 +51,15 @@ class BucketsApi:
 
     def namespace(self, request: Request) -> Response:
         return Response.of_json(DEFAULT_NAMESPACE)
+
+    def namespace_metadata(self, request: Request, namespace: str) -> Response:
+        tenancy = caller(request).tenancy
+        body = {
+            "namespace": namespace,
+            "defaultS3CompartmentId": tenancy,
+            "defaultSwiftCompartmentId": tenancy,
+        }
+        return Response.of_json(body)
 
     def list_page(self, request: Request, namespace: str) -> Response:
         query = request.query()

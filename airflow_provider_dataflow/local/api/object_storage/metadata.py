@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from email.utils import formatdate
 from typing import Any
@@ -35,12 +36,21 @@ def object_headers(found: StoredObject) -> dict[str, str]:
         "content-type": DEFAULT_CONTENT_TYPE,
         **found.metadata.headers,
         **checksum_headers(found, "content-md5"),
-        "etag": found.etag,
-        "last-modified": http_date(found.modified),
+        **version_headers(found),
         "accept-ranges": "bytes",
         "storage-tier": "Standard",
     }
     return headers
+
+
+def version_headers(found: StoredObject) -> dict[str, str]:
+    """Return the headers that identify the current content of an object."""
+    return {
+        "etag": found.etag,
+        # The service sends one without versioning, too, and some clients need it.
+        "version-id": str(uuid.uuid5(uuid.NAMESPACE_OID, found.etag)),
+        "last-modified": http_date(found.modified),
+    }
 
 
 def checksum_headers(found: StoredObject, name: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ from airflow_provider_dataflow.local.api.object_storage.context import (
     required_text,
 )
 from airflow_provider_dataflow.local.api.object_storage.errors import invalid_object_name
-from airflow_provider_dataflow.local.api.object_storage.metadata import http_date, user_metadata_headers
+from airflow_provider_dataflow.local.api.object_storage.metadata import user_metadata_headers, version_headers
 from airflow_provider_dataflow.local.api.object_storage.objects import request_conditions, store
 from airflow_provider_dataflow.local.api.object_storage.uploads import (
     checksum_headers_of,
@@ -135,12 +135,7 @@ class MultipartApi:
             digest = multipart_md5(parts)
             metadata = ObjectMetadata(upload.details["headers"], None, digest)
             stored = store(files, namespace, bucket, name, joined, metadata, check)
-        headers = {
-            "etag": stored.etag,
-            "opc-multipart-md5": digest,
-            "last-modified": http_date(stored.modified),
-        }
-        return Response(200, headers)
+        return Response(200, {**version_headers(stored), "opc-multipart-md5": digest})
 
     def abort(self, request: Request, namespace: str, bucket: str, name: str) -> Response:
         upload = self._upload(request, namespace, bucket, name)

@@ -17,8 +17,8 @@ from airflow_provider_dataflow.local.api.object_storage.errors import (
 )
 from airflow_provider_dataflow.local.api.object_storage.metadata import (
     USER_METADATA,
-    http_date,
     user_metadata_headers,
+    version_headers,
 )
 from airflow_provider_dataflow.local.api.object_storage.objects import store
 from airflow_provider_dataflow.local.api.resources import caller
@@ -63,7 +63,7 @@ class ObjectActionsApi:
             raise bucket_not_found(namespace, bucket) from None
         if renamed is None:
             raise object_not_found(bucket, name)
-        return Response(200, {"etag": renamed.etag, "last-modified": http_date(renamed.modified)})
+        return Response(200, version_headers(renamed))
 
     def copy(self, request: Request, namespace: str, bucket: str) -> Response:
         """Start the copy of an object. What can be checked at once is; the rest fails the work request."""

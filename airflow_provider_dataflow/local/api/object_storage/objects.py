@@ -17,6 +17,7 @@ from airflow_provider_dataflow.local.api.object_storage.metadata import (
     http_date,
     object_headers,
     stored_headers,
+    version_headers,
 )
 from airflow_provider_dataflow.local.api.object_storage.ranges import requested_range
 from airflow_provider_dataflow.local.api.object_storage.uploads import (
@@ -86,9 +87,8 @@ class ObjectsApi:
         metadata = ObjectMetadata(stored_headers(request.headers), md5)
         stored = store(files, namespace, bucket, name, upload.path, metadata, request_conditions(request))
         headers = {
-            "etag": stored.etag,
+            **version_headers(stored),
             "opc-content-md5": md5,
-            "last-modified": http_date(stored.modified),
             **checksum_headers_of(request),
         }
         return Response(200, headers)

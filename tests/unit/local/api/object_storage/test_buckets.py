@@ -5,6 +5,7 @@ from tests.unit.local.support import COMPARTMENT
 
 def test_namespace_is_local(objects):
     assert objects.json("GET", "/n") == objects.json("GET", "/n/") == "local"
+    assert objects.json("GET", "/n/local")["namespace"] == "local"
 
 
 def test_bucket_is_created_read_and_deleted(objects):
