@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 from pathlib import Path
 
 import oci
 import pytest
 
-from airflow_provider_dataflow.local.cli.client_config import write_oci_config
+from airflow_provider_dataflow.local.cli.client_config import ocifs_line, write_oci_config
 
 pytestmark = [pytest.mark.spark, pytest.mark.clients]
 VARIABLE = "DATAFLOW_CLIENTS_ADS"
@@ -27,6 +28,8 @@ def test_ads_submits_watches_logs_lists_and_cancels(service, tmp_path):
     local.create_bucket("logs", "ns")
     config = write_oci_config(local.identity, local.home / "identity")
     script, results_file = Path(__file__).with_name("ads_client.py"), tmp_path / "results.json"
+    (line,) = shlex.split(ocifs_line(local.endpoint, config))
+    variable, _, value = line.partition("=")
     done = subprocess.run(
         [
             python,
@@ -38,7 +41,7 @@ def test_ads_submits_watches_logs_lists_and_cancels(service, tmp_path):
             str(results_file),
         ],
         # oracle-ads does not pass the endpoint to ocifs, with which it uploads.
-        env=os.environ | {"FSSPEC_OCI": json.dumps({"config_kwargs": {"service_endpoint": local.endpoint}})},
+        env=os.environ | {variable: value},
         capture_output=True,
         text=True,
         timeout=600,

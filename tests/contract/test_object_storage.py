@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from oci.object_storage.models import (
 )
 
 from airflow_provider_dataflow.local import LocalDataFlow
+from tests.contract.conftest import BUCKET, NAMESPACE
 
 
 @dataclass(frozen=True)
@@ -242,3 +245,27 @@ def test_preauthenticated_request_gives_access_without_a_key(bucket):
     bucket.client.delete_preauthenticated_request(*bucket.address, made.id)
     with pytest.raises(HTTPError, match="404"):
         urlopen(url)
+
+
+@pytest.mark.spark
+def test_spark_and_clients_see_the_same_objects(local, target, tmp_path):
+    client = ObjectStorageClient(local.sdk_config, service_endpoint=local.endpoint)
+    client.put_object(NAMESPACE, BUCKET, "objects/in ü.csv", b"key,value\n1,10\n1,20\n2,30\n")
+    (tmp_path / "gate").touch()
+    arguments = [
+        f"{target.bucket_uri}objects/in ü.csv",
+        f"{target.bucket_uri}objects/out",
+        str(tmp_path / "gate"),
+    ]
+    run = target.submit(target.create_application("totals.py").id, arguments=arguments)
+    assert target.wait(run.id).lifecycle_state == "SUCCEEDED"
+    listed = client.list_objects(
+        NAMESPACE, BUCKET, prefix="objects/out/", fields="name,size,md5"
+    ).data.objects
+    assert "objects/out/_SUCCESS" in [o.name for o in listed]
+    (part,) = (o for o in listed if o.name.endswith(".parquet"))
+    content = client.get_object(NAMESPACE, BUCKET, part.name).data.content
+    assert (content[:4], len(content)) == (b"PAR1", part.size)
+    assert part.md5 == base64.b64encode(hashlib.md5(content).digest()).decode()
+    client.delete_object(NAMESPACE, BUCKET, part.name)
+    assert not (local.bucket_path(NAMESPACE, BUCKET) / part.name).exists()

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_dataflow.local.http.keys import Identity
+from airflow_provider_dataflow.local.state.buckets import DEFAULT_NAMESPACE
 
 CONNECTION_VARIABLE = "AIRFLOW_CONN_OCI_DEFAULT"
+# fsspec reads the options of a file system from variables of this form.
+OCIFS_VARIABLE = "FSSPEC_OCI"
 
 
 def airflow_connection(identity: Identity, endpoint: str) -> dict[str, Any]:
@@ -66,19 +69,27 @@ def write_oci_config(identity: Identity, folder: Path) -> Path:
     return path
 
 
-def oci_cli_line(identity: Identity, endpoint: str, config: Path) -> str:
-    """Return a complete command of the ``oci`` CLI, as an example."""
-    return (
-        f"oci --config-file {shlex.quote(str(config))} --endpoint {endpoint} "
-        f"data-flow run list --compartment-id {identity.compartment_id}"
-    )
+def oci_cli_lines(identity: Identity, endpoint: str, config: Path) -> str:
+    """Return complete commands of the ``oci`` CLI for Data Flow and Object Storage, as examples."""
+    options = f"--config-file {shlex.quote(str(config))} --endpoint {endpoint}"
+    compartment = f"--compartment-id {identity.compartment_id}"
+    return f"oci {options} data-flow run list {compartment}\noci {options} os bucket list {compartment}\n"
 
 
 def sdk_lines(identity: Identity, endpoint: str, config: Path) -> str:
-    """Return lines of Python that list the runs with the ``oci`` SDK."""
+    """Return lines of Python that list runs and buckets with the ``oci`` SDK."""
+    compartment = identity.compartment_id
     return (
         "import oci\n\n"
         f"config = oci.config.from_file({str(config)!r})\n"
         f"client = oci.data_flow.DataFlowClient(config, service_endpoint={endpoint!r})\n"
-        f"runs = client.list_runs({identity.compartment_id!r}).data\n"
+        f"runs = client.list_runs({compartment!r}).data\n"
+        f"objects = oci.object_storage.ObjectStorageClient(config, service_endpoint={endpoint!r})\n"
+        f"buckets = objects.list_buckets({DEFAULT_NAMESPACE!r}, {compartment!r}).data\n"
     )
+
+
+def ocifs_line(endpoint: str, config: Path) -> str:
+    """Return the line to paste into a shell or ``.env`` file, by which ``ocifs`` and pandas find a server."""
+    options = {"config": str(config), "config_kwargs": {"service_endpoint": endpoint}}
+    return f"{OCIFS_VARIABLE}={shlex.quote(json.dumps(options))}"

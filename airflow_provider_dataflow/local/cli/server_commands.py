@@ -11,7 +11,8 @@ from typing import Any
 from airflow_provider_dataflow.local.cli import terminal
 from airflow_provider_dataflow.local.cli.client_config import (
     connection_line,
-    oci_cli_line,
+    oci_cli_lines,
+    ocifs_line,
     sdk_lines,
     write_oci_config,
 )
@@ -93,9 +94,11 @@ def _print_announcement(home: Home, info: ServerInfo, engine: Any) -> None:
     print_title("Airflow: add this to its environment")
     print(connection_line(identity, info.endpoint))
     print_title("oci CLI: for example")
-    print(oci_cli_line(identity, info.endpoint, config))
+    print(oci_cli_lines(identity, info.endpoint, config).rstrip())
     print_title("oci SDK")
     print(sdk_lines(identity, info.endpoint, config).rstrip())
+    print_title("ocifs, pandas: add this to the environment")
+    print(ocifs_line(info.endpoint, config))
     print("\nPress Ctrl-C to stop.")
 
 
@@ -132,9 +135,11 @@ def connection(home: Home, arguments: argparse.Namespace) -> None:
     config = write_oci_config(identity, home.path / "identity")
     match arguments.form:
         case "oci":
-            print(oci_cli_line(identity, endpoint, config))
+            print(oci_cli_lines(identity, endpoint, config), end="")
         case "sdk":
             print(sdk_lines(identity, endpoint, config), end="")
+        case "ocifs":
+            print(ocifs_line(endpoint, config))
         case _:
             print(connection_line(identity, endpoint))
 

@@ -173,14 +173,21 @@ def test_status_prints_json(server, capsys):
 
 
 def test_configuration_of_oci_cli_and_sdk_works(server, capsys):
-    line = run(capsys, "connection", "--for", "oci", "--home", str(server.home))
-    words = shlex.split(line)
+    runs, buckets = run(capsys, "connection", "--for", "oci", "--home", str(server.home)).splitlines()
+    words = shlex.split(runs)
     config = words[words.index("--config-file") + 1]
     assert stat.S_IMODE(os.stat(config).st_mode) == 0o600
     assert server.compartment_id in words
-    code = run(capsys, "connection", "--for", "sdk", "--home", str(server.home)) + "print(len(runs))"
+    assert words[:5] == shlex.split(buckets)[:5]
+    code = run(capsys, "connection", "--for", "sdk", "--home", str(server.home))
+    code += "print(len(runs), type(buckets))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "0\n"
+    assert done.stdout == "0 <class 'list'>\n"
+    variable, _, value = shlex.split(run(capsys, "connection", "--for", "ocifs", "--home", str(server.home)))[
+        0
+    ].partition("=")
+    assert variable == "FSSPEC_OCI"
+    assert json.loads(value) == {"config": config, "config_kwargs": {"service_endpoint": server.endpoint}}
 
 
 def test_error_is_one_line(server, capsys):
