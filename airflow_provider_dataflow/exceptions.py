@@ -123,7 +123,11 @@ class ServiceError(DataFlowError):
         message = _one_line(self.message).rstrip(" ,;:")
         message = f": {message}" if message else ""
         request = f" (opc-request-id {self.opc_request_id})" if self.opc_request_id else ""
-        return f"{self.operation}{where} {self._response}{message}{request}"
+        return f"{self._request}{where} {self._response}{message}{request}"
+
+    @property
+    def _request(self) -> str:
+        return self.operation
 
     @property
     def _response(self) -> str:
@@ -141,8 +145,12 @@ class ServiceError(DataFlowError):
 
     @property
     def is_transient(self) -> bool:
-        """Whether the same request may succeed later: no response, throttled, or an error of the service."""
-        if self.status is None or self.status == 429:
+        """Whether the same request may succeed later.
+
+        That is so without a response, after a throttle or an error of the service, and if Object Storage was
+        writing the same object for somebody else.
+        """
+        if self.status is None or self.status == 429 or self.code == "ConcurrentObjectUpdate":
             return True
         return self.status >= 500 and self.status != 501
 
@@ -165,6 +173,40 @@ class UnexpectedResponse(ServiceError):
     @property
     def _response(self) -> str:
         return "got an unexpected response"
+
+
+class ObjectStorageError(ServiceError):
+    """Object Storage returned an error, or could not be reached.
+
+    :param uri: object, prefix or bucket of the request, as ``oci://bucket@namespace/name``.
+    :param error: the error without the URI.
+    """
+
+    def __init__(self, *, uri: str, error: ServiceError) -> None:
+        self.uri = uri
+        super().__init__(
+            operation=error.operation,
+            message=error.message,
+            status=error.status,
+            code=error.code,
+            opc_request_id=error.opc_request_id,
+            endpoint=error.endpoint,
+            retry_after=error.retry_after,
+            date=error.date,
+        )
+
+    @property
+    def _request(self) -> str:
+        return f"{self.operation} of {self.uri}"
+
+    @property
+    def hint(self) -> str | None:
+        if self.status in (403, 404):
+            return (
+                "Check that the bucket exists in this namespace and region, and that a policy allows the "
+                "user of the connection to read and create its objects."
+            )
+        return super().hint
 
 
 class SubmitRejected(ServiceError):

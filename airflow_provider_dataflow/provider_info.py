@@ -113,6 +113,11 @@ def _config() -> dict[str, Any]:
                     "Default: [api] base_url.",
                     "production",
                 ),
+                "staging_uri": _option(
+                    "Bucket or prefix of Object Storage to which tasks upload local code, unless the task or "
+                    "its connection has a staging_uri of its own.",
+                    "oci://bucket@namespace/airflow",
+                ),
                 "no_event_before": _option(
                     "Seconds from the start of a trigger to its first event. Airflow fails a task whose "
                     "event arrives before the scheduler has seen the end of its worker, so increase this if "

@@ -45,17 +45,34 @@ def sdk_client(access: Access, component: str) -> Any:
     """
     access.prepare()
     client = oci.data_flow.DataFlowClient(
-        {},
-        signer=SharedSignerAdapter(access.signer),
-        service_endpoint=access.endpoint,
-        timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
-        # The SDK's own retries ignore Retry-After and can sleep for 90 s. Its default circuit breaker
-        # is shared by all OCI clients of the process.
-        retry_strategy=oci.retry.NoneRetryStrategy(),
-        circuit_breaker_strategy=oci.circuit_breaker.NoCircuitBreakerStrategy(),
-        skip_deserialization=True,
+        {}, service_endpoint=access.endpoint, skip_deserialization=True, **_client_options(access)
     )
     return use_shared_session(client, component)
+
+
+def object_storage_sdk_client(access: Access, component: str) -> Any:
+    """Return the SDK's client for Object Storage. Blocks while it signs in.
+
+    :param component: as for :func:`sdk_client`.
+    :raises InvalidConnection: the connection cannot be used.
+    :raises ServiceError: the sign-in failed.
+    """
+    access.prepare()
+    client = oci.object_storage.ObjectStorageClient(
+        {}, service_endpoint=access.object_storage_url, **_client_options(access)
+    )
+    return use_shared_session(client, component)
+
+
+def _client_options(access: Access) -> dict[str, Any]:
+    return {
+        "signer": SharedSignerAdapter(access.signer),
+        "timeout": (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
+        # The SDK's own retries ignore Retry-After and can sleep for 90 s. Its default circuit breaker
+        # is shared by all OCI clients of the process.
+        "retry_strategy": oci.retry.NoneRetryStrategy(),
+        "circuit_breaker_strategy": oci.circuit_breaker.NoCircuitBreakerStrategy(),
+    }
 
 
 def use_shared_session(client: Any, component: str) -> Any:

@@ -56,6 +56,11 @@ class SdkRequests:
         self._rate_limit = rate_limit
         self._urgent = urgent
 
+    @property
+    def endpoint(self) -> str:
+        """Base URL of the service, for error messages."""
+        return self.access.endpoint
+
     @cached_property
     def sdk(self) -> Any:
         """The SDK's client."""
@@ -90,7 +95,7 @@ class SdkRequests:
                     raise
                 self._record_throttle(translated, sent_at)
                 raise translated from None
-            with reading(operation, self.access.endpoint):
+            with reading(operation, self.endpoint):
                 return read(response)
 
         retrying = self.retry_policy.retrying()
@@ -174,7 +179,7 @@ class SdkRequests:
             given: dict[str, str] = {"page": page} if page else {}
             items, token = self._send(operation, partial(call, given), read_page)
             yield from items
-            with reading(operation, self.access.endpoint):
+            with reading(operation, self.endpoint):
                 page = tokens.next(token)
             if page is None:
                 return
@@ -193,19 +198,19 @@ class SdkRequests:
                 status=error.status if error.status and error.status > 0 else None,
                 code=plain_name(error.code),
                 opc_request_id=plain_name(error.request_id),
-                endpoint=self.access.endpoint,
+                endpoint=self.endpoint,
                 retry_after=retry_after(error.headers),
                 date=plain_name((error.headers or {}).get("date")),
             )
         if is_network_error(error):
             return ServiceError(
-                operation=operation, message=plain_text(root_message(error)), endpoint=self.access.endpoint
+                operation=operation, message=plain_text(root_message(error)), endpoint=self.endpoint
             )
         if request_progress.is_sent:
-            return unexpected(operation, self.access.endpoint, error)
+            return unexpected(operation, self.endpoint, error)
         if type(error).__module__.partition(".")[0] == "oci":
             message = f"the SDK raised {type(error).__name__}: {root_message(error)}"
-            return ServiceError(operation=operation, message=message, endpoint=self.access.endpoint)
+            return ServiceError(operation=operation, message=message, endpoint=self.endpoint)
         return error
 
 

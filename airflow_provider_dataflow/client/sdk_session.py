@@ -19,6 +19,9 @@ class SdkSession(oci._vendor.requests.Session):
     A redirect would send the signature and the token to another host.
     """
 
+    # A copy has these attributes only. The SDK copies the session after a 413, some 412s, and bad headers.
+    __attrs__ = [*oci._vendor.requests.Session.__attrs__, "_settings"]  # noqa: RUF012 - as in requests
+
     def __init__(self) -> None:
         super().__init__()
         # network_settings reads the environment instead. Also prevents credentials from .netrc.

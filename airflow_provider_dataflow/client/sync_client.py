@@ -157,7 +157,7 @@ class DataFlowClient(SdkRequests):
 
         operation = "GetRunLog"
         response = self.call(operation, lambda: self.sdk.get_run_log(run_id, name))
-        with reading(operation, self.access.endpoint), closing(response.data) as body:
+        with reading(operation, self.endpoint), closing(response.data) as body:
             try:
                 yield from gunzipped(body.iter_content(LOG_CHUNK_BYTES))
             except Exception as error:

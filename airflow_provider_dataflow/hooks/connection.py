@@ -87,7 +87,7 @@ def access_from(
     conn_id = connection.conn_id if connection is not None else None
     with connection_in_errors(conn_id):
         extras = extras_of(connection)
-        for name in ("region", "service_endpoint"):
+        for name in ("region", "service_endpoint", "object_storage_endpoint"):
             if not isinstance(extras.get(name, ""), str):
                 raise InvalidConnection(f"{name}: expected a string")
         credentials = credentials_from(connection, sign_in_arguments)
@@ -99,6 +99,7 @@ def access_from(
             credentials=credentials,
             region=region,
             service_endpoint=service_endpoint,
+            object_storage_endpoint=extras.get("object_storage_endpoint"),
             allowed_endpoints=allowed_endpoints(),
             connection=conn_id,
             reload=(lambda: credentials_from(reload(), sign_in_arguments)) if reload else None,

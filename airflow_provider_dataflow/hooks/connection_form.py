@@ -27,6 +27,13 @@ FIELDS: dict[str, dict[str, Any]] = {
     "service_endpoint": _field(
         "Service endpoint", "Only for Local Data Flow or a private endpoint of the service."
     ),
+    "object_storage_endpoint": _field(
+        "Object Storage endpoint",
+        "Only for a private endpoint of Object Storage. Local Data Flow has one endpoint for both.",
+    ),
+    "staging_uri": _field(
+        "Staging URI", "Where tasks upload local code, for example oci://bucket@namespace/airflow."
+    ),
     "delegation_token": _field(
         "Delegation token",
         "Token of the user to act for, for the two delegation auth types.",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.client.applications import ApplicationClient
     from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient
     from airflow_provider_dataflow.client.auth.access import Access
+    from airflow_provider_dataflow.client.object_storage.client import ObjectStorageClient
     from airflow_provider_dataflow.client.pools import PoolClient
     from airflow_provider_dataflow.client.rate_limit import RateLimit
     from airflow_provider_dataflow.client.sql_endpoints import SqlEndpointClient
@@ -125,8 +126,27 @@ class DataFlowHook(BaseHook):
         """
         from airflow_provider_dataflow.client.sync_client import DataFlowClient
 
-        limit = self._rate_limit() if self.airflow_component == "triggerer" else None
+        limit = self._sync_rate_limit()
         return DataFlowClient(access or self.access, self.airflow_component, limit, urgent=urgent)
+
+    @hidden_cached_property
+    def object_storage(self) -> ObjectStorageClient:
+        """Operations on objects of Object Storage: put, get, download, head, list, delete. They block."""
+        from airflow_provider_dataflow.client.object_storage.client import ObjectStorageClient
+
+        return ObjectStorageClient(self.access, self.airflow_component, self._sync_rate_limit())
+
+    @hidden_cached_property
+    def staging_uri(self) -> str | None:
+        """``oci://bucket@namespace/prefix`` to which local code is uploaded.
+
+        It is the connection's ``staging_uri``, or else ``[oci_data_flow] staging_uri``.
+        """
+        from airflow_provider_dataflow.hooks.connection import extras_of
+
+        return extras_of(self._connection).get("staging_uri") or (
+            conf.get("oci_data_flow", "staging_uri", fallback="") or None
+        )
 
     async def async_client(self) -> AsyncDataFlowClient:
         """Return an asynchronous client; close it after use. The connection is looked up in a thread."""
@@ -135,6 +155,10 @@ class DataFlowHook(BaseHook):
             lambda: self.access, self._rate_limit(), self.airflow_component
         )
         return client
+
+    def _sync_rate_limit(self) -> RateLimit | None:
+        """Return the rate limit for synchronous clients; None outside a triggerer."""
+        return self._rate_limit() if self.airflow_component == "triggerer" else None
 
     def _rate_limit(self) -> RateLimit:
         """Return the rate limit that all clients of the connection share in this process."""

@@ -22,6 +22,7 @@ ROOMS = (
     "",
     "models",
     "client",
+    "staging",
     "compat",
     "hooks",
     "arguments",
@@ -42,6 +43,7 @@ FORBIDDEN = {
     "models": {"airflow", "oci", "aiohttp"},
     "client": {"airflow"},
     "ownership": {"airflow", "oci", "aiohttp"},
+    "staging": {"airflow", "oci", "aiohttp"},
     "local": {"airflow", "pyspark"},
 }
 #: Run by Spark's Python in a process of their own.

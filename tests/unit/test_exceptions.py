@@ -16,6 +16,7 @@ from airflow_provider_dataflow.exceptions import (
     InvalidArgument,
     InvalidConnection,
     NotFound,
+    ObjectStorageError,
     PoolTimedOut,
     RunFailed,
     ServiceError,
@@ -96,6 +97,8 @@ def make_error(kind: type[DataFlowError], text: str | None) -> DataFlowError:
         "traceback": (text or "",),
     }
     values |= {"retry_after": None, "date": None, "is_report": False}
+    if kind is ObjectStorageError:
+        values["error"] = make_error(ServiceError, text)
     names = inspect.signature(kind).parameters
     return kind(**{name: values.get(name, text) for name in names})
 

@@ -14,12 +14,19 @@ from airflow_provider_dataflow.client.auth.regions import (
     check_name,
     endpoint_of_region,
     is_oci_host,
+    object_storage_endpoint_of_region,
     resolve_region,
 )
 from airflow_provider_dataflow.client.auth.signer import SharedSigner, shared_signer
 from airflow_provider_dataflow.client.network_settings import NetworkSettings, network_settings
 from airflow_provider_dataflow.exceptions import InvalidConnection
 from airflow_provider_dataflow.redaction import Redactor
+
+#: Examples of the fields that :func:`checked_endpoint` checks.
+EXAMPLES = {
+    "service_endpoint": "https://dataflow.eu-frankfurt-1.oci.oraclecloud.com",
+    "object_storage_endpoint": "https://objectstorage.eu-frankfurt-1.oraclecloud.com",
+}
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,9 @@ class Access:
     :param credentials: how to sign in.
     :param region: region name, for example ``eu-frankfurt-1``. Default: the region of the credentials.
     :param service_endpoint: URL, for example ``http://127.0.0.1:8170``. Default: the region's endpoint.
-    :param allowed_endpoints: hosts that ``service_endpoint`` may name besides loopback and OCI's own.
+    :param object_storage_endpoint: URL of Object Storage. Default: ``service_endpoint`` if that is Local Data
+        Flow, otherwise the region's endpoint.
+    :param allowed_endpoints: hosts that the endpoints may name besides loopback and OCI's own.
     :param connection: id of the Airflow connection, for error messages.
     :param reload: reads the credentials again, for a refresh.
     :raises InvalidConnection: the region is malformed.
@@ -38,6 +47,7 @@ class Access:
     credentials: Credentials
     region: str | None = None
     service_endpoint: str | None = None
+    object_storage_endpoint: str | None = None
     allowed_endpoints: Collection[str] = ()
     connection: str | None = None
     reload: Callable[[], Credentials] | None = field(default=None, repr=False, compare=False)
@@ -58,6 +68,22 @@ class Access:
             if self.home_region is None:
                 raise InvalidConnection("region: missing; expected a region or a service_endpoint")
             return endpoint_of_region(self.home_region)
+
+    @cached_property
+    def object_storage_url(self) -> str:
+        """Base URL of Object Storage. Not for an event loop, like :attr:`endpoint`.
+
+        :raises InvalidConnection: the endpoint is malformed or not allowed, or the region is unknown.
+        """
+        with connection_in_errors(self.connection):
+            if self.object_storage_endpoint is not None:
+                name = "object_storage_endpoint"
+                return checked_endpoint(self.object_storage_endpoint, self.allowed_endpoints, name)
+            if self.service_endpoint is not None and is_loopback(urlsplit(self.endpoint).hostname or ""):
+                return self.endpoint
+            if self.home_region is None:
+                raise InvalidConnection("region: missing; expected a region or an object_storage_endpoint")
+            return object_storage_endpoint_of_region(self.home_region)
 
     @cached_property
     def home_region(self) -> str | None:
@@ -119,33 +145,34 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def checked_endpoint(url: str, allowed_hosts: Collection[str] = ()) -> str:
+def checked_endpoint(url: str, allowed_hosts: Collection[str] = (), name: str = "service_endpoint") -> str:
     """Return the endpoint without a trailing slash, if signed requests may be sent there.
 
     More people may edit connections than may choose which hosts a worker calls. So only loopback addresses,
     hosts of OCI's realms and ``allowed_hosts`` are accepted.
 
+    :param name: name of the field, for error messages.
     :raises InvalidConnection: the URL is malformed, or its host is not allowed.
     """
-    expected = "expected a URL like https://dataflow.eu-frankfurt-1.oci.oraclecloud.com"
+    expected = f"expected a URL like {EXAMPLES[name]}"
     shown = Redactor().text(repr(url))
     try:
         parts = urlsplit(url.strip())
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise InvalidConnection(f"service_endpoint: {expected}, got {shown}: {error}") from None
+        raise InvalidConnection(f"{name}: {expected}, got {shown}: {error}") from None
     if parts.scheme not in ("http", "https") or not host:
-        raise InvalidConnection(f"service_endpoint: {expected}, got {shown}")
+        raise InvalidConnection(f"{name}: {expected}, got {shown}")
     if parts.username or parts.query or parts.fragment or parts.path.strip("/"):
-        raise InvalidConnection("service_endpoint: expected scheme, host and port only")
+        raise InvalidConnection(f"{name}: expected scheme, host and port only")
     if ":" in host:
-        raise InvalidConnection("service_endpoint: expected a host name; the SDK supports no IPv6 addresses")
+        raise InvalidConnection(f"{name}: expected a host name; the SDK supports no IPv6 addresses")
     if not is_loopback(host) and host not in allowed_hosts:
         if parts.scheme != "https":
-            raise InvalidConnection(f"service_endpoint: expected https, since {host} is not loopback")
+            raise InvalidConnection(f"{name}: expected https, since {host} is not loopback")
         if not is_oci_host(host):
             raise InvalidConnection(
-                f"service_endpoint: {host} is neither loopback nor a host of OCI; an administrator can list "
+                f"{name}: {host} is neither loopback nor a host of OCI; an administrator can list "
                 "it in [oci_data_flow] allowed_endpoints of Airflow's configuration"
             )
     return f"{parts.scheme}://{parts.netloc}"

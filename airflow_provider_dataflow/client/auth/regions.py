@@ -20,6 +20,7 @@ NAME = re.compile(r"[a-z0-9-]+", re.ASCII | re.IGNORECASE)
 FORM = re.compile(r"[a-z]{2}(-[a-z]+){1,3}-[0-9]{1,2}", re.ASCII)
 
 ENDPOINT_TEMPLATE = "https://dataflow.{region}.oci.{secondLevelDomain}"
+OBJECT_STORAGE_TEMPLATE = "https://objectstorage.{region}.{secondLevelDomain}"
 
 METADATA_VARIABLE = "OCI_REGION_METADATA"
 METADATA_FILE = "~/.oci/regions-config.json"
@@ -168,8 +169,18 @@ def endpoint_of_region(region: str) -> str:
 
     :raises InvalidConnection: the name is malformed or unknown.
     """
+    return _endpoint_for("data_flow", region, ENDPOINT_TEMPLATE)
+
+
+def object_storage_endpoint_of_region(region: str) -> str:
+    """Return Object Storage's endpoint in a region. Imports the SDK.
+
+    :raises InvalidConnection: the name is malformed or unknown.
+    """
+    return _endpoint_for("object_storage", region, OBJECT_STORAGE_TEMPLATE)
+
+
+def _endpoint_for(service: str, region: str, template: str) -> str:
     name = resolve_region(region)
     with _sdk_regions() as regions:
-        return str(
-            regions.endpoint_for("data_flow", region=name, service_endpoint_template=ENDPOINT_TEMPLATE)
-        )
+        return str(regions.endpoint_for(service, region=name, service_endpoint_template=template))
