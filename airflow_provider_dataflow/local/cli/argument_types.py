@@ -98,6 +98,17 @@ def ocid(text: str) -> str:
     return text
 
 
+def resource(text: str) -> str:
+    """Return an OCID, or the URI of a bucket or an object."""
+    if not text.startswith("oci://"):
+        return ocid(text)
+    try:
+        parse_uri(text)
+    except ValueError as e:
+        raise argparse.ArgumentTypeError(f"{shown(text)}: {e}") from None
+    return text
+
+
 def tag(text: str) -> tuple[str, str]:
     """Return the key of a freeform tag and the pattern for its value."""
     key, equals, pattern = text.partition("=")

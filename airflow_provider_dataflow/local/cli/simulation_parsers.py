@@ -47,7 +47,10 @@ def add_fault_commands(fault: CommandGroup) -> None:
         "--operation", metavar="PATTERN", help="operation, such as CreateRun or '*Run' (default: all)"
     )
     which.add_argument(
-        "--resource-id", type=argument_types.ocid, metavar="OCID", help="resource that the request names"
+        "--resource-id",
+        type=argument_types.resource,
+        metavar="OCID",
+        help="resource that the request names; also oci://BUCKET@NAMESPACE/OBJECT",
     )
     which.add_argument("--user", metavar="PATTERN", help="OCID of the user that signed the request")
     often = add.add_argument_group("how often")

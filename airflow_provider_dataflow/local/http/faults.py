@@ -102,7 +102,7 @@ class Fault:
 
     :param kind: one of :class:`FaultKind`
     :param operation: shell pattern for the name of the operation, such as ``CreateRun`` or ``*Run``
-    :param resource_id: OCID of the resource that the request names
+    :param resource_id: OCID of the resource that the request names, or ``oci://`` URI of the bucket or object
     :param user: shell pattern for the OCID of the user that signed the request
     :param count: number of requests that the fault applies to; ``None``: all
     :param after: number of matching requests that are spared first

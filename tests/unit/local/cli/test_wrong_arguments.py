@@ -69,7 +69,7 @@ WRONG: dict[tuple[str, str], list[str]] = {
     ("move", "COMPARTMENT_ID"): OCIDS,
     ("fault add", "KIND"): ["", "sttus", "Drop"],
     ("fault add", "--operation"): ["", " ", "CreteRun", "createRun", "*Rum", "[", "ü"],
-    ("fault add", "--resource-id"): OCIDS,
+    ("fault add", "--resource-id"): [*OCIDS, "oci://bucket", "oci://a b@ns/x"],
     ("fault add", "--user"): ["", " "],
     ("fault add", "--count"): COUNTS,
     ("fault add", "--after"): ["", "x", "-1", "1.5", "9" * 5000],

@@ -307,3 +307,12 @@ def test_unknown_operations_are_refused(objects):
     assert objects.error("GET", "/n/ns/x/y") == (404, "NotFound")
     assert objects.error("POST", f"{objects.path}/o/a") == (405, "MethodNotAllowed")
     assert objects.error("PUT", f"{objects.path}/x/a") == (404, "NotFound")
+
+
+def test_fault_applies_to_one_object(objects):
+    objects.put("a", b"x")
+    objects.put("b", b"x")
+    fault = {"kind": "vanish", "resource_id": "oci://data@ns/a"}
+    objects.local.json("POST", "/_local/faults", fault)
+    assert objects.error("GET", objects.object_path("a")) == (404, "NotAuthorizedOrNotFound")
+    assert objects.get("b").status == 200
