@@ -48,6 +48,7 @@ def get_provider_info() -> dict[str, Any]:
                 "triggers.submit",
             )
         ],
+        "filesystems": ["airflow_provider_dataflow.fs.oci"],
         "extra-links": [
             "airflow_provider_dataflow.links.run.LogsBucketLink",
             "airflow_provider_dataflow.links.run.RunLink",

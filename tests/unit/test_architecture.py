@@ -25,6 +25,7 @@ ROOMS = (
     "staging",
     "compat",
     "hooks",
+    "fs",
     "arguments",
     "ownership",
     "links",

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from unittest.mock import Mock
+
+import fsspec
+import pytest
+from airflow.exceptions import AirflowNotFoundException
+from airflow.sdk.io import get_fs, has_fs
+
+from airflow_provider_dataflow.client.object_storage.uri import ObjectUri
+from airflow_provider_dataflow.exceptions import InvalidArgument
+from airflow_provider_dataflow.fs import registered
+from airflow_provider_dataflow.fs.object_file import ObjectWriter
+from airflow_provider_dataflow.fs.object_file_system import ObjectFileSystem
+from airflow_provider_dataflow.fs.registered import OCIFileSystem
+from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+
+
+@pytest.fixture
+def fs() -> ObjectFileSystem:
+    """File system of a tenancy whose namespace is ``home``."""
+    client = Mock()
+    client.call.side_effect = lambda operation, call, **options: call()
+    client.sdk.get_namespace.return_value = SimpleNamespace(data="home")
+    made = ObjectFileSystem()
+    made.__dict__["client"] = client
+    return made
+
+
+def test_airflow_finds_the_file_system():
+    assert has_fs("oci")
+    found = get_fs("oci", "another_connection")
+    assert isinstance(found, ObjectFileSystem)
+    assert (found.conn_id, found.bucket) == ("another_connection", None)
+    assert get_fs("oci").conn_id == "oci_default"
+    assert get_fs("oci", "conn@bucket").bucket == "bucket"
+    assert get_fs("oci", "conn", {"use_listings_cache": False}).conn_id == "conn"
+
+
+def test_paths_with_and_without_namespace(fs):
+    assert fs.uri("oci://data/a/b") == fs.uri("data/a/b/") == ObjectUri("data", "home", "a/b")
+    assert fs.uri("data@ns/a") == ObjectUri("data", "ns", "a")
+    assert fs.uri("data") == ObjectUri("data", "home", "")
+    with pytest.raises(InvalidArgument, match="bucket"):
+        fs.uri("")
+    fs.bucket = "fixed"
+    assert fs.uri("ns/a/b") == ObjectUri("fixed", "ns", "a/b")
+    fs.client.sdk.get_namespace.assert_called_once_with()
+
+
+def test_no_connection_is_looked_up_before_it_is_needed(monkeypatch):
+    monkeypatch.setattr(DataFlowHook, "get_connection", Mock(side_effect=AirflowNotFoundException("no")))
+    made = ObjectFileSystem("absent")
+    with pytest.raises(AirflowNotFoundException, match="ObjectStoragePath takes what is before the last @"):
+        made.exists("data/x")
+
+
+def test_two_connections_are_two_file_systems():
+    assert ObjectFileSystem("a") != ObjectFileSystem("b")
+    assert ObjectFileSystem("a").fsid != ObjectFileSystem("b").fsid
+
+
+def test_fsspec_keeps_ocifs_where_it_is_installed(monkeypatch):
+    assert fsspec.get_filesystem_class("oci") is OCIFileSystem
+    monkeypatch.setattr(registered, "ocifs", None)
+    assert isinstance(fsspec.filesystem("oci"), ObjectFileSystem)
+    theirs = SimpleNamespace(OCIFileSystem=Mock())
+    monkeypatch.setattr(registered, "ocifs", theirs)
+    assert fsspec.filesystem("oci", config="file") is theirs.OCIFileSystem.return_value
+    theirs.OCIFileSystem.assert_called_once_with(config="file")
+    ours = fsspec.filesystem("oci", conn_id="a")
+    assert (type(ours), ours.conn_id) == (OCIFileSystem, "a")
+
+
+def test_rename_with_lost_response_is_not_repeated(fs):
+    fs.mv("data/a", "data/b")
+    operation, _ = fs.client.call.call_args.args
+    assert (operation, fs.client.call.call_args.kwargs) == ("RenameObject", {"repeatable": False})
+    fs.client.call.reset_mock()
+    fs.mv("data/a", "data/a")
+    fs.client.call.assert_not_called()
+
+
+def test_failed_upload_raises_and_leaves_no_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    writer = ObjectWriter(Mock(side_effect=LookupError))
+    writer.write(b"x")
+    with pytest.raises(LookupError):
+        writer.close()
+    assert writer.closed
+    writer.close()
+    assert list(tmp_path.iterdir()) == []
