@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-from collections.abc import Iterator
+import socket
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -269,3 +271,41 @@ def test_spark_and_clients_see_the_same_objects(local, target, tmp_path):
     assert part.md5 == base64.b64encode(hashlib.md5(content).digest()).decode()
     client.delete_object(NAMESPACE, BUCKET, part.name)
     assert not (local.bucket_path(NAMESPACE, BUCKET) / part.name).exists()
+
+
+def send_half(local: LocalDataFlow, size: int) -> socket.socket:
+    """Send the head and half of the body of an unsigned PutObject."""
+    host, port = local.endpoint.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)))
+    head = f"PUT /n/local/b/b/o/x HTTP/1.1\r\nhost: {host}:{port}\r\ncontent-length: {size}\r\n\r\n"
+    connection.sendall(head.encode() + bytes(size // 2))
+    return connection
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_half_of_an_upload_is_never_an_object(tmp_path):
+    """Neither after the client has disconnected nor after the server was killed."""
+    incoming = tmp_path / "home" / "object-storage" / "incoming"
+
+    def is_arriving() -> bool:
+        return incoming.is_dir() and any(file.stat().st_size for file in incoming.iterdir())
+
+    with LocalDataFlow(tmp_path / "home", engine="scripted", verify=False) as local:
+        folder = local.create_bucket("b")
+        with send_half(local, 8_000_000):
+            wait_until(is_arriving)
+            assert list(folder.iterdir()) == []
+        wait_until(lambda: not any(incoming.iterdir()))
+        assert list(folder.iterdir()) == []
+        with send_half(local, 8_000_000):
+            wait_until(is_arriving)
+            local.kill()
+    with LocalDataFlow(tmp_path / "home", engine="scripted", verify=False):
+        assert not incoming.exists()
+        assert list(folder.iterdir()) == []

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 from email.utils import parsedate_to_datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -316,3 +318,20 @@ def test_fault_applies_to_one_object(objects):
     objects.local.json("POST", "/_local/faults", fault)
     assert objects.error("GET", objects.object_path("a")) == (404, "NotAuthorizedOrNotFound")
     assert objects.get("b").status == 200
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a second file system")
+def test_bucket_can_be_on_another_file_system(objects):
+    with TemporaryDirectory(dir="/dev/shm") as other:
+        assert Path(other).stat().st_dev != objects.folder.stat().st_dev
+        objects.folder.rmdir()
+        objects.folder.symlink_to(other)
+        objects.put("a/b", b"x", content_type="text/x")
+        response = objects.get("a/b")
+        assert (response.content(), response.headers["content-type"]) == (b"x", "text/x")
+        assert objects.names() == ["a/b"]
+        assert [p.name for p in (Path(other) / "a").iterdir()] == ["b"]
+        objects.delete("a/b")
+        assert objects.call("DELETE", objects.path).status == 204
+        assert not objects.folder.exists()
+        assert Path(other).is_dir()
