@@ -44,6 +44,11 @@ from airflow_provider_dataflow.local.http.messages import (
     Router,
     split_path,
 )
+from airflow_provider_dataflow.local.http.origins import (
+    LOOPBACK_HOSTS,
+    check_host,
+    check_same_origin,
+)
 from airflow_provider_dataflow.local.http.signatures import (
     SignatureVerifier,
     TrustAllVerifier,
@@ -59,7 +64,6 @@ from airflow_provider_dataflow.local.state.store import KINDS, RUNS, Store
 log = logging.getLogger(__name__)
 
 API_VERSION = "20200129"
-_LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _MAX_REQUEST_ID_LENGTH = 255
 # Status in the journal of a request that was not carried out and got no response.
 NO_RESPONSE_STATUS = 0
@@ -96,7 +100,7 @@ class Service:
         self.journal = Journal()
         self.faults = ActiveFaults()
         self.lifecycle = RunLifecycle(store, engine, limit=limit, clock=clock, options=self.options)
-        self._hosts = _LOOPBACK_HOSTS | {host.lower() for host in self.options.allowed_hosts}
+        self._hosts = LOOPBACK_HOSTS | {host.lower() for host in self.options.allowed_hosts}
         self._store = store
         self._keys = keys
         self._runs_folder = runs_folder
@@ -192,7 +196,7 @@ class Service:
         if route.open_upload is None:
             return None
         try:
-            self._check_host(request)
+            check_host(request, self._hosts)
             self._authenticate(request, route, values)
             return route.open_upload(request, **values)
         except Exception as e:  # noqa: BLE001 - reported like an error of the handler
@@ -219,12 +223,12 @@ class Service:
         return response
 
     def _dispatch(self, request: Request) -> Response:
-        self._check_host(request)
+        check_host(request, self._hosts)
         segments = split_path(request.path)
         is_object_storage = is_object_storage_path(request.path)
         if not is_object_storage and segments[:1] != [API_VERSION]:
             route, values = self._local.find(request.method, segments)
-            _check_same_origin(request)
+            check_same_origin(request)
             self.lifecycle.settle()
             return route.handler(request, **values)
         request.notes["api"] = True
@@ -319,16 +323,6 @@ class Service:
                 return from_rfc3339(record.body["timeCreated"])
         return None
 
-    def _check_host(self, request: Request) -> None:
-        """Reject requests for other hosts, to prevent DNS rebinding by a web page.
-
-        :raises ApiError: 400
-        """
-        host = request.headers.get("host", "")
-        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-        if name.lower() not in self._hosts:
-            raise ApiError(400, "InvalidParameter", "The Host header names another host.")
-
     def _add_to_journal(self, request: Request, response: Response) -> None:
         notes = request.notes
         if not notes.pop("api", False):
@@ -394,17 +388,3 @@ def _request_id(given: str | None) -> str:
     if given and len(given) <= _MAX_REQUEST_ID_LENGTH and given.isascii() and given.isprintable():
         first = given.partition("/")[0]
     return f"{first}/{random[:32]}/{random[32:64]}"
-
-
-def _check_same_origin(request: Request) -> None:
-    """Reject unsigned changes that a page of another site sends (CSRF).
-
-    :raises ApiError: 403
-    """
-    if request.method in ("GET", "HEAD"):
-        return
-    origin = request.headers.get("origin")
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none") or (
-        origin is not None and origin.partition("://")[2] != request.headers.get("host")
-    ):
-        raise ApiError(403, "NotAllowed", "Requests from other sites are not allowed.")
