@@ -352,14 +352,20 @@ def _request_table(entries: list[JournalEntry]) -> Markup:
             moment(e.time),
             e.operation,
             tag("span", f"{e.status} {e.code or ''}", class_="FAILED state" if e.status >= 400 else None),
-            link(f"/console/runs/{quote(e.resource_id)}", e.resource_id[-12:])
-            if e.resource_id and ".dataflowrun." in e.resource_id
-            else (e.resource_id or "")[-12:],
+            _resource(e.resource_id or ""),
             tag("span", e.user_agent, class_="soft"),
         )
         for e in reversed(entries)
     ]
     return table(("Time (UTC)", "Operation", "Status", "Resource", "Client"), rows)
+
+
+def _resource(resource_id: str) -> Markup | str:
+    if resource_id.startswith("oci://"):
+        return resource_id
+    if ".dataflowrun." in resource_id:
+        return link(f"/console/runs/{quote(resource_id)}", resource_id[-12:])
+    return resource_id[-12:]
 
 
 def _shapes(body: dict[str, Any]) -> str:

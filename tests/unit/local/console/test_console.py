@@ -12,6 +12,7 @@ from airflow_provider_dataflow.local.console.timeline import Scale, Span, bar, s
 from airflow_provider_dataflow.local.engines.base import RunOutcome
 from tests.unit.local.api.test_sql_endpoints import SQL_ENDPOINT
 from tests.unit.local.api.test_sql_servers import SqlEngine
+from tests.unit.local.objects import ObjectClient
 from tests.unit.local.support import COMPARTMENT, Local
 
 EVIL = """<script>alert("x")</script>'"&"""
@@ -323,3 +324,11 @@ def test_axis_has_at_most_seven_marks(length):
     scale = Scale.around([[Span("IN_PROGRESS", 1_767_225_601.5, 1_767_225_601.5 + length)]])
     assert len(scale.marks()) <= 7
     assert all(0 <= scale.percent(m) <= 100 for m in scale.marks())
+
+
+def test_requests_page_shows_uris_of_objects(local):
+    objects = ObjectClient(local)
+    objects.put("logs/ocid1.dataflowrun.oc1..x/<b>.log", b"x")
+    shown = page(local, "/console/requests")
+    assert "oci://data@ns/logs/ocid1.dataflowrun.oc1..x/&lt;b&gt;.log" in shown
+    assert "/console/runs/oci" not in shown
