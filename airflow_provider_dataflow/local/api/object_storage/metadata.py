@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping
 from email.utils import formatdate
@@ -19,6 +20,8 @@ _STORED_HEADERS = (
     "cache-control",
 )
 USER_METADATA = "opc-meta-"
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
+_HEADER_VALUE = re.compile(r"[^\x00-\x1f\x7f]*")
 
 
 def stored_headers(headers: Mapping[str, str]) -> dict[str, str]:
@@ -77,4 +80,17 @@ def user_metadata_headers(metadata: Any) -> dict[str, str]:
         return {}
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
         raise ApiError(400, "InvalidMetadata", "Metadata must be an object with strings as values.")
-    return {USER_METADATA + name.lower().removeprefix(USER_METADATA): text for name, text in metadata.items()}
+    return checked_headers(
+        {USER_METADATA + name.lower().removeprefix(USER_METADATA): text for name, text in metadata.items()}
+    )
+
+
+def checked_headers(headers: dict[str, str]) -> dict[str, str]:
+    """Return headers that came in the body of a request.
+
+    :raises ApiError: 400, one cannot be sent as a header, and could add others to a response
+    """
+    for name, text in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(text):
+            raise ApiError(400, "InvalidMetadata", f"{name!r} with the value {text!r} cannot be a header.")
+    return headers

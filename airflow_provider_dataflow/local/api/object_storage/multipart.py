@@ -15,7 +15,11 @@ from airflow_provider_dataflow.local.api.object_storage.context import (
     required_text,
 )
 from airflow_provider_dataflow.local.api.object_storage.errors import invalid_object_name
-from airflow_provider_dataflow.local.api.object_storage.metadata import user_metadata_headers, version_headers
+from airflow_provider_dataflow.local.api.object_storage.metadata import (
+    checked_headers,
+    user_metadata_headers,
+    version_headers,
+)
 from airflow_provider_dataflow.local.api.object_storage.objects import request_conditions, store
 from airflow_provider_dataflow.local.api.object_storage.uploads import (
     checksum_headers_of,
@@ -81,7 +85,7 @@ class MultipartApi:
                 "bucket": bucket,
                 "object": name,
                 "headers": {
-                    **{header: text for header, text in headers.items() if text is not None},
+                    **checked_headers({k: text for k, text in headers.items() if text is not None}),
                     **user_metadata_headers(body.get("metadata")),
                 },
                 "timeCreated": rfc3339(self.context.now()),

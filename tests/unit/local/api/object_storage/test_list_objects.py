@@ -1,8 +1,19 @@
 from __future__ import annotations
 
+import contextlib
 import random
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import RLock
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_dataflow.local.state.objects.json_files import JsonFiles
+from airflow_provider_dataflow.local.state.objects.object_files import ObjectFiles, ObjectMetadata
+from airflow_provider_dataflow.local.state.objects.object_listing import NameRange, list_objects
+from airflow_provider_dataflow.local.state.objects.object_names import UnusableName
 
 NAMES = ["a", "a-b", "b/c", "b/d/e", "b/d/f", "b0", "c/x", "d+ü/ 1", "z"]
 
@@ -96,3 +107,49 @@ def test_files_that_are_no_objects_are_not_listed(filled):
     (filled.folder / b"\xff".decode("utf-8", "surrogateescape")).touch()
     (filled.folder / ".dataflow-0123456789abcdef.part").touch()
     assert filled.names() == sorted(NAMES)
+
+
+_PARTS = st.text("ab-0/", max_size=7)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    names=st.sets(_PARTS, max_size=12),
+    prefix=_PARTS,
+    start=_PARTS,
+    after=_PARTS,
+    end=_PARTS,
+    limit=st.integers(1, 4),
+    by_folder=st.booleans(),
+)
+def test_list_is_what_sorting_all_names_gives(names, prefix, start, after, end, limit, by_folder):
+    with TemporaryDirectory() as folder:
+        files = ObjectFiles(Path(folder).resolve() / "b", JsonFiles(Path(folder) / "records"), RLock())
+        files.root.mkdir()
+        stored = set()
+        for name in sorted(names):
+            content = Path(folder) / "content"
+            content.touch()
+            with contextlib.suppress(UnusableName):
+                files.put(name, content, ObjectMetadata())
+                stored.add(name)
+        expected: list[str] = []
+        for name in sorted(stored):
+            is_in_range = name.startswith(prefix) and name >= start and (not after or name > after)
+            if not is_in_range or (end and name >= end):
+                continue
+            rest = name.removeprefix(prefix)
+            shown = prefix + rest.partition("/")[0] + "/" if by_folder and "/" in rest else name
+            if shown not in expected:
+                expected.append(shown)
+        found: list[str] = []
+        page_start = start
+        while True:
+            page = list_objects(files, NameRange(prefix, page_start, after, end), limit, by_folder=by_folder)
+            items = sorted([*(o.name for o in page.objects), *page.prefixes])
+            assert len(items) <= limit
+            found += items
+            if page.next_start is None:
+                break
+            page_start = page.next_start
+        assert found == expected

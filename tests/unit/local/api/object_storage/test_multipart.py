@@ -203,3 +203,20 @@ def test_reset_forgets_uploads_but_no_objects(objects):
     objects.local.call("POST", "/_local/reset").content()
     assert objects.error("GET", upload.target) == (404, "UploadNotFound")
     assert objects.names() == ["x"]
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"contentType": "a\r\nset-cookie: b"},
+        {"metadata": {"a": "b\nc"}},
+        {"metadata": {"a: b": "c"}},
+        {"metadata": {"a\r\nb": "c"}},
+        {"metadata": {"a": 1}},
+        {"metadata": "a"},
+    ],
+)
+def test_metadata_that_cannot_be_headers_is_refused(objects, details):
+    """It would add headers to the responses."""
+    body = json.dumps({"object": "a", **details}).encode()
+    assert objects.error("POST", f"{objects.path}/u", body) == (400, "InvalidMetadata")
