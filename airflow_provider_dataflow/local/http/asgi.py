@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from typing import Any, Protocol
 
 from airflow_provider_dataflow.local.http.incoming_body import IncomingBody
@@ -160,27 +160,45 @@ async def _send_with_fault(
     if fault.drop:
         await _close(scope, receive)
         return
-    changes_body = fault.body_seconds or fault.truncate
-    if not changes_body and "content-length" in response.headers:  # may be larger than the memory
+    if "content-length" not in response.headers:
+        response.body = await asyncio.to_thread(response.content)
+    if not fault.body_seconds and not fault.truncate:
         await _send(response, send)
         return
-    content = response.body = await asyncio.to_thread(response.content)
-    if not changes_body:
-        await _send(response, send)
-        return
-    end = len(content)
+    total = (
+        len(response.body) if isinstance(response.body, bytes) else int(response.headers["content-length"])
+    )
+    end = total
     if fault.truncate:
-        end = end // 2 if fault.body_bytes is None else min(fault.body_bytes, end)
+        end = total // 2 if fault.body_bytes is None else min(fault.body_bytes, total)
     await send(_start(response))
-    size = max(1, -(-end // _SLOW_BODY_CHUNKS))
-    chunks = [content[i : min(i + size, end)] for i in range(0, end, size)]
-    for chunk in chunks:
-        await asyncio.sleep(fault.body_seconds / len(chunks))
+    async for chunk in _chunks(response, end):
+        await asyncio.sleep(fault.body_seconds * len(chunk) / end)
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
     if fault.truncate:
         await _close(scope, receive)
     else:
         await send({"type": "http.response.body", "body": b""})
+
+
+async def _chunks(response: Response, end: int) -> AsyncIterator[bytes]:
+    """Yield the body up to a position; a large one as it is read, others in equal parts."""
+    if isinstance(response.body, bytes):
+        size = max(1, -(-end // _SLOW_BODY_CHUNKS))
+        for start in range(0, end, size):
+            yield response.body[start : min(start + size, end)]
+        return
+    position = 0
+    while position < end and (chunk := await asyncio.to_thread(next, response.body, None)) is not None:
+        yield chunk[: end - position]
+        position += len(chunk)
+    _close_body(response)
+
+
+def _close_body(response: Response) -> None:
+    close = getattr(response.body, "close", None)
+    if close is not None:
+        close()
 
 
 async def _stays_connected(receive: Receive, seconds: float) -> bool:
@@ -221,7 +239,5 @@ async def _send(response: Response, send: Send) -> None:
         while (chunk := await asyncio.to_thread(next, iterator, None)) is not None:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
     finally:
-        close = getattr(iterator, "close", None)
-        if close is not None:
-            close()
+        _close_body(response)
     await send({"type": "http.response.body", "body": b""})

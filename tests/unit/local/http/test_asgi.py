@@ -99,6 +99,40 @@ def test_response_is_sent_with_the_fault(slept, fault, content, body, closed, to
         assert server.sent[-1].get("more_body", False) is closed
 
 
+@pytest.mark.parametrize(
+    ("fault", "body", "read"),
+    [
+        (ResponseFault(body_seconds=2), b"012345678", 3),
+        (ResponseFault(truncate=True), b"0123", 2),
+        (ResponseFault(truncate=True, body_bytes=3), b"012", 1),
+        (ResponseFault(delay_seconds=1), b"012345678", 3),
+    ],
+)
+def test_large_body_is_read_only_as_far_as_it_is_sent(slept, fault, body, read):
+    class Body:
+        def __init__(self) -> None:
+            self.chunks = [b"012", b"345", b"678"]
+            self.is_closed = False
+
+        def __iter__(self) -> Body:
+            return self
+
+        def __next__(self) -> bytes:
+            if not self.chunks:
+                raise StopIteration
+            return self.chunks.pop(0)
+
+        def close(self) -> None:
+            self.is_closed = True
+
+    content = Body()
+    server = FakeServer(Response(200, {"content-length": "9"}, content, fault))
+    server.run()
+    assert server.body == body
+    assert (3 - len(content.chunks), content.is_closed) == (read, True)
+    assert sum(slept) == pytest.approx(fault.body_seconds + fault.delay_seconds)
+
+
 @pytest.mark.parametrize("stays", [True, False])
 def test_late_handler_is_told_whether_the_client_stays_connected(stays):
     told: list[bool] = []
