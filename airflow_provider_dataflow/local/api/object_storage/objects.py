@@ -64,7 +64,13 @@ class ObjectsApi:
         names = NameRange(
             query.get("prefix", ""), query.get("start", ""), query.get("startAfter", ""), query.get("end", "")
         )
-        page = list_objects(files, names, page_limit(request), by_folder=delimiter is not None)
+        page = list_objects(
+            files,
+            names,
+            page_limit(request),
+            by_folder=delimiter is not None,
+            metadata="md5" in fields,
+        )
         body: JSON = {"objects": [_summary(found, fields) for found in page.objects]}
         if delimiter is not None:
             body["prefixes"] = page.prefixes

@@ -112,16 +112,20 @@ class ObjectFiles:
                 return self.placeholder(name, path) if stat.S_ISDIR(status.st_mode) else None
             return self.from_file(name, path, status) if stat.S_ISREG(status.st_mode) else None
 
-    def from_file(self, name: str, path: Path, status: os.stat_result) -> StoredObject:
+    def from_file(
+        self, name: str, path: Path, status: os.stat_result, *, metadata: bool = True
+    ) -> StoredObject:
+        """Return the object of a file.
+
+        :param metadata: whether to read the metadata, which takes longer than everything else
+        """
         stamp = _stamp(status)
-        record = self._records.get(name)
+        record = self._records.get(name) if metadata else None
         # Written by somebody else since the record was made: the record is about an older object.
         if record is not None and record.get("stamp") != list(stamp):
             record = None
-        metadata = ObjectMetadata() if record is None else ObjectMetadata.from_json(record)
-        return StoredObject(
-            name, path, status.st_size, status.st_mtime_ns / 1e9, _etag(stamp), stamp, metadata
-        )
+        found = ObjectMetadata() if record is None else ObjectMetadata.from_json(record)
+        return StoredObject(name, path, status.st_size, status.st_mtime_ns / 1e9, _etag(stamp), stamp, found)
 
     def placeholder(self, name: str, path: Path) -> StoredObject | None:
         """Return the empty object whose name is that of a folder with a slash, if a client created it."""

@@ -49,14 +49,17 @@ class Page:
     next_start: str | None
 
 
-def list_objects(files: ObjectFiles, names: NameRange, limit: int, *, by_folder: bool = False) -> Page:
+def list_objects(
+    files: ObjectFiles, names: NameRange, limit: int, *, by_folder: bool = False, metadata: bool = True
+) -> Page:
     """Return a page of objects in the order of their names.
 
     :param limit: maximum number of objects and prefixes together
     :param by_folder: return the names up to the next slash after the prefix as prefixes
+    :param metadata: return the objects with their metadata
     """
     page = Page([], [], None)
-    for item in _walk(files, names, by_folder):
+    for item in _walk(files, names, by_folder, metadata):
         if len(page.objects) + len(page.prefixes) == limit:
             return Page(page.objects, page.prefixes, item if isinstance(item, str) else item.name)
         if isinstance(item, str):
@@ -68,10 +71,12 @@ def list_objects(files: ObjectFiles, names: NameRange, limit: int, *, by_folder:
 
 def is_empty(files: ObjectFiles) -> bool:
     """Return whether a bucket has no objects; it may have empty folders."""
-    return next(_walk(files, NameRange(), False), None) is None
+    return next(_walk(files, NameRange(), False, False), None) is None
 
 
-def _walk(files: ObjectFiles, names: NameRange, by_folder: bool) -> Iterator[StoredObject | str]:
+def _walk(
+    files: ObjectFiles, names: NameRange, by_folder: bool, metadata: bool
+) -> Iterator[StoredObject | str]:
     """Yield objects, and prefixes as strings."""
     # The folder in which all names with the prefix are.
     folder = names.prefix.rpartition("/")[0]
@@ -82,11 +87,11 @@ def _walk(files: ObjectFiles, names: NameRange, by_folder: bool) -> Iterator[Sto
             return
     except (OSError, ValueError, RuntimeError):
         return
-    yield from _walk_folder(files, path, f"{folder}/" if folder else "", names, by_folder)
+    yield from _walk_folder(files, path, f"{folder}/" if folder else "", names, by_folder, metadata)
 
 
 def _walk_folder(
-    files: ObjectFiles, path: Path, folder: str, names: NameRange, by_folder: bool
+    files: ObjectFiles, path: Path, folder: str, names: NameRange, by_folder: bool, metadata: bool
 ) -> Iterator[StoredObject | str]:
     if folder in names and folder and (placeholder := files.placeholder(folder, path)) is not None:
         yield placeholder
@@ -108,9 +113,9 @@ def _walk_folder(
                     status = os.lstat(entry_path)
                 except OSError:
                     continue
-                yield files.from_file(name, Path(entry_path), status)
+                yield files.from_file(name, Path(entry_path), status, metadata=metadata)
         elif names.may_contain_below(name):
-            below = _walk_folder(files, Path(entry_path), name, names, by_folder)
+            below = _walk_folder(files, Path(entry_path), name, names, False, metadata and not by_folder)
             if not by_folder:
                 yield from below
             elif next(below, None) is not None:
