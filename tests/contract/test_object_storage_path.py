@@ -63,11 +63,13 @@ def test_object_is_written_listed_read_and_deleted(folder, form):
 
 
 def test_bucket_without_connection_has_error_that_says_why(folder):
-    path = ObjectStoragePath("oci://data@local/x", conn_id="oci_default")
+    path = ObjectStoragePath("oci://data@local/x")
     with pytest.raises(AirflowNotFoundException, match="If 'data' is the bucket, write oci://<connection>@"):
-        path.exists()
-    with pytest.raises(AirflowNotFoundException, match="takes what is before the last @"):
-        path.open("r")
+        path.stat()
+    # Airflow 3.3 ignores the argument, earlier releases the bucket.
+    path = ObjectStoragePath("oci://data@local/x", conn_id="oci_default")
+    with pytest.raises((AirflowNotFoundException, FileNotFoundError), match="is before the last @"):
+        path.stat()
 
 
 def test_missing_object_and_bucket_are_not_found(folder):
@@ -116,7 +118,10 @@ def test_objects_are_copied_moved_and_renamed(folder, scripted, tmp_path):
 
 
 def test_serialized_path_is_the_same(folder):
-    from airflow.sdk.serde import deserialize, serialize
+    try:
+        from airflow.sdk.serde import deserialize, serialize
+    except ImportError:  # before Airflow 3.2
+        from airflow.serialization.serde import deserialize, serialize
 
     for form in FORMS.values():
         path = form("a/b")
