@@ -13,6 +13,7 @@ fails when it is gone. Without one of them, its feature is missing, but no task 
 - ``airflow.jobs.triggerer_job_runner._USER_ACTION_CANCEL_MSG``, copied as :data:`KILL_MESSAGE`.
 - ``airflow.models.trigger.TRIGGER_FAIL_REPR``, copied as :data:`TRIGGER_FAILED`.
 - ``asgiref.sync.SyncToAsync.threadlocal``: see :func:`bind_thread_to_loop`.
+- ``RuntimeTaskInstance.bundle_instance``: see :func:`bundle_folder`.
 - ``airflow.sdk.execution_time``, which is documented as internal: XComs, task states and ``NEVER_EXPIRE``.
 """
 
@@ -26,6 +27,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -79,6 +81,7 @@ __all__ = [
     "airflow_version",
     "asset_state_store",
     "bind_thread_to_loop",
+    "bundle_folder",
     "conf",
     "connection_form_widgets",
     "dag_run_start",
@@ -291,6 +294,12 @@ def deployment_id() -> str:
         return named.strip()
     base_url: str = (conf.get("api", "base_url", fallback="") or "").rstrip("/")
     return "" if base_url == DEFAULT_BASE_URL else base_url
+
+
+def bundle_folder(ti: Any) -> Path | None:
+    """Return the folder of the DAG bundle from which a worker runs a task, if Airflow tells it."""
+    path = getattr(getattr(ti, "bundle_instance", None), "path", None)
+    return Path(path) if path is not None else None
 
 
 def dag_run_start(context: Context) -> str:

@@ -119,9 +119,9 @@ def _find_secrets(redactor: Redactor, name: str, value: Any) -> None:
     if name == "json" and isinstance(value, Mapping):
         for key, item in value.items():
             _find_secrets(redactor, str(key), item)
-    elif name == "arguments" and isinstance(value, (list, tuple)):
+    elif name in ("arguments", "application_args") and isinstance(value, (list, tuple)):
         redactor.arguments(str(word) for word in value)
-    elif name in ("arguments", "execute") and isinstance(value, str):
+    elif name in ("arguments", "application_args", "execute") and isinstance(value, str):
         redactor.command_line(value)
     elif value is not None:
         redactor.value(name, value)

@@ -7,15 +7,17 @@ application, a pool or a SQL endpoint are not here: ``RunRequest`` and the ``...
 
 from __future__ import annotations
 
+import os
 from typing import Any, NamedTuple
 
 from airflow_provider_dataflow.exceptions import InvalidArgument
-from airflow_provider_dataflow.models.argument_values import redacted_repr, unwrap
+from airflow_provider_dataflow.models.argument_values import parse_collection, redacted_repr, unwrap
 from airflow_provider_dataflow.models.coercion import (
     Coercion,
     boolean,
     choice,
     choices,
+    object_uri,
     ocid,
     optional,
     separated_items,
@@ -95,6 +97,22 @@ def optional_id(read: Coercion) -> Coercion:
     return read_unless_blank
 
 
+def file_path(value: Any, path: str) -> str:
+    """Read the path or URI of a file."""
+    result = text(value, path).strip()
+    if not result or "\0" in result:
+        raise InvalidArgument(path, f"expected a path or a URI, got {redacted_repr(value)}")
+    return result
+
+
+def file_paths(value: Any, path: str) -> list[str]:
+    """Read paths or URIs of files: a list, or text that separates them with commas."""
+    raw = parse_collection(value)
+    if isinstance(raw, (str, os.PathLike)):
+        raw = [part for part in text(raw, path).split(",") if part.strip()]
+    return [file_path(item, f"{path}[{index}]") for index, item in enumerate(texts(raw, path))]
+
+
 _OFF = Setting(boolean, False)
 _ON = Setting(boolean, True)
 _ANY_TEXT = Setting(optional(text), None)
@@ -134,6 +152,15 @@ TASK_SETTINGS: dict[str, Setting] = {
     "states": Setting(choices(*KNOWN_STATES), sorted(map(str, SUCCESS_STATES))),
     "target_states": Setting(choices(*KNOWN_STATES), sorted(map(str, SUCCESS_STATES))),
     "wait_for_completion": _ON,
+    # Local code
+    "application": Setting(optional(file_path), None),
+    "application_args": Setting(optional(texts), None),
+    "archives": Setting(optional(file_paths), None),
+    "files": Setting(optional(file_paths), None),
+    "jars": Setting(optional(file_paths), None),
+    "java_class": _ANY_TEXT,
+    "py_files": Setting(optional(file_paths), None),
+    "staging_uri": Setting(optional(object_uri), None),
     # Ids, and access to the service
     "application_id": Setting(optional_id(ocid("dataflowapplication")), None),
     "auth_type": _ANY_TEXT,

@@ -7,7 +7,9 @@ import unicodedata
 from typing import Any
 
 from airflow_provider_dataflow.exceptions import InvalidArgument
+from airflow_provider_dataflow.models.argument_values import redacted_repr
 from airflow_provider_dataflow.models.coercion import text
+from airflow_provider_dataflow.models.spark_submit import local_paths
 
 _QUOTED = re.compile(r"'[^']*'|\"(?:[^\"\\]|\\.)*\"|\\[^\s]", re.DOTALL)
 _CONTINUATION = re.compile(r"\\[^\S\n]*(?:\n|\Z)")
@@ -26,8 +28,8 @@ _SMART_DASH = re.compile(
 def execute_text(value: Any, path: str) -> str:
     """Coerce to text, and check that the service splits it into the words that were meant.
 
-    :raises InvalidArgument: the text starts with spark-submit, or has a line continuation, an invisible
-        character, a smart quote or a smart dash outside of quotes.
+    :raises InvalidArgument: the text starts with spark-submit, names a local file, or has a line
+        continuation, an invisible character, a smart quote or a smart dash outside of quotes.
     """
     result = text(value, path)
     # Quoted text is meant literally. Its replacement has the same length, so that positions stay the same.
@@ -51,6 +53,14 @@ def execute_text(value: Any, path: str) -> str:
                 path,
                 f"{_describe_character(result, match.end() - 1)} is not allowed outside quotes: {remedy}",
             )
+    for option, word in local_paths(result):
+        argument = "application" if not option else option.strip("-").replace("-", "_")
+        raise InvalidArgument(
+            path,
+            f"{redacted_repr(word)} is a local file, which the service cannot read: give it to "
+            f"InvokeRunOperator as {argument}, which uploads it, or give the URI of an object "
+            "(oci://bucket@namespace/path)",
+        )
     return result
 
 

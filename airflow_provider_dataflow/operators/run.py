@@ -29,6 +29,7 @@ from airflow_provider_dataflow.models.run import SUCCESS_STATES, TERMINAL_STATES
 from airflow_provider_dataflow.models.run_request import RunRequest
 from airflow_provider_dataflow.operators.awaited_run import AwaitedRunOperator
 from airflow_provider_dataflow.operators.called_by_airflow import called_by_airflow
+from airflow_provider_dataflow.operators.local_code import LOCAL_CODE_ARGUMENTS, LocalCodeMixin
 from airflow_provider_dataflow.operators.start_from_trigger import check_can_start_from_trigger, given_as_json
 from airflow_provider_dataflow.operators.trigger_errors import cause_of_failure, trigger_error
 from airflow_provider_dataflow.ownership.acquire import (
@@ -64,10 +65,11 @@ TEMPLATED_SETTINGS = (
     *("run_id", "wait_for_completion", "target_states", "deferrable", "poll_interval", "error_budget"),
     *("submit_timeout", "completion_timeout", "cancel_timeout", "cancel_on_kill", "airflow_tags"),
     *("private_endpoint_guard", "if_already_running", "successor_timeout", "fetch_logs"),
+    *LOCAL_CODE_ARGUMENTS,
 )
 
 
-class InvokeRunOperator(AwaitedRunOperator):
+class InvokeRunOperator(LocalCodeMixin, AwaitedRunOperator):
     """Submits a run to OCI Data Flow and, by default, waits for its end.
 
     The run's OCID is the task's result, and is pushed to XCom as ``run_id`` right after the submit, with the
@@ -86,8 +88,10 @@ class InvokeRunOperator(AwaitedRunOperator):
     XComs: ``run_id``, ``run_page_url``, ``lifecycle_state`` (the run's state when the task ended) and
     ``usage`` (times, OCPU hours and bytes, see :class:`~airflow_provider_dataflow.models.usage.Usage`).
 
-    Give ``application_id`` or ``execute``. If both are given, the service uses only ``execute``, and the task
-    logs a warning. All arguments except ``start_from_trigger`` are templated and accept results of other
+    Give ``application_id``, ``execute`` or ``application``. If ``application_id`` and ``execute`` are given,
+    the service uses only ``execute``, and the task logs a warning. Local files of ``application``,
+    ``py_files``, ``files``, ``jars`` and ``archives`` are uploaded before the submit, see the
+    guide. All arguments except ``start_from_trigger`` are templated and accept results of other
     tasks. The arguments up to ``json`` are the fields of the API's ``CreateRunDetails``; their values are
     converted to the type that the API expects. Durations are seconds or a timedelta.
 
@@ -130,6 +134,19 @@ class InvokeRunOperator(AwaitedRunOperator):
     :param warehouse_bucket_uri: ``oci://bucket@namespace/`` of the SQL warehouse (``warehouseBucketUri``).
     :param json: further fields of ``CreateRunDetails`` by the API's names; the arguments above override them.
 
+    :param application: main file of the run: a local path, relative to the folder of the DAG or to its
+        bundle, or an ``oci://`` URI. It becomes ``execute``, with the arguments below and ``configuration``.
+    :param application_args: arguments of the application, a list of strings.
+    :param py_files: Python files, zips and packages (folders), as local paths or URIs: a list, or text with
+        commas. Packages are zipped.
+    :param files: files for the working folder of the driver and the executors, like ``py_files``;
+        ``path#name`` gives one another name there.
+    :param jars: jars for the class path, like ``py_files``.
+    :param archives: archives with dependencies in Data Flow's layout, as local paths or ``oci://`` URIs
+        (``archiveUri``, together with those of ``archive_uri``).
+    :param java_class: main class, if ``application`` is a jar.
+    :param staging_uri: bucket or prefix that receives the uploads, ``oci://bucket@namespace/prefix``.
+        Default: the connection's, or ``[oci_data_flow] staging_uri``.
     :param run_id: OCID of an existing run to wait for instead of submitting one; templated. No argument of
         the request may be given with it.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
@@ -191,7 +208,7 @@ class InvokeRunOperator(AwaitedRunOperator):
         "execute_string": "bash",
         **dict.fromkeys(("application_log_config", "arguments", "configuration", "defined_tags"), "json"),
         **dict.fromkeys(("driver_shape_config", "executor_shape_config", "freeform_tags"), "json"),
-        **dict.fromkeys(("parameters", "json"), "json"),
+        **dict.fromkeys(("parameters", "json", "application_args"), "json"),
     }
     operator_extra_links = (RunLink(), LogsBucketLink())
     body_arguments = frozenset(RunRequest.argument_names())
@@ -225,6 +242,14 @@ class InvokeRunOperator(AwaitedRunOperator):
         type: str | None = None,
         warehouse_bucket_uri: str | None = None,
         json: Mapping[str, Any] | None = None,
+        application: str | None = None,
+        application_args: Sequence[Any] | str | None = None,
+        py_files: Sequence[str] | str | None = None,
+        files: Sequence[str] | str | None = None,
+        jars: Sequence[str] | str | None = None,
+        archives: Sequence[str] | str | None = None,
+        java_class: str | None = None,
+        staging_uri: str | None = None,
         run_id: str | None = None,
         oci_conn_id: str | None = DataFlowHook.default_conn_name,
         region: str | None = None,
@@ -287,6 +312,14 @@ class InvokeRunOperator(AwaitedRunOperator):
         self.type = type
         self.warehouse_bucket_uri = warehouse_bucket_uri
         self.json = json
+        self.application: Any = application
+        self.application_args: Any = application_args
+        self.py_files: Any = py_files
+        self.files: Any = files
+        self.jars: Any = jars
+        self.archives: Any = archives
+        self.java_class: Any = java_class
+        self.staging_uri: Any = staging_uri
         self.run_id = run_id
         self.wait_for_completion: Any = wait_for_completion
         self.target_states: Any = target_states
@@ -306,8 +339,10 @@ class InvokeRunOperator(AwaitedRunOperator):
         )
         self.read_settings_at_parse()
         if self.run_id is None:
-            RunRequest.check_at_parse(self._request_arguments(), json)
+            self._check_local_code(self._request_arguments(), json)
+            RunRequest.check_at_parse(self._request_arguments_beside_code(self._request_arguments()), json)
         if self.start_from_trigger:
+            self._refuse_start_from_trigger()
             self.deferrable = True
             self.start_trigger_args = self._start_trigger_args()
 
@@ -335,7 +370,9 @@ class InvokeRunOperator(AwaitedRunOperator):
     def dry_run(self) -> None:
         """Log the request that would be sent, with secrets masked."""
         self.read_settings()
-        request = self._request()
+        request, upload = self._with_local_code(self._request(), None)
+        if upload is not None:
+            request, _ = upload({})
         for warning in request.warnings():
             self.log.warning("%s", warning)
         self.log.info("CreateRun would be sent\n%s", request.redacted_text(sensitive_names()))
@@ -388,10 +425,13 @@ class InvokeRunOperator(AwaitedRunOperator):
 
     def _request(self) -> RunRequest:
         timeout = self._timeout() if self.wait_for_completion else None
-        return build_request(self.hook, self._request_arguments(), self.json, timeout=timeout)
+        self._check_local_code(self._request_arguments(), self.json)
+        arguments = self._request_arguments_beside_code(self._request_arguments())
+        return build_request(self.hook, arguments, self.json, timeout=timeout)
 
     def _existing_run(self) -> Run:
-        if others := ", ".join(RunRequest.given(self._request_arguments(), self.json)):
+        given = [*RunRequest.given(self._request_arguments(), self.json), *self._code_given()]
+        if others := ", ".join(given):
             raise InvalidArgument("run_id", f"names an existing run, so {others} cannot be given")
         self._owned_run_id = self.run_id
         self._run_ids = []
@@ -400,11 +440,13 @@ class InvokeRunOperator(AwaitedRunOperator):
     def _acquire_run(self, context: Context, attempt: TaskAttempt, failing_since: float | None) -> Run:
         """Submit the run, or re-attach to, adopt or replace the run of an earlier try."""
         store = task_state_store(context)
+        request, upload = self._with_local_code(self._request(), context)
         acquirer = RunAcquirer(
             hook=self.hook,
             attempt=attempt,
             records=TaskStateRecordStore(store) if store is not None else None,
-            request=self._request(),
+            request=request,
+            upload=upload,
             settings=self._acquire_settings(),
             log=self.log,
             raise_if_killed=self._raise_if_killed,

@@ -45,6 +45,10 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.ownership.record_store import RecordStore
     from airflow_provider_dataflow.ownership.task_attempt import TaskAttempt
 
+#: Uploads what a submit needs, and returns its request and the URIs by what was uploaded. It takes the URIs
+#: of an earlier submit that is repeated.
+Upload = Callable[[Mapping[str, str]], tuple["RunRequest", dict[str, str]]]
+
 #: Runs of the compartment that are searched, newest first, for one whose OCID is not recorded.
 MAX_RUNS_SEARCHED = 1000
 
@@ -142,6 +146,7 @@ class RunAcquirer:
     :param attempt: the try.
     :param records: keeps the submission record; ``None`` where Airflow has no place for it (before 3.3).
     :param request: the run that the task wants.
+    :param upload: called before a submit, if the run needs uploads. ``request`` has other URIs then.
     :param settings: arguments of the operator.
     :param log: the task's logger.
     :param raise_if_killed: called before each request; raises if the task was killed.
@@ -161,11 +166,13 @@ class RunAcquirer:
         log: Logger | Any,
         raise_if_killed: Callable[[], None],
         failing_since: float | None = None,
+        upload: Upload | None = None,
     ) -> None:
         self._hook = hook
         self._attempt = attempt
         self._records = records
         self._request = request
+        self._upload = upload
         self._settings = settings
         self._log = log
         self._raise_if_killed = raise_if_killed
@@ -280,8 +287,10 @@ class RunAcquirer:
         self._wait_for_conflicting_run()
         if adopted := self._live_run_of_application(record):
             return record, adopted
+        self._raise_if_killed()
+        record, request = self._uploaded(record)
         self._save(record)
-        request = self._tagged_request(record)
+        request = self._tagged(request, record)
         self._log.info("Submitting a run (CreateRun)\n%s", request.redacted_text(sensitive_names()))
         refusals = 0
         while True:
@@ -294,6 +303,9 @@ class RunAcquirer:
             except SubmitRejected as error:
                 refusals += 1
                 if not error.may_be_stray or refusals > self.pauses.refusal_retries:
+                    if record.uploads:
+                        # No run exists, so that the next submit may have other files.
+                        self._save(replace(record, uploads={}))
                     raise
                 self._log.warning("Retrying the submit in %.0f s: %s", self.pauses.refusal, error)
                 time.sleep(self.pauses.refusal)
@@ -322,9 +334,19 @@ class RunAcquirer:
         self._log.warning("Found no run of the earlier submit: submitting another run")
         return self._submit(self._new_record(record.generation + 1))
 
-    def _tagged_request(self, record: SubmissionRecord) -> RunRequest:
+    def _uploaded(self, record: SubmissionRecord) -> tuple[SubmissionRecord, RunRequest]:
+        """Upload what the run needs. Return its request, and the record with the URIs.
+
+        A repeated submit has the URIs of the first one, since another body would invalidate the token.
+        """
+        if self._upload is None:
+            return record, self._request
+        request, uploads = self._upload(record.uploads)
+        return replace(record, uploads=uploads), request
+
+    def _tagged(self, request: RunRequest, record: SubmissionRecord) -> RunRequest:
         if not self._settings.airflow_tags:
-            return self._request
+            return request
         tags = TaskTags(
             self._attempt.identity,
             record.try_number,
@@ -332,7 +354,7 @@ class RunAcquirer:
             deployment_id(),
             outlives_task=self._settings.outlives_task,
         )
-        return replace(self._request, freeform_tags=tags.added_to(self._request.freeform_tags))
+        return replace(request, freeform_tags=tags.added_to(request.freeform_tags))
 
     # --- Runs of earlier tries ----------------------------------------------------------------------------
 

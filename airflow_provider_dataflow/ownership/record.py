@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
 
@@ -50,6 +50,8 @@ class SubmissionRecord:
     :param is_cancelled: whether a try after a clear has cancelled the run.
     :param clear_number: how often tasks of the DAG run had been cleared when the last try began that had the
         run; ``None`` if Airflow did not tell.
+    :param uploads: URIs of the local files of the submit, by argument and path. A repeated submit uses them,
+        since the service would refuse the token with another body.
     """
 
     token: str
@@ -61,6 +63,7 @@ class SubmissionRecord:
     earlier_run_ids: tuple[str, ...] = ()
     is_cancelled: bool = False
     clear_number: int | None = None
+    uploads: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def as_json(self) -> dict[str, Any]:
         """Return the stored form, which records of earlier versions have, too."""
@@ -75,6 +78,7 @@ class SubmissionRecord:
             "run_id": self.run_id,
             "earlier_run_ids": list(self.earlier_run_ids),
             "is_cancelled": self.is_cancelled,
+            "uploads": dict(self.uploads),
         }
         if self.clear_number is not None:
             stored["clear_number"] = self.clear_number
@@ -96,8 +100,9 @@ class SubmissionRecord:
                 earlier_run_ids=tuple(map(str, value.get("earlier_run_ids") or ())),
                 is_cancelled=bool(value.get("is_cancelled")),
                 clear_number=int(number) if (number := value.get("clear_number")) is not None else None,
+                uploads={str(key): str(uri) for key, uri in (value.get("uploads") or {}).items()},
             )
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError):
             return None
 
     def followed_by(self, *run_ids: str) -> Self:

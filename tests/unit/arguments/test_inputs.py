@@ -18,6 +18,7 @@ from airflow_provider_dataflow.arguments.task_settings import argument_names
 from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.operators.application import CreateOrUpdateApplicationOperator
+from airflow_provider_dataflow.operators.local_code import OF_COMMAND_LINE
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
 from airflow_provider_dataflow.operators.statement import RunStatementOperator
 from tests.unit.arguments.inputs import (
@@ -33,10 +34,13 @@ from tests.unit.support import APPLICATION_ID, RUN_ID, FakeClient, FakeTaskInsta
 
 PAGE = Path(__file__).parents[3] / "docs" / "operators" / "inputs.md"
 
+#: Paths of local files, which have tests of their own: a value is refused if there is no such file.
+FILE_ARGUMENTS = {"application", "py_files", "files", "jars", "archives"}
+
 #: Arguments whose values show in the request, or in no request: not those of the connection.
 INVOKE_ARGUMENTS = sorted(
     set(argument_names(InvokeRunOperator))
-    - {"start_from_trigger", "deferrable", "private_endpoint_guard", *HOOK_ARGUMENTS}
+    - {"start_from_trigger", "deferrable", "private_endpoint_guard", *HOOK_ARGUMENTS, *FILE_ARGUMENTS}
 )
 
 #: Text that Python makes of an object without ``__str__``, an Enum member and others.
@@ -58,6 +62,8 @@ def invoke(name: str, value: Any, *, native: bool, x: Any = None) -> InvokeRunOp
     subject = {"application_id": APPLICATION_ID}
     if name in ("application_id", "spark_version"):
         subject = {"execute": "oci://code@ns/app.py"}
+    if name in OF_COMMAND_LINE:
+        subject = {"application": "oci://code@ns/app"}
     return rendered(native=native, x=x, **{"poll_interval": 0.001} | subject | {name: value})
 
 

@@ -102,7 +102,7 @@ def public_classes() -> list[type]:
             if kind.__module__.startswith(airflow_provider_dataflow.__name__)
             and not kind.__name__.startswith("_")
             and kind.__name__ not in ("DataFlowOperator", "WaitingOperator", "PoolOperator")
-            and kind.__name__ != "OwnedRunOperator"
+            and kind.__name__ not in ("AwaitedRunOperator", "OwnedRunOperator")
             and not inspect.isabstract(kind)
             and kind.__name__ not in ("DataFlowTrigger", "SubmitRunTrigger")
         ),
@@ -224,6 +224,9 @@ VALID: dict[str, Any] = {
     "fetch_logs": "never",
     "if_already_running": "adopt",
     "output_format": "table",
+    "application_args": ["a"],
+    **{name: ["a.zip"] for name in ("archives", "files", "jars", "py_files")},
+    "staging_uri": "oci://staging@ns/",
 }
 
 
