@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     home = tmp_path_factory.mktemp("airflow")
     dags = home / "dags"
-    shutil.copytree(EXAMPLES, dags, ignore=shutil.ignore_patterns("data", "spark"))
+    shutil.copytree(EXAMPLES, dags, ignore=shutil.ignore_patterns("data"))
     shutil.copytree(HERE / "dags", dags, dirs_exist_ok=True)
     bench = Workbench(
         home / "bench",

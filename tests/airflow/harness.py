@@ -33,7 +33,7 @@ LIFECYCLE = (
     "missing_main_file",
 )
 QUIET = ("quiet", "refused")
-EXAMPLES = ("example_run_sensor", "example_session", "example_sql_endpoint")
+EXAMPLES = ("example_local_code", "example_run_sensor", "example_session", "example_sql_endpoint")
 
 
 @dataclass

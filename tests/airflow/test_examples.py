@@ -31,6 +31,18 @@ def test_sensor_waits_for_run_of_another_task(session: Session) -> None:
     assert [row["airport"] for row in rows_of(session, "2013-02")] == ["EWR", "JFK", "LGA"]
 
 
+def test_local_code_is_uploaded_from_the_bundle_and_runs(session: Session) -> None:
+    assert session.rest.wait_for_run("example_local_code", session.dag_run, timeout=240) == "success"
+
+    run = session.local.run(session.run_id("example_local_code", "windy_days"))
+    assert run.file_uri.startswith("oci://weather@local/staging/files/")
+    folder = session.local.bucket() / "windy_days" / "month=2013-03"
+    rows = [row for part in folder.glob("part-*.csv") for row in part.read_text().splitlines()]
+    assert [row.split(",")[0] for row in rows[1:]] == ["EWR", "EWR", "JFK", "JFK", "LGA", "LGA"]
+    log = session.rest.log_text("example_local_code", session.dag_run, "windy_days")
+    assert "weather_helpers.zip uploaded" in log
+
+
 def test_session_runs_statements_and_ends(session: Session) -> None:
     assert session.rest.wait_for_run("example_session", session.dag_run, timeout=240) == "success"
 

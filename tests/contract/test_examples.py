@@ -57,6 +57,7 @@ def run(dag: DAG) -> dict[str, Any]:
         context = {
             "ti": ti,
             "run_id": ti.run_id,
+            "params": {name: value.value for name, value in dag.params.items()},
             "var": {"value": SimpleNamespace(get=lambda name, default=None: default)},
         }
         if hasattr(task, "poll_interval"):
@@ -162,6 +163,29 @@ def test_session_example_on_spark(local, monkeypatch):
     assert [row["airport"] for row in airports] == ["EWR", "JFK", "LGA"]
     assert sum(int(row["count"]) for row in airports) == rows
     assert results["weather.end"] == "STOPPED"
+
+
+def test_local_code_example(server):
+    results = run(example("example_local_code"))
+    (found,) = server.runs
+    assert found["id"] == results["windy_days"]
+    assert found["fileUri"].startswith("oci://weather@local/staging/files/")
+    assert found["arguments"][:2] == ["--input", "oci://weather@local/nyc_weather/2013-03.csv"]
+    assert found["configuration"] == {"spark.sql.shuffle.partitions": "4"}
+    # The next DAG run uploads nothing.
+    run(example("example_local_code"))
+    server.assert_requests(PutObject=3)
+
+
+@pytest.mark.spark
+def test_local_code_example_on_spark(local, monkeypatch):
+    prepare(local, monkeypatch)
+    run(example("example_local_code"))
+    folder = local.bucket_path("local", "weather") / "windy_days" / "month=2013-03"
+    (part,) = folder.glob("part-*.csv")
+    rows = part.read_text().splitlines()
+    assert rows[0] == "airport,day,wind_mph,rank"
+    assert [row.split(",")[0] for row in rows[1:]] == ["EWR", "EWR", "JFK", "JFK", "LGA", "LGA"]
 
 
 def test_streaming_example(server):

@@ -1,0 +1,1 @@
+"""What several Spark applications know about the weather data."""
