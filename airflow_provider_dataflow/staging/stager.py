@@ -66,7 +66,7 @@ class Stager:
         found = self._object_storage.head(uri)
         if found is None:
             self._put(uri, content)
-        elif found.size != content.size or found.md5 not in (None, content.md5):
+        elif found.size != content.size or (found.md5 and content.md5 and found.md5 != content.md5):
             # Nobody but the stager writes there, unless somebody wants to run other code.
             raise DataFlowError(f"{uri} has other content than its name says. Delete it, and clear the task")
         else:

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
-from airflow_provider_dataflow.client.object_storage import client as client_module
-from airflow_provider_dataflow.client.object_storage import multipart
+from airflow_provider_dataflow.client.object_storage import content
 from airflow_provider_dataflow.client.object_storage.client import ObjectStorageClient
 from airflow_provider_dataflow.client.retry import RetryPolicy
 from airflow_provider_dataflow.client.sdk_requests import SdkRequests
@@ -53,8 +52,8 @@ def storage(folder: Path) -> ObjectStorageClient:
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of a mebibyte, above two."""
-    monkeypatch.setattr(client_module, "THRESHOLD_BYTES", 2 * MIB)
-    monkeypatch.setattr(multipart, "PART_BYTES", MIB)
+    monkeypatch.setattr(content, "THRESHOLD_BYTES", 2 * MIB)
+    monkeypatch.setattr(content, "PART_BYTES", MIB)
 
 
 def test_objects_are_written_read_listed_and_deleted(storage, bucket, folder, tmp_path):
@@ -87,13 +86,13 @@ def test_put_without_overwrite_keeps_the_first_object(bucket, folder):
 
 
 def test_large_file_goes_round_in_parts(storage, bucket, folder, small_parts, tmp_path, server):
-    content = os.urandom(5 * MIB + 1)
-    (tmp_path / "large").write_bytes(content)
+    written = os.urandom(5 * MIB + 1)
+    (tmp_path / "large").write_bytes(written)
     assert storage.put(f"{bucket}/large", tmp_path / "large", overwrite=False)
     assert not storage.put(f"{bucket}/large", tmp_path / "large", overwrite=False)
-    assert (folder / "large").read_bytes() == content
+    assert (folder / "large").read_bytes() == written
     storage.download(f"{bucket}/large", tmp_path / "copy")
-    assert (tmp_path / "copy").read_bytes() == content
+    assert (tmp_path / "copy").read_bytes() == written
     assert server.requests_by_operation["UploadPart"] == 6
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from airflow_provider_dataflow.client.object_storage.content import Content
-from airflow_provider_dataflow.client.object_storage.multipart import THRESHOLD_BYTES, upload
+from airflow_provider_dataflow.client.object_storage.multipart import upload
 from airflow_provider_dataflow.client.object_storage.uri import ObjectUri
 from airflow_provider_dataflow.client.sdk_requests import SdkRequests
 from airflow_provider_dataflow.exceptions import InvalidArgument, ObjectStorageError, ServiceError
@@ -90,7 +90,7 @@ class ObjectStorageClient(SdkRequests):
         condition = {} if overwrite else {"if_none_match": "*"}
         with errors_naming(uri):
             try:
-                if content.path is not None and content.size > THRESHOLD_BYTES:
+                if len(content.md5s) > 1:
                     upload(self, uri, content, if_none_match=not overwrite)
                 else:
                     self.call("PutObject", lambda: self._put_once(uri, content, condition))

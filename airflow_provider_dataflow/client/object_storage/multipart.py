@@ -14,10 +14,6 @@ from airflow_provider_dataflow.exceptions import ServiceError
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.sdk_requests import SdkRequests
 
-#: Files above this size are uploaded in parts.
-THRESHOLD_BYTES = 100 * 1024 * 1024
-PART_BYTES = 64 * 1024 * 1024
-MAX_PARTS = 10_000
 #: Parts that are sent at the same time.
 PARALLEL_PARTS = 3
 #: Times that an upload is resumed after a part that failed in spite of its retries.
@@ -49,14 +45,18 @@ def upload(requests: SdkRequests, uri: ObjectUri, content: Content, *, if_none_m
         uri.namespace,
         uri.bucket,
         uri.name,
-        part_size=max(PART_BYTES, -(-content.size // MAX_PARTS)),
+        part_size=content.part_size,
         parallel_process_count=PARALLEL_PARTS,
         **condition,
     )
     # Not repeatable: each request creates another upload, which would be billed until somebody aborts it.
     requests.call("CreateMultipartUpload", assembler.new_upload, repeatable=False)
     try:
-        assembler.add_parts_from_file(str(content.path))
+        for number, md5 in enumerate(content.md5s):
+            start = number * content.part_size
+            size = min(content.part_size, content.size - start)
+            # With its MD5, the SDK does not read the part twice.
+            assembler.add_part_from_file(str(content.path), start, size, md5)
         _upload_parts(assembler, _CallWithRetries(requests))
         content.check_unchanged()
         _commit(requests, assembler, condition)

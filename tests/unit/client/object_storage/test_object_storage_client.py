@@ -8,6 +8,7 @@ import pytest
 
 from airflow_provider_dataflow.client.auth.access import Access
 from airflow_provider_dataflow.client.auth.api_key import ApiKey
+from airflow_provider_dataflow.client.object_storage import content as content_module
 from airflow_provider_dataflow.client.object_storage import multipart
 from airflow_provider_dataflow.client.object_storage.client import ObjectStorageClient
 from airflow_provider_dataflow.client.object_storage.content import Content, FileChanged
@@ -34,8 +35,8 @@ def client(service, key_fields, monkeypatch):
 
 @pytest.fixture
 def small_parts(monkeypatch):
-    monkeypatch.setattr("airflow_provider_dataflow.client.object_storage.client.THRESHOLD_BYTES", 10)
-    monkeypatch.setattr(multipart, "PART_BYTES", 4)
+    monkeypatch.setattr(content_module, "THRESHOLD_BYTES", 10)
+    monkeypatch.setattr(content_module, "PART_BYTES", 4)
 
 
 def test_bytes_and_files_are_stored_and_read(client, service, tmp_path):
@@ -69,7 +70,7 @@ def test_body_is_checked_by_the_service_and_not_signed(client, service):
     assert headers["content-md5"] == Content.of_bytes(b"content").md5
     assert "x-content-sha256" not in headers
     with pytest.raises(ObjectStorageError, match="UnmatchedContentMD5"):
-        client.put(URI, replace(Content.of_bytes(b"content"), md5=Content.of_bytes(b"other").md5))
+        client.put(URI, replace(Content.of_bytes(b"content"), md5s=Content.of_bytes(b"other").md5s))
 
 
 def test_changed_file_is_not_uploaded(client, service, tmp_path):
