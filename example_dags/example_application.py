@@ -6,6 +6,7 @@ fields that differ from this definition.
 
 from __future__ import annotations
 
+# [START howto_operator_application]
 import pendulum
 from airflow.sdk import DAG
 
@@ -25,7 +26,6 @@ with DAG(
     doc_md=__doc__,
     tags=["example", "dataflow"],
 ):
-    # [START howto_operator_application]
     application = CreateOrUpdateApplicationOperator(
         task_id="application",
         display_name="weather of a month",

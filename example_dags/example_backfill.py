@@ -10,6 +10,7 @@ There is one application, and each run has its own arguments. Its OCID is in the
 
 from __future__ import annotations
 
+# [START howto_operator_backfill]
 from datetime import timedelta
 
 import pendulum
@@ -34,7 +35,6 @@ with DAG(
     doc_md=__doc__,
     tags=["example", "dataflow"],
 ):
-    # [START howto_operator_backfill]
     monthly_weather = InvokeRunOperator(
         task_id="monthly_weather",
         application_id="{{ var.value.monthly_weather_application }}",
@@ -50,4 +50,4 @@ with DAG(
         retries=2,
         retry_delay=timedelta(minutes=1),
     )
-    # [END howto_operator_backfill]
+# [END howto_operator_backfill]

@@ -8,6 +8,7 @@ If several Airflow deployments share a compartment, set a different ``[oci_data_
 
 from __future__ import annotations
 
+# [START howto_operator_cancel_orphan_runs]
 from datetime import timedelta
 
 import pendulum
@@ -26,6 +27,5 @@ with DAG(
     doc_md=__doc__,
     tags=["example", "dataflow"],
 ):
-    # [START howto_operator_cancel_orphan_runs]
     CancelOrphanRunsOperator(task_id="cancel_orphan_runs", min_age_in_minutes=15)
-    # [END howto_operator_cancel_orphan_runs]
+# [END howto_operator_cancel_orphan_runs]

@@ -7,6 +7,7 @@ as ``apps/monthly_weather.py`` and ``data/nyc_weather`` to a bucket, set the Air
 
 from __future__ import annotations
 
+# [START howto_operator_invoke_run]
 import pendulum
 from airflow.sdk import DAG, Param
 
@@ -24,7 +25,6 @@ with DAG(
     doc_md=__doc__,
     tags=["example", "dataflow"],
 ):
-    # [START howto_operator_invoke_run]
     monthly_weather = InvokeRunOperator(
         task_id="monthly_weather",
         display_name="monthly_weather {{ params.month }}",
@@ -42,4 +42,4 @@ with DAG(
         deferrable=True,
         poll_interval=10,
     )
-    # [END howto_operator_invoke_run]
+# [END howto_operator_invoke_run]

@@ -7,6 +7,7 @@ DAG run's state from those tasks.
 
 from __future__ import annotations
 
+# [START howto_operator_pool]
 import pendulum
 from airflow.sdk import DAG
 
@@ -27,7 +28,6 @@ with DAG(
     doc_md=__doc__,
     tags=["example", "dataflow"],
 ):
-    # [START howto_operator_pool]
     create_pool = CreatePoolOperator(
         task_id="create_pool",
         display_name="weather",
@@ -63,4 +63,4 @@ with DAG(
         for month in ("04", "05")
     ]
     create_pool >> months >> stop_pool.as_teardown(setups=create_pool)
-    # [END howto_operator_pool]
+# [END howto_operator_pool]

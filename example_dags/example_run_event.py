@@ -7,6 +7,7 @@ worker slot is used.
 
 from __future__ import annotations
 
+# [START howto_run_event]
 from typing import Any
 
 import pendulum
@@ -14,7 +15,6 @@ from airflow.sdk import DAG, Asset, AssetWatcher, task
 
 from airflow_provider_dataflow.triggers.run_event import RunEventTrigger
 
-# [START howto_run_event]
 ingested = Asset(
     "nightly_ingest",
     watchers=[

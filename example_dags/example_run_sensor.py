@@ -6,6 +6,7 @@ for that run without a worker slot.
 
 from __future__ import annotations
 
+# [START howto_sensor_run]
 import pendulum
 from airflow.sdk import DAG
 
@@ -22,7 +23,6 @@ with DAG(
     doc_md=__doc__,
     tags=["example", "dataflow"],
 ):
-    # [START howto_sensor_run]
     submit = InvokeRunOperator(
         task_id="submit",
         execute=(
@@ -38,4 +38,4 @@ with DAG(
         poke_interval=10,
         timeout=60 * 60,
     )
-    # [END howto_sensor_run]
+# [END howto_sensor_run]

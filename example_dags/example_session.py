@@ -6,6 +6,7 @@ The session is started before the statements and stopped after them, even if one
 
 from __future__ import annotations
 
+# [START howto_operator_session]
 import pendulum
 from airflow.sdk import DAG
 
@@ -22,7 +23,6 @@ with DAG(
     doc_md=__doc__,
     tags=["example", "dataflow"],
 ):
-    # [START howto_operator_session]
     application = CreateOrUpdateApplicationOperator(
         task_id="application",
         display_name="weather session",
@@ -56,4 +56,4 @@ with DAG(
             output_format="table",
         )
         load >> [count, airports]
-    # [END howto_operator_session]
+# [END howto_operator_session]

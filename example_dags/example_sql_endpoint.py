@@ -6,6 +6,7 @@ a query has failed. The first DAG run creates the endpoint; later ones start it 
 
 from __future__ import annotations
 
+# [START howto_operator_sql_endpoint]
 import pendulum
 from airflow.sdk import DAG, XComArg, task
 
@@ -24,7 +25,6 @@ with DAG(
     doc_md=__doc__,
     tags=["example", "dataflow"],
 ):
-    # [START howto_operator_sql_endpoint]
     start_endpoint = CreateOrUpdateSqlEndpointOperator(
         task_id="start_endpoint",
         display_name="weather",
@@ -59,4 +59,4 @@ with DAG(
     )
     queries = query(XComArg(start_endpoint, key="jdbc_endpoint_url"))
     start_endpoint >> queries >> stop_endpoint.as_teardown(setups=start_endpoint)
-    # [END howto_operator_sql_endpoint]
+# [END howto_operator_sql_endpoint]

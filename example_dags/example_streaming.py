@@ -10,6 +10,7 @@ For OCI, upload ``spark/rate_stream.py`` as ``apps/rate_stream.py`` to a bucket,
 
 from __future__ import annotations
 
+# [START howto_streaming]
 from datetime import timedelta
 
 import pendulum
@@ -29,7 +30,6 @@ with DAG(
     doc_md=__doc__,
     tags=["example", "dataflow"],
 ):
-    # [START howto_streaming]
     application = CreateOrUpdateApplicationOperator(
         task_id="application",
         display_name="numbers stream",
@@ -55,4 +55,4 @@ with DAG(
         # A new DAG run goes on with the stream that lives.
         if_already_running="adopt",
     )
-    # [END howto_streaming]
+# [END howto_streaming]
