@@ -13,6 +13,8 @@ os.environ["AIRFLOW_HOME"] = _airflow_home.name
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from sphinx.application import Sphinx  # noqa: E402
+
 from airflow_provider_dataflow import __version__  # noqa: E402
 
 project = "airflow-provider-dataflow"
@@ -25,13 +27,25 @@ source_suffix = {".md": "markdown"}
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
-# Docstrings describe arguments; signatures have their types.
-autodoc_typehints = "signature"
+# Types stand beside the arguments that docstrings describe, not in a signature of dozens of lines.
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
-add_module_names = False
+# The path to import a class from is part of its heading.
+add_module_names = True
 
 html_theme = "furo"
 html_title = f"Airflow provider for OCI Data Flow {release}"
 html_copy_source = False
+
+
+def hide_signature_of_class(app: Sphinx, kind: str, *_: object) -> tuple[str, None] | None:
+    """Leave out a class's signature: its arguments are listed below it, with their types and defaults."""
+    return ("", None) if kind in ("class", "exception") else None
+
+
+def setup(app: Sphinx) -> None:
+    # After autodoc's own handler, which records the types.
+    app.connect("autodoc-process-signature", hide_signature_of_class, priority=900)
