@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from airflow_provider_dataflow.help_links import see
+
 #: Only the end of a longer text is searched.
 MAX_TEXT_CHARACTERS = 64 * 1024
 #: Only the end of a longer line is searched, since the search time grows with the square of its length.
@@ -19,59 +21,68 @@ class Cause:
 
     :param pattern: matches the text of the error. Its group ``name`` fills ``{name}`` in the advice.
     :param advice: one sentence.
+    :param heading: section of the page on troubleshooting.
     """
 
     pattern: re.Pattern[str]
     advice: str
+    heading: str
 
     def hint(self, text: str) -> str | None:
-        """Return the advice if the text matches."""
+        """Return the advice with a link if the text matches."""
         match = self.pattern.search(text)
         if match is None:
             return None
         groups = {key: (value or "?")[:MAX_NAME_CHARACTERS] for key, value in match.groupdict().items()}
-        return self.advice.format(**groups)
+        return f"{self.advice.format(**groups)} {see(self.heading)}"
 
 
-def _cause(pattern: str, advice: str) -> Cause:
-    return Cause(re.compile(pattern, re.IGNORECASE | re.MULTILINE), advice)
+def _cause(heading: str, pattern: str, advice: str) -> Cause:
+    return Cause(re.compile(pattern, re.IGNORECASE | re.MULTILINE), advice, heading)
 
 
 #: The first match wins, so specific causes come first.
 CAUSES = (
     _cause(
+        "Private endpoint in use",
         r"only one application with a private endpoint|private endpoint\b.*\b(?:conflict|is active|in use)",
         "Only one application with a private endpoint can have active runs: let the tasks of all such "
         "applications share an Airflow pool with one slot.",
     ),
     _cause(
+        "Limit or quota exceeded",
         r"LimitExceeded|QuotaExceeded|(?:service|compartment) (?:limit|quota)s?\b.*\bexceeded"
         r"|exceed\w*\b.*\b(?:service limit|quota)",
         "A limit or quota of the tenancy is used up: request fewer or smaller executors, wait until other "
         "runs have ended, or have the limit of this shape raised.",
     ),
     _cause(
+        "No capacity",
         r"out of (?:host )?capacity|no resources became available|InsufficientCapacity",
         "There are no machines for this shape at the moment: try again later, use another shape, or use a "
         "Data Flow pool, which reserves machines.",
     ),
     _cause(
+        "Bucket not found",
         r"BucketNotFound|bucket (?:named )?['\"]?[\w.-]+['\"]? (?:does not exist )?in the namespace",
         "The bucket does not exist in that namespace, or the run is not allowed to read it: check "
         "oci://bucket@namespace in the request and in its arguments, and the policies for the run.",
     ),
     _cause(
+        "Object not found",
         r"ObjectNotFound|oci://[^\s'\"`]+ (?:was not found|does not exist)"
         r"|(?:PATH_NOT_FOUND|Path does not exist|FileNotFoundException|No such file or directory).*oci://",
         "An object or folder is missing: check the path, and that the task that writes it runs before.",
     ),
     _cause(
+        "Not authorized or not found",
         r"NotAuthorizedOrNotFound|Authorization failed or requested resource not found|NotAuthenticated"
         r"|\b(?:403|401)\b[^\n]*\b(?:Forbidden|NotAuthorized|Unauthorized)",
         "The resource does not exist, or a policy is missing: the submitting user, or the run's resource "
         "principal, needs access to the buckets, and the service needs to read the logs bucket.",
     ),
     _cause(
+        "Executor out of memory",
         r"ExecutorLostFailure.*(?:\b137\b|memory|OOM)|\bexit(?:ed)?(?: with)?(?: code| status)?:? 52\b"
         r"|executor.*(?:\bexit(?:ed)?(?: with)?(?: code| status)?:? 137\b|OOMKilled|OutOfMemoryError"
         r"|exceeding memory limits)",
@@ -79,42 +90,51 @@ CAUSES = (
         "spark.executor.memoryOverhead, or use more partitions, so that each is smaller.",
     ),
     _cause(
+        "Result too large for the driver",
         r"spark\.driver\.maxResultSize",
         "The driver collected more than spark.driver.maxResultSize: write the result instead of collecting "
         "it, or raise that property and memory_in_gbs of driver_shape_config.",
     ),
     _cause(
+        "Driver out of memory",
         r"OutOfMemoryError|GC overhead limit exceeded|(?:^|: )[^\S\n]*MemoryError\b|\bout of memory\b"
         r"|OOMKilled|\bexit(?:ed)?(?: with)?(?: code| status)?:? 137\b",
         "The driver ran out of memory: raise memory_in_gbs of driver_shape_config, or collect less data.",
     ),
     _cause(
+        "Jar built for another version",
         r"UnsupportedClassVersionError|NoSuchMethodError|AbstractMethodError|IncompatibleClassChangeError"
         r"|NoClassDefFoundError: (?:scala|org/apache/spark)/",
         "A jar was built for another version of Spark, Scala or Java than the run uses: check spark_version.",
     ),
     _cause(
+        "Unsupported Spark version",
         r"spark ?version [\w.]+ is not supported|unsupported spark version",
         "The service does not support this spark_version.",
     ),
     _cause(
+        "Archive built for another Python",
         r"Python in worker has different version|PYTHON_VERSION_MISMATCH",
         "The archive has another Python version than the driver: build it for the run's spark_version.",
     ),
     _cause(
+        "Class not found",
         r"(?:Failed to load (?:main )?class|ClassNotFoundException:) (?P<name>[\w.$/]+\w)",
         "The class {name} is in no jar of the run: check its name (--class), --jars and archive_uri.",
     ),
     _cause(
+        "Python module not found",
         r"(?:ModuleNotFoundError|ImportError): No module named '?(?P<name>[\w.]+)",
         "The Python module {name} is missing: add it to the archive of archive_uri, or use --py-files.",
     ),
     _cause(
+        "Unknown host in the run",
         r"UnknownHostException: (?P<name>[\w.-]+)",
         "The run cannot resolve the host {name}: to reach a private network, give the application a private "
         "endpoint with the DNS zone of the host.",
     ),
     _cause(
+        "Maximum duration exceeded",
         r"maximum duration|maxDurationInMinutes",
         "The run exceeded max_duration_in_minutes, which counts from its start.",
     ),
@@ -122,7 +142,7 @@ CAUSES = (
 
 
 def hint_for(lifecycle_details: str | None, stderr: str | None = None) -> str | None:
-    """Return advice for a failed run, as a sentence; None if the cause is not a well-known one.
+    """Return advice for a failed run, with a link; None if the cause is not a well-known one.
 
     :param lifecycle_details: details of the state, from the service. They take precedence.
     :param stderr: end of the driver's stderr.
@@ -149,24 +169,32 @@ UNRESOLVED = re.compile(
     re.IGNORECASE,
 )
 UNTRUSTED = re.compile(r"certificate|SSL", re.IGNORECASE)
-#: Advice for network errors; the first match wins.
-NETWORK_ADVICE = (
-    (UNRESOLVED, "The host's name cannot be resolved: check the region, and the DNS of this machine."),
-    (
+#: Well-known network errors; the first match wins.
+NETWORK_CAUSES = (
+    Cause(
+        UNRESOLVED,
+        "The host's name cannot be resolved: check the region, and the DNS of this machine.",
+        "Host name not resolved",
+    ),
+    Cause(
         re.compile(r"network is unreachable|no route to host|host is unreachable", re.IGNORECASE),
         "There is no route to the host: check that this network has a gateway or a proxy.",
+        "No route to the host",
     ),
-    (
+    Cause(
         re.compile(r"connection refused|connect call failed", re.IGNORECASE),
         "Nothing listens there: check service_endpoint, and that the service is started.",
+        "Connection refused",
     ),
-    (
+    Cause(
         UNTRUSTED,
         "This machine does not trust the certificate: check whether a proxy intercepts the connection.",
+        "Certificate not trusted",
     ),
-    (
+    Cause(
         re.compile(r"timed? ?out", re.IGNORECASE),
         "A firewall may drop the packets: check that this network has a gateway, or set a proxy.",
+        "Connection timed out",
     ),
 )
 
@@ -186,18 +214,20 @@ NOT_FOUND_ADVICE = (
 )
 REDIRECT_ADVICE = "Redirects of signed requests are not followed: check service_endpoint."
 SERVICE_FAILURE_ADVICE = "The service is overloaded or has failed: clear the task when it has recovered."
+#: Sections for several statuses. Each of the others has a section of its own, such as ``HTTP 401``.
+REDIRECT_HEADING, SERVICE_FAILURE_HEADING = "HTTP 3xx", "HTTP 5xx"
 
 
 def hint_for_network(message: str) -> str | None:
-    """Return advice for a network error, as a sentence.
+    """Return advice for a network error, with a link.
 
     :param message: message of the network error.
     """
-    return next((advice for pattern, advice in NETWORK_ADVICE if pattern.search(message)), None)
+    return next((hint for cause in NETWORK_CAUSES if (hint := cause.hint(message))), None)
 
 
 def hint_for_response(operation: str, status: int | None, code: str | None, message: str) -> str | None:
-    """Return advice for an error of the service, as a sentence.
+    """Return advice for an error of the service, with a link.
 
     :param operation: operation of the API. Errors of ``SignIn`` get no advice: their messages contain it.
     :param status: HTTP status; None if there was no response.
@@ -207,9 +237,12 @@ def hint_for_response(operation: str, status: int | None, code: str | None, mess
     if status is None:
         return hint_for_network(str(message))
     if status in (403, 404):
-        return NOT_FOUND_ADVICE
+        return f"{NOT_FOUND_ADVICE} {see(f'HTTP {status}')}"
     if status != 401 and (hint := hint_for(f"{code or ''} {message}")):
         return hint
     if 300 <= status < 400:
-        return REDIRECT_ADVICE
-    return SERVICE_FAILURE_ADVICE if status >= 500 else STATUS_ADVICE.get(status)
+        return f"{REDIRECT_ADVICE} {see(REDIRECT_HEADING)}"
+    if status >= 500:
+        return f"{SERVICE_FAILURE_ADVICE} {see(SERVICE_FAILURE_HEADING)}"
+    advice = STATUS_ADVICE.get(status)
+    return f"{advice} {see(f'HTTP {status}')}" if advice else None

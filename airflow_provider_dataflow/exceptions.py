@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_provider_dataflow.help_links import see
+
 #: Lines of a log in a message, which also goes into alerts.
 LOG_TAIL_LINES = 20
 
@@ -49,6 +51,11 @@ class DataFlowError(Exception):
 
     def __init__(self, message: str = "", *, is_report: bool = False) -> None:
         super().__init__(message if is_report else sentences(message))
+
+    @classmethod
+    def see(cls) -> str:
+        """Return a sentence that names the section of this class in the page on troubleshooting."""
+        return see(cls.__name__)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Executors pickle exceptions, which fails by default for keyword-only constructors.
@@ -114,7 +121,7 @@ class ServiceError(DataFlowError):
         self.endpoint = endpoint
         self.retry_after = retry_after
         self.date = date
-        super().__init__(sentences(self.summary, self.consequence, self.hint))
+        super().__init__(sentences(self.summary, self.consequence, self.hint or self.see()))
 
     @property
     def summary(self) -> str:
@@ -261,7 +268,7 @@ class RunError(DataFlowError):
         lines = {
             "state": self.state,
             "lifecycle_details": self.lifecycle_details,
-            "hint": self.hint or self.advice,
+            "hint": self.hint or f"{self.advice} {self.see()}",
             "note": self.note,
             "opc_request_id": self.opc_request_id,
             "page": self.url,
@@ -327,6 +334,7 @@ class AlreadyRunning(DataFlowError):
                 f"Run {run_id} of the streaming application {application_id} is {state}",
                 "Two live runs would corrupt the checkpoint",
                 "Stop that run, or set if_already_running='adopt' to wait for it",
+                self.see(),
             )
         )
 
@@ -349,6 +357,7 @@ class AmbiguousName(DataFlowError):
             sentences(
                 f"{len(ids)} {kind}s are named {display_name!r} in {compartment_id}: {', '.join(ids)}",
                 "Rename or delete all but one",
+                self.see(),
             )
         )
 
@@ -365,7 +374,7 @@ class NotFound(DataFlowError):
         self.kind = kind
         self.display_name = display_name
         self.compartment_id = compartment_id
-        super().__init__(f"No {kind} is named {display_name!r} in {compartment_id}")
+        super().__init__(sentences(f"No {kind} is named {display_name!r} in {compartment_id}", self.see()))
 
 
 class StoppableResourceError(DataFlowError):
@@ -390,7 +399,7 @@ class StoppableResourceError(DataFlowError):
         lines = {
             "state": state,
             "lifecycle_details": lifecycle_details,
-            "hint": self.advice,
+            "hint": f"{self.advice} {self.see()}",
             "note": note,
         }
         super().__init__(_report(f"{self.noun} {resource_id} {self.headline}", lines), is_report=True)
@@ -514,7 +523,8 @@ class StatementError(DataFlowError):
         self.traceback = traceback[-LOG_TAIL_LINES:]
         self.note = note
         raised = ": ".join(filter(None, (error_name, error_value)))
-        lines = {"state": state, "error": raised, "hint": self.advice, "note": note}
+        hint = f"{self.advice} {self.see()}"
+        lines = {"state": state, "error": raised, "hint": hint, "note": note}
         headline = f"Statement {statement_id} of run {run_id} {self.headline}"
         tail = ("traceback", "\n".join(self.traceback))
         super().__init__(_report(headline, lines, tail), is_report=True)

@@ -143,7 +143,7 @@ def test_error_of_failed_or_cancelled_run_has_details_and_hint(local: DataFlowFi
         lambda: invoke(local, deferrable=True), RunCanceled, FakeTaskInstance(task_id="other")
     )
     assert "state: CANCELED" in message
-    assert f"hint: {RunCanceled.advice}" in message
+    assert f"hint: {RunCanceled.advice} See docs/troubleshooting.md#runcanceled." in message
 
 
 @pytest.mark.parametrize("deferrable", [False, True])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_dataflow.error_hints import CAUSES, MAX_LINE_CHARACTERS, MAX_TEXT_CHARACTERS, hint_for
+from airflow_provider_dataflow.help_links import see
 
 # Messages of the service, of Object Storage's connector and of Spark, and a part of the advice.
 MESSAGES = [
@@ -82,9 +83,9 @@ def test_well_known_cause_gets_its_advice(message, advice):
 
 def test_every_cause_has_a_message_here():
     assert {hint_for(message) for message, _ in MESSAGES} >= {
-        cause.advice for cause in CAUSES if "{" not in cause.advice
+        f"{cause.advice} {see(cause.heading)}" for cause in CAUSES if "{" not in cause.advice
     }
-    assert len(CAUSES) == len({cause.advice for cause in CAUSES})
+    assert len(CAUSES) == len({cause.advice for cause in CAUSES}) == len({cause.heading for cause in CAUSES})
 
 
 @pytest.mark.parametrize(

@@ -136,13 +136,16 @@ def test_service_error_separates_message_and_hint():
     error = ServiceError(operation="GetRun", message="Connection refused", endpoint="http://127.0.0.1:1")
     assert str(error) == (
         "GetRun at http://127.0.0.1:1 got no response: Connection refused. Nothing listens there: check "
-        "service_endpoint, and that the service is started."
+        "service_endpoint, and that the service is started. See docs/troubleshooting.md#connection-refused."
     )
 
 
 def test_unexpected_response_is_not_reported_as_missing_response():
     error = UnexpectedResponse(operation="GetRun", message="expected a list, got str")
-    assert str(error) == "GetRun got an unexpected response: expected a list, got str."
+    assert str(error) == (
+        "GetRun got an unexpected response: expected a list, got str. See "
+        "docs/troubleshooting.md#unexpectedresponse."
+    )
     assert error.is_transient
 
 
