@@ -9,6 +9,7 @@ import inspect
 import pkgutil
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -230,3 +231,11 @@ def _exists(module: str) -> bool:
         return find_spec(module) is not None
     except ModuleNotFoundError:
         return False
+
+
+def test_worker_tells_the_folder_of_the_bundle(tmp_path):
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    assert "bundle_instance" in RuntimeTaskInstance.model_fields
+    assert compat.bundle_folder(SimpleNamespace(bundle_instance=SimpleNamespace(path=tmp_path))) == tmp_path
+    assert compat.bundle_folder(SimpleNamespace()) is None
