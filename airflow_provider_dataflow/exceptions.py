@@ -211,7 +211,7 @@ class ObjectStorageError(ServiceError):
         if self.status in (403, 404):
             return (
                 "Check that the bucket exists in this namespace and region, and that a policy allows the "
-                "user of the connection to read and create its objects."
+                f"user of the connection to read and create its objects. {self.see()}"
             )
         return super().hint
 
