@@ -7,6 +7,8 @@ TO ?= 2013-03-01
 LOCK ?= --upgrade
 # Release of Airflow for airflow-tests, matrix and smoke: one of dev/releases, or that of constraints.txt.
 AIRFLOW ?=
+# Set, "package" also runs the tests of examples/project.
+EXAMPLE ?=
 RELEASES := 3.0.6 3.1.8 3.2.2
 # Of the next release, if there is one yet.
 PRERELEASE := 3.4.0b2
@@ -21,7 +23,7 @@ unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down backfill test test-fast airflow-tests matrix smoke releases ci-full release-table \
-	pythons lowest lint format docs lock lock-releases clean
+	pythons lowest lint format docs lock lock-releases clean package
 
 help:  ## show this help
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## */  make \1|/' | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -108,3 +110,6 @@ clean:  ## remove all generated files, including .venv
 	@if [ -x $(PY) ]; then $(PY) -m dev.up down; fi
 	@rm -rf .venv .demo .mypy_cache .pytest_cache .ruff_cache docs/_build build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+package: setup  ## build wheel and sdist, check them, and install the wheel alone (AIRFLOW=3.1.8, EXAMPLE=1)
+	@AIRFLOW="$(AIRFLOW)" EXAMPLE="$(EXAMPLE)" sh dev/package_check.sh
