@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 from unittest.mock import create_autospec
 
 import pytest
+import yaml
 from airflow.configuration import conf
 from airflow.models.connection import Connection
 from airflow.sdk import DAG
@@ -40,7 +41,9 @@ from airflow_provider_dataflow.provider_info import get_provider_info
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "airflow_provider_dataflow"
-PAGES = sorted([*ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md"), *ROOT.glob("tests/**/*.md")])
+PAGES = sorted(
+    page for where in ("docs/**", "examples/**", "tests/**", ".") for page in ROOT.glob(f"{where}/*.md")
+)
 
 
 class Snippet(NamedTuple):
@@ -207,7 +210,23 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "python": check_python,
     "python3": check_python,
     **dict.fromkeys(
-        ("cat", "cd", "cp", "echo", "eval", "export", "git", "npm", "node", "oci", "mkdir"), accept_any
+        (
+            "cat",
+            "cd",
+            "cp",
+            "docker",
+            "echo",
+            "eval",
+            "export",
+            "git",
+            "mkdir",
+            "node",
+            "npm",
+            "oci",
+            "sleep",
+            "source",
+        ),
+        accept_any,
     ),
 }
 
@@ -215,7 +234,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
 def commands(script: str) -> Iterator[list[str]]:
     """Yield the simple commands of a shell script and of its substitutions, without here-documents."""
     script = re.sub(r"(<<-?\s*'?(\w+)'?[^\n]*)\n.*?^\2$", r"\1", script, flags=re.MULTILINE | re.DOTALL)
-    script = re.sub(r"<<-?\s*'?\w+'?", "", script).replace("\\\n", " ")
+    script = re.sub(r"<<-?\s*'?\w+'?|\d>&\d", "", script).replace("\\\n", " ")
     while inner := re.search(r"\$\(([^()]*)\)", script):
         yield from commands(inner[1])
         script = script[: inner.start()] + "substituted" + script[inner.end() :]
@@ -225,7 +244,7 @@ def commands(script: str) -> Iterator[list[str]]:
     words: list[str] = []
     for word in [*lexer, ";"]:
         if set(word) <= set(";&|"):
-            while words and re.match(r"\w+=", words[0]):
+            while words and (words[0] in ("until", "do", "done") or re.match(r"\w+=", words[0])):
                 words.pop(0)
             if words:
                 yield words
@@ -340,12 +359,31 @@ def check_rst(text: str) -> None:
                 assert hasattr(resolve(name), member.strip()), f"{name} has no {member}"
 
 
+def check_yaml(text: str) -> None:
+    """Check the syntax, and the commands of steps in workflows of GitHub and GitLab."""
+    scripts: list[str] = []
+
+    def collect(node: Any, key: str = "") -> None:
+        if isinstance(node, dict):
+            for name, value in node.items():
+                collect(value, name)
+        elif isinstance(node, list):
+            for value in node:
+                collect(value, key)
+        elif key in ("run", "script"):
+            scripts.append(node)
+
+    collect(yaml.safe_load(text))
+    check_script("\n".join(scripts))
+
+
 LANGUAGES: dict[str, Callable[[str], None]] = {
     "sh": check_script,
     "console": check_console,
     "ini": check_ini,
     "json": json.loads,  # type: ignore[dict-item]
     "toml": tomllib.loads,  # type: ignore[dict-item]
+    "yaml": check_yaml,
     "python": check_python_code,
     "text": check_text,
     "{eval-rst}": check_rst,
@@ -472,14 +510,16 @@ def test_configuration_option_read_by_package_is_declared(where: str, section: s
     check_option(section, option)
 
 
-FOLDERS = "tests|docs|dev|example_dags|benchmarks|airflow_provider_dataflow"
+FOLDERS = "tests|docs|dev|example_dags|examples|benchmarks|airflow_provider_dataflow"
 PATHS = inline_code(rf"(?:{FOLDERS})/[\w./-]*$")
 
 
 @pytest.mark.parametrize(("where", "path"), PATHS)
 def test_named_path_exists(where: str, path: str):
     generated = path.startswith("docs/_build")
-    assert generated or (ROOT / path).exists()
+    # The page of a sample project names its own files.
+    folder = (ROOT / where.partition(":")[0]).parent
+    assert generated or (ROOT / path).exists() or (folder / path).exists()
 
 
 DEVELOPMENT_PAGE = ROOT / "docs" / "development.md"

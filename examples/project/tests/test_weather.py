@@ -1,4 +1,4 @@
-"""A user's test of a whole DAG, as the documentation shows it; run by test_users_project.py."""
+"""A user's test of a whole DAG, as the documentation shows it."""
 
 # [START example]
 import pendulum
