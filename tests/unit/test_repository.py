@@ -1,0 +1,133 @@
+"""Files that tools outside this repository read: workflows, forms, registries. Each agrees with the code."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import re
+import sys
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from airflow_provider_dataflow import __version__
+from airflow_provider_dataflow.provider_info import get_provider_info
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+REPOSITORY = PROJECT["urls"]["Repository"]
+REGISTRY = yaml.safe_load((ROOT / ".airflow-registry.yaml").read_text())
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+YAML_FILES = sorted(
+    [
+        *ROOT.glob(".github/**/*.yml"),
+        *ROOT.glob("examples/project/.git*/**/*.yml"),
+        *ROOT.glob("examples/project/.gitlab-ci.yml"),
+        *ROOT.glob("*.yml"),
+        *ROOT.glob(".*.yaml"),
+    ]
+)
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", YAML_FILES, ids=relative)
+def test_yaml_file_can_be_read(path: Path):
+    assert isinstance(yaml.safe_load(path.read_text()), dict)
+
+
+def test_devcontainer_is_json():
+    assert json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())["postCreateCommand"]
+
+
+def test_version_is_the_same_everywhere():
+    assert PROJECT["version"] == __version__
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=relative)
+def test_workflow_calls_existing_targets(path: Path):
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"\bmake ([a-z-]+)", path.read_text())
+    assert targets
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=relative)
+def test_workflow_has_least_permissions_and_time_limits(path: Path):
+    workflow = yaml.safe_load(path.read_text())
+    assert workflow["permissions"] == {"contents": "read"}
+    assert all("timeout-minutes" in job for job in workflow["jobs"].values())
+
+
+def test_every_python_of_the_classifiers_is_tested():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())["jobs"]
+    tested = {"3.11", *jobs["pythons"]["strategy"]["matrix"]["python"]}
+    claimed = {c.rpartition(" ")[2] for c in PROJECT["classifiers"] if re.search(r":: 3\.\d+$", c)}
+    assert claimed == tested
+
+
+def test_every_pinned_release_of_airflow_is_tested():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())["jobs"]
+    pinned = {p.stem.removeprefix("airflow-") for p in (ROOT / "dev" / "releases").glob("*.txt")}
+    assert set(jobs["releases"]["strategy"]["matrix"]["airflow"]) == pinned
+
+
+def test_all_files_name_the_same_repository():
+    """Whoever moves the repository has to change all of them."""
+    name = REPOSITORY.removeprefix("https://github.com/")
+    assert REGISTRY["source-url"] == REPOSITORY
+    assert all(url.startswith(REPOSITORY) for url in PROJECT["urls"].values())
+    [link] = yaml.safe_load((ROOT / ".github/ISSUE_TEMPLATE/config.yml").read_text())["contact_links"]
+    assert link["url"].startswith(f"{REPOSITORY}/")
+    assert f"uses: {name}@v" in (ROOT / "docs" / "ci.md").read_text()
+
+
+def test_registry_lists_all_public_classes():
+    info = get_provider_info()
+    assert REGISTRY["package-name"] == info["package-name"]
+    kinds = ("operators", "sensors", "hooks")
+    modules = {module for kind in kinds for entry in info[kind] for module in entry["python-modules"]}
+    listed = [entry["module"] for kind in (*kinds, "triggers", "other") for entry in REGISTRY[kind]]
+    for name in listed:
+        module, _, class_name = name.rpartition(".")
+        assert hasattr(importlib.import_module(module), class_name), name
+    for module in modules:
+        public = {
+            f"{module}.{name}"
+            for name, value in vars(importlib.import_module(module)).items()
+            if re.search(r"(Operator|Sensor|Hook|Session)$", name)
+            and not name.startswith("_")
+            and getattr(value, "__module__", None) == module
+        }
+        assert public, module
+        assert public <= set(listed)
+
+
+@pytest.fixture
+def readme(monkeypatch) -> str:
+    """Return the readme as the build writes it into the metadata; hatchling itself is not needed."""
+    plugin = SimpleNamespace(MetadataHookInterface=object)
+    monkeypatch.setitem(sys.modules, "hatchling.metadata.plugin.interface", plugin)
+    spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    hook = module.ReadmeHook()
+    hook.root = str(ROOT)
+    metadata = {"urls": PROJECT["urls"], "version": "1.2.3"}
+    hook.update(metadata)
+    return metadata["readme"]["text"]
+
+
+def test_readme_of_the_package_has_absolute_links(readme: str):
+    targets = re.findall(r"\]\(([^)\s]+)\)", readme)
+    assert f"{REPOSITORY}/blob/v1.2.3/docs/connection.md" in targets
+    assert [t for t in targets if not t.startswith(("https://", "#"))] == []
