@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from airflow_provider_dataflow.client.auth.access import Access, is_loopback
+from airflow_provider_dataflow.client.auth.access import Access
+from airflow_provider_dataflow.client.local_service import is_local_service
 
 COMMERCIAL_REALM = "oc1"
 BUCKET_URI = re.compile(r"oci://([^/@]+)@([^/@]+)(/.*)?")
@@ -14,7 +15,7 @@ BUCKET_URI = re.compile(r"oci://([^/@]+)@([^/@]+)(/.*)?")
 def run_page_url(access: Access, run_id: str) -> str:
     """Return the URL of a run's page in the console of its realm, or in Local Data Flow's."""
     endpoint = access.endpoint
-    if is_loopback(urlsplit(endpoint).hostname or ""):
+    if is_local_service(endpoint):
         return f"{endpoint}/console/runs/{quote(run_id, safe='')}"
     return _console_url(access, f"data-flow/runs/details/{quote(run_id, safe='')}")
 
@@ -22,7 +23,7 @@ def run_page_url(access: Access, run_id: str) -> str:
 def bucket_page_url(access: Access, uri: str | None) -> str | None:
     """Return the URL of the page of an ``oci://bucket@namespace/``; ``None`` with Local Data Flow."""
     match = BUCKET_URI.fullmatch(uri or "")
-    if match is None or is_loopback(urlsplit(access.endpoint).hostname or ""):
+    if match is None or is_local_service(access.endpoint):
         return None
     bucket, namespace = (quote(part, safe="") for part in match.group(1, 2))
     return _console_url(access, f"object-storage/buckets/{namespace}/{bucket}/objects")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_dataflow.local.api.admin_input import checked, json_list, refuse_unknown_input
 from airflow_provider_dataflow.local.api.context import Context
+from airflow_provider_dataflow.local.engines.base import PythonEngine
 from airflow_provider_dataflow.local.engines.json_fields import one_of, seconds, shown, to_json
 from airflow_provider_dataflow.local.engines.rules import Rule, Rules
 from airflow_provider_dataflow.local.http.active_faults import ActiveFaults
@@ -87,11 +88,13 @@ class AdminApi:
 
     def health(self, request: Request) -> Response:
         lifecycle = self.context.lifecycle
+        engine = lifecycle.engine
         body = {
             "status": "ok",
             "pid": os.getpid(),
-            "engine": lifecycle.engine.name,
+            "engine": engine.name,
             "sparkVersion": self.context.spark_version,
+            "pythonVersion": engine.python_version() if isinstance(engine, PythonEngine) else None,
             "time": rfc3339(lifecycle.now()),
             "options": to_json(self.context.options),
             "runs": lifecycle.counts() | {"total": self.context.store.count(RUNS)},

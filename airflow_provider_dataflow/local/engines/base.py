@@ -153,6 +153,14 @@ class ResumableEngine(Protocol):
 
 
 @runtime_checkable
+class PythonEngine(Protocol):
+    """Engine whose runs have a Python."""
+
+    def python_version(self) -> str | None:
+        """Return the version of drivers' and workers' Python, for example ``3.11``; ``None`` if unknown."""
+
+
+@runtime_checkable
 class MeteredEngine(Protocol):
     """Engine that counts the bytes that a run reads and writes while it is in progress."""
 

@@ -21,7 +21,11 @@ from airflow_provider_dataflow.local.engines.spark.class_data_archive import Idl
 from airflow_provider_dataflow.local.engines.spark.driver_command import DriverCommand
 from airflow_provider_dataflow.local.engines.spark.event_logs import EventLogs
 from airflow_provider_dataflow.local.engines.spark.heap_monitor import heap_monitor
-from airflow_provider_dataflow.local.engines.spark.installation import NotInstalled, python_executable
+from airflow_provider_dataflow.local.engines.spark.installation import (
+    NotInstalled,
+    python_executable,
+    python_version,
+)
 from airflow_provider_dataflow.local.engines.spark.java_command import driver_variables
 from airflow_provider_dataflow.local.engines.spark.outcome import has_failed, outcome_of
 from airflow_provider_dataflow.local.engines.spark.preparation import CannotStart, check_storage, prepare
@@ -76,6 +80,9 @@ class SparkEngine:
     @property
     def spark_version(self) -> str:
         return self._runtime.spark.version
+
+    def python_version(self) -> str | None:
+        return python_version(python_executable())
 
     def describe(self) -> str:
         return self._runtime.describe()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 
@@ -107,3 +108,18 @@ def _major_version(executable: Path) -> int | None:
 def python_executable() -> str:
     """Return the Python for drivers and workers: ``PYSPARK_PYTHON``, or that of the server."""
     return os.environ.get("PYSPARK_PYTHON") or sys.executable
+
+
+@cache
+def python_version(executable: str) -> str | None:
+    """Return the version of a Python, for example ``3.11``; ``None`` if it cannot be started."""
+    if executable == sys.executable:
+        return f"{sys.version_info.major}.{sys.version_info.minor}"
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    try:
+        result = subprocess.run(  # noqa: S603
+            [executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip()

@@ -1,0 +1,209 @@
+"""Runs a function of ``@task.oci_data_flow`` in a Spark driver, and stores its result in Object Storage.
+
+The text of this module is part of the shipped script: it imports nothing of this package, and runs on all
+Pythons of the service, from 3.6 on. The worker uses ``encode`` and ``decode``, too.
+"""
+
+import argparse
+import datetime
+import decimal
+import json
+import linecache
+import sys
+import traceback
+import urllib.parse
+from typing import Any
+
+#: Largest result, as JSON. It becomes an XCom, which is a row of Airflow's database by default.
+MAX_RESULT_BYTES = 1024 * 1024
+MAX_TRACEBACK_CHARACTERS = 20_000
+MAX_MESSAGE_CHARACTERS = 2_000
+
+#: Key that marks a value that JSON does not have.
+TYPE = "__type__"
+
+_ADVICE = "write it to Object Storage and return its path"
+
+
+def encode(value: Any, path: str) -> Any:
+    """Return a value as JSON has it.
+
+    :param path: name of the value, for error messages.
+    :raises TypeError: it cannot be encoded.
+    """
+    if value is None or type(value) in _PLAIN:
+        return value
+    for plain, to_plain in _PLAIN.items():
+        if isinstance(value, plain):  # of a subclass, such as numpy's float64 or an Enum with str
+            return to_plain(value)
+    if callable(getattr(value, "asDict", None)):  # a Row of Spark, which is a tuple
+        return encode(value.asDict(), path)
+    if isinstance(value, dict):
+        return _encode_dict(value, path)
+    if isinstance(value, list):
+        return _encode_items(value, path)
+    for name, (kind, to_json, _) in _TYPES.items():
+        if isinstance(value, kind):
+            return {TYPE: name, "value": to_json(value, path)}
+    kind = type(value)
+    if kind.__module__.partition(".")[0] == "numpy" and callable(getattr(value, "tolist", None)):
+        return encode(value.tolist(), path)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    raise TypeError(f"{path}: {name} cannot be passed between Airflow and Spark; {_ADVICE}")
+
+
+def decode(value: Any) -> Any:
+    """Return the value that ``encode`` has encoded."""
+    if isinstance(value, list):
+        return [decode(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if TYPE not in value:
+        return {key: decode(item) for key, item in value.items()}
+    if value[TYPE] == "dict":
+        return {decode(key): decode(item) for key, item in value["value"]}
+    return _TYPES[value[TYPE]][2](value["value"])
+
+
+def _encode_dict(value: Any, path: str) -> Any:
+    if all(type(key) is str for key in value) and TYPE not in value:
+        return {key: encode(item, f"{path}[{key!r}]") for key, item in value.items()}
+    items = [
+        [encode(key, f"{path}: key {key!r}"), encode(item, f"{path}[{key!r}]")] for key, item in value.items()
+    ]
+    return {TYPE: "dict", "value": items}
+
+
+def _encode_items(value: Any, path: str) -> Any:
+    return [encode(item, f"{path}[{index}]") for index, item in enumerate(value)]
+
+
+def _encode_datetime(value: Any, path: str) -> Any:
+    # In UTC, since Airflow cannot store every time zone.
+    is_aware = value.utcoffset() is not None
+    if is_aware:
+        value = value.astimezone(datetime.timezone.utc)
+    parts = [value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond]
+    return [parts, is_aware]
+
+
+def _decode_datetime(value: Any) -> Any:
+    parts, is_aware = value
+    return datetime.datetime(*parts, tzinfo=datetime.timezone.utc if is_aware else None)
+
+
+_PLAIN: Any = {bool: bool, int: int, float: float, str: str.__str__}
+# Type, to JSON, from JSON. A datetime is also a date.
+_TYPES: Any = {
+    "datetime": (datetime.datetime, _encode_datetime, _decode_datetime),
+    "date": (
+        datetime.date,
+        lambda value, path: [value.year, value.month, value.day],
+        lambda value: datetime.date(*value),
+    ),
+    "timedelta": (
+        datetime.timedelta,
+        lambda value, path: [value.days, value.seconds, value.microseconds],
+        lambda value: datetime.timedelta(*value),
+    ),
+    "Decimal": (decimal.Decimal, lambda value, path: str(value), decimal.Decimal),
+    "tuple": (tuple, _encode_items, lambda value: tuple(decode(value))),
+    "set": (set, _encode_items, lambda value: set(decode(value))),
+    "frozenset": (frozenset, _encode_items, lambda value: frozenset(decode(value))),
+}
+
+
+class _Storage:
+    """Objects, through Spark's own file systems: no SDK and no credentials are needed."""
+
+    def __init__(self, spark: Any) -> None:
+        # Kept: they work even after the function has stopped Spark.
+        self._jvm = spark._jvm
+        self._configuration = spark._jsc.hadoopConfiguration()
+
+    def _path(self, uri: str) -> Any:
+        path = self._jvm.org.apache.hadoop.fs.Path(uri)
+        return path.getFileSystem(self._configuration), path
+
+    def read(self, uri: str) -> bytes:
+        file_system, path = self._path(uri)
+        stream = file_system.open(path)
+        try:
+            return bytes(self._jvm.org.apache.commons.io.IOUtils.toByteArray(stream))
+        finally:
+            stream.close()
+
+    def write(self, uri: str, content: bytes) -> None:
+        file_system, path = self._path(uri)
+        stream = file_system.create(path, True)
+        try:
+            stream.write(bytearray(content))
+        finally:
+            stream.close()
+
+
+def _load(source: str, name: str, file_name: str, line: int) -> Any:
+    """Return the function. Its traceback shows the file and the lines of the DAG."""
+    text = "\n" * (line - 1) + source
+    linecache.cache[file_name] = (len(text), None, text.splitlines(True), file_name)
+    # Annotations are not evaluated: they may name what only Airflow has.
+    flags = getattr(__import__("__future__"), "annotations", None)
+    namespace = sys.modules["__main__"].__dict__
+    exec(compile(text, file_name, "exec", flags.compiler_flag if flags else 0), namespace)  # noqa: S102
+    return namespace[name]
+
+
+def _content_of_value(value: Any) -> bytes:
+    content = json.dumps({"value": encode(value, "return value")}).encode()
+    if len(content) > MAX_RESULT_BYTES:
+        raise ValueError(
+            f"return value: {len(content)} bytes of JSON, more than {MAX_RESULT_BYTES}; {_ADVICE}"
+        )
+    return content
+
+
+def _content_of_error(error: BaseException) -> bytes:
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
+        frames = frames.tb_next
+    lines = traceback.format_exception(type(error), error, frames or error.__traceback__)
+    content = {
+        "type": type(error).__qualname__,
+        "message": _text(error)[:MAX_MESSAGE_CHARACTERS],
+        "traceback": "".join(lines)[-MAX_TRACEBACK_CHARACTERS:],
+    }
+    return json.dumps({"error": content}).encode()
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - of a class with a broken __str__
+        return "(its message cannot be read)"
+
+
+def run(source: str, name: str, file_name: str, line: int, takes_spark: bool) -> None:
+    """Call the function with the arguments of the command line, and store its value or its exception."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--result", required=True)
+    parser.add_argument("--arguments", default="")
+    parser.add_argument("--arguments-uri")
+    options = parser.parse_args()
+
+    from pyspark.sql import SparkSession
+
+    spark = SparkSession.builder.getOrCreate()
+    storage = _Storage(spark)
+    try:
+        text = urllib.parse.unquote(options.arguments)
+        if options.arguments_uri:
+            text = storage.read(options.arguments_uri).decode()
+        args, kwargs = decode(json.loads(text))
+        function = _load(source, name, file_name, line)
+        content = _content_of_value(function(*([spark] if takes_spark else []), *args, **kwargs))
+    except BaseException as error:
+        storage.write(options.result, _content_of_error(error))
+        if isinstance(error, SystemExit):
+            raise RuntimeError(f"the function called sys.exit({error.code!r})") from error
+        raise
+    storage.write(options.result, content)

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import ast
+import datetime
+import json
+from collections import namedtuple
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+
+import numpy
+import pendulum
+import pytest
+from airflow.sdk.serde import deserialize, serialize
+
+from airflow_provider_dataflow.staging import function_runner
+from airflow_provider_dataflow.staging.function_runner import decode, encode
+
+UTC = datetime.UTC
+PLUS = datetime.timezone(datetime.timedelta(hours=5, minutes=30))
+
+
+class Color(StrEnum):
+    RED = "red"
+
+
+def round_trip(value):
+    return decode(json.loads(json.dumps(encode(value, "value"))))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(None, True, 0, -1.5, "ü\n", [], {}, [1, [2, {"a": None}]], {"a": {"b": [1]}}),
+        *({1: "a", None: 2}, {"__type__": "date", "value": 1}, {("a", 1): {"x"}}),
+        *((1, "a", (2,)), {1, 2}, frozenset({"a"}), Decimal("1.10")),
+        datetime.date(2013, 1, 31),
+        datetime.datetime(2013, 1, 31, 12, 30, 1, 500),
+        datetime.datetime(2013, 1, 31, tzinfo=UTC),
+        datetime.timedelta(days=-1, seconds=5, microseconds=7),
+    ],
+)
+def test_value_arrives_as_it_was(value):
+    arrived = round_trip(value)
+    assert arrived == value
+    assert type(arrived) is type(value)
+    if not (isinstance(value, dict) and any(type(key) is not str for key in value)):
+        assert deserialize(serialize(arrived)) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (numpy.float64(1.5), 1.5),
+        (numpy.int64(3), 3),
+        (numpy.array([[1, 2]]), [[1, 2]]),
+        (Color.RED, "red"),
+        (datetime.datetime(2013, 1, 31, 6, tzinfo=PLUS), datetime.datetime(2013, 1, 31, 0, 30, tzinfo=UTC)),
+        (namedtuple("P", "x y")(1, 2), (1, 2)),
+        (
+            pendulum.datetime(2013, 1, 1, tz="Europe/Berlin"),
+            pendulum.datetime(2013, 1, 1, tz="Europe/Berlin"),
+        ),
+    ],
+)
+def test_value_becomes_a_plain_one(value, expected):
+    arrived = round_trip(value)
+    assert arrived == expected
+    assert type(arrived) in (float, int, list, str, tuple, datetime.datetime)
+
+
+def test_row_becomes_a_dict():
+    from pyspark.sql import Row
+
+    assert round_trip([Row(month="2013-01", n=3)]) == [{"month": "2013-01", "n": 3}]
+
+
+def test_value_without_encoding_is_refused_with_its_path():
+    with pytest.raises(TypeError, match=r"value\['a'\]\[1\]: builtins\.object cannot be passed .* its path"):
+        encode({"a": [1, object()]}, "value")
+
+
+def test_script_is_read_by_the_oldest_python_of_the_service():
+    ast.parse(Path(function_runner.__file__).read_text(), feature_version=(3, 6))
