@@ -76,7 +76,7 @@ class DependencyArchive:
         from airflow_provider_dataflow.client.object_storage.content import Content
 
         uri = stager.uri_of(self.key, ARCHIVE_NAME, kind=KIND)
-        if stager.find(uri):
+        if stager.exists(uri):
             log.info("%s is already uploaded (%s)", uri, ", ".join(self.packages))
         else:
             stager.stage_at(uri, Content.of_file(self.build()))

@@ -89,7 +89,7 @@ def _encode_datetime(value: Any, path: str) -> Any:
 
 def _decode_datetime(value: Any) -> Any:
     parts, is_aware = value
-    return datetime.datetime(*parts, tzinfo=datetime.timezone.utc if is_aware else None)
+    return datetime.datetime(*parts).replace(tzinfo=datetime.timezone.utc if is_aware else None)
 
 
 _PLAIN: Any = {bool: bool, int: int, float: float, str: str.__str__}

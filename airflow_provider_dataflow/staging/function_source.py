@@ -74,10 +74,10 @@ class FunctionSource:
 def signature_without_spark(function: Callable[..., Any]) -> inspect.Signature:
     """Return the signature that callers see: ``spark`` is passed in Spark."""
     signature = inspect.signature(function)
-    first, *others = [*signature.parameters.values()] or [None]
-    if first is not None and first.name == SPARK:
-        return signature.replace(parameters=[other for other in others if other is not None])
-    return signature
+    parameters = list(signature.parameters.values())
+    return signature.replace(
+        parameters=parameters[1:] if list(signature.parameters)[:1] == [SPARK] else parameters
+    )
 
 
 def _code_of(function: Any, decorator: str) -> Any:

@@ -31,8 +31,10 @@ ROOMS = (
     "links",
     "triggers",
     "operators",
+    "decorators",
     "sensors",
     "listeners",
+    "cli",
 )
 #: Decisions without Airflow and OCI, which import only models, modules of the root and each other.
 PURE = {f"{PACKAGE}.ownership.{name}" for name in ("capacity", "record", "successor", "tags")}

@@ -46,9 +46,10 @@ def test_every_listed_module_exists(kind):
 
 
 @pytest.mark.parametrize(
-    "path", [*INFO["extra-links"], *(kind["hook-class-name"] for kind in INFO["connection-types"])]
+    "path",
+    [*INFO["extra-links"], *INFO["cli"], *(kind["hook-class-name"] for kind in INFO["connection-types"])],
 )
-def test_every_listed_class_exists(path):
+def test_every_listed_name_exists(path):
     module, _, name = path.rpartition(".")
     assert hasattr(importlib.import_module(module), name)
 
