@@ -125,7 +125,7 @@ CAUSES = (
     _cause(
         "Python module not found",
         r"(?:ModuleNotFoundError|ImportError): No module named '?(?P<name>[\w.]+)",
-        "The Python module {name} is missing: add it to the archive of archive_uri, or use --py-files.",
+        "The Python module {name} is missing: add it to requirements, to py_files or to an archive_uri.",
     ),
     _cause(
         "Unknown host in the run",

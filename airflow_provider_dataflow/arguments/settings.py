@@ -113,6 +113,14 @@ def file_paths(value: Any, path: str) -> list[str]:
     return [file_path(item, f"{path}[{index}]") for index, item in enumerate(texts(raw, path))]
 
 
+def requirement_lines(value: Any, path: str) -> str | list[str]:
+    """Read requirements: a list of them, or the path of a requirements file."""
+    raw = parse_collection(value)
+    if isinstance(raw, (str, os.PathLike)):
+        return file_path(raw, path)
+    return texts(raw, path)
+
+
 _OFF = Setting(boolean, False)
 _ON = Setting(boolean, True)
 _ANY_TEXT = Setting(optional(text), None)
@@ -160,6 +168,7 @@ TASK_SETTINGS: dict[str, Setting] = {
     "jars": Setting(optional(file_paths), None),
     "java_class": _ANY_TEXT,
     "py_files": Setting(optional(file_paths), None),
+    "requirements": Setting(optional(requirement_lines), None),
     "staging_uri": Setting(optional(object_uri), None),
     # Ids, and access to the service
     "application_id": Setting(optional_id(ocid("dataflowapplication")), None),

@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.staging.stager import Stager
 
 #: Arguments that say which code runs.
-CODE_ARGUMENTS = ("application", "application_args", "py_files", "files", "jars", "archives", "java_class")
+CODE_ARGUMENTS = (
+    "application",
+    "application_args",
+    "py_files",
+    "files",
+    "jars",
+    "archives",
+    "java_class",
+    "requirements",
+)
 #: All arguments of this module; templated.
 LOCAL_CODE_ARGUMENTS = (*CODE_ARGUMENTS, "staging_uri")
 #: Arguments that become part of the command line, so that there must be an ``application``.
@@ -48,6 +57,7 @@ class LocalCodeMixin:
     jars: Any
     archives: Any
     java_class: Any
+    requirements: Any
     staging_uri: Any
 
     if TYPE_CHECKING:
@@ -108,8 +118,8 @@ class LocalCodeMixin:
         """
         if not self._code_given():
             return request, None
-        code = self._local_code()
-        if not code.local_paths:
+        code = self._local_code(request)
+        if not code.needs_upload:
             return code.request(request, {}), None
 
         def upload(known: Mapping[str, str]) -> tuple[RunRequest, dict[str, str]]:
@@ -118,7 +128,8 @@ class LocalCodeMixin:
 
         return code.request(request, {}), upload
 
-    def _local_code(self) -> LocalCode:
+    def _local_code(self, request: RunRequest) -> LocalCode:
+        from airflow_provider_dataflow.operators.requirements import RequiredPackages
         from airflow_provider_dataflow.staging.local_code import LocalCode
 
         return LocalCode(
@@ -129,6 +140,7 @@ class LocalCodeMixin:
             files=self.files or (),
             jars=self.jars or (),
             archives=self.archives or (),
+            packages=RequiredPackages(self.requirements, self.hook, request) if self.requirements else None,
         )
 
     def _stager(self) -> Stager:

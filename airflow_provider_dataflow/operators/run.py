@@ -144,6 +144,10 @@ class InvokeRunOperator(LocalCodeMixin, AwaitedRunOperator):
     :param jars: jars for the class path, like ``py_files``.
     :param archives: archives with dependencies in Data Flow's layout, as local paths or ``oci://`` URIs
         (``archiveUri``, together with those of ``archive_uri``).
+    :param requirements: Python packages that the application needs besides Spark: a list of requirements, or
+        the path of a requirements file, relative like ``application``. Their wheels for the Python and the
+        platform of the run become an archive, which is uploaded and added to ``archive_uri``. Needs the extra
+        ``airflow-provider-dataflow[package]`` on the worker, see the guide "Dependencies".
     :param java_class: main class, if ``application`` is a jar.
     :param staging_uri: bucket or prefix that receives the uploads, ``oci://bucket@namespace/prefix``.
         Default: the connection's, or ``[oci_data_flow] staging_uri``.
@@ -248,6 +252,7 @@ class InvokeRunOperator(LocalCodeMixin, AwaitedRunOperator):
         files: Sequence[str] | str | None = None,
         jars: Sequence[str] | str | None = None,
         archives: Sequence[str] | str | None = None,
+        requirements: Sequence[str] | str | None = None,
         java_class: str | None = None,
         staging_uri: str | None = None,
         run_id: str | None = None,
@@ -318,6 +323,7 @@ class InvokeRunOperator(LocalCodeMixin, AwaitedRunOperator):
         self.files: Any = files
         self.jars: Any = jars
         self.archives: Any = archives
+        self.requirements: Any = requirements
         self.java_class: Any = java_class
         self.staging_uri: Any = staging_uri
         self.run_id = run_id

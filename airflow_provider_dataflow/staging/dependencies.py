@@ -15,6 +15,7 @@ from airflow_provider_dataflow.staging.requirements import Requirements
 from airflow_provider_dataflow.staging.uv import Uv, locked_packages
 
 if TYPE_CHECKING:
+    from airflow_provider_dataflow.client.object_storage.uri import ObjectUri
     from airflow_provider_dataflow.staging.stager import Stager
 
 log = logging.getLogger(__name__)
@@ -71,11 +72,15 @@ class DependencyArchive:
         """Write the archive to a file."""
         shutil.copyfile(self.build(), file)
 
+    def uri(self, stager: Stager) -> ObjectUri:
+        """Return the URI that the archive has, or will have, in the staging bucket."""
+        return stager.uri_of(self.key, ARCHIVE_NAME, kind=KIND)
+
     def stage(self, stager: Stager) -> str:
         """Return the URI of the archive in the staging bucket, where it is built only if it is missing."""
         from airflow_provider_dataflow.client.object_storage.content import Content
 
-        uri = stager.uri_of(self.key, ARCHIVE_NAME, kind=KIND)
+        uri = self.uri(stager)
         if stager.exists(uri):
             log.info("%s is already uploaded (%s)", uri, ", ".join(self.packages))
         else:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_dataflow.client.object_storage.content import Content
 from airflow_provider_dataflow.models.run_request import RunRequest
@@ -15,10 +16,22 @@ from airflow_provider_dataflow.staging.files import LocalFiles, name_of
 from airflow_provider_dataflow.staging.packages import zip_package
 from airflow_provider_dataflow.staging.stager import Stager
 
+if TYPE_CHECKING:
+    from airflow_provider_dataflow.staging.dependencies import DependencyArchive
+
+#: Argument, and key of the uploads, of the packages.
+REQUIREMENTS = "requirements"
 #: URI of a file that is not uploaded yet, in a request that is checked but not sent.
 PENDING_URI = "oci://pending@upload/{name}"
 #: Arguments that are lists of files.
 FILE_LISTS = ("py_files", "files", "jars", "archives")
+
+
+class Packages(Protocol):
+    """Python packages that a run needs besides Spark."""
+
+    def archive(self, files: LocalFiles) -> DependencyArchive:
+        """Resolve them, and return their archive, which is not built yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +45,7 @@ class LocalCode:
     :param files: files for the working folder of the driver and of each executor. ``path#name`` renames one.
     :param jars: jars for the class path.
     :param archives: archives in the layout of Data Flow (``archiveUri``).
+    :param packages: Python packages, which become another archive.
     """
 
     application: str | None = None
@@ -41,6 +55,7 @@ class LocalCode:
     files: Sequence[str] = ()
     jars: Sequence[str] = ()
     archives: Sequence[str] = ()
+    packages: Packages | None = None
 
     @property
     def local_paths(self) -> list[tuple[str, str]]:
@@ -48,6 +63,11 @@ class LocalCode:
         given = [("application", self.application)] if self.application else []
         given += [(name, path) for name in FILE_LISTS for path in getattr(self, name)]
         return list(dict.fromkeys((name, path) for name, path in given if path and not has_scheme(path)))
+
+    @property
+    def needs_upload(self) -> bool:
+        """Whether anything must be uploaded before the submit."""
+        return bool(self.local_paths) or self.packages is not None
 
     def upload(
         self, files: LocalFiles, stager: Stager, known: Mapping[str, str], *, dry_run: bool = False
@@ -67,6 +87,9 @@ class LocalCode:
             key: files.find(_without_alias(name, path), name, folders=name == "py_files")
             for key, (name, path) in missing.items()
         }
+        archive = None
+        if self.packages is not None and REQUIREMENTS not in known:
+            archive = self.packages.archive(files)
         with tempfile.TemporaryDirectory(prefix="airflow-dataflow-") as scratch:
             ready: dict[str, tuple[Path, str]] = {}
             for number, (key, (name, path)) in enumerate(missing.items()):
@@ -83,7 +106,9 @@ class LocalCode:
                     uris[key] = str(stager.uri_of(content.sha256, object_name))
                 else:
                     uris[key] = stager.stage(content, object_name)
-        return {key: known.get(key) or uris[key] for key in keys}
+        if archive is not None:
+            uris[REQUIREMENTS] = str(archive.uri(stager)) if dry_run else archive.stage(stager)
+        return {**uris, **{key: uri for key, uri in known.items() if key in {*keys, REQUIREMENTS}}}
 
     def request(self, request: RunRequest, uris: Mapping[str, str]) -> RunRequest:
         """Return the request with the command line and the archives of the run.
@@ -95,7 +120,8 @@ class LocalCode:
         def listed(name: str) -> list[str]:
             return [_uri(name, path, uris) for path in getattr(self, name)]
 
-        archives = ",".join(filter(None, [request.archive_uri, *listed("archives")])) or None
+        packages = [uris.get(REQUIREMENTS) or PENDING_URI.format(name="archive.zip")] if self.packages else []
+        archives = ",".join(filter(None, [request.archive_uri, *listed("archives"), *packages])) or None
         if self.application is None:
             return replace(request, archive_uri=archives)
         return replace(

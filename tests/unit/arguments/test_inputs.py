@@ -35,7 +35,7 @@ from tests.unit.support import APPLICATION_ID, RUN_ID, FakeClient, FakeTaskInsta
 PAGE = Path(__file__).parents[3] / "docs" / "operators" / "inputs.md"
 
 #: Paths of local files, which have tests of their own: a value is refused if there is no such file.
-FILE_ARGUMENTS = {"application", "py_files", "files", "jars", "archives"}
+FILE_ARGUMENTS = {"application", "py_files", "files", "jars", "archives", "requirements"}
 
 #: Arguments whose values show in the request, or in no request: not those of the connection.
 INVOKE_ARGUMENTS = sorted(

@@ -226,6 +226,7 @@ VALID: dict[str, Any] = {
     "output_format": "table",
     "application_args": ["a"],
     **{name: ["a.zip"] for name in ("archives", "files", "jars", "py_files")},
+    "requirements": ["humanize==4.9.0"],
     "staging_uri": "oci://staging@ns/",
 }
 
