@@ -13,7 +13,7 @@ RELEASES := 3.0.6 3.1.8 3.2.2
 # Of the next release, if there is one yet.
 PRERELEASE := 3.4.0b2
 # Unit tests that depend on Airflow, of which only these are run on older releases.
-AIRFLOW_UNIT_TESTS := tests/unit/arguments tests/unit/hooks tests/unit/operators tests/unit/ownership \
+AIRFLOW_UNIT_TESTS := tests/unit/arguments tests/unit/decorators tests/unit/hooks tests/unit/operators tests/unit/ownership \
 	tests/unit/sensors tests/unit/triggers tests/unit/test_compat.py tests/unit/test_provider_info.py \
 	tests/unit/test_redaction.py
 

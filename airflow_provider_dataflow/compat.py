@@ -37,8 +37,10 @@ from airflow.providers.common.compat.sdk import (
     BaseOperator,
     BaseOperatorLink,
     BaseSensorOperator,
+    DecoratedOperator,
     conf,
     mask_secret,
+    task_decorator_factory,
 )
 
 from airflow_provider_dataflow import polling
@@ -72,6 +74,7 @@ __all__ = [
     "BaseTrigger",
     "Connection",
     "Context",
+    "DecoratedOperator",
     "RenderingHook",
     "StartTriggerArgs",
     "TaskDeferralError",
@@ -84,6 +87,7 @@ __all__ = [
     "bundle_folder",
     "conf",
     "connection_form_widgets",
+    "context_keys",
     "dag_run_start",
     "database_session",
     "delay_trigger",
@@ -103,6 +107,7 @@ __all__ = [
     "sensitive_names",
     "server_connection",
     "stored_xcom",
+    "task_decorator_factory",
     "task_state_store",
     "task_states",
     "trigger_was_killed",
@@ -294,6 +299,13 @@ def deployment_id() -> str:
         return named.strip()
     base_url: str = (conf.get("api", "base_url", fallback="") or "").rstrip("/")
     return "" if base_url == DEFAULT_BASE_URL else base_url
+
+
+def context_keys() -> set[str]:
+    """Return the keys of a task's context, whose values Airflow passes to parameters of these names."""
+    from airflow.sdk import Context
+
+    return set(Context.__annotations__)
 
 
 def bundle_folder(ti: Any) -> Path | None:

@@ -12,6 +12,9 @@ from airflow_provider_dataflow.help_links import see
 #: Lines of a log in a message, which also goes into alerts.
 LOG_TAIL_LINES = 20
 
+#: Lines of a function's traceback in a message.
+TRACEBACK_LINES = 60
+
 #: Limit of one text in a message: a proxy may send a whole page.
 MAX_TEXT_CHARACTERS = 2000
 
@@ -273,9 +276,11 @@ class RunError(DataFlowError):
             "opc_request_id": self.opc_request_id,
             "page": self.url,
         }
-        return _report(
-            f"Run {self.run_id} {self.headline}", lines, ("end of the driver's stderr", self.log_tail)
-        )
+        return _report(f"Run {self.run_id} {self.headline}", lines, self._tail())
+
+    def _tail(self) -> tuple[str, str | None, int]:
+        """Return the label, the text and the maximum number of lines of the end of the report."""
+        return "end of the driver's stderr", self.log_tail, LOG_TAIL_LINES
 
 
 class RunFailed(RunError):
@@ -283,6 +288,28 @@ class RunFailed(RunError):
 
     headline = "failed"
     advice = "See the end of the driver's stderr, and the logs on the run's page, for the cause."
+
+
+class FunctionFailed(RunFailed):
+    """The function of ``@task.oci_data_flow`` raised an exception, and its run ended FAILED.
+
+    :param error_type: class of the exception, for example ``ValueError``.
+    :param error_message: its text.
+    :param traceback: its traceback, from the function on, with the lines of the DAG's file.
+    :param details: see :class:`RunError`.
+    """
+
+    advice = "See the traceback for the cause."
+
+    def __init__(self, *, error_type: str, error_message: str, traceback: str, **details: Any) -> None:
+        self.error_type = error_type
+        self.error_message = error_message
+        self.traceback = traceback
+        self.headline = f"failed: {sentences(f'{error_type}: {error_message}')}"
+        super().__init__(**details)
+
+    def _tail(self) -> tuple[str, str | None, int]:
+        return "traceback of the function", self.traceback, TRACEBACK_LINES
 
 
 class RunCanceled(RunError):
@@ -526,7 +553,7 @@ class StatementError(DataFlowError):
         hint = f"{self.advice} {self.see()}"
         lines = {"state": state, "error": raised, "hint": hint, "note": note}
         headline = f"Statement {statement_id} of run {run_id} {self.headline}"
-        tail = ("traceback", "\n".join(self.traceback))
+        tail = ("traceback", "\n".join(self.traceback), LOG_TAIL_LINES)
         super().__init__(_report(headline, lines, tail), is_report=True)
 
 
@@ -560,10 +587,12 @@ class StatementLost(StatementError):
     advice = "Check the session's run. A retry sends the code again, if the session is IN_PROGRESS."
 
 
-def _report(headline: str, lines: dict[str, str | None], tail: tuple[str, str | None] = ("", None)) -> str:
+def _report(
+    headline: str, lines: dict[str, str | None], tail: tuple[str, str | None, int] = ("", None, 0)
+) -> str:
     """Return a headline, labelled lines, and the last lines of a log."""
-    tail_label, tail_text = tail
-    tail_lines = [line for line in (tail_text or "").splitlines() if line.strip()][-LOG_TAIL_LINES:]
+    tail_label, tail_text, limit = tail
+    tail_lines = [line for line in (tail_text or "").splitlines() if line.strip()][-limit:]
     return "\n".join(
         [
             sentences(headline),

@@ -53,6 +53,12 @@ def get_provider_info() -> dict[str, Any]:
             "airflow_provider_dataflow.links.run.LogsBucketLink",
             "airflow_provider_dataflow.links.run.RunLink",
         ],
+        "task-decorators": [
+            {
+                "class-name": "airflow_provider_dataflow.decorators.data_flow.data_flow_task",
+                "name": "oci_data_flow",
+            }
+        ],
         # Read by Airflow 3.2 and later; without it, use "python -m airflow_provider_dataflow.cli".
         "cli": ["airflow_provider_dataflow.cli.airflow_commands.get_provider_cli_commands"],
         "config": _config(),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from airflow_provider_dataflow.exceptions import InvalidArgument
@@ -36,6 +36,12 @@ from airflow_provider_dataflow.models.shared_fields import (
     session_idle_minutes,
     shape_config,
 )
+
+#: Mark in ``execute`` that each submit replaces by its retry token, which no other run has.
+SUBMISSION = "AIRFLOW_SUBMISSION"
+
+#: Characters that percent-encoding can keep, since they need no quoting in ``execute``.
+SAFE_IN_EXECUTE = "/:,=@+"
 
 PLACEHOLDER = re.compile(r"\$\{(\w+)\}", re.ASCII)
 
@@ -127,6 +133,12 @@ class RunRequest(RequestBody):
             if name in api_names
         ]
         return result
+
+    def for_submission(self, token: str) -> RunRequest:
+        """Return the request of one submit, with its retry token in place of marks in ``execute``."""
+        if self.execute is None or SUBMISSION not in self.execute:
+            return self
+        return replace(self, execute=self.execute.replace(SUBMISSION, token))
 
     @property
     def effective_application_id(self) -> str | None:

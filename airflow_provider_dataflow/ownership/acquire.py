@@ -290,7 +290,7 @@ class RunAcquirer:
         self._raise_if_killed()
         record, request = self._uploaded(record)
         self._save(record)
-        request = self._tagged(request, record)
+        request = self._tagged(request.for_submission(record.token), record)
         self._log.info("Submitting a run (CreateRun)\n%s", request.redacted_text(sensitive_names()))
         refusals = 0
         while True:

@@ -5,6 +5,7 @@ Pythons of the service, from 3.6 on. The worker uses ``encode`` and ``decode``, 
 """
 
 import argparse
+import collections.abc
 import datetime
 import decimal
 import json
@@ -45,6 +46,10 @@ def encode(value: Any, path: str) -> Any:
     for name, (kind, to_json, _) in _TYPES.items():
         if isinstance(value, kind):
             return {TYPE: name, "value": to_json(value, path)}
+    if isinstance(value, collections.abc.Mapping):
+        return _encode_dict(dict(value), path)
+    if isinstance(value, collections.abc.Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
+        return _encode_items(value, path)  # such as the results of a mapped task
     kind = type(value)
     if kind.__module__.partition(".")[0] == "numpy" and callable(getattr(value, "tolist", None)):
         return encode(value.tolist(), path)

@@ -33,7 +33,10 @@ LIFECYCLE = (
     "missing_main_file",
 )
 QUIET = ("quiet", "refused")
-EXAMPLES = ("example_local_code", "example_run_sensor", "example_session", "example_sql_endpoint")
+EXAMPLES = (
+    *("example_local_code", "example_run_sensor", "example_session", "example_sql_endpoint"),
+    "example_task_decorator",
+)
 
 
 @dataclass

@@ -66,6 +66,17 @@ def test_sql_endpoint_is_started_for_a_query_and_stopped(session: Session) -> No
     assert query.startswith("connect to jdbc:")
 
 
+def test_functions_run_in_spark_once_per_month(session: Session) -> None:
+    dag_id, mapped = "example_task_decorator", "warmest_hour"
+    assert session.rest.wait_for_run(dag_id, session.dag_run, timeout=240) == "success"
+
+    hours = [session.rest.xcom(dag_id, session.dag_run, mapped, map_index=index) for index in (0, 1)]
+    assert [(hour["airport"], hour["temp_f"]) for hour in hours] == [("EWR", 93.92), ("EWR", 100.04)]
+    assert session.rest.xcom(dag_id, session.dag_run, "warmest") == hours[1]
+    runs = [session.rest.xcom(dag_id, session.dag_run, mapped, "run_id", map_index=index) for index in (0, 1)]
+    assert [session.local.run(run).lifecycle_state for run in runs] == ["SUCCEEDED"] * 2
+
+
 def test_backfill_runs_each_month_once_with_its_data(session: Session) -> None:
     def ended() -> list[dict[str, str]] | None:
         runs = session.rest.dag_runs("example_backfill")

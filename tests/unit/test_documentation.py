@@ -33,6 +33,7 @@ from airflow.configuration import conf
 from airflow.models.connection import Connection
 from airflow.sdk import DAG
 
+from airflow_provider_dataflow.cli.command_line import parser as parser_of_commands
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.local.cli.command_line import make_parser
 from airflow_provider_dataflow.local.state.options import Options
@@ -173,6 +174,8 @@ def check_python(words: list[str]) -> None:
     module, options = words[1], words[2:]
     if module == "pytest":
         check_pytest(options)
+    elif module == f"{PACKAGE}.cli" and options:
+        assert_parses(parser_of_commands(), options)
     elif module.partition(".")[0] in OWN_PACKAGES:
         spec = importlib.util.find_spec(module)
         assert spec is not None, f"no module {module}"

@@ -13,6 +13,7 @@ from airflow_provider_dataflow.exceptions import (
     LOG_TAIL_LINES,
     AmbiguousName,
     DataFlowError,
+    FunctionFailed,
     InvalidArgument,
     InvalidConnection,
     NotFound,
@@ -32,6 +33,7 @@ ERRORS = [
     ServiceError(operation="GetRun", message="slow down", status=429, code="TooManyRequests", retry_after=3),
     SubmitRejected(operation="CreateRun", message="no", status=404, code="NotAuthorizedOrNotFound"),
     RunFailed(run_id="run", state="FAILED", lifecycle_details="boom", hint="do it", log_tail="a\nb"),
+    FunctionFailed(run_id="run", state="FAILED", error_type="E", error_message="no", traceback="a\n  b"),
     AmbiguousName(kind="pool", display_name="warm", compartment_id="c", ids=["a", "b"]),
     NotFound(kind="application", display_name="nightly", compartment_id="c"),
     PoolTimedOut(pool_id="pool", state="CREATING", lifecycle_details="soon", note="409"),
@@ -47,6 +49,23 @@ def test_errors_can_be_pickled_and_copied(error, copy_error):
     assert type(copied) is type(error)
     assert str(copied) == str(error)
     assert vars(copied) == vars(error)
+
+
+def test_function_failed_reports_its_traceback_instead_of_stderr():
+    traceback = "Traceback:\n  File dag.py, line 3, in f\n    raise KeyError(month)\nKeyError: '2013-13'"
+    text = str(
+        FunctionFailed(
+            run_id="run",
+            state="FAILED",
+            log_tail="noise of Spark",
+            error_type="KeyError",
+            error_message="'2013-13'",
+            traceback=traceback,
+        )
+    )
+    assert text.startswith("Run run failed: KeyError: '2013-13'.")
+    assert "    raise KeyError(month)" in text
+    assert "noise" not in text
 
 
 def test_run_failed_reports_all_details_and_the_last_log_lines():
@@ -99,8 +118,12 @@ def make_error(kind: type[DataFlowError], text: str | None) -> DataFlowError:
     values |= {"retry_after": None, "date": None, "is_report": False}
     if kind is ObjectStorageError:
         values["error"] = make_error(ServiceError, text)
-    names = inspect.signature(kind).parameters
-    return kind(**{name: values.get(name, text) for name in names})
+    if kind is FunctionFailed:
+        values["traceback"] = text or ""
+    names = set(inspect.signature(kind).parameters)
+    if "details" in names:
+        names |= set(inspect.signature(RunFailed).parameters)
+    return kind(**{name: values.get(name, text) for name in names - {"details"}})
 
 
 TEXTS = {

@@ -47,7 +47,12 @@ def test_every_listed_module_exists(kind):
 
 @pytest.mark.parametrize(
     "path",
-    [*INFO["extra-links"], *INFO["cli"], *(kind["hook-class-name"] for kind in INFO["connection-types"])],
+    [
+        *INFO["extra-links"],
+        *INFO["cli"],
+        *(kind["hook-class-name"] for kind in INFO["connection-types"]),
+        *(kind["class-name"] for kind in INFO["task-decorators"]),
+    ],
 )
 def test_every_listed_name_exists(path):
     module, _, name = path.rpartition(".")

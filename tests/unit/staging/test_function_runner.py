@@ -11,7 +11,11 @@ from pathlib import Path
 import numpy
 import pendulum
 import pytest
-from airflow.sdk.serde import deserialize, serialize
+
+try:
+    from airflow.sdk.serde import deserialize, serialize
+except ImportError:  # before 3.2
+    from airflow.serialization.serde import deserialize, serialize
 
 from airflow_provider_dataflow.staging import function_runner
 from airflow_provider_dataflow.staging.function_runner import decode, encode
