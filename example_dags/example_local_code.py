@@ -1,4 +1,4 @@
-"""A Spark run whose code lies beside the DAG: an application, a package and a file.
+"""A Spark run whose code lies beside the DAG: an application, a package, a file and a requirement.
 
 Nothing has to be uploaded by hand. Before the submit, the task uploads what has changed to the staging prefix
 of the bucket. Runs unchanged on Local Data Flow (``make demo``, ``make up``). For OCI, upload
@@ -37,6 +37,8 @@ with DAG(
         ],
         py_files=["spark/weather_helpers"],
         files=["spark/limits.json"],
+        # Spark does not have it: the task packs its wheel for the Python of the run.
+        requirements=["texttable==1.7.0"],
         configuration={"spark.sql.shuffle.partitions": "4"},
         staging_uri=f"{BUCKET}/staging",
         driver_shape="VM.Standard.E4.Flex",

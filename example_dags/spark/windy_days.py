@@ -3,7 +3,8 @@
     windy_days.py --input oci://bucket@namespace/nyc_weather/2013-01.csv
                   --output oci://bucket@namespace/windy_days/month=2013-01/ --days 3
 
-The package ``weather_helpers`` comes along by ``--py-files``, and the file ``limits.json`` by ``--files``.
+The package ``weather_helpers`` comes along by ``--py-files``, the file ``limits.json`` by ``--files``, and
+``texttable`` in an archive of dependencies.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 from pyspark import SparkFiles
 from pyspark.sql import SparkSession, Window
 from pyspark.sql import functions as f
+from texttable import Texttable
 from weather_helpers.readings import read_readings
 
 
@@ -33,7 +35,9 @@ def main() -> None:
     rank = f.row_number().over(Window.partitionBy("airport").orderBy(f.desc("wind_mph"), "day"))
     windiest = daily.withColumn("rank", rank).where(f.col("rank") <= args.days).orderBy("airport", "rank")
     windiest.coalesce(1).write.mode("overwrite").csv(args.output, header=True)
-    windiest.show(truncate=False)
+    table = Texttable(max_width=0)
+    table.add_rows([windiest.columns, *windiest.collect()])
+    print(table.draw())
     spark.stop()
 
 

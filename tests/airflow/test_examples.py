@@ -41,6 +41,8 @@ def test_local_code_is_uploaded_from_the_bundle_and_runs(session: Session) -> No
     assert [row.split(",")[0] for row in rows[1:]] == ["EWR", "EWR", "JFK", "JFK", "LGA", "LGA"]
     log = session.rest.log_text("example_local_code", session.dag_run, "windy_days")
     assert "weather_helpers.zip uploaded" in log
+    # Printed by the required package.
+    assert "| airport |    day" in log
 
 
 def test_session_runs_statements_and_ends(session: Session) -> None:

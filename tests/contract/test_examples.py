@@ -174,7 +174,7 @@ def test_local_code_example(server):
     assert found["configuration"] == {"spark.sql.shuffle.partitions": "4"}
     # The next DAG run uploads nothing.
     run(example("example_local_code"))
-    server.assert_requests(PutObject=3)
+    server.assert_requests(PutObject=4)
 
 
 @pytest.mark.spark
