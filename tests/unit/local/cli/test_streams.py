@@ -77,7 +77,12 @@ def test_ctrl_c_exits_with_130(tmp_path):
     """Interrupt a command whose server accepts the connection and does not respond."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         pretend_server(tmp_path, listener.getsockname()[1])
-        process = cli("status", "--home", str(tmp_path), stdout=subprocess.PIPE)
+        process = cli(
+            *("status", "--home", str(tmp_path)),
+            stdout=subprocess.PIPE,
+            # Tests that a shell has started in the background ignore the signal, and so would the command.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         connection, _ = listener.accept()
         with connection:
             process.send_signal(signal.SIGINT)
