@@ -42,7 +42,8 @@ class AirflowRest:
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url.rstrip("/")
-        self._http = httpx.Client(base_url=self.base_url, timeout=30.0, trust_env=False)
+        # On a busy machine, the first request that needs the database takes long.
+        self._http = httpx.Client(base_url=self.base_url, timeout=120.0, trust_env=False)
         self._token = ""
 
     def close(self) -> None:
