@@ -275,9 +275,6 @@ class RunAcquirer:
         """Return the run of a record, which may turn out to need another generation."""
         if record.run_id is not None:
             return record, self._read_with_retries(record.run_id)
-        if self._records is None and self._attempt.try_number > 1 and (found := self._find(record.token)):
-            # Nothing else tells when an earlier try used the token, which the service forgets after a day.
-            return record, found
         if record.has_live_token(time.time()):
             return self._submit(record)
         # The service has forgotten the token, and would start another run for it.
@@ -366,6 +363,7 @@ class RunAcquirer:
         if self._records is None:
             if self._attempt.try_number > 1:
                 self._cancel_unrecorded_runs_of_earlier_epochs()
+                return self._last_unrecorded_submit()
             return self._new_record(generation=0)
         record = self._records.load()
         if record is None or not self._is_before_clear(record):
@@ -451,6 +449,18 @@ class RunAcquirer:
                     self._cancel_run_of_earlier_epoch(stopped)
                 # The newest one only: a run before it has its successor.
                 return
+
+    def _last_unrecorded_submit(self) -> SubmissionRecord:
+        """Return the record of the newest run since the last clear, found by its tags, or a new record.
+
+        Its token may be older than a day, when the service has forgotten it, so it must not be used again.
+        """
+        generations = {self._token(number): number for number in range(self._attempt.try_number)}
+        for run in self._recent_runs():
+            tags = TaskTags.of(run.freeform_tags)
+            if tags and tags.token in generations:
+                return replace(self._new_record(generations[tags.token]), run_id=run.id)
+        return self._new_record(generation=0)
 
     def _is_from_earlier_try(self, record: SubmissionRecord, run: Run) -> bool:
         attempt = self._attempt

@@ -198,6 +198,20 @@ def test_every_retry_after_failed_run_submits_another_run(task):
     assert len(task.local.runs_created) == 3
 
 
+def test_number_of_requests_does_not_grow_with_the_number_of_tries(task):
+    task.local.fails()
+    task.max_tries = 12
+    with pytest.raises(RunFailed):
+        task.run()
+    requests = []
+    for _ in range(8):
+        before = len(task.local.journal())
+        with pytest.raises(RunFailed):
+            task.retry()
+        requests.append(len(task.local.journal()) - before)
+    assert len(set(requests)) == 1, requests
+
+
 def test_failed_run_of_this_try_is_not_replaced(task):
     task.local.fails()
     task.local.add_fault("lost_response", operation="CreateRun", count=1)
@@ -228,22 +242,22 @@ def test_search_by_tags_waits_for_delayed_list(task, mocker):
     task.killed_at("ownership.acquire.decide")
     (run_id,) = task.local.runs_created
     task.local.add_fault("replay_conflict", operation="CreateRun")
-    searches = delay_lists(mocker, 3)
+    find, searches = RunAcquirer._find, []
+
+    def find_late(self, token):
+        searches.append(token)
+        return find(self, token) if len(searches) > 3 else None
+
+    mocker.patch.object(RunAcquirer, "_find", find_late)
+    delay_first_list(mocker)
     retry_until_waiting(task)
     assert task.local.runs_created == [run_id]
     assert len(searches) == 4
 
 
-def delay_lists(mocker, number: int) -> list[str]:
-    """Let so many searches by tags find nothing. Return the list of the tokens that were searched."""
-    find, searches = RunAcquirer._find, []
-
-    def find_late(self, token):
-        searches.append(token)
-        return find(self, token) if len(searches) > number else None
-
-    mocker.patch.object(RunAcquirer, "_find", find_late)
-    return searches
+def delay_first_list(mocker) -> None:
+    """Let the search that a try without a record begins with find nothing."""
+    mocker.patch.object(RunAcquirer, "_last_unrecorded_submit", lambda self: self._new_record(generation=0))
 
 
 def test_unrecorded_run_is_found_without_another_submit(task):
@@ -261,8 +275,7 @@ def test_killed_task_finds_and_cancels_run_after_invalidated_token(task, mocker)
     task.killed_at("ownership.acquire.decide")
     (run_id,) = task.local.runs_created
     task.local.add_fault("replay_conflict", operation="CreateRun")
-    # Otherwise a try without a record finds the run before it submits.
-    delay_lists(mocker, 0 if task.store else 1)
+    delay_first_list(mocker)
     operator = task.operator()
     refused = DataFlowHook.create_run
 
