@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from matrix import log_lines
+from matrix import log_lines, releases
 from matrix.task_under_test import TaskUnderTest
 
 matrix_case = pytest.mark.matrix_case
@@ -102,6 +102,7 @@ def test_clear_in_worker_while_successor_starts(task: TaskUnderTest) -> None:
     task.maintain_run(task.wait_until_waiting("running"), successor_after=25)
     task.wait_for_run("STOPPED")
     task.clear()
+    releases.expect_clear_of_stream_to_be_recognized(task)
     third = task.wait_until_waiting("running", number=3)
     task.end_run(third)
     task.wait_for_end("success", runs=["STOPPED", "STOPPED", "SUCCEEDED"], cancelled_by=[(2, "worker")])
