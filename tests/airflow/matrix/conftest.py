@@ -23,7 +23,6 @@ from dev.postgres import Postgres
 from dev.workbench import Workbench
 from matrix.dag_definitions import dag_id_of, definitions_of, parameters_of, rules_of
 from matrix.matrix_harness import EXTRA_OUTAGE_SECONDS, SCHEDULED_TESTS, MatrixHarness, ScheduledTest, user_of
-from matrix.releases import AIRFLOW
 from matrix.task_under_test import TaskUnderTest
 
 HERE = Path(__file__).parent
@@ -32,10 +31,11 @@ HERE = Path(__file__).parent
 MAX_CONCURRENT_TESTS = 28
 
 SETTINGS = {
-    # Airflow 3.0 never frees the slot of a worker that was killed, so it needs some to spare.
-    "AIRFLOW__CORE__PARALLELISM": "16" if AIRFLOW >= (3, 1) else "48",
+    "AIRFLOW__CORE__PARALLELISM": "16",
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "60",
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
+    # Airflow 3.0 removes DAGs that a busy machine takes longer than this to store.
+    "AIRFLOW__DAG_PROCESSOR__STALE_DAG_THRESHOLD": "3600",
     "AIRFLOW__SCHEDULER__MAX_DAGRUNS_TO_CREATE_PER_LOOP": "50",
     # By default the scheduler examines 20 DAG runs per loop, those of backfills last.
     "AIRFLOW__SCHEDULER__MAX_DAGRUNS_PER_LOOP_TO_SCHEDULE": "300",

@@ -130,6 +130,7 @@ def test_retry_finds_run_by_tags_when_token_has_expired(task: TaskUnderTest) -> 
     task.start()
     run_id = task.wait_for_run()
     task.kill_worker()
+    releases.expect_retry_of_killed_worker(task)
     task.wait_for_state("up_for_retry")
     if releases.SUBMITS_ARE_RECORDED:
         record = task.read_state_store(RECORD_KEY)
