@@ -13,12 +13,14 @@ from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.models.run_request import SAFE_IN_EXECUTE, RunRequest
 from airflow_provider_dataflow.staging.files import LocalFiles
 from airflow_provider_dataflow.staging.function_result import OPTION, result_uri
-from airflow_provider_dataflow.staging.function_runner import encode
+from airflow_provider_dataflow.staging.function_runner import TOO_DEEP, encode
 from airflow_provider_dataflow.staging.function_source import FunctionSource
 from airflow_provider_dataflow.staging.local_code import PENDING_URI, LocalCode
 from airflow_provider_dataflow.staging.stager import Stager
 
 KIND = "functions"
+#: Not the function's name, which may have letters that an object's URI cannot have.
+FILE_NAME = "function.py"
 
 #: Longest arguments, as JSON in percent-encoding, that are part of the command line of the run.
 MAX_INLINE_CHARACTERS = 4096
@@ -52,8 +54,8 @@ class FunctionCode:
     ) -> dict[str, str]:
         """Upload the script, the files, and arguments that are too long for a command line."""
         uris = self.code.upload(files, stager, known, dry_run=dry_run)
-        contents = {_SCRIPT: (self.source.script(), f"{self.source.name}.py")}
-        if len(self._inline) > MAX_INLINE_CHARACTERS:
+        contents = {_SCRIPT: (self.source.script(), FILE_NAME)}
+        if len(self.inline_arguments) > MAX_INLINE_CHARACTERS:
             contents[_ARGUMENTS] = (self.arguments.encode(), "arguments.json")
         for key, (content, name) in contents.items():
             if key in known:
@@ -68,12 +70,13 @@ class FunctionCode:
         """Return the request with the command line that calls the function. See ``LocalCode``."""
         words = [OPTION, result_uri(self.stager.staging_uri)]
         arguments = uris.get(_ARGUMENTS)
-        words += ["--arguments-uri", arguments] if arguments else ["--arguments", self._inline]
-        application = uris.get(_SCRIPT) or PENDING_URI.format(name=f"{self.source.name}.py")
+        words += ["--arguments-uri", arguments] if arguments else ["--arguments", self.inline_arguments]
+        application = uris.get(_SCRIPT) or PENDING_URI.format(name=FILE_NAME)
         return replace(self.code, application=application, application_args=words).request(request, uris)
 
     @property
-    def _inline(self) -> str:
+    def inline_arguments(self) -> str:
+        """The arguments as a word of the command line."""
         return quote(self.arguments, safe=SAFE_IN_EXECUTE)
 
 
@@ -87,6 +90,8 @@ def encoded_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
             [encode(value, f"argument {number}") for number, value in enumerate(args, 1)],
             {name: encode(value, f"argument {name}") for name, value in kwargs.items()},
         ]
+        return json.dumps(encoded, separators=(",", ":"))
     except TypeError as error:
         raise InvalidArgument("@task.oci_data_flow", str(error)) from None
-    return json.dumps(encoded, separators=(",", ":"))
+    except RecursionError:
+        raise InvalidArgument("@task.oci_data_flow", f"an argument cannot be passed: {TOO_DEEP}") from None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.client.object_storage.uri import ObjectUri
@@ -21,7 +23,7 @@ OPTION = "--result"
 
 #: Of an error, which is shorter, too.
 _MAX_BYTES = function_runner.MAX_RESULT_BYTES + 4096
-_URI = re.compile(r"oci://[^\s'\"]+/results/[0-9a-f]{64}\.json")
+_URI = re.compile(r"oci://.+/results/[0-9a-f]{64}\.json")
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,19 @@ def result_uri(staging_uri: ObjectUri) -> str:
 
 def result_uri_of(run: Run) -> str | None:
     """Return the URI of a run's result, from its arguments; ``None`` if it has none."""
-    match = _URI.search(run.execute or "") or _URI.search(" ".join(run.arguments or ()))
-    return match[0] if match else None
+    try:
+        words = shlex.split(run.execute or "")
+    except ValueError:
+        words = []
+    return _value_of_option(words) or _value_of_option(list(run.arguments or ()))
+
+
+def _value_of_option(words: list[str]) -> str | None:
+    # The last one: options of Spark come before those of the function.
+    for option, value in reversed(list(pairwise(words))):
+        if option == OPTION and _URI.fullmatch(value):
+            return value
+    return None
 
 
 def read_result(object_storage: ObjectStorageClient, run: Run) -> FunctionResult | None:

@@ -5,12 +5,12 @@ Pythons of the service, from 3.6 on. The worker uses ``encode`` and ``decode``, 
 """
 
 import argparse
+import builtins
 import collections.abc
 import datetime
 import decimal
 import json
 import linecache
-import sys
 import traceback
 import urllib.parse
 from typing import Any
@@ -23,6 +23,8 @@ MAX_MESSAGE_CHARACTERS = 2_000
 #: Key that marks a value that JSON does not have.
 TYPE = "__type__"
 
+TOO_DEEP = "it is nested too deeply, or contains itself"
+
 _ADVICE = "write it to Object Storage and return its path"
 
 
@@ -32,11 +34,13 @@ def encode(value: Any, path: str) -> Any:
     :param path: name of the value, for error messages.
     :raises TypeError: it cannot be encoded.
     """
+    if isinstance(value, str):
+        return _encode_text(value, path)
     if value is None or type(value) in _PLAIN:
         return value
-    for plain, to_plain in _PLAIN.items():
-        if isinstance(value, plain):  # of a subclass, such as numpy's float64 or an Enum with str
-            return to_plain(value)
+    for plain in _PLAIN:
+        if isinstance(value, plain):  # of a subclass, such as numpy's float64 or an IntEnum
+            return plain(value)
     if callable(getattr(value, "asDict", None)):  # a Row of Spark, which is a tuple
         return encode(value.asDict(), path)
     if isinstance(value, dict):
@@ -51,7 +55,9 @@ def encode(value: Any, path: str) -> Any:
     if isinstance(value, collections.abc.Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
         return _encode_items(value, path)  # such as the results of a mapped task
     kind = type(value)
-    if kind.__module__.partition(".")[0] == "numpy" and callable(getattr(value, "tolist", None)):
+    is_numpy = kind.__module__.partition(".")[0] == "numpy" and callable(getattr(value, "tolist", None))
+    # numpy makes numbers of times with nanoseconds.
+    if is_numpy and value.dtype.kind not in "mM":
         return encode(value.tolist(), path)
     name = f"{kind.__module__}.{kind.__qualname__}"
     raise TypeError(f"{path}: {name} cannot be passed between Airflow and Spark; {_ADVICE}")
@@ -70,9 +76,23 @@ def decode(value: Any) -> Any:
     return _TYPES[value[TYPE]][2](value["value"])
 
 
+def _encode_text(value: str, path: str) -> str:
+    text = str.__str__(value)  # also of a subclass, such as an Enum with str
+    if text != _without_surrogates(text):
+        raise TypeError(f"{path}: the text has lone surrogates, which are no characters")
+    return text
+
+
+def _without_surrogates(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def _encode_dict(value: Any, path: str) -> Any:
     if all(type(key) is str for key in value) and TYPE not in value:
-        return {key: encode(item, f"{path}[{key!r}]") for key, item in value.items()}
+        return {
+            _encode_text(key, f"{path}: key {key!r}"): encode(item, f"{path}[{key!r}]")
+            for key, item in value.items()
+        }
     items = [
         [encode(key, f"{path}: key {key!r}"), encode(item, f"{path}[{key!r}]")] for key, item in value.items()
     ]
@@ -83,7 +103,14 @@ def _encode_items(value: Any, path: str) -> Any:
     return [encode(item, f"{path}[{index}]") for index, item in enumerate(value)]
 
 
+def _encode_set(value: Any, path: str) -> Any:
+    # In an order of its own: that of a set differs between processes, and a submit is repeated as it was.
+    return sorted((encode(item, f"{path}: an item") for item in value), key=json.dumps)
+
+
 def _encode_datetime(value: Any, path: str) -> Any:
+    if value != value:
+        raise TypeError(f"{path}: NaT of pandas cannot be passed between Airflow and Spark; use None")
     # In UTC, since Airflow cannot store every time zone.
     is_aware = value.utcoffset() is not None
     if is_aware:
@@ -97,7 +124,7 @@ def _decode_datetime(value: Any) -> Any:
     return datetime.datetime(*parts).replace(tzinfo=datetime.timezone.utc if is_aware else None)
 
 
-_PLAIN: Any = {bool: bool, int: int, float: float, str: str.__str__}
+_PLAIN: Any = (bool, int, float)
 # Type, to JSON, from JSON. A datetime is also a date.
 _TYPES: Any = {
     "datetime": (datetime.datetime, _encode_datetime, _decode_datetime),
@@ -113,8 +140,8 @@ _TYPES: Any = {
     ),
     "Decimal": (decimal.Decimal, lambda value, path: str(value), decimal.Decimal),
     "tuple": (tuple, _encode_items, lambda value: tuple(decode(value))),
-    "set": (set, _encode_items, lambda value: set(decode(value))),
-    "frozenset": (frozenset, _encode_items, lambda value: frozenset(decode(value))),
+    "set": (set, _encode_set, lambda value: set(decode(value))),
+    "frozenset": (frozenset, _encode_set, lambda value: frozenset(decode(value))),
 }
 
 
@@ -150,16 +177,23 @@ class _Storage:
 def _load(source: str, name: str, file_name: str, line: int) -> Any:
     """Return the function. Its traceback shows the file and the lines of the DAG."""
     text = "\n" * (line - 1) + source
-    linecache.cache[file_name] = (len(text), None, text.splitlines(True), file_name)
+    # Python ends lines only there, unlike splitlines.
+    lines = [f"{each}\n" for each in text.split("\n")]
+    linecache.cache[file_name] = (len(text), None, lines, file_name)
     # Annotations are not evaluated: they may name what only Airflow has.
     flags = getattr(__import__("__future__"), "annotations", None)
-    namespace = sys.modules["__main__"].__dict__
+    # Not this module's, whose names the function must not replace. As a part of __main__, the function and
+    # what it defines travel to executors by value.
+    namespace: Any = {"__name__": "__main__", "__builtins__": builtins}
     exec(compile(text, file_name, "exec", flags.compiler_flag if flags else 0), namespace)  # noqa: S102
     return namespace[name]
 
 
 def _content_of_value(value: Any) -> bytes:
-    content = json.dumps({"value": encode(value, "return value")}).encode()
+    try:
+        content = json.dumps({"value": encode(value, "return value")}).encode()
+    except RecursionError:
+        raise ValueError(f"return value: {TOO_DEEP}") from None
     if len(content) > MAX_RESULT_BYTES:
         raise ValueError(
             f"return value: {len(content)} bytes of JSON, more than {MAX_RESULT_BYTES}; {_ADVICE}"
@@ -169,7 +203,7 @@ def _content_of_value(value: Any) -> bytes:
 
 def _content_of_error(error: BaseException) -> bytes:
     frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
+    while frames is not None and frames.tb_frame.f_globals is globals():
         frames = frames.tb_next
     lines = traceback.format_exception(type(error), error, frames or error.__traceback__)
     content = {
@@ -177,7 +211,8 @@ def _content_of_error(error: BaseException) -> bytes:
         "message": _text(error)[:MAX_MESSAGE_CHARACTERS],
         "traceback": "".join(lines)[-MAX_TRACEBACK_CHARACTERS:],
     }
-    return json.dumps({"error": content}).encode()
+    texts = {name: _without_surrogates(text) for name, text in content.items()}
+    return json.dumps({"error": texts}).encode()
 
 
 def _text(error: BaseException) -> str:

@@ -6,7 +6,6 @@ import ast
 import builtins
 import inspect
 import symtable
-import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,10 @@ from airflow_provider_dataflow.staging import function_runner
 #: First parameter that gets the SparkSession.
 SPARK = "spark"
 
+#: What an indented function is parsed and shipped with. Without its indentation, texts over several lines
+#: would be others.
+_BLOCK = "if True:\n"
+
 #: Names that every module has.
 _MODULE_NAMES = frozenset(("__name__", "__file__", "__doc__", "__debug__"))
 
@@ -27,7 +30,7 @@ class FunctionSource:
     """Function as text.
 
     :param name: of the function.
-    :param source: from ``def`` on, without decorators, not indented.
+    :param source: from ``def`` on, without decorators, indented as in its file.
     :param file_name: of its module, without a folder.
     :param line: of ``def`` in that file.
     :param takes_spark: whether its first parameter is ``spark``.
@@ -48,10 +51,14 @@ class FunctionSource:
         """
         code = _code_of(function, decorator)
         name = function.__name__
-        lines, definition = _definition(function, decorator)
-        source = _without_decorators(lines, definition)
-        closed_over = (free for free in code.co_freevars if free != name)
-        foreign = [*closed_over, *_foreign_names(source)]
+        _check_spark(function, decorator)
+        source, decorator_lines = _source(function, decorator)
+        foreign = [free for free in code.co_freevars if free != name]
+        try:
+            foreign += _foreign_names(_unit(source))
+        except SyntaxError as error:
+            if not foreign:  # such as nonlocal, whose names are in foreign
+                raise _unreadable(name, decorator, error) from None
         if foreign:
             names = ", ".join(dict.fromkeys(foreign))
             raise InvalidArgument(
@@ -59,14 +66,16 @@ class FunctionSource:
                 f"{name} uses {names} from outside of the function, which does not exist in Spark; "
                 "import or define it inside of the function, or pass it as an argument",
             )
-        first_line = code.co_firstlineno + definition.lineno - 1
+        first_line = code.co_firstlineno + decorator_lines
         takes_spark = code.co_argcount > 0 and code.co_varnames[0] == SPARK
         return cls(name, source, Path(code.co_filename).name, first_line, takes_spark)
 
     def script(self) -> bytes:
         """Return the Python application that calls the function."""
         runner = Path(function_runner.__file__).read_text(encoding="utf-8")
-        values = (self.source, self.name, self.file_name, self.line, self.takes_spark)
+        unit = _unit(self.source)
+        first_line = self.line if unit == self.source else self.line - 1
+        values = (unit, self.name, self.file_name, first_line, self.takes_spark)
         arguments = "".join(f"        {value!r},\n" for value in values)
         return f'{runner}\n\nif __name__ == "__main__":\n    run(\n{arguments}    )\n'.encode()
 
@@ -102,20 +111,41 @@ def _code_of(function: Any, decorator: str) -> Any:
     return function.__code__
 
 
-def _definition(function: Any, decorator: str) -> tuple[list[str], ast.FunctionDef]:
-    """Return the lines of a function with its decorators, not indented, and its syntax."""
+def _check_spark(function: Any, decorator: str) -> None:
+    parameter = inspect.signature(function).parameters.get(SPARK)
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if parameter is not None and parameter.kind not in positional:
+        raise InvalidArgument(
+            decorator, f"{function.__name__} has the parameter {parameter}, which must be its first one"
+        )
+
+
+def _source(function: Any, decorator: str) -> tuple[str, int]:
+    """Return the source of a function without its decorators, and the number of their lines."""
+    name = function.__name__
     try:
-        text = textwrap.dedent(inspect.getsource(function))
-        (definition,) = ast.parse(text).body
+        text = inspect.getsource(function)
+        unit = _unit(text)
+        (definition,) = ast.parse(unit).body
+        if unit != text:
+            (definition,) = definition.body  # type: ignore[attr-defined]
     except (OSError, TypeError, SyntaxError, ValueError) as error:
-        raise InvalidArgument(decorator, f"cannot read the source of {function.__name__}: {error}") from None
-    if not isinstance(definition, ast.FunctionDef) or definition.name != function.__name__:
-        raise InvalidArgument(decorator, f"cannot read the source of {function.__name__}")
-    return text.splitlines(keepends=True), definition
+        raise _unreadable(name, decorator, error) from None
+    if not isinstance(definition, ast.FunctionDef) or definition.name != name:
+        raise _unreadable(name, decorator)
+    # Python ends lines only there, unlike splitlines.
+    lines = unit.split("\n")[definition.lineno - 1 : definition.end_lineno]
+    return "\n".join(lines).rstrip() + "\n", definition.lineno - 1 - (unit != text)
 
 
-def _without_decorators(lines: list[str], definition: ast.FunctionDef) -> str:
-    return "".join(lines[definition.lineno - 1 : definition.end_lineno]).rstrip() + "\n"
+def _unit(source: str) -> str:
+    """Return a source, indented or not, as a module."""
+    return f"{_BLOCK}{source}" if source[:1] in (" ", "\t") else source
+
+
+def _unreadable(name: str, decorator: str, error: Exception | None = None) -> InvalidArgument:
+    reason = f": {error}" if error else ""
+    return InvalidArgument(decorator, f"cannot read the source of {name}{reason}")
 
 
 def _foreign_names(source: str) -> Iterator[str]:

@@ -84,5 +84,33 @@ def test_value_without_encoding_is_refused_with_its_path():
         encode({"a": [1, object()]}, "value")
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        numpy.datetime64("2024-01-01T00:00:00.000000000"),
+        numpy.timedelta64(1, "ns"),
+        numpy.array(["2024-01-01"], dtype="datetime64[ns]"),
+    ],
+)
+def test_times_of_numpy_are_refused(value):
+    with pytest.raises(TypeError, match=r"value: numpy.* cannot be passed"):
+        encode(value, "value")
+
+
+@pytest.mark.parametrize("value", ["\ud800", {"\udfff": 1}, {1: "a\ud800"}, {"\ud800"}])
+def test_lone_surrogates_are_refused(value):
+    with pytest.raises(TypeError, match="lone surrogates"):
+        encode(value, "value")
+
+
+def test_sets_are_encoded_in_one_order():
+    words = [f"word {number}" for number in range(50)]
+    forward, backward = {*words, 1, None, (2, "x")}, {*words[::-1]} | {(2, "x"), None, 1}
+    for kind in (set, frozenset):
+        items = encode(kind(forward), "value")["value"]
+        assert items == encode(kind(backward), "value")["value"] == sorted(items, key=json.dumps)
+        assert round_trip(kind(forward)) == forward
+
+
 def test_script_is_read_by_the_oldest_python_of_the_service():
     ast.parse(Path(function_runner.__file__).read_text(), feature_version=(3, 6))

@@ -26,7 +26,7 @@ def wraps(function):
     return wrapper
 
 
-def test_source_has_no_decorators_and_no_indentation():
+def test_source_has_no_decorators():
     @decorator(
         task_id="x",
         requirements=["humanize"],
@@ -39,12 +39,12 @@ def test_source_has_no_decorators_and_no_indentation():
 
         return [half(n) for _ in range(len(month))]
 
-    assert monthly.source.startswith("def monthly(spark, month: Undefined, n=2)")
+    assert monthly.source.startswith("    def monthly(spark, month: Undefined, n=2)")
     assert monthly.takes_spark
     assert monthly.file_name == "test_function_source.py"
-    lines = inspect.getsource(test_source_has_no_decorators_and_no_indentation).splitlines()
+    lines = inspect.getsource(test_source_has_no_decorators).splitlines()
     offset = next(number for number, line in enumerate(lines) if "def monthly" in line)
-    assert monthly.line == test_source_has_no_decorators_and_no_indentation.__code__.co_firstlineno + offset
+    assert monthly.line == test_source_has_no_decorators.__code__.co_firstlineno + offset
     ast.parse(monthly.script())
 
 
@@ -173,6 +173,57 @@ def without_source():
 def test_what_has_no_plain_source_is_refused(make, problem):
     with pytest.raises(InvalidArgument, match=problem):
         FunctionSource.of(make(), NAME)
+
+
+def nonlocal_variable():
+    month = "2013-01"
+
+    def function(spark):
+        nonlocal month
+        month = "2013-02"
+
+    return function
+
+
+def spark_by_keyword():
+    def function(month, *, spark):
+        return month
+
+    return function
+
+
+def spark_as_rest():
+    def function(*spark):
+        return spark
+
+    return function
+
+
+def broken_binding():
+    def function(spark):
+        return 1
+
+    return function
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (nonlocal_variable, "function uses month from outside"),
+        (spark_by_keyword, "function has the parameter spark, which must be its first one"),
+        (spark_as_rest, r"function has the parameter \*spark, which must be its first one"),
+    ],
+)
+def test_function_that_would_fail_in_spark_is_refused(make, problem):
+    with pytest.raises(InvalidArgument, match=problem):
+        FunctionSource.of(make(), NAME)
+
+
+def test_source_that_has_changed_after_the_import_is_refused(monkeypatch):
+    changed = "def function(spark):\n    nonlocal month\n    month = 1\n"
+    monkeypatch.setattr(inspect, "getsource", lambda _: changed)
+    with pytest.raises(InvalidArgument, match="cannot read the source of function: no binding for nonlocal"):
+        FunctionSource.of(broken_binding(), NAME)
 
 
 def test_callers_do_not_pass_spark():
