@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,3 +61,49 @@ class ObjectWriter(io.BufferedWriter):
     def __del__(self) -> None:
         if not self.closed:
             self.discard()
+
+
+class TextWriter(io.TextIOWrapper):
+    """Text for an :class:`.ObjectWriter`, which is uploaded and discarded in the same cases.
+
+    ``io.TextIOWrapper`` closes its file, and thus uploads it, also if the ``with`` block raises.
+    """
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        try:
+            self.flush()
+        except BaseException:
+            self._discard()
+            raise
+        super().close()
+
+    def _discard(self) -> None:
+        # There is none if it was detached, or if the encoding is unknown.
+        with suppress(ValueError, AttributeError):
+            writer: Any = self.buffer
+            writer.discard()
+
+    def __exit__(self, exception: Any, *args: Any) -> None:
+        if exception is not None:
+            self._discard()
+        self.close()
+
+    def __del__(self) -> None:
+        self._discard()
+
+
+def compressed(file: Path, target: Path, compression: str) -> None:
+    """Write the content of a file to another, compressed.
+
+    :param compression: its name in ``fsspec``
+    """
+    from fsspec.compression import compr
+
+    with (
+        open(file, "rb") as content,
+        open(target, "xb") as raw,
+        closing(compr[compression](raw, mode="w")) as out,
+    ):
+        shutil.copyfileobj(content, out)

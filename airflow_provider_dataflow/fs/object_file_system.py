@@ -11,10 +11,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from fsspec import AbstractFileSystem
+from fsspec.core import get_compression
 
 from airflow_provider_dataflow.client.object_storage.uri import ObjectUri
 from airflow_provider_dataflow.exceptions import ObjectStorageError
-from airflow_provider_dataflow.fs.object_file import ObjectReader, ObjectWriter
+from airflow_provider_dataflow.fs.object_file import ObjectReader, ObjectWriter, TextWriter, compressed
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.object_storage.client import ObjectStorageClient, StoredObject
@@ -242,6 +243,35 @@ class ObjectFileSystem(AbstractFileSystem):
 
     # --- Reading and writing ---------------------------------------------------------------------------
 
+    def open(
+        self,
+        path: str,
+        mode: str = "rb",
+        block_size: int | None = None,
+        cache_options: Info | None = None,
+        compression: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Open an object as ``fsspec`` does. What is written is uploaded only if the file is closed properly.
+
+        The wrappers of ``fsspec`` for text and for compression would upload, or discard, at other times.
+        """
+        if "r" in mode:
+            return super().open(path, mode, block_size, cache_options, compression, **kwargs)
+        path = self._strip_protocol(path)
+        text = {name: kwargs.pop(name) for name in ("encoding", "errors", "newline") if name in kwargs}
+        binary_mode = mode.replace("b", "").replace("t", "") + "b"
+        writer = super().open(
+            path, binary_mode, block_size, compress=get_compression(path, compression), **kwargs
+        )
+        if "b" in mode:
+            return writer
+        try:
+            return TextWriter(writer, **text)
+        except BaseException:
+            writer.discard()
+            raise
+
     def _open(
         self,
         path: str,
@@ -249,6 +279,7 @@ class ObjectFileSystem(AbstractFileSystem):
         block_size: int | None = None,
         autocommit: bool = True,
         cache_options: Info | None = None,
+        compress: str | None = None,
         **kwargs: Any,
     ) -> Any:
         if mode == "rb":
@@ -259,8 +290,12 @@ class ObjectFileSystem(AbstractFileSystem):
         uri = self.uri(path)
 
         def upload(file: Path) -> None:
-            with self._file_errors(path):
-                if not self.client.put(uri, file, overwrite=mode == "wb"):
+            with TemporaryDirectory() as folder, self._file_errors(path):
+                content = file
+                if compress is not None:
+                    content = Path(folder) / "content"
+                    compressed(file, content, compress)
+                if not self.client.put(uri, content, overwrite=mode == "wb"):
                     raise FileExistsError(f"{uri} exists")
 
         return ObjectWriter(upload)

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import gc
+import io
+from contextlib import suppress
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import Mock
 
 import fsspec
 import pytest
 from airflow.exceptions import AirflowNotFoundException
 from airflow.sdk.io import get_fs, has_fs
+from fsspec.compression import compr
 
 from airflow_provider_dataflow.client.object_storage.uri import ObjectUri
 from airflow_provider_dataflow.exceptions import InvalidArgument
@@ -91,3 +96,62 @@ def test_failed_upload_raises_and_leaves_no_file(tmp_path, monkeypatch):
     assert writer.closed
     writer.close()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def uploads(fs, tmp_path, monkeypatch) -> list[bytes]:
+    """Contents that were uploaded; temporary files are in ``tmp_path``."""
+    found: list[bytes] = []
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    fs.client.put.side_effect = lambda uri, file, overwrite: found.append(file.read_bytes()) or True
+    return found
+
+
+@pytest.mark.parametrize(
+    ("mode", "content"), [("w", "ä\n"), ("wt", "ä\n"), ("x", "ä\n"), ("wb", b"\xc3\xa4\n")]
+)
+@pytest.mark.parametrize("compression", [None, "gzip", "zip"])
+def test_only_a_whole_object_is_uploaded(fs, uploads, tmp_path, mode, content, compression):
+    with suppress(KeyError), fs.open("data/x", mode, compression=compression) as file:
+        file.write(content)
+        raise KeyError
+    assert file.closed
+    abandoned = fs.open("data/x", mode, compression=compression)
+    abandoned.write(content)
+    del abandoned
+    gc.collect()
+    assert uploads == []
+    with fs.open("data/x", mode, compression=compression) as file:
+        file.write(content)
+    file = fs.open("data/x", mode, compression=compression)
+    file.write(content)
+    file.close()
+    file.close()
+    assert len(uploads) == 2
+    assert list(tmp_path.iterdir()) == []
+    with decompressed(uploads[0], compression) as found:
+        assert found.read() == b"\xc3\xa4\n"
+
+
+def decompressed(content: bytes, compression: str | None) -> Any:
+    return io.BytesIO(content) if compression is None else compr[compression](io.BytesIO(content), mode="r")
+
+
+def test_text_has_the_given_encoding(fs, uploads, tmp_path):
+    with fs.open("data/x", "w", encoding="latin-1", newline="\r\n") as file:
+        file.write("ä\n")
+    assert uploads == [b"\xe4\r\n"]
+    with pytest.raises(LookupError):
+        fs.open("data/x", "w", encoding="none")
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_text_that_cannot_be_written_is_not_uploaded(fs, uploads, monkeypatch):
+    file = fs.open("data/x", "w")
+    file.write("x")
+    monkeypatch.setattr(ObjectWriter, "write", Mock(side_effect=OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        file.close()
+    assert file.closed
+    assert uploads == []
