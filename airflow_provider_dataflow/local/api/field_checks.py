@@ -15,6 +15,7 @@ from airflow_provider_dataflow.local.state.ocids import is_ocid
 from airflow_provider_dataflow.local.state.pool_schedules import DAYS
 
 _PARAMETER_NAME = re.compile(r"[a-zA-Z0-9_]+\Z")
+_INTEGER = re.compile(r"0*([0-9]{1,18})")
 _MAX_NAME_LENGTH = 255
 _MAX_FREEFORM_TAGS = 10
 _MAX_DEFINED_TAGS = 64
@@ -57,6 +58,13 @@ def check_uris(name: str, value: Any) -> None:
     check_text(name, value)
     for part in value.split(","):
         check_uri(name, part.strip())
+
+
+def integer_of(text: str, minimum: int, maximum: int) -> int | None:
+    """Return an integer of a query; ``None``: the text is none from ``minimum`` to ``maximum``."""
+    # Not the text itself: int() refuses thousands of digits, even zeros.
+    match = _INTEGER.fullmatch(text)
+    return int(match[1]) if match is not None and minimum <= int(match[1]) <= maximum else None
 
 
 def integer_between(minimum: int, maximum: int) -> Check:

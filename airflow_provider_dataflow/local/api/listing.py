@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from airflow_provider_dataflow.local.api.context import Context
+from airflow_provider_dataflow.local.api.field_checks import integer_of
 from airflow_provider_dataflow.local.http.messages import JSON, invalid, missing
 from airflow_provider_dataflow.local.state.clock import from_rfc3339, rfc3339
 from airflow_provider_dataflow.local.state.store import Filter, Record, ResourceKind
@@ -31,9 +32,10 @@ def page_size(context: Context, query: Mapping[str, str]) -> int:
     text = query.get("limit")
     if text is None:
         return min(context.options.default_page, context.options.max_page)
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= context.options.max_page:
+    limit = integer_of(text, 1, context.options.max_page)
+    if limit is None:
         raise invalid(f"limit must be an integer from 1 to {context.options.max_page}.")
-    return int(text)
+    return limit
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import secrets
 from collections.abc import Iterable
@@ -46,8 +47,12 @@ class IncomingBody:
     def discard(self) -> None:
         """Remove the file, unless it was moved."""
         if self._file is not None:
-            self._file.close()
-            self.path.unlink(missing_ok=True)
+            try:
+                # Raises if it cannot write what is buffered.
+                with contextlib.suppress(OSError):
+                    self._file.close()
+            finally:
+                self.path.unlink(missing_ok=True)
 
     def digest(self, algorithm: str) -> bytes:
         return self._digests[algorithm].digest()

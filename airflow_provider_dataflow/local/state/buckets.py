@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 DEFAULT_NAMESPACE = "local"
+_MAX_NAME_LENGTH = 255  # of the name of a folder; the service allows 256
 _NAME = re.compile(r"[a-zA-Z0-9_-][a-zA-Z0-9_.-]*\Z")
 _URI = re.compile(r"oci://([^/@?#]+)@([^/@?#]+)(?:/(.*))?\Z", re.DOTALL)
 # Raised for names that no file can have, and for a loop of links (a RuntimeError before Python 3.13).
@@ -37,7 +38,7 @@ def check_name(name: str, what: str) -> str:
 
     :raises ValueError: it is not valid for a bucket or namespace.
     """
-    if len(name) > 256 or not _NAME.match(name):
+    if len(name) > _MAX_NAME_LENGTH or not _NAME.match(name):
         raise ValueError(f"{name!r} is not a valid name of a {what}")
     return name
 

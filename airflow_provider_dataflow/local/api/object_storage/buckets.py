@@ -5,6 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Mapping
 
+from airflow_provider_dataflow.local.api.field_checks import (
+    Check,
+    check_defined_tags,
+    check_map_of_texts,
+    check_text,
+    one_of,
+)
 from airflow_provider_dataflow.local.api.object_storage.context import (
     ObjectContext,
     page_limit,
@@ -30,6 +37,16 @@ _SETTINGS: Mapping[str, object] = {
     "versioning": "Disabled",
     "autoTiering": "Disabled",
     "bucketScope": "NAMESPACE",
+}
+_CHECKS: Mapping[str, Check] = {
+    "metadata": check_map_of_texts,
+    "publicAccessType": check_text,
+    "storageTier": check_text,
+    "freeformTags": check_map_of_texts,
+    "definedTags": check_defined_tags,
+    "kmsKeyId": check_text,
+    "versioning": one_of(("Enabled", "Disabled")),
+    "autoTiering": check_text,
 }
 _SUMMARY_FIELDS = ("namespace", "name", "compartmentId", "createdBy", "timeCreated", "etag", "bucketScope")
 _TAGS = ("freeformTags", "definedTags")
@@ -84,6 +101,9 @@ class BucketsApi:
 
     def create(self, request: Request, namespace: str) -> Response:
         details = request.json()
+        for field, check in _CHECKS.items():
+            if details.get(field) is not None:
+                check(field, details[field])
         name = required_text(details, "name")
         compartment = required_text(details, "compartmentId")
         try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from airflow_provider_dataflow.local.api.field_checks import integer_of
 from airflow_provider_dataflow.local.api.object_storage.errors import bucket_not_found
 from airflow_provider_dataflow.local.http.messages import JSON, ApiError, Request, Response, invalid, missing
 from airflow_provider_dataflow.local.state.objects.object_copies import ObjectCopies
@@ -41,9 +43,10 @@ def page_limit(request: Request, default: int = MAX_PAGE) -> int:
     text = request.query().get("limit")
     if text is None:
         return default
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MAX_PAGE:
+    limit = integer_of(text, 1, MAX_PAGE)
+    if limit is None:
         raise ApiError(400, "InvalidLimit", f"limit must be an integer from 1 to {MAX_PAGE}.")
-    return int(text)
+    return limit
 
 
 def list_response(request: Request, bodies: Sequence[JSON]) -> Response:
@@ -51,10 +54,9 @@ def list_response(request: Request, bodies: Sequence[JSON]) -> Response:
 
     :raises ApiError: 400, the limit or the token is not valid
     """
-    page = request.query().get("page", "0")
-    if not page.isascii() or not page.isdigit():
+    start = integer_of(request.query().get("page", "0"), 0, sys.maxsize)
+    if start is None:
         raise ApiError(400, "InvalidPage", "page is not the value of an opc-next-page header.")
-    start = int(page[:9])
     end = start + page_limit(request)
     headers = {"opc-next-page": str(end)} if end < len(bodies) else {}
     return Response.of_json(list(bodies[start:end]), headers=headers)

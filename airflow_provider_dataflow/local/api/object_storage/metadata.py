@@ -21,7 +21,8 @@ _STORED_HEADERS = (
 )
 USER_METADATA = "opc-meta-"
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
-_HEADER_VALUE = re.compile(r"[^\x00-\x1f\x7f]*")
+# Headers are sent as Latin-1.
+_HEADER_VALUE = re.compile(r"[\x20-\x7e\x80-\xff]*")
 
 
 def stored_headers(headers: Mapping[str, str]) -> dict[str, str]:
@@ -91,6 +92,6 @@ def checked_headers(headers: dict[str, str]) -> dict[str, str]:
     :raises ApiError: 400, one cannot be sent as a header, and could add others to a response
     """
     for name, text in headers.items():
-        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(text):
+        if name == USER_METADATA or not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(text):
             raise ApiError(400, "InvalidMetadata", f"{name!r} with the value {text!r} cannot be a header.")
     return headers

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from airflow_provider_dataflow.local.api.field_checks import integer_of
 from airflow_provider_dataflow.local.api.object_storage.context import (
     ObjectContext,
     list_response,
@@ -179,12 +180,12 @@ def _body(upload: MultipartUpload) -> JSON:
 
 
 def _part_number(request: Request) -> int:
-    text = request.query().get("uploadPartNum", "")
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= _MAX_PARTS:
+    number = integer_of(request.query().get("uploadPartNum", ""), 1, _MAX_PARTS)
+    if number is None:
         raise ApiError(
             400, "InvalidUploadPartNumber", f"uploadPartNum must be an integer from 1 to {_MAX_PARTS}."
         )
-    return int(text)
+    return number
 
 
 def _wanted_parts(body: JSON) -> tuple[dict[int, str], set[int]]:

@@ -72,6 +72,7 @@ class PreauthenticatedRequestsApi:
             raise invalid(f"objectName is required for the accessType {access_type}.")
         try:
             expires = from_rfc3339(required_text(body, "timeExpires"))
+            rfc3339(expires)  # fails if it is after the year 9999 in UTC
         except (ValueError, OverflowError):
             raise invalid("timeExpires is not a valid time.") from None
         if expires <= self.context.now():

@@ -30,10 +30,7 @@ class Part:
     etag: str
     md5: bytes
     path: Path
-
-    @property
-    def size(self) -> int:
-        return self.path.stat().st_size
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +50,12 @@ class MultipartUpload:
         with contextlib.suppress(FileNotFoundError):  # committed or aborted meanwhile
             for entry in os.scandir(self.folder):
                 match = _PART.match(entry.name)
-                if match is not None:
+                if match is None:
+                    continue
+                with contextlib.suppress(FileNotFoundError):  # replaced meanwhile
+                    size = entry.stat().st_size
                     md5 = bytes.fromhex(match[3])
-                    found.append(Part(int(match[1]), match[2], md5, Path(entry.path)))
+                    found.append(Part(int(match[1]), match[2], md5, Path(entry.path), size))
         return sorted(found, key=lambda part: part.number)
 
     def add(self, number: int, content: Path, md5: bytes) -> str | None:

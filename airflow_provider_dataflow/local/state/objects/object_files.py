@@ -246,14 +246,18 @@ class ObjectFiles:
         """
         if not self.root.is_dir():
             raise BucketMissing
+        existing = path.parent
+        while not os.path.lexists(existing):
+            existing = existing.parent
+        # Before anything is created, which could be outside of the bucket.
+        if (path.is_symlink() and name.endswith("/")) or existing.resolve() != existing:
+            raise UnusableName("A part of the object name is a symbolic link, which is not followed.")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as e:
             if isinstance(e, FileExistsError | NotADirectoryError):
                 raise _in_the_way(name, path.parent) from None
             raise
-        if path.parent.resolve() != path.parent:
-            raise UnusableName("A part of the object name is a symbolic link, which is not followed.")
 
     def _make_room(self, path: Path, name: str) -> None:
         """Create the folder of a file, and remove an empty folder that has the name of the file."""

@@ -10,6 +10,8 @@ from pathlib import Path
 from airflow_provider_dataflow.local.state.objects.object_files import ObjectFiles, StoredObject
 from airflow_provider_dataflow.local.state.objects.object_names import PARTIAL_FILE
 
+_NO_SEGMENTS = frozenset(("", ".", ".."))
+
 
 @dataclass(frozen=True, slots=True)
 class NameRange:
@@ -82,8 +84,11 @@ def _walk(
     folder = names.prefix.rpartition("/")[0]
     path = files.root / folder
     try:
-        # Not the same if the prefix contains "..", or names a symbolic link.
-        if (folder and "" in folder.split("/")) or path.resolve() != path:
+        # No object has such a name, but the path of another folder may contain it.
+        if folder and not _NO_SEGMENTS.isdisjoint(folder.split("/")):
+            return
+        # Not the same if the prefix names a symbolic link.
+        if path.resolve() != path:
             return
     except (OSError, ValueError, RuntimeError):
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from pathlib import Path
@@ -14,6 +15,7 @@ from airflow_provider_dataflow.local.state.objects.multipart_uploads import (
 )
 from airflow_provider_dataflow.local.state.objects.object_files import ObjectFiles
 from airflow_provider_dataflow.local.state.objects.object_listing import is_empty
+from airflow_provider_dataflow.local.state.objects.object_names import PARTIAL_FILE
 from airflow_provider_dataflow.local.state.objects.preauthenticated_requests import PreauthenticatedRequests
 
 
@@ -100,10 +102,37 @@ class ObjectStorage:
                 return
             if not is_empty(files) or self.uploads_of(namespace, bucket):
                 raise BucketNotEmpty
+            # Names that no object can have, and symbolic links, are not listed, but they are somebody's data.
+            if _has_files(files.root):
+                raise BucketNotEmpty
             path = self.buckets.path(namespace, bucket)
             if path.is_symlink():
                 path.unlink()
             else:
-                shutil.rmtree(path)
+                _remove_folders(path)
             self._records(namespace, bucket).clear()
             self._bucket_records.remove(f"{namespace}/{bucket}")
+
+
+def _has_files(folder: Path) -> bool:
+    """Return whether there is anything but folders, and what an interrupted copy of this server has left."""
+    for parent, folders, names in os.walk(folder):
+        if any(os.path.islink(os.path.join(parent, name)) for name in folders):
+            return True
+        if not all(PARTIAL_FILE.match(name) for name in names):
+            return True
+    return False
+
+
+def _remove_folders(folder: Path) -> None:
+    """Remove a folder and the folders in it, but no file that Spark, which takes no lock, writes meanwhile.
+
+    :raises BucketNotEmpty: there is such a file
+    """
+    try:
+        for parent, _, names in os.walk(folder, topdown=False):
+            for name in filter(PARTIAL_FILE.match, names):
+                os.unlink(os.path.join(parent, name))
+            os.rmdir(parent)
+    except OSError:
+        raise BucketNotEmpty from None

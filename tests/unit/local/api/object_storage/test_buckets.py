@@ -1,5 +1,12 @@
 from __future__ import annotations
 
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_dataflow.local.state.objects import storage
 from tests.unit.local.support import COMPARTMENT
 
 
@@ -36,7 +43,7 @@ def test_existing_bucket_is_not_created_again(objects):
 
 
 def test_invalid_bucket_is_refused(objects):
-    for name in ("..", "a/b", ".x", "ä", "b" * 257):
+    for name in ("..", "a/b", ".x", "ä", "b" * 256):
         body = f'{{"name": "{name}", "compartmentId": "c"}}'.encode()
         assert objects.error("POST", "/n/ns/b", body) == (400, "InvalidBucketName")
     assert objects.error("POST", "/n/ns/b", b'{"name": "x"}') == (400, "MissingParameter")
@@ -76,3 +83,60 @@ def test_buckets_are_listed_in_pages(objects):
     assert [b"elsewhere" in following.content(), "opc-next-page" in following.headers] == [False, False]
     assert "freeformTags" in objects.json("GET", f"{target}&fields=tags")[0]
     assert objects.error("GET", "/n/ns/b") == (400, "MissingCompartmentId")
+
+
+def test_bucket_with_files_that_are_not_listed_is_not_deleted(objects, tmp_path):
+    empty = objects.folder / "a" / "empty"
+    empty.mkdir(parents=True)
+    (tmp_path / "target").mkdir()
+    hidden = [os.fsencode(objects.folder) + b"/caf\xe9.csv"]
+    hidden += [os.fsencode(objects.folder / target) for target in ("target", "nowhere")]
+    Path(os.fsdecode(hidden[0])).write_bytes(b"data")
+    os.symlink(tmp_path / "target", hidden[1])
+    os.symlink(tmp_path / "nowhere", hidden[2])
+    while hidden:
+        assert objects.names() == []
+        assert objects.error("DELETE", objects.path) == (409, "BucketNotEmpty")
+        assert all(os.path.lexists(path) for path in hidden)
+        assert empty.is_dir()
+        os.unlink(hidden.pop())
+    (objects.folder / f".dataflow-{'0' * 16}.part").write_bytes(b"rest of an interrupted copy")
+    assert objects.call("DELETE", objects.path).status == 204
+    assert not objects.folder.exists()
+
+
+def test_file_that_spark_writes_while_its_bucket_is_deleted_stays(objects, monkeypatch):
+    written = objects.folder / "part-0"
+    original = storage._has_files
+
+    def check(folder: Path) -> bool:
+        found = original(folder)
+        written.write_bytes(b"output")
+        return found
+
+    monkeypatch.setattr(storage, "_has_files", check)
+    assert objects.error("DELETE", objects.path) == (409, "BucketNotEmpty")
+    assert written.read_bytes() == b"output"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("metadata", 5),
+        ("metadata", {"a": 1}),
+        ("freeformTags", [1]),
+        ("definedTags", {"a": "b"}),
+        ("versioning", {}),
+        ("versioning", "Sometimes"),
+        ("storageTier", 1),
+    ],
+)
+def test_settings_of_a_bucket_are_checked(objects, field, value):
+    body = json.dumps({"name": "new", "compartmentId": "c", field: value}).encode()
+    assert objects.error("POST", "/n/ns/b", body) == (400, "InvalidParameter")
+    assert not (objects.folder.parent / "new").exists()
+
+
+def test_name_of_a_bucket_has_at_most_255_characters(objects):
+    objects.create_bucket("b" * 255)
+    assert objects.error("GET", f"/n/ns/b/{'b' * 256}") == (404, "BucketNotFound")

@@ -153,3 +153,11 @@ def test_list_is_what_sorting_all_names_gives(names, prefix, start, after, end, 
                 break
             page_start = page.next_start
         assert found == expected
+
+
+@pytest.mark.parametrize("prefix", ["./", "d/./", "d/../", "../data/", "d//", "/"])
+def test_prefix_that_no_name_has_lists_nothing(objects, prefix):
+    objects.put("a")
+    objects.put("d/b")
+    assert objects.list(prefix=prefix) == {"objects": []}
+    assert objects.list(prefix=prefix, delimiter="/") == {"objects": [], "prefixes": []}

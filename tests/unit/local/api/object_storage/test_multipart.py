@@ -3,7 +3,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -219,4 +221,42 @@ def test_reset_forgets_uploads_but_no_objects(objects):
 def test_metadata_that_cannot_be_headers_is_refused(objects, details):
     """It would add headers to the responses."""
     body = json.dumps({"object": "a", **details}).encode()
+    assert objects.error("POST", f"{objects.path}/u", body) == (400, "InvalidMetadata")
+
+
+def test_part_that_is_replaced_while_parts_are_listed_is_skipped(objects, monkeypatch):
+    upload = Upload(objects)
+    upload.part(1, b"x")
+    upload.part(2, b"yy")
+    scan = os.scandir
+
+    def scandir(folder: Any) -> list[Any]:
+        entries = sorted(scan(folder), key=lambda entry: entry.name)
+        os.unlink(next(entry.path for entry in entries if entry.name.startswith("00001-")))
+        return entries
+
+    monkeypatch.setattr("airflow_provider_dataflow.local.state.objects.multipart_uploads.os.scandir", scandir)
+    found = objects.json("GET", upload.target)
+    monkeypatch.undo()
+    assert [(part["partNumber"], part["size"]) for part in found] == [(2, 2)]
+
+
+def test_numbers_are_read_to_their_end(objects):
+    upload = Upload(objects)
+    upload.part("0" * 5000 + "1", b"x")  # type: ignore[arg-type]
+    for number in ("00000000110000000", "000000001" + "0" * 5000, "\u0661"):
+        assert upload.part_error(quote(number)) == (400, "InvalidUploadPartNumber")
+        for list_ in (upload.target + "&", f"{objects.path}/o?"):
+            assert objects.error("GET", f"{list_}limit={quote(number)}") == (400, "InvalidLimit")
+    assert objects.error("GET", f"{upload.target}&page=1{'0' * 5000}") == (400, "InvalidPage")
+    assert [part["partNumber"] for part in objects.json("GET", upload.target)] == [1]
+    page = objects.json("GET", f"{upload.target}&page=00000000000001")
+    assert page == []
+
+
+@pytest.mark.parametrize(
+    "details", [{"contentType": "日本"}, {"metadata": {"a": "日本"}}, {"metadata": {"": "x"}}]
+)
+def test_metadata_that_cannot_be_a_header_is_refused(objects, details):
+    body = json.dumps({"object": "x", **details}).encode()
     assert objects.error("POST", f"{objects.path}/u", body) == (400, "InvalidMetadata")

@@ -335,3 +335,14 @@ def test_bucket_can_be_on_another_file_system(objects):
         assert objects.call("DELETE", objects.path).status == 204
         assert not objects.folder.exists()
         assert Path(other).is_dir()
+
+
+def test_put_through_a_symbolic_link_creates_nothing_outside_of_the_bucket(objects, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (objects.folder / "link").symlink_to(outside)
+    (objects.folder / "dangling").symlink_to(tmp_path / "new")
+    for name in ("link/a/b/x", "link/x", "link/a/", "link/", "dangling/a/x", "dangling/"):
+        assert objects.error("PUT", objects.object_path(name), b"") == (400, "InvalidObjectName")
+    assert list(outside.iterdir()) == []
+    assert not (tmp_path / "new").exists()

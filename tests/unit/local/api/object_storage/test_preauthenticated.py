@@ -176,3 +176,12 @@ def test_unknown_token_is_refused(objects, uri):
 def test_unsigned_upload_is_refused_before_its_body(objects):
     assert objects.error("PUT", objects.object_path("a"), b"x") == (401, "NotAuthenticated")
     assert not objects.local.objects.incoming.exists()
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-14:00", "9999-12-31T23:59:59.999999Z"])
+def test_time_after_the_year_9999_is_refused(objects, moment):
+    body = {"name": "a", "accessType": "AnyObjectRead", "timeExpires": moment}
+    with signed(objects):
+        response = objects.call("POST", f"{objects.path}/p", json.dumps(body).encode())
+        stored = objects.json("GET", f"{objects.path}/p")
+    assert (response.status, stored) == (400, [])
