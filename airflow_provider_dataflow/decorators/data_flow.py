@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar, overload
 from urllib.parse import quote
@@ -25,6 +26,7 @@ from airflow_provider_dataflow.models.argument_values import is_given
 from airflow_provider_dataflow.models.run import SUCCESS_STATES
 from airflow_provider_dataflow.models.run_request import SAFE_IN_EXECUTE
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
+from airflow_provider_dataflow.polling import STRAY_ERROR_BUDGET_SECONDS, ErrorBudget, jittered
 from airflow_provider_dataflow.staging.function_source import FunctionSource, signature_without_spark
 
 if TYPE_CHECKING:
@@ -50,6 +52,11 @@ SUPERSEDED = (
     *("application", "application_args", "application_id", "arguments", "execute", "java_class"),
     *("parameters", "run_id", "start_from_trigger"),
 )
+
+#: Seconds between two reads of a result, after an error and while there is none.
+ERROR_PAUSE_SECONDS, MISSING_PAUSE_SECONDS = 10.0, 1.0
+#: A result that is missing so often does not exist.
+READS_OF_MISSING = 3
 
 #: Keys of the task's context that a function may have as parameters: those with values that can be shipped.
 SHIPPED_CONTEXT = frozenset(
@@ -92,9 +99,7 @@ class DataFlowDecoratedOperator(DecoratedOperator, InvokeRunOperator):
         **kwargs: Any,
     ) -> None:
         self._source = prepared(python_callable)
-        for name in SUPERSEDED:
-            if is_given(kwargs.get(name)) and kwargs[name] is not False:
-                raise InvalidArgument(name, f"not allowed in {NAME}: the function is the application")
+        _check_superseded(kwargs)
         super().__init__(
             python_callable=python_callable,
             op_args=op_args,
@@ -103,6 +108,8 @@ class DataFlowDecoratedOperator(DecoratedOperator, InvokeRunOperator):
             application=f"{self._source.name}.py",
             **kwargs,
         )
+        # Also from default_args.
+        _check_waits(self.wait_for_completion)
 
     # --- Submit -------------------------------------------------------------------------------------------
 
@@ -114,6 +121,7 @@ class DataFlowDecoratedOperator(DecoratedOperator, InvokeRunOperator):
 
         from airflow_provider_dataflow.staging.function_code import FunctionCode, encoded_arguments
 
+        _check_waits(self.wait_for_completion)
         self._mask_encoded_secrets()
         stager = self._stager()
         code = FunctionCode(
@@ -122,6 +130,9 @@ class DataFlowDecoratedOperator(DecoratedOperator, InvokeRunOperator):
             stager=stager,
             code=replace(self._local_code(request), application=None),
         )
+        # Among the arguments may be any value that Airflow masks, such as a password of a connection, and its
+        # masker does not find it in percent-encoding.
+        mask_secret(code.inline_arguments)
 
         def upload(known: Mapping[str, str]) -> tuple[RunRequest, dict[str, str]]:
             uris = code.upload(self._local_files(context), stager, known, dry_run=context is None)
@@ -155,7 +166,7 @@ class DataFlowDecoratedOperator(DecoratedOperator, InvokeRunOperator):
             raise self._with_exception(failed, run) from None
         if run.state not in SUCCESS_STATES:
             return run_id
-        result = self._result(run)
+        result = self._result(run, self.error_budget)
         if result is None:
             raise DataFlowError(
                 f"Run {run.id} has SUCCEEDED, but stored no result: was the object deleted from the bucket? "
@@ -163,15 +174,34 @@ class DataFlowDecoratedOperator(DecoratedOperator, InvokeRunOperator):
             )
         return result.value
 
-    def _result(self, run: Run) -> FunctionResult | None:
+    def _result(self, run: Run, error_budget: float) -> FunctionResult | None:
+        """Read the result, retrying errors within the error budget, in seconds."""
+        from airflow_provider_dataflow.client.wait import sleep
         from airflow_provider_dataflow.staging.function_result import read_result
 
-        return read_result(self.hook.object_storage, run)
+        budget = ErrorBudget(error_budget)
+        missing = 0
+        while True:
+            self._raise_if_killed()
+            try:
+                result = read_result(self.hook.object_storage, run)
+            except ServiceError as error:
+                if budget.failure(error, time.monotonic()):
+                    raise
+                self.log.warning("Run %s: cannot read its result, retrying: %s", run.id, error)
+                sleep(jittered(ERROR_PAUSE_SECONDS), self._raise_if_killed)
+                continue
+            budget.success()
+            missing += 1
+            if result is not None or missing == READS_OF_MISSING:
+                return result
+            sleep(jittered(MISSING_PAUSE_SECONDS), self._raise_if_killed)
 
     def _with_exception(self, failed: RunFailed, run: Run) -> RunFailed:
         """Return the error of a failed run with the exception of the function, if it raised one."""
         try:
-            result = self._result(run)
+            # Not for long: the run has failed with or without its exception.
+            result = self._result(run, min(self.error_budget, STRAY_ERROR_BUDGET_SECONDS))
         except (DataFlowError, ServiceError) as error:
             self.log.warning("Run %s: cannot read the exception of the function: %s", run.id, error)
             return failed
@@ -216,6 +246,43 @@ def prepared(function: Callable[..., Any]) -> FunctionSource:
     return source
 
 
+def _check_superseded(arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments that say what to run.
+
+    :raises InvalidArgument: there is one.
+    """
+    for name in SUPERSEDED:
+        if is_given(arguments.get(name)) and arguments[name] is not False:
+            raise InvalidArgument(name, f"not allowed in {NAME}: the function is the application")
+
+
+def _check_waits(wait_for_completion: Any) -> None:
+    if wait_for_completion is False:
+        raise InvalidArgument(
+            "wait_for_completion",
+            f"must be true in {NAME}: the value of the function is there when the run has ended",
+        )
+
+
+def _check_arguments(arguments: Mapping[str, Any]) -> None:
+    """Check the arguments of the decorator. Airflow makes no operator of a mapped task when it parses it.
+
+    :raises InvalidArgument: an argument is not allowed or unknown.
+    """
+    _check_superseded(arguments)
+    _check_waits(arguments.get("wait_for_completion"))
+    # Those of the operator are given by Airflow.
+    known = {
+        name
+        for kind in DataFlowDecoratedOperator.__mro__
+        if "__init__" in vars(kind)
+        for name in inspect.signature(vars(kind)["__init__"]).parameters
+    } - {"self", "args", "kwargs", "python_callable", "op_args", "op_kwargs"}
+    for name in arguments:
+        if name not in known:
+            raise InvalidArgument(name, f"{NAME} has no such argument")
+
+
 @overload
 def data_flow_task(python_callable: Callable[Concatenate[SparkSession, P], R]) -> Task[P, R]: ...
 
@@ -239,8 +306,9 @@ def data_flow_task(
     :param multiple_outputs: push each value of a returned dict as an XCom of its own, too.
     :param kwargs: arguments of :class:`~airflow_provider_dataflow.operators.run.InvokeRunOperator`, except
         those that say what to run, and of all operators.
-    :raises InvalidArgument: the function cannot be shipped.
+    :raises InvalidArgument: the function cannot be shipped, or an argument is not allowed or unknown.
     """
+    _check_arguments(kwargs)
 
     def decorate(function: Callable[..., Any]) -> Any:
         prepared(function)

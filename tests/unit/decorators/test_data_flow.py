@@ -27,7 +27,9 @@ from airflow_provider_dataflow.exceptions import (
 )
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.run import Run
+from airflow_provider_dataflow.models.spark_submit import command_line
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
+from airflow_provider_dataflow.staging.function_code import encoded_arguments
 from airflow_provider_dataflow.staging.function_result import read_result, result_uri_of
 from airflow_provider_dataflow.staging.function_runner import decode
 from tests.unit.support import COMPARTMENT_ID, RUN_ID, FakeTaskInstance, run_body
@@ -64,8 +66,12 @@ class FakeObjects:
 
     def __init__(self, objects=None, error=None):
         self.objects, self.error = dict(objects or {}), error
+        self.errors, self.reads = [], 0
 
     def get(self, uri, *, max_bytes):
+        self.reads += 1
+        if self.errors:
+            raise self.errors.pop(0)
         if self.error:
             raise self.error
         if uri not in self.objects:
@@ -78,6 +84,7 @@ class FakeObjects:
 def objects(mocker):
     fake = FakeObjects()
     mocker.patch.object(DataFlowHook, "object_storage", fake)
+    mocker.patch.multiple(data_flow, ERROR_PAUSE_SECONDS=0.0, MISSING_PAUSE_SECONDS=0.0)
     mocker.patch.object(DataFlowHook, "list_run_logs", return_value=[])
     mocker.patch.object(DataFlowHook, "run_page_url", return_value="https://page")
     return fake
@@ -271,7 +278,7 @@ def test_secrets_of_arguments_are_not_in_the_error(objects):
 def test_failed_run_without_a_readable_exception_is_a_failed_run(objects, error):
     objects.error = error
     with pytest.raises(RunFailed) as caught:
-        finish(run_in("FAILED"))
+        finish(run_in("FAILED"), operator(fetch_logs="never", error_budget=0.001))
     assert type(caught.value) is RunFailed
 
 
@@ -311,3 +318,121 @@ def test_secrets_are_masked_in_the_command_line(objects, mocker):
     masked = without_secrets(word["--arguments"], [call.args[0] for call in mask.call_args_list])
     assert "hunter2" in word["--arguments"]
     assert "hunter2" not in masked
+
+
+def object_error(status, code="Other"):
+    error = ServiceError(operation="GetObject", message="down", status=status, code=code)
+    return ObjectStorageError(uri=RESULT, error=error)
+
+
+def test_errors_are_retried_until_the_result_is_read(objects):
+    objects.objects = stored(value=1)
+    objects.errors = [object_error(status) for status in (503, None, 429, 403, 404, 404, 500)]
+    assert finish(run_in("SUCCEEDED")) == 1
+    assert (objects.errors, objects.reads) == ([], 8)
+
+
+def test_exception_is_read_after_errors_too(objects):
+    objects.objects = stored(error={"type": "E", "message": "no", "traceback": "E: no"})
+    objects.errors = [object_error(503)]
+    with pytest.raises(FunctionFailed):
+        finish(run_in("FAILED"))
+
+
+def test_errors_are_retried_within_the_error_budget_only(objects):
+    objects.error = object_error(503)
+    with pytest.raises(ServiceError, match="down"):
+        finish(run_in("SUCCEEDED"), operator(fetch_logs="never", error_budget=0.001))
+    objects.error, objects.reads = object_error(400), 0
+    with pytest.raises(ServiceError):
+        finish(run_in("SUCCEEDED"))
+    assert objects.reads == 1
+
+
+def test_missing_result_is_read_three_times(objects):
+    with pytest.raises(DataFlowError, match="stored no result"):
+        finish(run_in("SUCCEEDED"))
+    assert objects.reads == 3
+
+
+@pytest.mark.parametrize("prefix", ["my prefix", "it's", 'a"b', ""])
+def test_result_is_the_option_of_the_command_line(prefix):
+    result = f"oci://b@ns/{prefix}/results/{TOKEN}.json".replace("ns//", "ns/")
+    other = f"oci://o@ns/results/{'b' * 64}.json"
+    words = ["--result", result, "--arguments", "%5B%5D"]
+    line = command_line("oci://b@ns/f.py", configuration={"spark.x": other}, application_args=words)
+    assert result_uri_of(Run.from_api(run_body(execute=line))) == result
+    assert result_uri_of(Run.from_api(run_body(execute=f"oci://b@ns/f.py {other}"))) is None
+    assert result_uri_of(Run.from_api(run_body(execute="oci://b@ns/f.py 'open"))) is None
+    assert result_uri_of(Run.from_api(run_body(execute="oci://b@ns/f.py --result"))) is None
+
+
+# --- Checks ---------------------------------------------------------------------------------------------
+
+
+def test_function_of_any_name_is_shipped(objects):
+    def día(spark):
+        return 1
+
+    request = request_of(operator(día, op_args=[]))
+    assert "oci://pending@upload/function.py" in request.execute
+
+
+@pytest.mark.parametrize("value", [False, "false"])
+def test_function_is_waited_for(value):
+    with pytest.raises(InvalidArgument, match=r"^wait_for_completion: must be true in @task.oci_data_flow"):
+        operator(wait_for_completion=value)
+
+
+def test_default_arguments_and_templates_are_checked_too(objects):
+    with (
+        pytest.raises(InvalidArgument, match=r"^wait_for_completion"),
+        DAG("dag", default_args={"wait_for_completion": False}),
+    ):
+        data_flow_task(without_spark)("2013-01")
+    made = operator(wait_for_completion="{{ params.wait }}")
+    made.wait_for_completion = "False"  # as rendered
+    with pytest.raises(InvalidArgument, match=r"^wait_for_completion"):
+        request_of(made)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("execute", "oci://b@ns/app.py"),
+        ("java_class", "a.B"),
+        ("nonsense", 1),
+        ("op_args", [1]),
+        ("wait_for_completion", False),
+    ],
+)
+def test_arguments_of_the_decorator_are_checked_when_it_is_called(name, value):
+    with pytest.raises(InvalidArgument, match=f"^{name}: "):
+        data_flow_task(**{name: value})
+
+
+def test_arguments_of_all_operators_are_taken():
+    mapped = {
+        "retries": 1,
+        "pool": "p",
+        "num_executors": 2,
+        "oci_conn_id": "x",
+        "trigger_rule": "all_done",
+        "map_index_template": "x",
+    }
+    with DAG("dag"):
+        task = data_flow_task(task_id="x", staging_uri="oci://b@ns/s", **mapped)(without_spark)
+        assert task.expand(month=["2013-01"]).operator.task_id == "x"
+
+
+def test_arguments_are_hidden_as_a_whole(objects, mocker):
+    mask = mocker.patch.object(data_flow, "mask_secret")
+    word = words_of(request_of(operator(op_args=["of a connection, masked"])))["--arguments"]
+    assert without_secrets(word, [call.args[0] for call in mask.call_args_list]) == "***"
+
+
+def test_argument_that_contains_itself_is_refused():
+    value = []
+    value.append(value)
+    with pytest.raises(InvalidArgument, match="nested too deeply, or contains itself"):
+        encoded_arguments([value], {})
