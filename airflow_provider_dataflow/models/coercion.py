@@ -24,6 +24,8 @@ from airflow_provider_dataflow.models.field_names import camel_case
 
 Coercion = Callable[[Any, str], Any]
 
+#: Characters that need no quoting in a Spark command line, a list of URIs and a URL.
+STAGING_PREFIX = re.compile(r"[A-Za-z0-9_.+=/-]*", re.ASCII)
 OBJECT_URI = re.compile(r"oci://[^/@\s]+@[^/@\s]+(/.*)?")
 PARAMETER_NAME = re.compile(r"\w+", re.ASCII)
 #: Default representation of an object, which a template renders for a class without a text form.
@@ -195,6 +197,25 @@ def object_uri(value: Any, path: str) -> str:
     if not OBJECT_URI.fullmatch(result):
         raise InvalidArgument(path, f"expected oci://bucket@namespace/path, got {redacted_repr(value)}")
     return result
+
+
+def staging_uri(value: Any, path: str) -> str:
+    """Coerce to the URI of a bucket or a prefix for uploads, whose URIs must need no quoting."""
+    result = object_uri(value, path)
+    check_staging_uri(result, path)
+    return result
+
+
+def check_staging_uri(uri: str, argument: str) -> None:
+    """Refuse a prefix that a command line or a list of URIs would not keep.
+
+    :raises InvalidArgument: the prefix has other characters.
+    """
+    prefix = uri.removeprefix("oci://").partition("/")[2]
+    if not STAGING_PREFIX.fullmatch(prefix):
+        raise InvalidArgument(
+            argument, f"the prefix {prefix!r} is not allowed; expected letters, digits and _.+=-/ only"
+        )
 
 
 def object_uris(value: Any, path: str) -> str:

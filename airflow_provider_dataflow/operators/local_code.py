@@ -66,7 +66,9 @@ class LocalCodeMixin:
 
     def _code_given(self) -> list[str]:
         """Return the names of the given arguments that say which code runs."""
-        return [name for name in CODE_ARGUMENTS if is_given(getattr(self, name))]
+        values = {name: getattr(self, name) for name in CODE_ARGUMENTS}
+        # An empty list asks for nothing.
+        return [name for name, value in values.items() if is_given(value) and value not in ([], ())]
 
     def _check_local_code(self, request_arguments: Mapping[str, Any], json: Any) -> None:
         """Refuse arguments that contradict each other. Values that are not known yet are skipped.

@@ -41,7 +41,7 @@ class RequiredPackages:
         if isinstance(self.given, str):
             requirements = Requirements.of_file(files.find(self.given, "requirements"), root=files.bundle)
         else:
-            requirements = Requirements.of_list(self.given)
+            requirements = Requirements.of_list(self.given, folder=files.dag_folder, root=files.bundle)
         return DependencyArchive.resolve(requirements, self._target())
 
     def _target(self) -> PythonTarget:

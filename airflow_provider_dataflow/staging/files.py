@@ -13,6 +13,9 @@ from airflow_provider_dataflow.staging.stager import check_file_name
 #: Largest file or package that is uploaded. Larger data belongs in a bucket: Spark reads it in parts.
 MAX_FILE_BYTES = 5 * 1024**3
 MAX_FILE_TEXT = "5 GiB"
+#: Limits of Linux.
+MAX_NAME_BYTES = 255
+MAX_PATH_BYTES = 4000
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class LocalFiles:
         :param folders: whether a folder is allowed, too.
         :raises InvalidArgument: the file is missing, too large, outside of the bundle, or no regular file.
         """
+        _check_parts(path, argument)
         found = self._existing(path, argument)
         check_file_name(name_of(path), argument)
         mode = found.stat().st_mode
@@ -81,6 +85,16 @@ class LocalFiles:
 def _real(path: Path) -> Path:
     """Return a path with symbolic links resolved, as far as it exists."""
     return Path(os.path.realpath(path))
+
+
+def _check_parts(path: str, argument: str) -> None:
+    """Refuse a path that the operating system refuses, before it raises another exception."""
+    if "\0" in path:
+        raise InvalidArgument(argument, f"{path!r} has a character that no path may have")
+    if len(os.fsencode(path)) > MAX_PATH_BYTES or any(
+        len(os.fsencode(part)) > MAX_NAME_BYTES for part in path.split("/")
+    ):
+        raise InvalidArgument(argument, f"{path[:80]!r}... is too long for a path")
 
 
 def name_of(path: str) -> str:

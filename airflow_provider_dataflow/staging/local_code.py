@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_dataflow.client.object_storage.content import Content
+from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.models.run_request import RunRequest
 from airflow_provider_dataflow.models.spark_submit import command_line, has_scheme
 from airflow_provider_dataflow.staging.files import LocalFiles, name_of
 from airflow_provider_dataflow.staging.packages import zip_package
-from airflow_provider_dataflow.staging.stager import Stager
+from airflow_provider_dataflow.staging.stager import Stager, check_file_name
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.staging.dependencies import DependencyArchive
@@ -57,6 +58,21 @@ class LocalCode:
     archives: Sequence[str] = ()
     packages: Packages | None = None
 
+    def check_names(self) -> None:
+        """Refuse files that would overwrite each other in the folder of the run.
+
+        :raises InvalidArgument: two files of a list have the same name, or an alias is no file name.
+        """
+        # Archives of equal names do not meet: each has its own URI.
+        for argument in ("py_files", "files", "jars"):
+            names: dict[str, str] = {}
+            for path in getattr(self, argument):
+                name = _name_in_run(argument, path)
+                if (other := names.setdefault(name, path)) != path:
+                    raise InvalidArgument(
+                        argument, f"{other} and {path} have the same name in the run, {name!r}; rename one"
+                    )
+
     @property
     def local_paths(self) -> list[tuple[str, str]]:
         """The paths that need an upload, each with its argument."""
@@ -81,6 +97,7 @@ class LocalCode:
         :raises InvalidArgument: a file is refused.
         :raises ObjectStorageError: an upload failed.
         """
+        self.check_names()
         keys = {_key(name, path): (name, path) for name, path in self.local_paths}
         missing = {key: given for key, given in keys.items() if key not in known}
         found = {
@@ -117,6 +134,8 @@ class LocalCode:
         :param uris: from :meth:`upload`. Other local files get a URI that only passes the checks.
         """
 
+        self.check_names()
+
         def listed(name: str) -> list[str]:
             return [_uri(name, path, uris) for path in getattr(self, name)]
 
@@ -142,6 +161,18 @@ class LocalCode:
 
 def _key(name: str, path: str) -> str:
     return f"{name}:{path}"
+
+
+def _name_in_run(argument: str, path: str) -> str:
+    """Return the name that a file has in the working folder of the run, or on its class path."""
+    plain, has_alias, alias = path.partition("#") if argument == "files" else (path, "", "")
+    if has_alias:
+        check_file_name(alias, argument)
+        return alias
+    name = name_of(plain)
+    # A package is uploaded as a zip file.
+    is_folder = argument == "py_files" and not has_scheme(path) and not os.path.splitext(name)[1]
+    return f"{name}.zip" if is_folder else name
 
 
 def _without_alias(name: str, path: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from airflow_provider_dataflow.exceptions import InvalidArgument
+from airflow_provider_dataflow.staging.local_requirements import checked_line
 
 #: Largest requirements file, so that a wrong path does not fill the memory.
 MAX_FILE_BYTES = 1024 * 1024
@@ -31,17 +32,29 @@ class Requirements:
 
     :param lines: those of all files, comments and blank lines left out.
     :param file: the requirements file; ``None`` for a list.
+    :param folder: folder that relative paths in a list refer to. Default: none is given.
     """
 
     lines: tuple[str, ...]
     file: Path | None = None
+    folder: Path | None = None
 
     @classmethod
-    def of_list(cls, items: Iterable[str], argument: str = "requirements") -> Requirements:
+    def of_list(
+        cls,
+        items: Iterable[str],
+        argument: str = "requirements",
+        *,
+        folder: Path | None = None,
+        root: Path | None = None,
+    ) -> Requirements:
         """Return the requirements of a list.
 
-        :raises InvalidArgument: an item is no requirement.
+        :param folder: folder that relative paths refer to. Default: the current one.
+        :param root: folder that no local path may be outside of.
+        :raises InvalidArgument: an item is no requirement, or a path is outside of ``root``.
         """
+        base = folder or Path.cwd()
         lines = []
         for index, item in enumerate(items):
             line = item.strip() if isinstance(item, str) else ""
@@ -49,20 +62,23 @@ class Requirements:
                 raise InvalidArgument(
                     f"{argument}[{index}]", f"expected a requirement such as 'humanize>=4', got {item!r}"
                 )
-            lines.append(line)
-        return cls(_checked(lines, argument))
+            where = f"{argument}[{index}]"
+            lines.append(checked_line(line, folder=base, file_folder=base, root=root, argument=where))
+        return cls(_checked(lines, argument), folder=folder)
 
     @classmethod
     def of_file(cls, file: Path, *, root: Path | None = None, argument: str = "requirements") -> Requirements:
         """Read a requirements file and the files that it includes.
 
-        :param root: folder that no included file may be outside of.
+        :param root: folder that no included file and no local path may be outside of.
         :raises InvalidArgument: a file cannot be read, is too large, or is outside of ``root``.
         """
         lines: list[str] = []
         seen: set[Path] = set()
 
         def read(path: Path) -> None:
+            if "\0" in str(path):
+                raise InvalidArgument(argument, f"{str(path)!r} has a character that no path may have")
             resolved = path.resolve()
             if resolved in seen:
                 return
@@ -72,7 +88,8 @@ class Requirements:
             if len(seen) > MAX_INCLUDED_FILES:
                 raise InvalidArgument(argument, f"{file} includes more than {MAX_INCLUDED_FILES} files")
             for line in _lines(_text(path, argument)):
-                lines.append(line)
+                places = {"folder": file.resolve().parent, "file_folder": resolved.parent}
+                lines.append(checked_line(line, **places, root=root, argument=argument))
                 if included := _INCLUDE.match(line):
                     read(path.parent / shlex.split(included["file"], comments=True)[0])
 

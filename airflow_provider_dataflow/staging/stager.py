@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_dataflow.client.object_storage.content import Content
 from airflow_provider_dataflow.client.object_storage.uri import ObjectUri
 from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument
+from airflow_provider_dataflow.models.coercion import check_staging_uri
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.object_storage.client import ObjectStorageClient
@@ -35,6 +36,7 @@ class Stager:
     def __init__(self, object_storage: ObjectStorageClient, staging_uri: str) -> None:
         self._object_storage = object_storage
         self.staging_uri = ObjectUri.parse(staging_uri, "staging_uri")
+        check_staging_uri(staging_uri, "staging_uri")
 
     def stage_file(self, path: str | os.PathLike[str], *, kind: str = FILES, name: str | None = None) -> str:
         """Upload a file if it is not there, and return its URI.

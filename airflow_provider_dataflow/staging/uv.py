@@ -126,7 +126,9 @@ class Uv:
 
 def _folder_of(requirements: Requirements, otherwise: str | os.PathLike[str]) -> str:
     """Return the folder that relative paths in the requirements refer to."""
-    return str(requirements.file.resolve().parent if requirements.file is not None else otherwise)
+    if requirements.file is not None:
+        return str(requirements.file.resolve().parent)
+    return str(requirements.folder or otherwise)
 
 
 def locked_packages(lock: str) -> Sequence[str]:

@@ -326,3 +326,40 @@ def test_record_is_json(client, storage, task, context):
     task(application="app.py").execute(context)
     record = context["task_state_store"].values[RECORD_KEY]
     assert json.loads(json.dumps(record))["uploads"] == {"application:app.py": APP}
+
+
+@pytest.mark.parametrize("empty", [[], ()])
+def test_empty_lists_are_not_given(empty):
+    from tests.unit.support import APPLICATION_ID
+
+    names = ("application_args", "py_files", "files", "jars", "archives", "requirements")
+    operator = InvokeRunOperator(
+        task_id="task",
+        application_id=APPLICATION_ID,
+        start_from_trigger=True,
+        **dict.fromkeys(names, empty),
+    )
+    assert operator._code_given() == []
+
+
+def test_staging_prefix_is_checked_at_parse():
+    with pytest.raises(InvalidArgument, match="staging_uri"):
+        InvokeRunOperator(task_id="task", application="a.py", staging_uri="oci://b@n/my prefix")
+
+
+@pytest.mark.parametrize(
+    ("lists", "message"),
+    [
+        ({"files": ["p/c.json", "q/c.json"]}, "files: p/c.json and q/c.json"),
+        ({"files": ["p/c.json", "oci://b@n/d.json#c.json"]}, "files: p/c.json and oci://b@n/d.json#c.json"),
+        ({"py_files": ["x/util", "y/util.zip"]}, "py_files: x/util and y/util.zip"),
+        ({"jars": ["x/a.jar", "oci://b@n/a.jar"]}, "jars: x/a.jar and oci://b@n/a.jar"),
+        ({"files": ["d.json#x,y"]}, "files: the file name 'x,y'"),
+    ],
+)
+def test_files_that_would_overwrite_each_other_are_refused(lists, message):
+    from airflow_provider_dataflow.staging.local_code import LocalCode
+
+    with pytest.raises(InvalidArgument) as caught:
+        LocalCode(application="oci://b@n/a.py", **lists).check_names()
+    assert message in str(caught.value)

@@ -127,6 +127,71 @@ def test_requirements_with_local_files_have_no_fingerprint():
         assert Requirements.of_list([item]).fingerprint is None
 
 
+OUTSIDE = (
+    "../outside/x-1.0-py3-none-any.whl",
+    "sub/../../outside/x-1.0-py3-none-any.whl",
+    "{outside}/x-1.0-py3-none-any.whl",
+    "x @ file://{outside}/x-1.0-py3-none-any.whl",
+    "x[extra] @ ../outside/x-1.0-py3-none-any.whl ; python_version > '3'",
+    "file:{outside}/x-1.0-py3-none-any.whl",
+    "file://${{PROJECT_ROOT}}/../outside/x-1.0-py3-none-any.whl",
+    "--find-links {outside}",
+    "-f ../outside",
+    "--index-url=file://{outside}",
+    "--index own={outside}",
+    "link-1.0-py3-none-any.whl",
+    "--find-links linked",
+)
+
+
+@pytest.mark.parametrize("kind", ["list", "file"])
+@pytest.mark.parametrize("line", OUTSIDE)
+def test_local_path_outside_of_the_bundle_is_refused(tmp_path, line, kind):
+    bundle, outside = tmp_path / "bundle", tmp_path / "outside"
+    (bundle / "linked").mkdir(parents=True)
+    outside.mkdir()
+    wheel = write_wheel(outside, "x")
+    for link in ("link-1.0-py3-none-any.whl", "linked/x-1.0-py3-none-any.whl"):
+        (bundle / link).symlink_to(wheel)
+    line = line.format(outside=outside)
+    file = bundle / "requirements.txt"
+    file.write_text(f"humanize\n{line}\n")
+    read = {
+        "list": lambda: Requirements.of_list(["humanize", line], folder=bundle, root=bundle),
+        "file": lambda: Requirements.of_file(file, root=bundle),
+    }[kind]
+    with pytest.raises(InvalidArgument, match=r"^requirements.* is outside of the DAG's bundle"):
+        read()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "humanize>=4 ; python_version > '3'",
+        "humanize[extra]==4.9.0",
+        "x @ https://host/x-1.0-py3-none-any.whl",
+        "https://host/x-1.0-py3-none-any.whl",
+        "--index-url https://host/simple?a=/b",
+        "./x-1.0-py3-none-any.whl",
+    ],
+)
+def test_other_requirements_pass_unchanged(tmp_path, line):
+    assert Requirements.of_list(["a", line], folder=tmp_path, root=tmp_path).lines == ("a", line)
+
+
+def test_list_names_wheels_relative_to_its_folder(cache, tmp_path):
+    folder = tmp_path / "dags"
+    (folder / "wheels").mkdir(parents=True)
+    write_wheel(folder / "wheels", "helperlib", "2.0")
+    wheel = write_wheel(folder, "own", "3.0", requires=["helperlib"])
+    items = ["--no-index", "--find-links wheels", f"./{wheel.name}"]
+    archive = DependencyArchive.resolve(Requirements.of_list(items, folder=folder, root=folder), LINUX, cache)
+    with zipfile.ZipFile(archive.build()) as built:
+        assert {f"{SITE_PACKAGES}/{name}/__init__.py" for name in ("own", "helperlib")} <= set(
+            built.namelist()
+        )
+
+
 # --- Resolve and build ----------------------------------------------------------------------------
 
 

@@ -100,3 +100,9 @@ def test_too_large_file_is_refused_with_the_limit(files, bundle, monkeypatch):
     os.truncate(bundle / "shared.py", files_module.MAX_FILE_BYTES + 1)
     with pytest.raises(InvalidArgument, match=r"files: shared\.py has 5368709121 bytes, more than 5 GiB"):
         files.find("shared.py", "files")
+
+
+@pytest.mark.parametrize("path", ["a\0b.py", "x" * 300, "x" * 300 + "/a.py", "a/" * 3000 + "a.py"])
+def test_path_that_the_system_refuses_is_refused_by_name(tmp_path, path):
+    with pytest.raises(InvalidArgument, match=r"^py_files: "):
+        LocalFiles(tmp_path, tmp_path).find(path, "py_files")

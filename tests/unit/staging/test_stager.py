@@ -83,3 +83,9 @@ def test_file_names_that_spark_would_split_are_refused(stager, service, name):
 def test_malformed_staging_uri_is_refused():
     with pytest.raises(InvalidArgument, match="staging_uri"):
         Stager(None, "s3://bucket")
+
+
+@pytest.mark.parametrize("prefix", ["my prefix", "it's", "a,b", 'a"b', "a#b", "é"])
+def test_staging_prefix_that_spark_would_split_is_refused(prefix):
+    with pytest.raises(InvalidArgument, match="staging_uri"):
+        Stager(None, f"oci://bucket@namespace/{prefix}")
