@@ -281,11 +281,20 @@ class RunAcquirer:
         return self._find_or_submit_next(record)
 
     def _submit(self, record: SubmissionRecord) -> tuple[SubmissionRecord, Run]:
-        self._wait_for_conflicting_run()
-        if adopted := self._live_run_of_application(record):
+        if adopted := self._run_instead_of_submit(record):
             return record, adopted
+        # Empty if all submits with the token were refused, so that no run can have the URIs.
+        may_exist = bool(record.uploads)
+        request = self._request
+        if self._upload is not None:
+            self._raise_if_killed()
+            # A repeated submit has the URIs of the first one: another body would invalidate the token.
+            request, uploads = self._upload(record.uploads)
+            # Another run may have started meanwhile: an upload may take many minutes.
+            if adopted := self._run_instead_of_submit(record):
+                return record, adopted
+            record = replace(record, uploads=uploads)
         self._raise_if_killed()
-        record, request = self._uploaded(record)
         self._save(record)
         request = self._tagged(request.for_submission(record.token), record)
         self._log.info("Submitting a run (CreateRun)\n%s", request.redacted_text(sensitive_names()))
@@ -300,7 +309,7 @@ class RunAcquirer:
             except SubmitRejected as error:
                 refusals += 1
                 if not error.may_be_stray or refusals > self.pauses.refusal_retries:
-                    if record.uploads:
+                    if record.uploads and not may_exist:
                         # No run exists, so that the next submit may have other files.
                         self._save(replace(record, uploads={}))
                     raise
@@ -311,6 +320,15 @@ class RunAcquirer:
                     raise
                 self._log.info("The service knows this submit, but returned no run: %s", error)
                 return self._find_or_submit_next(record, exists=self._settings.airflow_tags)
+
+    def _run_instead_of_submit(self, record: SubmissionRecord) -> Run | None:
+        """Return the live run to adopt instead of a submit; ``None`` to submit.
+
+        :raises SubmitLater: the submit must wait.
+        :raises AlreadyRunning: there is a live run, and it must not be adopted.
+        """
+        self._wait_for_conflicting_run()
+        return self._live_run_of_application(record)
 
     def _find_or_submit_next(
         self, record: SubmissionRecord, *, exists: bool = False
@@ -330,16 +348,6 @@ class RunAcquirer:
             time.sleep(self.pauses.list)
         self._log.warning("Found no run of the earlier submit: submitting another run")
         return self._submit(self._new_record(record.generation + 1))
-
-    def _uploaded(self, record: SubmissionRecord) -> tuple[SubmissionRecord, RunRequest]:
-        """Upload what the run needs. Return its request, and the record with the URIs.
-
-        A repeated submit has the URIs of the first one, since another body would invalidate the token.
-        """
-        if self._upload is None:
-            return record, self._request
-        request, uploads = self._upload(record.uploads)
-        return replace(record, uploads=uploads), request
 
     def _tagged(self, request: RunRequest, record: SubmissionRecord) -> RunRequest:
         if not self._settings.airflow_tags:

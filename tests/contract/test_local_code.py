@@ -20,6 +20,8 @@ from airflow_provider_dataflow.exceptions import ObjectStorageError, RunFailed, 
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
+from airflow_provider_dataflow.ownership.acquire import RunAcquirer
+from airflow_provider_dataflow.staging.stager import Stager
 from tests.contract.conftest import poll_at_once
 from tests.contract.tasks import run_task
 from tests.unit.support import FakeStateStore, FakeTaskInstance
@@ -183,6 +185,31 @@ def test_refused_run_leaves_its_files_for_the_next_try(task, folder, server):
         task.run(configuration={"spark.master": "local"}, spark_version="9.9.9")
     task.run()
     assert server.requests_by_operation["PutObject"] == 2
+
+
+def test_refusal_keeps_the_files_of_an_earlier_submit_without_a_response(task, folder, server, monkeypatch):
+    """The earlier submit may have started a run, so the token must not be sent with another body."""
+    monkeypatch.setattr(SdkRequests, "retry_policy", RetryPolicy(sleep=lambda seconds: None))
+    server.add_fault("lost_response", operation="CreateRun", count=100)
+    with pytest.raises(ServiceError):
+        task.run(error_budget=0.001)
+    server.clear_faults()
+    uploads = next(iter(task.store.values.values()))["uploads"]
+    server.add_fault("status", operation="CreateRun", status=400, count=1)
+    with pytest.raises(SubmitRejected):
+        task.run()
+    assert next(iter(task.store.values.values()))["uploads"] == uploads
+
+
+def test_guards_are_asked_again_after_the_upload(task, monkeypatch):
+    calls = []
+    guard, stage = RunAcquirer._run_instead_of_submit, Stager.stage
+    monkeypatch.setattr(
+        RunAcquirer, "_run_instead_of_submit", lambda *given: (calls.append("guards"), guard(*given))[1]
+    )
+    monkeypatch.setattr(Stager, "stage", lambda *given: (calls.append("upload"), stage(*given))[1])
+    task.run()
+    assert calls == ["guards", "upload", "upload", "guards"]
 
 
 def test_tasks_at_the_same_moment_share_the_uploads(task, bucket, folder, server):
