@@ -17,6 +17,7 @@ from harness import Session, start_dag_runs
 from results_file import ResultsFile
 
 from dev.local_service import EXAMPLES
+from dev.postgres import Postgres
 from dev.workbench import Workbench
 from tests.marked_secrets import LEVELS, VARIABLES
 
@@ -71,14 +72,18 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
         # Enough for the runs that sleep until they are killed and for others at the same time.
         local_options=("--max-concurrent-runs", "6", "--no-warm"),
     )
+    postgres = Postgres()
     try:
+        postgres.start()
+        bench.airflow.env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = postgres.url
         bench.start()
         shutil.copy(HERE / "apps" / "outcome.py", bench.local.bucket("tests"))
-        started = Session(bench, home / "stop")
+        started = Session(bench, home / "stop", postgres)
         start_dag_runs(started)
         yield started
     finally:
         bench.airflow.stop()
         remaining_processes = bench.local.stop()
+        postgres.stop()
     # The processes of killed runs must have ended, too.
     assert not remaining_processes

@@ -14,6 +14,7 @@ from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
 from dev.airflow_rest import AirflowRest, wait_until
 from dev.local_service import LocalService
+from dev.postgres import Postgres
 from dev.workbench import Workbench
 
 #: Whether this Airflow supports ``start_from_trigger`` (3.3 and newer). If not, the DAG files leave out the
@@ -41,12 +42,24 @@ EXAMPLES = (
 
 @dataclass
 class Session:
-    """The running Airflow and Local Data Flow, and the run ids of the started DAG runs."""
+    """The running Airflow, its database and Local Data Flow, and the run ids of the started DAG runs."""
 
     bench: Workbench
     stop_file: Path
+    postgres: Postgres
     dag_run: str = "tested"
     runs: dict[str, str] = field(default_factory=dict)
+
+    def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Return the rows of a query to Airflow's database."""
+        connection = self.postgres.connect()
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(sql, parameters)
+                rows: list[tuple[Any, ...]] = cursor.fetchall()
+                return rows
+        finally:
+            connection.close()
 
     @property
     def rest(self) -> AirflowRest:

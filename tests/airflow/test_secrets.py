@@ -6,7 +6,6 @@ Ordinary values are marked, too: the search must find these, which proves that i
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -105,29 +104,25 @@ def logs_of(session: Session, dag_id: str, task_id: str) -> bytes:
 
 def tables(session: Session) -> dict[str, bytes]:
     """All rows of all tables of the metadata database, those of triggers decrypted."""
-    with sqlite3.connect(session.bench.airflow.home / "airflow.db") as database:
-        names = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        rows = {name: database.execute(f'SELECT * FROM "{name}"').fetchall() for name in names}
-        kwargs = database.execute("SELECT kwargs FROM trigger").fetchall()
-    database.close()
+    names = session.query("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
+    rows = {name: session.query(f'SELECT * FROM "{name}"') for (name,) in names}
     fernet = Fernet(session.bench.airflow.env["AIRFLOW__CORE__FERNET_KEY"])
     # Airflow does not encrypt the row of a task that defers.
+    kwargs = session.query("SELECT kwargs FROM trigger")
     rows["trigger"] += [(fernet.decrypt(text),) for (text,) in kwargs if not text.startswith("{")]
     return {name: b"\n".join(as_bytes(value) for row in of for value in row) for name, of in rows.items()}
 
 
 def rendered(session: Session, dag_id: str) -> set[str]:
     """Return the tasks whose stored rendered fields contain the marked ordinary value and masked secrets."""
-    with sqlite3.connect(session.bench.airflow.home / "airflow.db") as database:
-        rows = database.execute(
-            "SELECT task_id, rendered_fields FROM rendered_task_instance_fields WHERE dag_id = ?", (dag_id,)
-        ).fetchall()
-    database.close()
-    return {task_id for task_id, fields in rows if CONTROL in fields and "***" in fields}
+    rows = session.query(
+        "SELECT task_id, rendered_fields FROM rendered_task_instance_fields WHERE dag_id = %s", dag_id
+    )
+    return {task_id for task_id, fields in rows if CONTROL in str(fields) and "***" in str(fields)}
 
 
 def as_bytes(value: Any) -> bytes:
-    return value if isinstance(value, bytes) else str(value).encode()
+    return bytes(value) if isinstance(value, bytes | memoryview) else str(value).encode()
 
 
 def everything(session: Session) -> dict[str, bytes]:
