@@ -8,6 +8,6 @@ part() { .venv/bin/python -m pytest "$@" || failed=1; }
 
 part tests/unit -n auto "$@"
 # They mostly wait for processes, so more of them than cores. A server serves all tests of a file.
-part tests/contract tests/clients tests/browser -n 4 --dist loadfile --no-loadscope-reorder "$@"
+part tests/contract tests/clients tests/browser -n 3 --dist loadfile --no-loadscope-reorder "$@"
 part tests/airflow "$@"
 exit $failed
