@@ -155,7 +155,7 @@ class ServiceError(DataFlowError):
 
     @property
     def is_transient(self) -> bool:
-        """Whether the same request may succeed later.
+        """True if a repeated request may succeed.
 
         That is so without a response, after a throttle or an error of the service, and if Object Storage was
         writing the same object for somebody else.
@@ -166,7 +166,7 @@ class ServiceError(DataFlowError):
 
     @property
     def may_be_stray(self) -> bool:
-        """Whether the error looks final but may go away.
+        """True if the error looks final but may go away.
 
         OCI's IAM is eventually consistent, so 401, 403 and 404 may be wrong for a while. A failing gateway
         may redirect to an error page.

@@ -123,11 +123,10 @@ class DataFlowDecoratedOperator(DecoratedOperator, InvokeRunOperator):
 
         _check_waits(self.wait_for_completion)
         self._mask_encoded_secrets()
-        stager = self._stager()
         code = FunctionCode(
             source=self._source,
             arguments=encoded_arguments(list(self.op_args), self._keyword_arguments(context)),
-            stager=stager,
+            stager=self._stager(),
             code=replace(self._local_code(request), application=None),
         )
         # Among the arguments may be any value that Airflow masks, such as a password of a connection, and its
@@ -135,7 +134,7 @@ class DataFlowDecoratedOperator(DecoratedOperator, InvokeRunOperator):
         mask_secret(code.inline_arguments)
 
         def upload(known: Mapping[str, str]) -> tuple[RunRequest, dict[str, str]]:
-            uris = code.upload(self._local_files(context), stager, known, dry_run=context is None)
+            uris = code.upload(self._local_files(context), known, dry_run=context is None)
             return code.request(request, uris), uris
 
         return code.request(request, {}), upload
@@ -202,7 +201,7 @@ class DataFlowDecoratedOperator(DecoratedOperator, InvokeRunOperator):
         try:
             # Not for long: the run has failed with or without its exception.
             result = self._result(run, min(self.error_budget, STRAY_ERROR_BUDGET_SECONDS))
-        except (DataFlowError, ServiceError) as error:
+        except DataFlowError as error:
             self.log.warning("Run %s: cannot read the exception of the function: %s", run.id, error)
             return failed
         if result is None or result.error is None:
@@ -321,6 +320,6 @@ def data_flow_task(
 
     if python_callable is None:
         return decorate
-    if not inspect.isfunction(python_callable) and not callable(python_callable):
+    if not callable(python_callable):
         raise InvalidArgument(NAME, "takes only named arguments")
     return decorate(python_callable)

@@ -44,16 +44,9 @@ class FunctionCode:
     stager: Stager
     code: LocalCode
 
-    @property
-    def local_paths(self) -> list[tuple[str, str]]:
-        """What needs an upload, each with its argument."""
-        return [("python_callable", self.source.name), *self.code.local_paths]
-
-    def upload(
-        self, files: LocalFiles, stager: Stager, known: Mapping[str, str], *, dry_run: bool = False
-    ) -> dict[str, str]:
+    def upload(self, files: LocalFiles, known: Mapping[str, str], *, dry_run: bool = False) -> dict[str, str]:
         """Upload the script, the files, and arguments that are too long for a command line."""
-        uris = self.code.upload(files, stager, known, dry_run=dry_run)
+        uris = self.code.upload(files, self.stager, known, dry_run=dry_run)
         contents = {_SCRIPT: (self.source.script(), FILE_NAME)}
         if len(self.inline_arguments) > MAX_INLINE_CHARACTERS:
             contents[_ARGUMENTS] = (self.arguments.encode(), "arguments.json")
@@ -61,9 +54,9 @@ class FunctionCode:
             if key in known:
                 uris[key] = known[key]
             elif dry_run:
-                uris[key] = str(stager.uri_of(Content.of_bytes(content).sha256, name, kind=KIND))
+                uris[key] = str(self.stager.uri_of(Content.of_bytes(content).sha256, name, kind=KIND))
             else:
-                uris[key] = stager.stage_bytes(content, name, kind=KIND)
+                uris[key] = self.stager.stage_bytes(content, name, kind=KIND)
         return uris
 
     def request(self, request: RunRequest, uris: Mapping[str, str]) -> RunRequest:

@@ -82,7 +82,7 @@ class LocalCode:
 
     @property
     def needs_upload(self) -> bool:
-        """Whether anything must be uploaded before the submit."""
+        """True if something must be uploaded before the submit."""
         return bool(self.local_paths) or self.packages is not None
 
     def upload(
@@ -97,7 +97,6 @@ class LocalCode:
         :raises InvalidArgument: a file is refused.
         :raises ObjectStorageError: an upload failed.
         """
-        self.check_names()
         keys = {_key(name, path): (name, path) for name, path in self.local_paths}
         missing = {key: given for key, given in keys.items() if key not in known}
         found = {

@@ -58,7 +58,7 @@ class ObjectStorageApi:
         return self.router.find(request.method, split_object_path(path))
 
     def authorize(self, request: Request, route: Route, values: dict[str, str]) -> Principal | None:
-        """Return the user for whom a pre-authenticated request acts; ``None``: the request must be signed.
+        """Return the creator of the pre-authenticated request; ``None`` if the request must be signed.
 
         :raises ApiError: 404, the request has a token that does not allow it
         """

@@ -88,9 +88,6 @@ class ObjectStorage:
         """Return what the creator of a bucket declared; empty for the folder of another creator."""
         return self._bucket_records.get(f"{namespace}/{bucket}") or {}
 
-    def update_bucket_record(self, namespace: str, bucket: str, record: JSON) -> None:
-        self._bucket_records.put(f"{namespace}/{bucket}", record)
-
     def delete_bucket(self, namespace: str, bucket: str) -> None:
         """Delete a bucket and its empty folders.
 
