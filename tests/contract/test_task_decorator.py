@@ -6,6 +6,7 @@ import datetime
 import json
 import urllib.request
 import uuid
+from functools import partial
 from typing import Any
 
 import pytest
@@ -160,10 +161,13 @@ def version_of_package(spark):
     return shippedlib.VERSION
 
 
-def test_function_with_requirements(local, tmp_path):
+def test_function_with_requirements(local, tmp_path, monkeypatch):
     write_wheel(tmp_path, "shippedlib", "7.2")
-    requirements = ["--no-index", f"--find-links {tmp_path}", "shippedlib"]
-    assert run_task(lambda: task_of(version_of_package, requirements=requirements), new_instance()) == "7.2"
+    # Requirements may name no folder outside of the DAG's bundle; the configuration of uv on the worker may.
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path))
+    task = partial(task_of, version_of_package, requirements=["shippedlib"])
+    assert run_task(task, new_instance()) == "7.2"
 
 
 def test_next_try_finds_the_result_of_an_adopted_run(local):
