@@ -31,9 +31,9 @@ MAX_CONNECTIONS = 4
 MAX_REQUESTS_PER_SECOND = 20.0
 #: The last poll of a wait may take this long, even after the deadline.
 LAST_POLL_SECONDS = 5.0
-#: Between two looks of a triggerer for tasks that ended without their trigger. What a killed task has left is
-#: found in the second look, so within two intervals; the trigger's own cancel takes up to 25 seconds.
-DEFAULT_SWEEP_INTERVAL_SECONDS = 20.0
+#: Between two looks of a triggerer for tasks that ended without their trigger. With the 30 seconds that a
+#: trigger has for its own cancel, what a killed task has left is cancelled within a minute.
+DEFAULT_SWEEP_INTERVAL_SECONDS = 15.0
 #: Between two log lines about a resource whose state does not change.
 HEARTBEAT_SECONDS = 600.0
 

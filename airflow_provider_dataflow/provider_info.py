@@ -140,7 +140,7 @@ def _config() -> dict[str, Any]:
                     "deferred and whose trigger did not hear of it. It cancels their runs. 0: never.",
                     "60",
                     type="float",
-                    default="20",
+                    default="15",
                 ),
                 "max_requests_per_second": _option(
                     "Maximum rate of the requests that a triggerer sends through one connection, submits "

@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 
 #: Cancels at the same time.
 MAX_THREADS = 8
+#: Time for the trigger's own cancel, from the first sweep that finds the task ended. Airflow ends a trigger
+#: 30 seconds after a kill.
+GRACE_SECONDS = 30.0
 #: After each failed attempt the next one waits twice as long, up to this many seconds.
 MAX_PAUSE_SECONDS = 600.0
 #: About three hours with the longest pause.
@@ -68,8 +71,8 @@ class _Attempts:
 class Sweeper:
     """Looks regularly for tasks that ended while they were deferred, and cancels what they waited for.
 
-    A task is touched only if Airflow's database says in two sweeps in a row that it has ended: that leaves
-    its trigger the time to cancel the run itself.
+    A task is touched only if Airflow's database says for ``GRACE_SECONDS`` that it has ended: that leaves its
+    trigger the time to cancel the run itself.
 
     :param interval: seconds between two sweeps.
     """
@@ -113,7 +116,7 @@ class Sweeper:
             if task.ended_itself:
                 forget(task)
             elif key not in self._attempts:
-                self._attempts[key] = _Attempts(task, now)
+                self._attempts[key] = _Attempts(task, now + GRACE_SECONDS)
             elif self._attempts[key].next_at <= now:
                 due.append(self._attempts[key])
         if due:

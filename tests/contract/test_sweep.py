@@ -14,7 +14,12 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow_provider_dataflow.compat import deployment_id
 from airflow_provider_dataflow.listeners import sweep
 from airflow_provider_dataflow.listeners.ended_tasks import EndedTask
-from airflow_provider_dataflow.listeners.sweep import MAX_ATTEMPTS, MAX_PAUSE_SECONDS, Sweeper
+from airflow_provider_dataflow.listeners.sweep import (
+    GRACE_SECONDS,
+    MAX_ATTEMPTS,
+    MAX_PAUSE_SECONDS,
+    Sweeper,
+)
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.models.task_identity import TaskIdentity
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
@@ -22,7 +27,7 @@ from airflow_provider_dataflow.xcom_keys import DEFERRED_TRIGGER, RUN_ID
 from tests.contract.conftest import target_of
 from tests.unit.support import FakeTaskInstance
 
-INTERVAL = 20.0
+INTERVAL = 15.0
 
 
 class Database:
@@ -79,18 +84,19 @@ def states(local: DataFlowFixture) -> list[str]:
 
 
 def sweep_twice(sweeper: Sweeper) -> None:
-    for now in (0.0, INTERVAL):
+    for now in (0.0, GRACE_SECONDS):
         sweeper.sweep(now)
 
 
-def test_run_of_killed_task_is_cancelled_in_the_second_sweep(local, database, task, caplog):
+def test_run_of_killed_task_is_cancelled_after_the_time_of_its_trigger(local, database, task, caplog):
     caplog.set_level(logging.WARNING)
     database.tasks = [task]
     sweeper = Sweeper(INTERVAL)
     local.clear_journal()
-    sweeper.sweep(0)
+    for now in (0, INTERVAL, GRACE_SECONDS - 1):
+        sweeper.sweep(now)
     assert not local.journal()
-    sweeper.sweep(INTERVAL)
+    sweeper.sweep(GRACE_SECONDS)
     assert states(local) == ["CANCELED"]
     assert database.tasks == []
     (run,) = local.runs
@@ -127,7 +133,7 @@ def test_task_that_was_found_with_another_trigger_counts_as_new(local, database,
     database.tasks = [replace(task, trigger=other)]
     sweeper.sweep(0)
     database.tasks = [task]
-    sweeper.sweep(INTERVAL)
+    sweeper.sweep(GRACE_SECONDS)
     assert states(local) == ["IN_PROGRESS"]
 
 

@@ -181,10 +181,18 @@ def test_simultaneous_kills_cancel_all_runs_within_30_seconds(task: TaskUnderTes
     task.mark_dag_run("failed")
     for each in tasks:
         each.wait_until(lambda each=each: each.cancels(), "its run to be cancelled")
-    task.wait_until(lambda: len(task.requests("DeleteRun")) >= 20, "the answers to all cancels")
-    sent_at = [entry["time"] for entry in task.requests("DeleteRun")]
+    task.wait_until(lambda: len(first_cancels(task)) >= 20, "the answers to all cancels")
+    sent_at = first_cancels(task).values()
     assert len(sent_at) == 20
     assert max(sent_at) - min(sent_at) < 30
+
+
+def first_cancels(task: TaskUnderTest) -> dict[str, float]:
+    """Return when the first cancel of each run was sent. In a busy triggerer, the sweep may send a second."""
+    sent_at: dict[str, float] = {}
+    for entry in task.requests("DeleteRun"):
+        sent_at.setdefault(entry["resource_id"], entry["time"])
+    return sent_at
 
 
 @both_modes
