@@ -8,6 +8,7 @@ application, a pool or a SQL endpoint are not here: ``RunRequest`` and the ``...
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from airflow_provider_dataflow.exceptions import InvalidArgument
@@ -83,7 +84,13 @@ def guard(value: Any, path: str) -> bool | list[str]:
 def state_names(value: Any, path: str) -> list[str]:
     """Read and sort the states in a trigger's row. Accept states that this version does not know."""
     items = separated_items(value, path, f"expected names of states, got {redacted_repr(value)}")
-    return sorted({text(item, path).upper() for item in items})
+    return _shared_list(tuple(sorted({text(item, path).upper() for item in items})))
+
+
+@lru_cache(maxsize=64)
+def _shared_list(names: tuple[str, ...]) -> list[str]:
+    """Return one list for all triggers that wait for the same states, to save memory. Do not change it."""
+    return list(names)
 
 
 def optional_id(read: Coercion) -> Coercion:

@@ -39,6 +39,7 @@ from airflow_provider_dataflow.xcom_keys import LIFECYCLE_STATE, RUN_ID, RUN_IDS
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.poller.poller import RunPoller
     from airflow_provider_dataflow.client.poller.shared import shared_poller
+    from airflow_provider_dataflow.client.poller.subscriptions import Subscription
     from airflow_provider_dataflow.client.sync_client import DataFlowClient
     from airflow_provider_dataflow.models.durations import Duration
     from airflow_provider_dataflow.models.run import Run
@@ -198,7 +199,7 @@ class RunTrigger(PollingTrigger):
         left = math.inf
         if self.deadline is not None:
             left = max(self.deadline - time.time(), self.FIRST_POLL_SECONDS)
-        self._start_timer(subscription.done, left)
+        self._start_timer(subscription, left)
         try:
             run = await subscription.done
             return RunEvent(Outcome.REACHED, run_id, run.state), run
@@ -233,7 +234,7 @@ class RunTrigger(PollingTrigger):
         self._state = run.state
         self.log.info("Run %s is %s", run.id, run.state)
 
-    def _start_timer(self, done: asyncio.Future[Run], left: float) -> None:
+    def _start_timer(self, subscription: Subscription, left: float) -> None:
         """Call :meth:`_on_timer` at the next heartbeat or at the deadline.
 
         A timer, because ``asyncio.wait`` or an asyncio task would be a third of a waiting trigger's memory.
@@ -241,16 +242,24 @@ class RunTrigger(PollingTrigger):
         :param left: seconds until the deadline.
         """
         pause = min(left, self.HEARTBEAT_SECONDS)
-        self._timer = asyncio.get_running_loop().call_later(pause, self._on_timer, done, pause, left - pause)
+        self._timer = asyncio.get_running_loop().call_later(
+            pause,
+            self._on_timer,
+            subscription,
+            pause,
+            left - pause,
+            # A copy of the context for each timer would cost memory in each waiting trigger.
+            context=subscription.context,
+        )
 
-    def _on_timer(self, done: asyncio.Future[Run], pause: float, left: float) -> None:
-        if done.done():
+    def _on_timer(self, subscription: Subscription, pause: float, left: float) -> None:
+        if subscription.done.done():
             return
         # Before the log line, which can raise: the deadline must not be missed.
         if left > 0:
-            self._start_timer(done, left)
+            self._start_timer(subscription, left)
         else:
-            done.set_exception(TimeoutError())
+            subscription.done.set_exception(TimeoutError())
         if pause == self.HEARTBEAT_SECONDS:
             state = f"is still {self._state}" if self._state else "has not been read yet"
             self.log.info("Run %s %s", self._current_id, state)

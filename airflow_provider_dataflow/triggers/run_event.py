@@ -10,7 +10,11 @@ from collections.abc import AsyncIterator, Collection, Hashable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_dataflow.client.poller.reported_runs import OVERLAP_SECONDS, ReportedRuns, event_payload
+from airflow_provider_dataflow.client.run_events.reported_runs import (
+    OVERLAP_SECONDS,
+    ReportedRuns,
+    event_payload,
+)
 from airflow_provider_dataflow.client.threads import import_in_thread, in_thread
 from airflow_provider_dataflow.compat import BaseEventTrigger, TriggerEvent, asset_state_store
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
@@ -21,7 +25,7 @@ from airflow_provider_dataflow.triggers.base import DataFlowTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.poller.poller import RunPoller
-    from airflow_provider_dataflow.client.poller.run_stream import RunStream, Scope
+    from airflow_provider_dataflow.client.run_events.stream import RunStream, Scope
     from airflow_provider_dataflow.models.durations import Duration
     from airflow_provider_dataflow.models.run import Run
 
@@ -138,7 +142,7 @@ class RunEventTrigger(DataFlowTrigger, BaseEventTrigger):
 
     async def _catch_up(self, poller: RunPoller, scope: Scope) -> list[Run]:
         """Return the runs that have reached a state while nobody watched, and record them as reported."""
-        from airflow_provider_dataflow.client.poller.run_stream import read_missed_changes
+        from airflow_provider_dataflow.client.run_events.stream import read_missed_changes
 
         warned = False
         while True:
@@ -208,7 +212,7 @@ class RunEventTrigger(DataFlowTrigger, BaseEventTrigger):
     async def _poller(self) -> AsyncIterator[tuple[RunPoller, Scope]]:
         """Enter the poller of the connection. Also yield the scope of the runs that are watched."""
         poller_module = await import_in_thread("airflow_provider_dataflow.client.poller.shared")
-        stream_module = await import_in_thread("airflow_provider_dataflow.client.poller.run_stream")
+        stream_module = await import_in_thread("airflow_provider_dataflow.client.run_events.stream")
         hook = self.hook
         async with poller_module.shared_poller(hook.connection_key, hook.async_client) as poller:
             compartment_id = self.compartment_id
@@ -228,7 +232,7 @@ class RunEventTrigger(DataFlowTrigger, BaseEventTrigger):
 
     @asynccontextmanager
     async def _stream(self) -> AsyncIterator[RunStream]:
-        stream_module = await import_in_thread("airflow_provider_dataflow.client.poller.run_stream")
+        stream_module = await import_in_thread("airflow_provider_dataflow.client.run_events.stream")
         async with (
             self._poller() as (poller, scope),
             stream_module.RunStream(poller, scope, self.poll_interval) as stream,

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from airflow_provider_dataflow.client.poller.run_stream import RunStream, Scope
+from airflow_provider_dataflow.client.run_events.stream import RunStream, Scope
 from airflow_provider_dataflow.exceptions import RunLost
 from airflow_provider_dataflow.local import LocalDataFlow
 from airflow_provider_dataflow.models.run import SUCCESS_STATES

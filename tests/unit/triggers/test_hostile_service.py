@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_dataflow.client.poller import run_stream
+from airflow_provider_dataflow.client.run_events import stream
 from airflow_provider_dataflow.triggers.base import PollingTrigger
 from airflow_provider_dataflow.triggers.events import Outcome, PoolEvent, RunEvent, StatementEvent
 from airflow_provider_dataflow.triggers.pool import PoolTrigger
@@ -181,7 +181,7 @@ async def test_malformed_responses_lose_only_their_pools_and_statements(service)
 
 async def test_watcher_reports_healthy_run_among_malformed_ones(service, mocker):
     """It survives malformed pages, and a malformed row hides no other row."""
-    mocker.patch.object(run_stream, "jittered", side_effect=lambda seconds: seconds)
+    mocker.patch.object(stream, "jittered", side_effect=lambda seconds: seconds)
     malformed = iter(NO_RESOURCE.values())
     runs = EndingRuns()
     requests = itertools.count()

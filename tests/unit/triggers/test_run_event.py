@@ -15,7 +15,7 @@ from airflow.serialization.decoders import smart_decode_trigger_kwargs
 from airflow.serialization.encoders import encode_trigger
 from airflow.triggers.shared_stream import SharedStreamManager
 
-from airflow_provider_dataflow.client.poller.reported_runs import SETTLE_SECONDS
+from airflow_provider_dataflow.client.run_events.reported_runs import SETTLE_SECONDS
 from airflow_provider_dataflow.exceptions import InvalidArgument, ServiceError
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.triggers.run_event import RunEventTrigger

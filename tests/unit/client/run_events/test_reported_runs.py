@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from airflow_provider_dataflow.client.poller.reported_runs import (
+from airflow_provider_dataflow.client.run_events.reported_runs import (
     MAX_OPEN_RUNS,
     OVERLAP_SECONDS,
     SETTLE_SECONDS,

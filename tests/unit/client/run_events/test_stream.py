@@ -7,7 +7,7 @@ import pytest
 
 from airflow_provider_dataflow.client.async_client import RunPage
 from airflow_provider_dataflow.client.poller.poller import RunPoller
-from airflow_provider_dataflow.client.poller.run_stream import RunStream, Scope
+from airflow_provider_dataflow.client.run_events.stream import RunStream, Scope
 from benchmarks.polling import virtual_time
 from benchmarks.polling.simulated_service import COMPARTMENT, SimulatedService
 

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 
 from airflow_provider_dataflow.client.poller.event_loop import LoopYielder
 from airflow_provider_dataflow.client.poller.poller import RunPoller
-from airflow_provider_dataflow.client.poller.reported_runs import OVERLAP_SECONDS
 from airflow_provider_dataflow.client.poller.subscriptions import LISTED_STATES
 from airflow_provider_dataflow.client.responses import Pages, reading
+from airflow_provider_dataflow.client.run_events.reported_runs import OVERLAP_SECONDS
 from airflow_provider_dataflow.exceptions import DataFlowError, ServiceError, UnexpectedResponse
 from airflow_provider_dataflow.models.run import TERMINAL_STATES, Run
 from airflow_provider_dataflow.polling import jittered
