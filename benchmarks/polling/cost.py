@@ -41,7 +41,7 @@ NAMES = {
     "idle": "a trigger that sleeps",
 }
 
-#: Measured only briefly: of ``idle``, only the memory is used, and of ``ours_staggered`` only the blocking.
+#: Measured only briefly, for their blocking and, of ``idle``, its memory.
 NOT_COUNTED = {"idle", "ours_staggered"}
 
 CostResult = dict[str, float]
@@ -149,7 +149,7 @@ def report(results: dict[str, dict[int, CostResult]]) -> str:
             rows.append((f"{count:,}", *cells, *ratios))
         text += [f"{title} (polls every {USUAL_INTERVAL_SECONDS} s)", table(rows), ""]
     whens = {"starting": "start", "starting_gc": "collector", "steady": "then"}
-    blocking = [*names, *(["ours_staggered"] if "ours_staggered" in results else [])]
+    blocking = [*names, *(name for name in ("ours_staggered", "idle") if name in results)]
     rows = [("triggers", *(f"{NAMES[name]}, {when}" for name in blocking for when in whens.values()))]
     for count in results["ours"]:
         cells = []

@@ -76,13 +76,12 @@ async def _submit_all(application_id: str, count: int) -> tuple[BlockingMonitor,
     assert operator.start_trigger_args is not None
     row = operator.start_trigger_args.trigger_kwargs
     assert row is not None
-    monitor = BlockingMonitor()
     with (
+        BlockingMonitor() as monitor,
         mock.patch.object(submit, "push_xcom", push),
         mock.patch.object(record_store, "push_xcom", push),
         mock.patch.object(record_store, "pull_xcom", lambda task, key: xcoms.get((str(task), key))),
     ):
-        watch = asyncio.create_task(monitor.watch())
         triggers, tasks = [], []
         began = time.perf_counter()
         for number in range(count):
@@ -97,7 +96,6 @@ async def _submit_all(application_id: str, count: int) -> tuple[BlockingMonitor,
                 raise RuntimeError(f"{len(ended)} triggers have ended: {ended[0]}")
             await asyncio.sleep(0.1)
         seconds = time.perf_counter() - began
-        watch.cancel()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

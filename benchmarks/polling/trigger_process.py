@@ -87,8 +87,10 @@ IMPLEMENTATIONS = {"ours": _ours, "databricks": _databricks, "sdk_threads": _sdk
 
 
 class BlockingMonitor:
-    """Measures how long one iteration blocks the event loop at most, apart from garbage collection.
+    """Measures, as a context manager, how long an iteration blocks the event loop, without the collector.
 
+    :ivar longest_seconds: the longest iteration, in CPU time: on a busy machine, wall time would include the
+        time of other processes.
     :ivar longest_gc_seconds: the longest pass of the collector.
     :ivar gc_seconds: all its passes.
     """
@@ -105,17 +107,23 @@ class BlockingMonitor:
         self.gc_seconds += seconds
         self.longest_gc_seconds = max(self.longest_gc_seconds, seconds)
 
-    async def watch(self) -> None:
+    def __enter__(self) -> BlockingMonitor:
         gc.callbacks.append(self._count_collection)
-        try:
-            # CPU time: on a busy machine, wall time would include the time of other processes.
-            while True:
-                before, collected = time.thread_time(), self.gc_seconds
-                await asyncio.sleep(0.001)
-                collected = self.gc_seconds - collected
-                self.longest_seconds = max(self.longest_seconds, time.thread_time() - before - collected)
-        finally:
-            gc.callbacks.remove(self._count_collection)
+        loop: Any = asyncio.get_running_loop()
+        run_iteration = loop._run_once
+
+        def run_and_measure() -> None:
+            before, collected = time.thread_time(), self.gc_seconds
+            run_iteration()
+            seconds = time.thread_time() - before - (self.gc_seconds - collected)
+            self.longest_seconds = max(self.longest_seconds, seconds)
+
+        loop._run_once = run_and_measure
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        gc.callbacks.remove(self._count_collection)
+        del asyncio.get_running_loop()._run_once  # type: ignore[attr-defined]
 
 
 async def _count_requests(port: int) -> int:
@@ -136,20 +144,17 @@ def _memory_bytes() -> int:
 async def _main(arguments: argparse.Namespace) -> dict[str, float]:
     run_trigger = IMPLEMENTATIONS[arguments.implementation](arguments.interval)
     memory_before = _memory_bytes()
-    starting = BlockingMonitor()
-    watch = asyncio.create_task(starting.watch())
-    await asyncio.sleep(0.1)
-    tasks, coroutines = [], []
-    for number in range(arguments.triggers):
-        if arguments.staggered:
-            tasks.append(asyncio.create_task(run_trigger(number)))
-        else:
-            coroutines.append(run_trigger(number))
-        # Airflow's triggerer creates one trigger per iteration.
-        await asyncio.sleep(0)
-    tasks += [asyncio.create_task(coroutine) for coroutine in coroutines]
-    await asyncio.sleep(arguments.warm)
-    watch.cancel()
+    with BlockingMonitor() as starting:
+        tasks, coroutines = [], []
+        for number in range(arguments.triggers):
+            if arguments.staggered:
+                tasks.append(asyncio.create_task(run_trigger(number)))
+            else:
+                coroutines.append(run_trigger(number))
+            # Airflow's triggerer creates one trigger per iteration.
+            await asyncio.sleep(0)
+        tasks += [asyncio.create_task(coroutine) for coroutine in coroutines]
+        await asyncio.sleep(arguments.warm)
     memory = _memory_bytes() - memory_before
 
     cpu, requests, begin = time.process_time(), await _count_requests(arguments.port), time.perf_counter()
@@ -157,10 +162,8 @@ async def _main(arguments: argparse.Namespace) -> dict[str, float]:
     cpu, seconds = time.process_time() - cpu, time.perf_counter() - begin
     requests = await _count_requests(arguments.port) - requests
 
-    steady = BlockingMonitor()
-    watch = asyncio.create_task(steady.watch())
-    await asyncio.sleep(arguments.window / 2)
-    watch.cancel()
+    with BlockingMonitor() as steady:
+        await asyncio.sleep(arguments.window / 2)
     ended = [task for task in tasks if task.done()]
     if ended:
         raise RuntimeError(f"{len(ended)} triggers have ended: {ended[0]}")
