@@ -7,6 +7,7 @@ import re
 import pytest
 
 from airflow_provider_dataflow.local.engines.base import RunOutcome
+from airflow_provider_dataflow.local.http.messages import Response
 from tests.unit.local.api.test_sql_endpoints import SQL_ENDPOINT
 
 pytestmark = pytest.mark.browser
@@ -113,3 +114,35 @@ def test_sql_endpoint_page_updates_when_its_state_changes(server, chromium):
     assert page_requests >= 2
     assert 'class="state ACTIVE"' in dom
     assert "<code>jdbc:" in dom
+
+
+#: Writes the width of the framed page, and of the narrowest name of a run, into the title.
+MEASURE = """<script>onload = () => {
+const page = phone.contentDocument;
+const names = [...page.querySelectorAll(".runs td:first-child")].map(e => e.offsetWidth);
+document.title = `width ${page.documentElement.scrollWidth}, names ${Math.min(...names)}`;
+}</script>"""
+
+
+@pytest.mark.parametrize("path", ["", "runs/{run_id}", "applications", "requests"])
+def test_page_fits_on_a_phone(server, runs, chromium, path):
+    """The page is in a frame as wide as a phone, since the window of a browser cannot be that narrow."""
+    server.local.call("GET", f"/runs/{runs['backfill 2011']}")
+    path = "/console/" + path.format(run_id=runs["monthly 2013-03"])
+    frame = f'<iframe id="phone" width="390" height="800" src="{path}"></iframe>{MEASURE}'
+    handle = server.local.service.handle
+
+    def serve_frame(request):
+        if request.path == "/phone":
+            return Response(200, {"content-type": "text/html"}, frame.encode())
+        response = handle(request)
+        # The console refuses to be framed.
+        response.headers.pop("content-security-policy", None)
+        return response
+
+    server.local.service.handle = serve_frame
+    dom = chromium.dom(f"{server.endpoint}/phone", milliseconds=1_000)
+    width, names = re.findall(r"<title>width (\d+), names (\w+)</title>", dom)[0]
+    assert int(width) <= 390
+    # Names are not broken letter by letter.
+    assert names == "Infinity" or int(names) >= 150

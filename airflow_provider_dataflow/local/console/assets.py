@@ -9,10 +9,11 @@ STYLE = """
 --stop:#d99a3d;--wait:#5f6b78;--badbg:#3a1d1c}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--bg);color:var(--ink);font:14px/1.5 system-ui,"Segoe UI",sans-serif}
-header{background:var(--head);color:#cdd6df;display:flex;gap:1.6rem;align-items:center;padding:.65rem 1.6rem}
+header{background:var(--head);color:#cdd6df;display:flex;flex-wrap:wrap;gap:.3rem 1.6rem;align-items:center;
+padding:.65rem 1.6rem}
 header a{color:inherit;text-decoration:none}header strong{color:#fff;font-size:1.02rem}
 header small{margin-left:auto;font-size:.82rem;opacity:.85}
-nav{display:flex;gap:.3rem}nav a{padding:.2rem .7rem;border-radius:5px}
+nav{display:flex;flex-wrap:wrap;gap:.3rem}nav a{padding:.2rem .7rem;border-radius:5px}
 nav a:hover{background:#ffffff1a}nav a[aria-current]{background:#ffffff26;color:#fff}
 main{padding:1.3rem 1.6rem 3rem;max-width:1500px;margin:auto}
 h1{font-size:1.35rem;margin:0;font-weight:650;overflow-wrap:anywhere}
@@ -25,7 +26,7 @@ margin-bottom:1rem}
 th,td{text-align:left;padding:.42rem .9rem .42rem 0;border-bottom:1px solid var(--line);vertical-align:middle}
 tbody tr:last-child td{border-bottom:0}th{font-weight:600;color:var(--soft);font-size:.82rem}
 td.num,time{font-variant-numeric:tabular-nums;white-space:nowrap}
-th{white-space:nowrap}.runs td:nth-child(1){max-width:22rem;overflow-wrap:anywhere}
+th{white-space:nowrap}.runs td:nth-child(1){min-width:11rem;max-width:22rem;overflow-wrap:anywhere}
 .runs td:nth-child(2),.runs td:nth-child(3),.runs td:nth-child(4){white-space:nowrap;width:1%}
 .runs td:nth-child(5),.runs th:nth-child(5){min-width:16rem;width:45%;padding-right:0}
 .why{color:var(--soft);font-size:.85rem;display:block;overflow-wrap:anywhere}
@@ -51,6 +52,8 @@ pre{background:var(--code);border:1px solid var(--line);border-radius:6px;paddin
 overflow:auto;max-height:26rem;white-space:pre-wrap;overflow-wrap:anywhere}
 .note{border-left:4px solid var(--bad);background:var(--badbg)}.empty,.soft{color:var(--soft)}
 summary{cursor:pointer;padding:.2rem 0}details+details{border-top:1px solid var(--line);padding-top:.3rem}
+@media (max-width:600px){header,main{padding-left:.8rem;padding-right:.8rem}.card{padding:.8rem}
+header small{margin-left:0}td{overflow-wrap:normal}}
 button{font:inherit;font-weight:600;color:#fff;background:#c2352b;border:0;border-radius:6px;
 padding:.42rem 1rem;cursor:pointer}button:hover{background:#a32a21}
 """

@@ -58,6 +58,15 @@ def table(head: Iterable[object], rows: Iterable[Iterable[object]], class_: str 
     )
 
 
+#: Step that fills an empty list; the name of an operator follows.
+CREATED_BY = "They are created through the API, in Airflow by "
+
+
+def empty(sentence: str, *next_step: object) -> Markup:
+    """Return what is shown instead of an empty list: that it is empty, and how to fill it."""
+    return tag("p", sentence, *(" ", *next_step) if next_step else (), class_="empty")
+
+
 def facts(pairs: Iterable[tuple[str, object]]) -> Markup:
     """Return a list of names and values, without the empty values."""
     return tag("dl", *(tag("div", tag("dt", k), tag("dd", v)) for k, v in pairs if v not in (None, "", [])))
@@ -134,7 +143,8 @@ class Page:
         )
         head = join(
             [
-                Markup('<meta charset="utf-8"><meta name="viewport" content="width=device-width">'),
+                Markup('<meta charset="utf-8">'),
+                Markup('<meta name="viewport" content="width=device-width,initial-scale=1">'),
                 Markup('<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">'),
                 tag("title", f"{self.title} · Local Data Flow"),
                 tag("style", Markup(STYLE), nonce=nonce),

@@ -13,10 +13,13 @@ from urllib.parse import parse_qsl, quote, urlencode
 from airflow_provider_dataflow.local.api.context import Context
 from airflow_provider_dataflow.local.console import sql_endpoints, timeline
 from airflow_provider_dataflow.local.console.html import (
+    CREATED_BY,
     Markup,
     Page,
+    code,
     details,
     duration,
+    empty,
     facts,
     join,
     link,
@@ -47,6 +50,12 @@ _ROWS_PER_PAGE = 50
 _TAIL_BYTES = 32 * 1024
 _MAX_REQUESTS = 200
 _MAX_REQUESTS_OF_RUN = 12
+_NO_RUNS = empty(
+    "No runs yet.",
+    "Trigger a DAG with InvokeRunOperator. Its Airflow connection is printed by ",
+    code("dataflow-local connection"),
+)
+_CREATED_BY = {"applications": "CreateOrUpdateApplicationOperator", "pools": "CreatePoolOperator"}
 # Filters of the list of runs.
 _STATE_FILTERS: dict[str, tuple[State, ...]] = {
     "active": (State.ACCEPTED, State.IN_PROGRESS, State.CANCELING, State.STOPPING),
@@ -78,6 +87,10 @@ class Console:
         yield Route("ConsolePool", "GET", "/console/pools/{id_}", self.pool)
         yield Route("ConsoleSqlEndpoints", "GET", sql_endpoints.PATH, self.sql_endpoints)
         yield Route("ConsoleSqlEndpoint", "GET", f"{sql_endpoints.PATH}/{{id_}}", self.sql_endpoint)
+        # The last ones, since the first match wins.
+        yield Route("ConsoleUnknown", "GET", "/console/{page}", self.unknown)
+        yield Route("ConsoleUnknown", "GET", "/console/{page}/{id_}", self.unknown)
+        yield Route("ConsoleUnknown", "GET", "/console/{page}/{id_}/{rest}", self.unknown)
 
     # --- Runs -----------------------------------------------------------------------------------------------
 
@@ -96,7 +109,8 @@ class Console:
                 tag("a", label, href=f"/console/?show={name}", aria_current=_aria_current(name == chosen))
             )
         body = [tag("div", tag("h1", "Runs"), tag("div", *chips, class_="chips"), class_="top")]
-        body.append(tag("div", self._run_table(records), class_="card"))
+        none = empty(f"No {chosen} runs.") if states else _NO_RUNS
+        body.append(tag("div", self._run_table(records, none), class_="card"))
         if next_page is not None:
             more = urlencode({**({"show": chosen} if states else {}), "page": next_page})
             body.append(tag("p", link(f"/console/?{more}", "Older runs")))
@@ -110,19 +124,19 @@ class Console:
     def _count(self, states: tuple[State, ...]) -> int:
         return self.context.store.count(RUNS, [Filter("state", "in", states)])
 
-    def _run_table(self, records: list[Record]) -> Markup:
+    def _run_table(self, records: list[Record], none: Markup) -> Markup:
         if not records:
-            return tag("p", "No runs.", class_="empty")
+            return none
         now = self.context.lifecycle.now()
         rows = [timeline.spans(self.context.store.states(r.id), now) for r in records]
         scale = timeline.Scale.around(rows)
         lines = []
         for record, row in zip(records, rows, strict=True):
             name = link(f"/console/runs/{quote(record.id)}", record.body["displayName"] or record.id)
-            why = record.body["lifecycleDetails"]
+            notes = filter(None, (_origin(record), record.body["lifecycleDetails"]))
             lines.append(
                 (
-                    join([name, tag("span", why, class_="why") if why else ""]),
+                    join([name, *(tag("span", note, class_="why") for note in notes)]),
                     state_badge(self._shown_state(record)),
                     moment(row[0].begin, now) if row else "",
                     tag("span", self._duration(record)),
@@ -215,7 +229,7 @@ class Console:
             text_ = tag("pre", tail, id=f"text-{plain}", data_follow="yes")
             is_open = log.source == "APPLICATION"
             parts.append(details(f"log-{plain}", plain, join([text_, full_log]), is_open))
-        none = tag("p", "No output yet.", class_="empty")
+        none = empty("No output yet.")
         return tag("section", tag("h2", "Logs"), *(parts or [none]), class_="card")
 
     def _requests_of_run(self, run_id: str) -> Markup:
@@ -255,11 +269,11 @@ class Console:
         ]
         column_name = "Language" if kind is APPLICATIONS else "Shapes"
         listing = table(("Name", "State", "Created (UTC)", column_name, "Runs"), rows)
-        empty = tag("p", f"No {plural}.", class_="empty")
+        none = empty(f"No {plural}.", CREATED_BY, code(_CREATED_BY[plural]))
         title = plural.capitalize()
         body = [
             tag("div", tag("h1", title), class_="top"),
-            tag("div", listing if rows else empty, class_="card"),
+            tag("div", listing if rows else none, class_="card"),
         ]
         if next_page is not None:
             body.append(
@@ -284,7 +298,7 @@ class Console:
         shown = {k: v for k, v in record.body.items() if v not in (None, "", [], {})}
         body = [
             tag("div", tag("h1", name), state_badge(record.body["lifecycleState"]), class_="top"),
-            tag("section", tag("h2", "Runs"), self._run_table(records), class_="card"),
+            tag("section", tag("h2", "Runs"), self._run_table(records, empty("No runs.")), class_="card"),
             tag("section", tag("h2", name_of_kind.capitalize()),
                 tag("pre", json.dumps(shown, indent=2, ensure_ascii=False), id="body"), class_="card"),
         ]  # fmt: skip
@@ -315,11 +329,11 @@ class Console:
         counts = Counter(f"{e.operation}" for e in entries)
         numbers = facts(sorted(counts.items()))
         newest = _request_table(entries[-_MAX_REQUESTS:])
-        empty = tag("p", "No requests yet.", class_="empty")
+        none = empty("No requests yet.")
         body = [tag("div", tag("h1", "Requests"), class_="top")]
         if entries:
             body.append(tag("section", numbers, class_="card"))
-        body.append(tag("section", newest if entries else empty, class_="card"))
+        body.append(tag("section", newest if entries else none, class_="card"))
         return self._page("Requests", join(body), tab="Requests", live=True)
 
     # --- All pages ------------------------------------------------------------------------------------------
@@ -335,14 +349,27 @@ class Console:
             note += f", clock at {rfc3339(lifecycle.now())[:19].replace('T', ' ')} UTC"
         return Page(title, body, live, tab, status).response(tabs, note)
 
+    def unknown(self, request: Request, **_: str) -> Response:
+        return self._not_found("page")
+
     def _not_found(self, kind: str) -> Response:
         title = f"No such {kind}"
-        body = join([tag("h1", title), tag("p", "It may belong to another server, or to another home.")])
+        why = "" if kind == "page" else "It may belong to another server, or to another home. "
+        body = join([tag("h1", title), tag("p", why, link("/console/", "Show all runs"))])
         return self._page(title, body, tab="", status=404)
 
     def _duration(self, record: Record) -> str:
         milliseconds = self.context.lifecycle.duration(record, self.context.lifecycle.now())
         return duration(None if milliseconds is None else milliseconds / 1000)
+
+
+def _origin(record: Record) -> str:
+    """Return the task that submitted the run, by its tags, and the end of the run's OCID."""
+    tags = record.body.get("freeformTags") or {}
+    task = ".".join(tags[name] for name in ("airflow_dag_id", "airflow_task_id") if tags.get(name))
+    if task and tags.get("airflow_map_index"):
+        task += f"[{tags['airflow_map_index']}]"
+    return " · ".join(filter(None, [task, f"…{record.id[-12:]}"]))
 
 
 def _request_table(entries: list[JournalEntry]) -> Markup:

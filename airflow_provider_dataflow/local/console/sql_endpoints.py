@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 from airflow_provider_dataflow.local.console.html import (
+    CREATED_BY,
     Markup,
     code,
+    empty,
     facts,
     join,
     link,
@@ -41,7 +43,11 @@ def endpoint_table(records: Iterable[Record]) -> Markup:
         for record in records
     ]
     if not rows:
-        return tag("p", "No SQL endpoints.", class_="empty")
+        return empty(
+            "No SQL endpoints.",
+            CREATED_BY,
+            code("CreateOrUpdateSqlEndpointOperator"),
+        )
     return table(("Name", "State", "Created (UTC)", "JDBC URL"), rows)
 
 

@@ -55,8 +55,10 @@ def token_of(text: str) -> str:
 
 
 def test_empty_pages_say_so(local):
-    assert "No runs." in page(local)
+    assert "No runs yet." in page(local)
+    assert "dataflow-local connection" in page(local)
     assert "No applications." in page(local, "/console/applications")
+    assert "CreateOrUpdateApplicationOperator" in page(local, "/console/applications")
     assert "No requests yet." in page(local, "/console/requests")
     assert "No pools." in page(local, "/console/pools")
     assert "No SQL endpoints." in page(local, "/console/sql-endpoints")
@@ -78,7 +80,31 @@ def test_runs_have_states_and_durations(local):
     assert third in active
     assert second not in active
     assert second in page(local, "/console/?show=failed")
-    assert "No runs." in page(local, "/console/?show=canceled")
+    assert "No canceled runs." in page(local, "/console/?show=canceled")
+
+
+@pytest.mark.parametrize(
+    ("tags", "shown"),
+    [
+        ({"airflow_dag_id": "weather", "airflow_task_id": "monthly"}, "weather.monthly · "),
+        (
+            {"airflow_dag_id": "weather", "airflow_task_id": "monthly", "airflow_map_index": "3"},
+            "weather.monthly[3] · ",
+        ),
+        ({"team": "weather"}, '"why">'),
+        (None, '"why">'),
+    ],
+)
+def test_run_has_its_task_and_the_end_of_its_ocid(local, tags, shown):
+    run_id = local.submit(displayName="one", freeformTags=tags)
+    assert f"{shown}…{run_id[-12:]}</span>" in page(local)
+
+
+@pytest.mark.parametrize("path", ["/console/foo", "/console/foo/bar", "/console/foo/bar/more"])
+def test_unknown_page_is_html_with_a_link(local, path):
+    text = page(local, path, status=404)
+    assert "No such page" in text
+    assert 'href="/console/">Show all runs' in text
 
 
 def test_many_runs_are_paged(local):
