@@ -6,13 +6,15 @@ tasks run in workers of the LocalExecutor, triggers in a triggerer.
 
 from __future__ import annotations
 
+import math
+import os
 import secrets
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,32 @@ COMPONENTS: dict[str, tuple[str, ...]] = {
 }
 
 
+#: Environment variable: seconds in which Airflow must have started.
+START_TIMEOUT = "DATAFLOW_START_TIMEOUT"
+DEFAULT_START_TIMEOUT_SECONDS = 600.0
+#: Between two reports of what is waited for.
+REPORT_SECONDS = 20.0
+
+
+def silent(message: str) -> None:
+    """Report nothing."""
+
+
+def start_timeout() -> float:
+    """Return the seconds in which Airflow must have started.
+
+    :raises StackError: the environment variable is not a positive number.
+    """
+    value = os.environ.get(START_TIMEOUT, "")
+    try:
+        seconds = float(value) if value.strip() else DEFAULT_START_TIMEOUT_SECONDS
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise StackError(f"{START_TIMEOUT}: expected a positive number of seconds, got {value!r}")
+    return seconds
+
+
 def settings(home: Path, dags: Path, port: int) -> dict[str, str]:
     """Return a configuration for fast start and reaction that listens on loopback only."""
     url = f"http://127.0.0.1:{port}"
@@ -46,6 +74,8 @@ def settings(home: Path, dags: Path, port: int) -> dict[str, str]:
             "simple_auth_manager_all_admins": True,
             "execution_api_server_url": f"{url}/execution/",
             "fernet_key": "",
+            # Nobody but the user of this machine reaches the server.
+            "test_connection": "Enabled",
         },
         "database": {"sql_alchemy_conn": database},
         "api": {
@@ -116,11 +146,11 @@ class AirflowStack(Stoppable):
 
     # Start and stop ----------------------------------------------------------------------------------------
 
-    def start(self, *, timeout: float = 120.0) -> None:
+    def start(self) -> None:
         """Create the database, start all components and wait until they are healthy."""
         self.migrate()
         self.start_components()
-        self.wait_healthy(timeout=timeout)
+        self.wait_healthy()
 
     def start_components(self) -> None:
         """Start all components without waiting until they are healthy."""
@@ -130,7 +160,7 @@ class AirflowStack(Stoppable):
     def migrate(self) -> None:
         """Create the database; SQLite in WAL mode, in which readers and a writer do not block each other."""
         self.home.mkdir(parents=True, exist_ok=True)
-        done = self.cli("db", "migrate", timeout=180.0)
+        done = self.cli("db", "migrate", timeout=start_timeout())
         if done.returncode:
             raise StackError(f"airflow db migrate failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
         if not self.env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].startswith("sqlite"):
@@ -155,18 +185,27 @@ class AirflowStack(Stoppable):
         self.processes[name] = process
         return process
 
-    def wait_healthy(self, *, timeout: float = 120.0) -> None:
-        """Wait until all components are healthy.
+    def wait_healthy(self, report: Callable[[str], None] = silent) -> None:
+        """Wait until all components are healthy. On a busy machine, that can take minutes.
 
+        :param report: called every 20 seconds with what is waited for.
         :raises StackError: one has ended, or is not healthy in time; with the end of its log.
         """
-        deadline = time.monotonic() + timeout
+        timeout, began = start_timeout(), time.monotonic()
+        reported_at = began
         while missing := self.rest.unhealthy():
             self.check_alive()
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            if now - began > timeout:
                 logs = [f"--- {name}\n{processes.tail(self.log_file(name))}" for name in self.processes]
-                what = f"not healthy after {timeout:.0f} s: {', '.join(missing)}"
-                raise StackError("\n".join([what, *logs]))
+                what = (
+                    f"Not healthy after {timeout:.0f} s, although its processes run: {', '.join(missing)}. "
+                    f"If this machine is only slow, set {START_TIMEOUT} to more seconds."
+                )
+                raise StackError("\n".join([*logs, what]))
+            if now - reported_at > REPORT_SECONDS:
+                reported_at = now
+                report(f"Waiting for {', '.join(missing)}")
             time.sleep(0.25)
 
     def check_alive(self) -> None:

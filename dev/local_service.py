@@ -29,11 +29,15 @@ _NO_LIMIT = 10**9
 class LocalService(Stoppable):
     """Start, query and stop one Local Data Flow. Use it as a context manager.
 
+    :param port: default: a free one.
     :param options: further options of ``dataflow-local serve``.
     """
 
-    def __init__(self, home: Path, *, detached: bool = False, options: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, home: Path, *, port: int = 0, detached: bool = False, options: tuple[str, ...] = ()
+    ) -> None:
         self.home = home.absolute()
+        self.port = port
         self.detached = detached
         self.options = options
         self.marker = f"local:{self.home}"
@@ -43,7 +47,7 @@ class LocalService(Stoppable):
     # Start and stop ----------------------------------------------------------------------------------------
 
     def start(self, *, timeout: float = 60.0) -> None:
-        """Start the server on a free port and wait until it listens."""
+        """Start the server and wait until it listens."""
         self.launch()
         self.wait_ready(timeout=timeout)
 
@@ -52,7 +56,7 @@ class LocalService(Stoppable):
         self.home.mkdir(parents=True, exist_ok=True)
         (self.home / "server.json").unlink(missing_ok=True)
         self.process = processes.spawn(
-            [*self._command, "serve", "--home", str(self.home), "--port", "0", *self.options],
+            [*self._command, "serve", "--home", str(self.home), "--port", str(self.port), *self.options],
             env=self._env,
             log=self.log,
             cwd=self.home,

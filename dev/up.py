@@ -18,7 +18,7 @@ from dev.workbench import STATE, Workbench, interrupt_on_terminate
 
 HOME = STATE / "up"
 STATE_FILE = STATE / "up.json"
-PORT = 8080
+PORT, LOCAL_PORT = 8080, 8170
 
 
 def up() -> int:
@@ -31,7 +31,12 @@ def up() -> int:
         STATE_FILE.unlink()
     interrupt_on_terminate()
     progress = Progress()
-    bench = Workbench(HOME, port=processes.free_port(PORT), detached=True)
+    bench = Workbench(
+        HOME,
+        port=processes.free_port(PORT),
+        local_port=processes.free_port(LOCAL_PORT),
+        detached=True,
+    )
     try:
         progress.status("Starting Local Data Flow and Airflow")
         bench.launch(progress.line)

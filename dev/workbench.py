@@ -8,17 +8,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 
-from dev.airflow_stack import AirflowStack
+from dev.airflow_stack import AirflowStack, silent
 from dev.local_service import EXAMPLES, LocalService
 from dev.processes import Stoppable
 
 REPOSITORY = Path(__file__).parent.parent
 #: The demo and ``make up`` write only below this folder, which git ignores.
 STATE = REPOSITORY / ".demo"
-
-
-def silent(message: str) -> None:
-    """Report nothing."""
 
 
 class Workbench(Stoppable):
@@ -28,6 +24,7 @@ class Workbench(Stoppable):
     :param dags: folder of the DAGs.
     :param env: further environment variables of Airflow.
     :param port: of Airflow's API server; default: a free one.
+    :param local_port: of Local Data Flow; default: a free one.
     :param detached: the processes outlive this one.
     :param local_options: further options of ``dataflow-local serve``.
     """
@@ -39,11 +36,14 @@ class Workbench(Stoppable):
         dags: Path = EXAMPLES,
         env: Mapping[str, str] | None = None,
         port: int = 0,
+        local_port: int = 0,
         detached: bool = False,
         local_options: tuple[str, ...] = (),
     ) -> None:
         self.home = home.absolute()
-        self.local = LocalService(self.home / "dataflow", detached=detached, options=local_options)
+        self.local = LocalService(
+            self.home / "dataflow", port=local_port, detached=detached, options=local_options
+        )
         self.airflow = AirflowStack(self.home / "airflow", dags, env=env, port=port, detached=detached)
 
     def start(self, report: Callable[[str], None] = silent) -> None:
@@ -65,7 +65,7 @@ class Workbench(Stoppable):
 
     def wait(self, report: Callable[[str], None] = silent) -> None:
         """Wait until Airflow is healthy."""
-        self.airflow.wait_healthy()
+        self.airflow.wait_healthy(report)
         report(f"Airflow is healthy at {self.airflow.url}")
 
     def stop(self) -> list[str]:

@@ -21,7 +21,7 @@ with DAG(
     description="One run of a Spark application on OCI Data Flow",
     schedule=None,
     start_date=pendulum.datetime(2013, 1, 1, tz="UTC"),
-    params={"month": Param("2013-01", type="string", pattern=r"^2013-\d\d$")},
+    params={"month": Param("2013-01", type="string", pattern=r"^2013-\d\d$", description="Month of 2013")},
     doc_md=__doc__,
     tags=["example", "dataflow"],
 ):

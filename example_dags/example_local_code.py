@@ -21,7 +21,7 @@ with DAG(
     description="A run of local code on OCI Data Flow",
     schedule=None,
     start_date=pendulum.datetime(2013, 1, 1, tz="UTC"),
-    params={"month": Param("2013-03", type="string", pattern=r"^2013-\d\d$")},
+    params={"month": Param("2013-03", type="string", pattern=r"^2013-\d\d$", description="Month of 2013")},
     doc_md=__doc__,
     tags=["example", "dataflow"],
 ):

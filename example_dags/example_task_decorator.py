@@ -19,7 +19,7 @@ with DAG(
     description="Functions that run in Spark on OCI Data Flow, mapped over months",
     schedule=None,
     start_date=pendulum.datetime(2013, 1, 1, tz="UTC"),
-    params={"months": Param("2013-0[67]", type="string")},
+    params={"months": Param("2013-0[67]", type="string", description="Months, as a glob pattern")},
     doc_md=__doc__,
     tags=["example", "dataflow"],
 ):
