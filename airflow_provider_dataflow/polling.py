@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass, field
 
@@ -72,9 +73,18 @@ MAX_CONCURRENT_SUBMITS = 16
 MAX_RATE_LIMIT_WAIT_SECONDS = 60.0
 
 
+#: Upper limit of each pause before a poll or an event, in seconds. Only the pytest plugin sets it.
+longest_pause = math.inf
+
+
 def jittered(interval: float) -> float:
     """Return the interval minus up to 20 %, so that waits do not poll in step, and never too late."""
-    return interval * random.uniform(MIN_JITTER, 1.0)  # noqa: S311
+    return limited(interval) * random.uniform(MIN_JITTER, 1.0)  # noqa: S311
+
+
+def limited(pause: float) -> float:
+    """Return a pause in seconds, or :data:`longest_pause` if that is shorter."""
+    return min(pause, longest_pause)
 
 
 @dataclass

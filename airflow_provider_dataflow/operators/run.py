@@ -49,6 +49,7 @@ from airflow_provider_dataflow.polling import (
     DEFAULT_POLL_INTERVAL,
     DEFAULT_SUBMIT_TIMEOUT_SECONDS,
     DEFAULT_SUCCESSOR_TIMEOUT_SECONDS,
+    limited,
 )
 from airflow_provider_dataflow.xcom_keys import (
     RUN_ID,
@@ -504,7 +505,7 @@ class InvokeRunOperator(LocalCodeMixin, AwaitedRunOperator):
                 method_name=self.execute_again.__name__,
                 kwargs={"submit_failing_since": later.failing_since} if later.failing_since else None,
             )
-        seconds = min(later.seconds, self.poll_interval) if later.run_id else later.seconds
+        seconds = limited(min(later.seconds, self.poll_interval) if later.run_id else later.seconds)
         sleep(seconds, self._raise_if_killed)
 
     def _start_trigger_args(self) -> StartTriggerArgs:

@@ -12,6 +12,7 @@ from airflow_provider_dataflow.models.pool import Pool
 from airflow_provider_dataflow.models.sql_endpoint import SqlEndpoint
 from airflow_provider_dataflow.operators.base import WaitingOperator, check_given
 from airflow_provider_dataflow.operators.called_by_airflow import called_by_airflow
+from airflow_provider_dataflow.polling import limited
 from airflow_provider_dataflow.triggers.events import Outcome, PoolEvent, SqlEndpointEvent
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ class StoppableResourceOperator(WaitingOperator, Generic[R]):
             raise self._error(
                 self.timed_out_error, resource.id, state=resource.state, note=str(error)
             ) from None
-        sleep(self.poll_interval, self._raise_if_killed)
+        sleep(limited(self.poll_interval), self._raise_if_killed)
         return self._wait(resource, None, False, context)
 
     def _start(self, resource: R) -> NextWait | None:

@@ -40,6 +40,7 @@ from airflow_provider_dataflow.polling import (
     DEFAULT_POLL_INTERVAL,
     DEFAULT_SUCCESSOR_TIMEOUT_SECONDS,
     ErrorBudget,
+    limited,
 )
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 
@@ -185,7 +186,7 @@ class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
             if not self.reschedule:
                 return False
             # In this mode each poke is a new process, which would not know since when reads fail.
-            time.sleep(min(self.poke_interval, DEFAULT_POLL_INTERVAL))
+            time.sleep(limited(min(self.poke_interval, DEFAULT_POLL_INTERVAL)))
         self._budget.success()
         if run.state != self._last_state:
             self._last_state = run.state

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from airflow_provider_dataflow.client.threads import import_in_thread
+from airflow_provider_dataflow.polling import limited
 from airflow_provider_dataflow.triggers.base import PollingTrigger
 from airflow_provider_dataflow.triggers.events import Event, Outcome
 
@@ -26,7 +27,7 @@ class ResourceTrigger(PollingTrigger):
     async def wait(self) -> Event:
         from airflow_provider_dataflow.client.wait import ErrorBudgetExceeded, Wait, WaitTimedOut
 
-        await asyncio.sleep(self.NO_EVENT_BEFORE_SECONDS)
+        await asyncio.sleep(limited(self.NO_EVENT_BEFORE_SECONDS))
         wait = Wait(
             subject=self.resource_name,
             is_over=self.is_final,

@@ -108,7 +108,8 @@ class RunTrigger(PollingTrigger):
 
     async def wait(self) -> RunEvent:
         # Spread, so that thousands of tasks deferred at the same moment do not block the event loop.
-        await asyncio.sleep(self.NO_EVENT_BEFORE_SECONDS * random.uniform(1.0, 1.1))  # noqa: S311
+        first_pause = self.NO_EVENT_BEFORE_SECONDS * random.uniform(1.0, 1.1)  # noqa: S311
+        await asyncio.sleep(polling.limited(first_pause))
         poller_module = await import_in_thread("airflow_provider_dataflow.client.poller.shared")
         async with self._connection_poller(poller_module.shared_poller) as poller:
             self._poller = poller
@@ -226,7 +227,7 @@ class RunTrigger(PollingTrigger):
                 break
             except ServiceError:
                 # The subscription reports service errors, and ends when the error budget is used up.
-                await asyncio.sleep(self.poll_interval)
+                await asyncio.sleep(polling.limited(self.poll_interval))
         secrets = await in_thread(partial(masking.mask_secrets_of_run, run))
         return partial(masking.without_secrets, secrets=secrets)
 

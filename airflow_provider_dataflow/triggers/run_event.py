@@ -20,7 +20,7 @@ from airflow_provider_dataflow.compat import BaseEventTrigger, TriggerEvent, ass
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.run import SUCCESS_STATES
-from airflow_provider_dataflow.polling import DEFAULT_POLL_INTERVAL
+from airflow_provider_dataflow.polling import DEFAULT_POLL_INTERVAL, limited
 from airflow_provider_dataflow.triggers.base import DataFlowTrigger
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class RunEventTrigger(DataFlowTrigger, BaseEventTrigger):
                         "Cannot read the runs to watch, retrying every %.0f s: %s", self.poll_interval, error
                     )
                 warned = True
-                await asyncio.sleep(self.poll_interval)
+                await asyncio.sleep(limited(self.poll_interval))
 
     def _is_new_event(self, run: Run) -> bool:
         return self._progress is not None and self._progress.update(run, _monotonic())

@@ -6,7 +6,8 @@ pytest and the standard library.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 
 _CHOICES = {"engine": ("scripted", "spark"), "clock": ("system", "manual")}
+#: With "short", tasks pause only this long before each poll and event, whatever their ``poll_interval``.
+_WAITS = ("short", "real")
+_SHORT_WAIT_SECONDS = 0.1
+#: What SQLite and PostgreSQL say about a table of Airflow that does not exist.
+_NO_TABLE = re.compile(r'no such table|relation "\w+" does not exist')
+_NO_DATABASE = "Airflow has no database, which dag.test() needs. Create it once with: airflow db migrate"
 # Further arguments of the marker.
 _OTHER_ARGUMENTS = ("max_concurrent_runs", "verify", "options")
 
@@ -28,6 +35,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         group.addoption(f"--dataflow-local-{name}", choices=choices, default=None, help=text)
         parser.addini(f"dataflow_local_{name}", f"{text} (default: {choices[0]})", default=choices[0])
 
+    parser.addini(
+        "dataflow_local_waits",
+        f"waits of tasks in tests with the fixture: {' or '.join(_WAITS)} (default: {_WAITS[0]})",
+        default=_WAITS[0],
+    )
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
@@ -35,6 +48,17 @@ def pytest_configure(config: pytest.Config) -> None:
         "dataflow_local(engine, clock, max_concurrent_runs, verify, options): "
         "server that the dataflow_local fixture passes to this test",
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say what is missing if a test fails because Airflow has no database yet."""
+    report = yield
+    if call.excinfo is not None and _NO_TABLE.search(str(call.excinfo.value)):
+        report.sections.append(("Airflow", _NO_DATABASE))
+    return report
 
 
 def _fail_without_extra(cause: str) -> NoReturn:
@@ -95,6 +119,13 @@ def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
     return options
 
 
+def _waits(config: pytest.Config) -> str:
+    waits: str = config.getini("dataflow_local_waits")
+    if waits not in _WAITS:
+        pytest.fail(f"dataflow_local_waits must be {' or '.join(_WAITS)}, not {waits!r}", pytrace=False)
+    return waits
+
+
 @pytest.fixture
 def dataflow_local(
     request: pytest.FixtureRequest,
@@ -104,10 +135,13 @@ def dataflow_local(
     """Local Data Flow without runs, faults and rules. ``AIRFLOW_CONN_OCI_DEFAULT`` is set to connect to it.
 
     All tests of a session share the server. By default, runs are simulated and succeed at once; change this
-    with ``dataflow_local.fails(details=...)``, for example.
+    with ``dataflow_local.fails(details=...)``, for example. Tasks in the test's process poll ten times a
+    second, whatever their ``poll_interval``, unless the setting ``dataflow_local_waits`` is ``real``.
     """
     server = _dataflow_local_servers.get(_options(request))
     server.reset()
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
+    if _waits(request.config) == "short":
+        monkeypatch.setattr("airflow_provider_dataflow.polling.longest_pause", _SHORT_WAIT_SECONDS)
     return server

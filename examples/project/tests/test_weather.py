@@ -2,16 +2,9 @@
 
 # [START example]
 import pendulum
-import pytest
 from weather import dag
 
 FEBRUARY = pendulum.datetime(2013, 2, 1)
-
-
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch):
-    """A trigger's first look comes after ten seconds; a task that waits by itself looks at once."""
-    monkeypatch.setattr(dag.get_task("monthly"), "deferrable", False)
 
 
 def test_the_month_is_passed_on(dataflow_local):

@@ -60,6 +60,49 @@ def test_the_variable_is_gone():
     result.assert_outcomes(passed=3)
 
 
+PAUSES = """
+from airflow_provider_dataflow import polling
+
+def test_with_fixture(dataflow_local):
+    assert polling.limited(3600.0) == {expected}
+    assert polling.jittered(3600.0) <= {expected}
+
+def test_without_fixture():
+    assert polling.limited(3600.0) == 3600.0
+"""
+
+
+@pytest.mark.parametrize(
+    ("ini", "expected"),
+    [("", 0.1), ("dataflow_local_waits = short", 0.1), ("dataflow_local_waits = real", 3600.0)],
+)
+def test_waits_are_short_in_tests_with_the_fixture(pytester, ini, expected):
+    """tests/contract/test_users_project.py runs a DAG with short waits."""
+    result = run_tests(pytester, PAUSES.format(expected=expected), ini=ini)
+    result.assert_outcomes(passed=2)
+
+
+def test_unknown_waits_are_refused(pytester):
+    body = "def test_it(dataflow_local):\n    pass\n"
+    result = run_tests(pytester, body, ini="dataflow_local_waits = long")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*dataflow_local_waits must be short or real, not 'long'*"])
+
+
+@pytest.mark.parametrize(
+    "message", ["(sqlite3.OperationalError) no such table: dag_run", 'relation "dag_run" does not exist']
+)
+def test_missing_database_of_airflow_is_named(pytester, message):
+    result = run_tests(pytester, f"def test_it():\n    raise RuntimeError({message!r})\n")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*airflow db migrate*"])
+
+
+def test_other_failures_say_nothing_of_the_database(pytester):
+    result = run_tests(pytester, "def test_it():\n    raise RuntimeError('no such month')\n")
+    result.stdout.no_fnmatch_line("*airflow db migrate*")
+
+
 def test_missing_extra_is_named(pytester):
     result = run_tests(
         pytester,
