@@ -12,6 +12,7 @@ _airflow_home = tempfile.TemporaryDirectory(prefix="docs-airflow-")
 os.environ["AIRFLOW_HOME"] = _airflow_home.name
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 
 from sphinx.application import Sphinx  # noqa: E402
 
@@ -20,7 +21,7 @@ from airflow_provider_dataflow import __version__  # noqa: E402
 project = "airflow-provider-dataflow"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "class_reference"]
 exclude_patterns = ["_build"]
 source_suffix = {".md": "markdown"}
 
