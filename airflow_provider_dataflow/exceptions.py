@@ -52,8 +52,15 @@ class DataFlowError(Exception):
     :param is_report: keep the lines of the message; otherwise they are joined to one.
     """
 
+    _cause: str | None = None
+
     def __init__(self, message: str = "", *, is_report: bool = False) -> None:
         super().__init__(message if is_report else sentences(message))
+
+    @property
+    def cause(self) -> str | None:
+        """Key of the well-known cause in ``causes.RETRIES``, which says if a retry helps; None if unknown."""
+        return self._cause
 
     @classmethod
     def see(cls) -> str:
@@ -79,6 +86,8 @@ class InvalidArgument(DataFlowError, ValueError):
     :param problem: what was found and what was expected.
     """
 
+    _cause = "invalid_argument"
+
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(f"{path}: {problem}")
         self.path = path
@@ -87,6 +96,8 @@ class InvalidArgument(DataFlowError, ValueError):
 
 class InvalidConnection(DataFlowError, ValueError):
     """A field of the Airflow connection is missing or malformed. No request was sent."""
+
+    _cause = "invalid_connection"
 
 
 class ServiceError(DataFlowError):
@@ -152,6 +163,12 @@ class ServiceError(DataFlowError):
         from airflow_provider_dataflow.error_hints import hint_for_response
 
         return hint_for_response(self.operation, self.status, self.code, self.message)
+
+    @property
+    def cause(self) -> str | None:
+        from airflow_provider_dataflow.error_hints import cause_of_response
+
+        return cause_of_response(self.operation, self.status, self.code, str(self.message))
 
     @property
     def is_transient(self) -> bool:
@@ -226,7 +243,14 @@ class SubmitRejected(ServiceError):
 
 
 class NotSubmitted(DataFlowError):
-    """The triggerer could not submit the run. The triggerer's log has the details."""
+    """The triggerer could not submit the run. The triggerer's log has the details.
+
+    :param cause: key of the cause in ``causes.RETRIES``.
+    """
+
+    def __init__(self, message: str = "", *, cause: str | None = None) -> None:
+        super().__init__(message)
+        self._cause = cause
 
 
 class RunError(DataFlowError):
@@ -240,6 +264,7 @@ class RunError(DataFlowError):
     :param url: page of the run in the console.
     :param log_tail: last lines of the driver's stderr.
     :param note: further information.
+    :param cause: key of the well-known cause in ``causes.RETRIES``.
     """
 
     headline = "did not end as expected"
@@ -256,11 +281,13 @@ class RunError(DataFlowError):
         url: str | None = None,
         log_tail: str | None = None,
         note: str | None = None,
+        cause: str | None = None,
     ) -> None:
         self.run_id = run_id
         self.state = state
         self.lifecycle_details = lifecycle_details
         self.hint = hint
+        self._cause = cause
         self.opc_request_id = opc_request_id
         self.url = url
         self.log_tail = log_tail
@@ -306,7 +333,8 @@ class FunctionFailed(RunFailed):
         self.error_message = error_message
         self.traceback = traceback
         self.headline = f"failed: {sentences(f'{error_type}: {error_message}')}"
-        super().__init__(**details)
+        # The exception decides, and not what else the run has logged.
+        super().__init__(**{**details, "cause": _cause_in(f"{error_type}: {error_message}")})
 
     def _tail(self) -> tuple[str, str | None, int]:
         return "traceback of the function", self.traceback, TRACEBACK_LINES
@@ -351,6 +379,8 @@ class AlreadyRunning(DataFlowError):
     :param state: its ``lifecycleState``.
     """
 
+    _cause = "already_running"
+
     def __init__(self, *, application_id: str, run_id: str, state: str) -> None:
         self.application_id = application_id
         self.run_id = run_id
@@ -375,6 +405,8 @@ class AmbiguousName(DataFlowError):
     :param ids: OCIDs of the resources with the name.
     """
 
+    _cause = "name_ambiguous"
+
     def __init__(self, *, kind: str, display_name: str, compartment_id: str, ids: list[str]) -> None:
         self.kind = kind
         self.display_name = display_name
@@ -396,6 +428,8 @@ class NotFound(DataFlowError):
     :param display_name: the name.
     :param compartment_id: OCID of the compartment that was searched.
     """
+
+    _cause = "name_not_found"
 
     def __init__(self, *, kind: str, display_name: str, compartment_id: str) -> None:
         self.kind = kind
@@ -555,6 +589,7 @@ class StatementError(DataFlowError):
         headline = f"Statement {statement_id} of run {run_id} {self.headline}"
         tail = ("traceback", "\n".join(self.traceback), LOG_TAIL_LINES)
         super().__init__(_report(headline, lines, tail), is_report=True)
+        self._cause = _cause_in(raised)
 
 
 class StatementFailed(StatementError):
@@ -585,6 +620,14 @@ class StatementLost(StatementError):
 
     headline = "is in an unknown state"
     advice = "Check the session's run. A retry sends the code again, if the session is IN_PROGRESS."
+
+
+def _cause_in(text: str) -> str | None:
+    # Imported late, as in ServiceError.
+    from airflow_provider_dataflow.error_hints import find_cause
+
+    found = find_cause(text)
+    return found.cause if found else None
 
 
 def _report(

@@ -66,7 +66,8 @@ class AwaitedRunOperator(OwnedRunOperator):
         end = RunEvent.parse(event)
         self._owned_run_id = end.run_id
         if end.outcome is Outcome.NOT_SUBMITTED:
-            raise NotSubmitted(end.message or "The triggerer did not submit the run; its log has the reason")
+            message = end.message or "The triggerer did not submit the run; its log has the reason"
+            raise NotSubmitted(message, cause=end.cause)
         log_event(self.log, end)
         if end.outcome is not Outcome.REACHED:
             self._give_up(RunTimedOut if end.outcome is Outcome.TIMEOUT else RunLost, end.state, end.message)

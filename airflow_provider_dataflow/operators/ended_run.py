@@ -19,14 +19,12 @@ from airflow_provider_dataflow.exceptions import (
     RunStopped,
 )
 from airflow_provider_dataflow.models.run import LifecycleState
+from airflow_provider_dataflow.retries.failed_run import stderr_tail
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
     from airflow_provider_dataflow.models.run import Run
-
-#: Lines at the end of the driver's stderr that are searched for a known cause. Java's stack traces are long.
-HINT_LINES = 300
 
 ERRORS: dict[str, type[RunError]] = {
     LifecycleState.FAILED: RunFailed,
@@ -79,15 +77,17 @@ def error_of_run(
 ) -> RunError:
     """Return the error of a run that ended without success. Details that cannot be read are left out."""
     # Imported late: compiling its many patterns would slow down the parsing of every DAG.
-    from airflow_provider_dataflow.error_hints import hint_for
+    from airflow_provider_dataflow.error_hints import find_cause
 
     secrets = secrets | mask_secrets_of_run(run)
-    stderr = [without_secrets(line, secrets) for line in _stderr_tail(run, hook, log)]
+    stderr = [without_secrets(line, secrets) for line in stderr_tail(run, hook, log)]
+    found = find_cause(run.lifecycle_details, "\n".join(stderr))
     return ERRORS.get(run.state, RunFailed)(
         run_id=run.id,
         state=run.state,
         lifecycle_details=run.lifecycle_details,
-        hint=hint_for(run.lifecycle_details, "\n".join(stderr)),
+        hint=found.hint if found else None,
+        cause=found.cause if found else None,
         opc_request_id=run.opc_request_id,
         url=hook.run_page_url(run.id),
         log_tail="\n".join(stderr[-LOG_TAIL_LINES:]) or None,
@@ -111,17 +111,3 @@ def copy_driver_logs(
     follower = LogFollower(hook, run.id, log, cursor=cursor)
     follower.hide = partial(without_secrets, secrets=secrets | mask_secrets_of_run(run))
     follower.copy_rest()
-
-
-def _stderr_tail(run: Run, hook: DataFlowHook, log: Logger | Any) -> list[str]:
-    from airflow_provider_dataflow.client.logs.read import STDERR_SOURCES, logs_of_type, tail
-
-    try:
-        logs = hook.list_run_logs(run.id)
-        for source in STDERR_SOURCES:
-            for entry in reversed(logs_of_type(logs, source, "STDERR")):
-                if output := tail(hook.get_run_log(run.id, entry.name), HINT_LINES):
-                    return output
-    except Exception as error:  # noqa: BLE001 - an unreadable log must not replace the run's own error
-        log.warning("Run %s: cannot read the driver's stderr: %s", run.id, error)
-    return []

@@ -60,6 +60,7 @@ class RunEvent(Event):
     :param state: last known ``lifecycleState``.
     :param message: description of the problem, if there was one.
     :param log_cursor: position up to which each driver log was copied (``LogFollower.cursor``).
+    :param cause: key of the problem's cause in ``causes.RETRIES``.
     """
 
     outcome: Outcome
@@ -67,6 +68,7 @@ class RunEvent(Event):
     state: str | None = None
     message: str | None = None
     log_cursor: Mapping[str, int] | None = None
+    cause: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,7 +161,7 @@ class SubmitRunTrigger(NestedTemplatesMixin, TaskTrigger):
             run = await self._submit_in_thread()
         except DataFlowError as error:
             self.log.error("No run was submitted: %s", error)
-            return RunEvent(Outcome.NOT_SUBMITTED, "", message=str(error))
+            return RunEvent(Outcome.NOT_SUBMITTED, "", message=str(error), cause=error.cause)
         self._run_trigger = await in_thread(partial(self._trigger_with_deadline, run))
         return await self._run_trigger.wait()
 

@@ -25,6 +25,7 @@ ROOMS = (
     "staging",
     "compat",
     "hooks",
+    "retries",
     "fs",
     "arguments",
     "ownership",

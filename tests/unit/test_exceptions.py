@@ -9,17 +9,21 @@ import re
 
 import pytest
 
+from airflow_provider_dataflow.causes import RETRIES
 from airflow_provider_dataflow.exceptions import (
     LOG_TAIL_LINES,
+    AlreadyRunning,
     AmbiguousName,
     DataFlowError,
     FunctionFailed,
     InvalidArgument,
     InvalidConnection,
     NotFound,
+    NotSubmitted,
     ObjectStorageError,
     PoolTimedOut,
     RunFailed,
+    RunTimedOut,
     ServiceError,
     SqlEndpointFailed,
     StatementFailed,
@@ -49,6 +53,39 @@ def test_errors_can_be_pickled_and_copied(error, copy_error):
     assert type(copied) is type(error)
     assert str(copied) == str(error)
     assert vars(copied) == vars(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (InvalidArgument("num_executors", "expected a number"), "invalid_argument"),
+        (InvalidConnection("fingerprint: missing"), "invalid_connection"),
+        (AlreadyRunning(application_id="app", run_id="run", state="IN_PROGRESS"), "already_running"),
+        (AmbiguousName(kind="pool", display_name="w", compartment_id="c", ids=["a"]), "name_ambiguous"),
+        (NotFound(kind="pool", display_name="warm", compartment_id="c"), "name_not_found"),
+        (SubmitRejected(operation="CreateRun", message="no", status=400), "bad_request"),
+        (ServiceError(operation="SignIn", message="no token", status=401), "not_authenticated"),
+        (UnexpectedResponse(operation="GetRun", message="not JSON"), "no_response"),
+        (NotSubmitted("no", cause="throttled"), "throttled"),
+        (RunFailed(run_id="run", cause="executor_memory"), "executor_memory"),
+        (
+            FunctionFailed(
+                run_id="run",
+                error_type="ModuleNotFoundError",
+                error_message="No module named 'x'",
+                traceback="",
+            ),
+            "module_missing",
+        ),
+        (StatementFailed(run_id="run", statement_id=0, error_name="MemoryError"), "driver_memory"),
+        (RunTimedOut(run_id="run"), None),
+        (DataFlowError("The task was killed"), None),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_error_has_the_key_of_its_cause(error, cause):
+    assert error.cause == cause
+    assert cause is None or cause in RETRIES
 
 
 def test_function_failed_reports_its_traceback_instead_of_stderr():

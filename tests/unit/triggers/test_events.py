@@ -9,7 +9,7 @@ from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_event_survives_storage(outcome):
-    event = RunEvent(outcome, "ocid1.dataflowrun.oc1..a", "FAILED", "why", {"stdout": 7})
+    event = RunEvent(outcome, "ocid1.dataflowrun.oc1..a", "FAILED", "why", {"stdout": 7}, "throttled")
     assert RunEvent.parse(json.loads(json.dumps(event.payload()))) == event
 
 
