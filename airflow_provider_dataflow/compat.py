@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
     BaseHook,
@@ -63,6 +64,7 @@ __all__ = [
     "NEVER_EXPIRE",
     "NO_EVENT_BEFORE_SECONDS",
     "TRIGGER_FAILED",
+    "AirflowFailException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "AirflowTaskTimeout",
@@ -104,6 +106,7 @@ __all__ = [
     "remember_failed_try",
     "require_start_from_trigger",
     "resumes_earlier_try",
+    "retry_policies",
     "sensitive_names",
     "server_connection",
     "stored_xcom",
@@ -160,6 +163,17 @@ DEFAULT_BASE_URL = "http://localhost:8080"
 
 #: Message with which Airflow cancels the trigger of a killed task. A triggerer that stops uses no message.
 KILL_MESSAGE = "__airflow_user_action__"
+
+# --- Retries --------------------------------------------------------------------------------------------
+
+
+def retry_policies() -> Any:
+    """Return Airflow's module of retry policies (3.3 and later); None in earlier releases."""
+    try:
+        return import_module("airflow.sdk.definitions.retry_policy")
+    except ImportError:
+        return None
+
 
 # --- Triggers -------------------------------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ from airflow_provider_dataflow.polling import (
     DEFAULT_SUBMIT_TIMEOUT_SECONDS,
     DEFAULT_SUCCESSOR_TIMEOUT_SECONDS,
 )
+from airflow_provider_dataflow.retries.on_cause import steps_by_cause
 
 #: Default of Airflow's own sensors, in seconds.
 DEFAULT_POKE_INTERVAL = 60.0
@@ -159,10 +160,12 @@ TASK_SETTINGS: dict[str, Setting] = {
     "if_already_running": Setting(choice(*IF_ALREADY_RUNNING), "fail"),
     "ignore_if_missing": _OFF,
     "missing_is_deleted": _OFF,
+    "on_cause": Setting(optional(steps_by_cause), None),
     "outlives_task": _OFF,
     "output_format": Setting(choice(*OUTPUT_FORMATS), "text"),
     "private_endpoint_guard": Setting(guard, False),
     "report_only": Setting(boolean, True),
+    "retry_permanent_errors": _ON,
     "start_from_trigger": _OFF,
     "states": Setting(choices(*KNOWN_STATES), sorted(map(str, SUCCESS_STATES))),
     "target_states": Setting(choices(*KNOWN_STATES), sorted(map(str, SUCCESS_STATES))),

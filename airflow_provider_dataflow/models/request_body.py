@@ -76,13 +76,14 @@ class RequestBody:
         return [f.name for f in cls.argument_fields() if api_name(f) in body]
 
     @classmethod
-    def coerce(cls, name: str, value: Any) -> Any:
+    def coerce(cls, name: str, value: Any, path: str | None = None) -> Any:
         """Return the value of one argument in the type of the API; None stays None.
 
+        :param path: name of the value in errors. Default: ``name``.
         :raises InvalidArgument: the value has the wrong type or form.
         """
         f = cls.__dataclass_fields__[name]
-        return f.metadata["coerce"](value, name) if _is_given(f, value) else None
+        return f.metadata["coerce"](value, path or name) if _is_given(f, value) else None
 
     @classmethod
     def given(cls, arguments: Mapping[str, Any], json: Mapping[str, Any] | str | None = None) -> list[str]:

@@ -67,6 +67,10 @@ class OwnedRunOperator(DataFlowOperator):
             )
             raise DataFlowError(f"The task was killed {when}")
 
+    def _may_be_retried(self, error: Exception) -> bool:
+        """Return whether Airflow may retry after this error if retries are left."""
+        return True
+
     @contextmanager
     def _cancel_unless_retried(self) -> Iterator[None]:
         """If something other than the run fails on the last try, cancel the run: no try re-attaches to it."""
@@ -75,8 +79,10 @@ class OwnedRunOperator(DataFlowOperator):
         except RunError:
             # The run has ended, or was given up and cancelled.
             raise
-        except Exception:
-            if not self._killed and self._attempt is not None and self._attempt.is_last:
+        except Exception as error:
+            attempt = self._attempt
+            is_final = attempt is not None and (attempt.is_last or not self._may_be_retried(error))
+            if is_final and not self._killed:
                 self._cancel_owned_run()
             raise
 

@@ -25,11 +25,12 @@ from airflow_provider_dataflow.exceptions import InvalidArgument, RunTimedOut
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.links.run import LogsBucketLink, RunLink
+from airflow_provider_dataflow.models.argument_values import is_given
 from airflow_provider_dataflow.models.run import SUCCESS_STATES, TERMINAL_STATES
 from airflow_provider_dataflow.models.run_request import RunRequest
-from airflow_provider_dataflow.operators.awaited_run import AwaitedRunOperator
 from airflow_provider_dataflow.operators.called_by_airflow import called_by_airflow
 from airflow_provider_dataflow.operators.local_code import LOCAL_CODE_ARGUMENTS, LocalCodeMixin
+from airflow_provider_dataflow.operators.retries import RETRY_ARGUMENTS, RetryOnCauseOperator, decides_retry
 from airflow_provider_dataflow.operators.start_from_trigger import check_can_start_from_trigger, given_as_json
 from airflow_provider_dataflow.operators.trigger_errors import cause_of_failure, trigger_error
 from airflow_provider_dataflow.ownership.acquire import (
@@ -67,10 +68,11 @@ TEMPLATED_SETTINGS = (
     *("submit_timeout", "completion_timeout", "cancel_timeout", "cancel_on_kill", "airflow_tags"),
     *("private_endpoint_guard", "if_already_running", "successor_timeout", "fetch_logs"),
     *LOCAL_CODE_ARGUMENTS,
+    *RETRY_ARGUMENTS,
 )
 
 
-class InvokeRunOperator(LocalCodeMixin, AwaitedRunOperator):
+class InvokeRunOperator(LocalCodeMixin, RetryOnCauseOperator):
     """Submits a run to OCI Data Flow and, by default, waits for its end.
 
     The run's OCID is the task's result, and is pushed to XCom as ``run_id`` right after the submit, with the
@@ -198,6 +200,13 @@ class InvokeRunOperator(LocalCodeMixin, AwaitedRunOperator):
     :param fetch_logs: when to copy the driver's output into the task's log: ``always`` (during the run, as
         soon as the service stores it, and the rest at the end), ``on_failure`` or ``never``. Default:
         ``always``. A triggerer follows at most 32 runs at a time; the output of others is copied at the end.
+    :param on_cause: settings of the run that follows a failed one, by the cause of the failure, for example
+        ``{"executor_memory": {"executor_shape_config": {"memory_in_gbs": 64}}}``; a list of them is used step
+        by step, and further runs keep the last one. A clear starts over without them. See the guide for the
+        causes and the arguments that can be set. Not with ``start_from_trigger``. Default: the same settings.
+    :param retry_permanent_errors: retry also if the cause is known and the next try would fail in the same
+        way, such as a missing module. False fails the task at once then, with the exception
+        ``AirflowFailException``. On Airflow 3.3 and newer, ``DataFlowRetryPolicy`` does more. Default: True.
     :param start_from_trigger: submit from the triggerer, so that the task needs no worker to start. Implies
         ``deferrable``; needs Airflow 3.3. Airflow features that need a worker are not available, see the
         guide. Default: False.
@@ -277,6 +286,8 @@ class InvokeRunOperator(LocalCodeMixin, AwaitedRunOperator):
         if_already_running: str = "fail",
         successor_timeout: Duration = DEFAULT_SUCCESSOR_TIMEOUT_SECONDS,
         fetch_logs: str = "always",
+        on_cause: Mapping[str, Any] | None = None,
+        retry_permanent_errors: bool | str = True,
         start_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -340,6 +351,8 @@ class InvokeRunOperator(LocalCodeMixin, AwaitedRunOperator):
         self.if_already_running: Any = if_already_running
         self.successor_timeout: Any = successor_timeout
         self.fetch_logs: Any = fetch_logs
+        self.on_cause: Any = on_cause
+        self.retry_permanent_errors: Any = retry_permanent_errors
         # Airflow reads this before it renders anything.
         self.start_from_trigger = TASK_SETTINGS["start_from_trigger"].read(
             start_from_trigger, "start_from_trigger"
@@ -350,10 +363,12 @@ class InvokeRunOperator(LocalCodeMixin, AwaitedRunOperator):
             RunRequest.check_at_parse(self._request_arguments_beside_code(self._request_arguments()), json)
         if self.start_from_trigger:
             self._refuse_start_from_trigger()
+            self._refuse_on_cause_in_triggerer()
             self.deferrable = True
             self.start_trigger_args = self._start_trigger_args()
 
     @called_by_airflow
+    @decides_retry
     def execute(self, context: Context) -> str:
         return self._execute(context)
 
@@ -391,6 +406,7 @@ class InvokeRunOperator(LocalCodeMixin, AwaitedRunOperator):
         return self._execute(context, submit_failing_since)
 
     @called_by_airflow
+    @decides_retry
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral. Airflow calls this instead of ``execute``.
 
@@ -438,6 +454,7 @@ class InvokeRunOperator(LocalCodeMixin, AwaitedRunOperator):
 
     def _existing_run(self) -> Run:
         given = [*RunRequest.given(self._request_arguments(), self.json), *self._code_given()]
+        given += ["on_cause"] if is_given(self.on_cause) else []
         if others := ", ".join(given):
             raise InvalidArgument("run_id", f"names an existing run, so {others} cannot be given")
         self._owned_run_id = self.run_id
@@ -484,6 +501,7 @@ class InvokeRunOperator(LocalCodeMixin, AwaitedRunOperator):
             private_endpoint_guard=self.private_endpoint_guard,
             if_already_running=self.if_already_running,
             successor_timeout=self.successor_timeout,
+            on_cause=self.on_cause,
         )
 
     def _wait_to_submit(self, later: SubmitLater) -> None:

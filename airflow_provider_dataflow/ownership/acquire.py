@@ -37,6 +37,8 @@ from airflow_provider_dataflow.polling import (
     ErrorBudget,
     jittered,
 )
+from airflow_provider_dataflow.retries.failed_run import after_failure
+from airflow_provider_dataflow.retries.on_cause import with_settings
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
@@ -99,6 +101,7 @@ class AcquireSettings:
         the compartments to search for them.
     :param if_already_running: ``fail`` or ``adopt``, if a streaming application has a live run of another.
     :param successor_timeout: seconds from the end of a STREAMING run in which its successor may appear.
+    :param on_cause: settings of the run that follows a failure, by cause; see ``retries.on_cause``.
     """
 
     error_budget: float = DEFAULT_ERROR_BUDGET
@@ -110,6 +113,7 @@ class AcquireSettings:
     private_endpoint_guard: bool | Sequence[str] = False
     if_already_running: str = "fail"
     successor_timeout: float = DEFAULT_SUCCESSOR_TIMEOUT_SECONDS
+    on_cause: Mapping[str, Sequence[Mapping[str, Any]]] | None = None
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
@@ -253,7 +257,7 @@ class RunAcquirer:
             )
             if decision is RunDecision.REPLACE:
                 self._log.info("Run %s of an earlier try is %s: submitting another run", run.id, run.state)
-                record = self._new_record(record.generation + 1)
+                record = self._record_after_failure(record, run)
                 continue
             if decision is RunDecision.ADOPT:
                 self._log.info("Run %s of an earlier try has SUCCEEDED: adopting it", run.id)
@@ -296,6 +300,7 @@ class RunAcquirer:
             record = replace(record, uploads=uploads)
         self._raise_if_killed()
         self._save(record)
+        request = with_settings(request, record.settings)
         request = self._tagged(request.for_submission(record.token), record)
         self._log.info("Submitting a run (CreateRun)\n%s", request.redacted_text(sensitive_names()))
         refusals = 0
@@ -347,7 +352,7 @@ class RunAcquirer:
                 break
             time.sleep(self.pauses.list)
         self._log.warning("Found no run of the earlier submit: submitting another run")
-        return self._submit(self._new_record(record.generation + 1))
+        return self._submit(self._next_record(record))
 
     def _tagged(self, request: RunRequest, record: SubmissionRecord) -> RunRequest:
         if not self._settings.airflow_tags:
@@ -358,6 +363,7 @@ class RunAcquirer:
             record.token,
             deployment_id(),
             outlives_task=self._settings.outlives_task,
+            causes=record.causes,
         )
         return replace(request, freeform_tags=tags.added_to(request.freeform_tags))
 
@@ -467,7 +473,8 @@ class RunAcquirer:
         for run in self._recent_runs():
             tags = TaskTags.of(run.freeform_tags)
             if tags and tags.token in generations:
-                return replace(self._new_record(generations[tags.token]), run_id=run.id)
+                record = replace(self._new_record(generations[tags.token]), causes=tags.causes)
+                return replace(record, run_id=run.id)
         return self._new_record(generation=0)
 
     def _is_from_earlier_try(self, record: SubmissionRecord, run: Run) -> bool:
@@ -606,7 +613,7 @@ class RunAcquirer:
         self._log.info("Run %s conflicts with the older run %s: cancelling it", run.id, other.id)
         self._cancel(run.id).confirmed_run()
         if self._records is not None and (record := self._records.load()):
-            self._save(self._new_record(record.generation + 1))
+            self._save(self._next_record(record))
         return True
 
     # --- Helpers ------------------------------------------------------------------------------------------
@@ -639,6 +646,22 @@ class RunAcquirer:
             time=time.time(),
             clear_number=self._attempt.clear_number,
         )
+
+    def _next_record(self, record: SubmissionRecord) -> SubmissionRecord:
+        """Return the record of the next submit with the same settings."""
+        following = self._new_record(record.generation + 1)
+        return replace(following, causes=record.causes, settings=record.settings)
+
+    def _record_after_failure(self, record: SubmissionRecord, failed: Run) -> SubmissionRecord:
+        """Return the record of the run that replaces a failed one, with the settings for its cause."""
+        following = self._next_record(record)
+        if self._attempt.first_after_clear:
+            # The author's settings, although the clear epoch seems to be the same.
+            return replace(following, causes=(), settings={})
+        causes, settings = after_failure(
+            self._settings.on_cause, record.causes, failed, self._request, self._hook, self._log
+        )
+        return replace(following, causes=causes, settings=settings)
 
     def _save(self, record: SubmissionRecord) -> None:
         if self._records is not None:

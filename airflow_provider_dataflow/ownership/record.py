@@ -52,6 +52,9 @@ class SubmissionRecord:
         run; ``None`` if Airflow did not tell.
     :param uploads: URIs of the local files of the submit, by argument and path. A repeated submit uses them,
         since the service would refuse the token with another body.
+    :param causes: keys of the causes of failures since the last clear for which ``on_cause`` has changed the
+        settings, oldest first.
+    :param settings: the changed settings, by argument. A repeated submit uses them.
     """
 
     token: str
@@ -64,6 +67,8 @@ class SubmissionRecord:
     is_cancelled: bool = False
     clear_number: int | None = None
     uploads: Mapping[str, str] = field(default_factory=dict, hash=False)
+    causes: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def as_json(self) -> dict[str, Any]:
         """Return the stored form, which records of earlier versions have, too."""
@@ -79,6 +84,8 @@ class SubmissionRecord:
             "earlier_run_ids": list(self.earlier_run_ids),
             "is_cancelled": self.is_cancelled,
             "uploads": dict(self.uploads),
+            "causes": list(self.causes),
+            "settings": dict(self.settings),
         }
         if self.clear_number is not None:
             stored["clear_number"] = self.clear_number
@@ -101,6 +108,8 @@ class SubmissionRecord:
                 is_cancelled=bool(value.get("is_cancelled")),
                 clear_number=int(number) if (number := value.get("clear_number")) is not None else None,
                 uploads={str(key): str(uri) for key, uri in (value.get("uploads") or {}).items()},
+                causes=tuple(map(str, value.get("causes") or ())),
+                settings={str(name): item for name, item in (value.get("settings") or {}).items()},
             )
         except (AttributeError, KeyError, TypeError, ValueError):
             return None

@@ -24,10 +24,11 @@ MAP_INDEX = "airflow_map_index"
 TRY_NUMBER = "airflow_try_number"
 SUBMISSION = "airflow_submission"
 OUTLIVES_TASK = "airflow_outlives_task"
+CAUSES = "airflow_on_cause"
 
 #: Order in which tags are dropped if there are too many with the author's own. Tags that qualify the ids are
 #: dropped after the ids, so that a run never seems to belong to another task or deployment.
-DROP_ORDER = (TRY_NUMBER, DAG_ID, RUN_ID, TASK_ID, MAP_INDEX, OUTLIVES_TASK, DEPLOYMENT, SUBMISSION)
+DROP_ORDER = (TRY_NUMBER, DAG_ID, RUN_ID, TASK_ID, MAP_INDEX, CAUSES, OUTLIVES_TASK, DEPLOYMENT, SUBMISSION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class TaskTags:
     :param token: retry token of the submit, by which a lost run is found.
     :param deployment: the Airflow deployment, where several share a compartment.
     :param outlives_task: whether the run continues after its task has ended.
+    :param causes: keys of the causes of failures for which ``on_cause`` has changed the settings of the run.
     """
 
     identity: TaskIdentity
@@ -46,6 +48,7 @@ class TaskTags:
     token: str
     deployment: str = ""
     outlives_task: bool = False
+    causes: tuple[str, ...] = ()
 
     def tags(self) -> dict[str, str]:
         """Return the tags, cut to OCI's limits."""
@@ -58,6 +61,7 @@ class TaskTags:
             TRY_NUMBER: str(self.try_number),
             SUBMISSION: self.token,
             OUTLIVES_TASK: "true" if self.outlives_task else "",
+            CAUSES: " ".join(self.causes),
         }
         return {name: fitted(value) for name, value in tags.items() if value}
 
@@ -84,6 +88,7 @@ class TaskTags:
                 token=tags[SUBMISSION],
                 deployment=tags.get(DEPLOYMENT, ""),
                 outlives_task=OUTLIVES_TASK in tags,
+                causes=tuple(tags.get(CAUSES, "").split()),
             )
         except (KeyError, ValueError):
             return None

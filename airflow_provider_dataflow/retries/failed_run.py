@@ -1,14 +1,18 @@
-"""Cause of a failed run, from its details and the driver's stderr."""
+"""Cause of a failed run, from its details and the driver's stderr, and the settings of the run after it."""
 
 from __future__ import annotations
 
 from logging import Logger
 from typing import TYPE_CHECKING, Any, Protocol
 
+from airflow_provider_dataflow.retries.on_cause import has_step_left, settings_for
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from airflow_provider_dataflow.models.run import Run, RunLog
+    from airflow_provider_dataflow.models.run_request import RunRequest
+    from airflow_provider_dataflow.retries.on_cause import Steps
 
 #: Lines at the end of the driver's stderr that are searched for a known cause. Java's stack traces are long.
 SEARCHED_LINES = 300
@@ -44,3 +48,28 @@ def cause_of(run: Run, client: ReadsLogs, log: Logger | Any) -> str | None:
     # The details take precedence, so the log is not read if they tell.
     found = find_cause(run.lifecycle_details) or find_cause(None, "\n".join(stderr_tail(run, client, log)))
     return found.cause if found else None
+
+
+def after_failure(
+    steps: Steps | None,
+    causes: Sequence[str],
+    failed: Run,
+    request: RunRequest,
+    client: ReadsLogs,
+    log: Logger | Any,
+) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Return the causes and the settings of the run that replaces a failed one.
+
+    :param steps: the argument ``on_cause``.
+    :param causes: of the failures before, for which the settings of the failed run were changed.
+    :param request: of the author.
+    """
+    if not steps:
+        return (), {}
+    causes = tuple(causes)
+    cause = cause_of(failed, client, log)
+    if cause is None or not has_step_left(steps, causes, cause):
+        return causes, settings_for(steps, causes, request, failed)
+    settings = settings_for(steps, (*causes, cause), request, failed)
+    log.info("Run %s failed (%s): the next run gets %s (on_cause)", failed.id, cause, settings)
+    return (*causes, cause), settings

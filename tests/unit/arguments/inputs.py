@@ -147,6 +147,7 @@ EXAMPLES: dict[str, Any] = {
         "network_type": "secure_access",
         "access_control_rules": [{"ip_notation": "cidr", "value": "10.0.0.0/16"}],
     },
+    "on_cause": {"executor_memory": {"executor_shape_config": {"memory_in_gbs": "64"}}},
     "output_format": "TABLE",
     "pool_id": _OCID.format("dataflowpool"),
     "private_endpoint_guard": [_OCID.format("compartment")],

@@ -102,7 +102,7 @@ def public_classes() -> list[type]:
             if kind.__module__.startswith(airflow_provider_dataflow.__name__)
             and not kind.__name__.startswith("_")
             and kind.__name__ not in ("DataFlowOperator", "WaitingOperator", "PoolOperator")
-            and kind.__name__ not in ("AwaitedRunOperator", "OwnedRunOperator")
+            and kind.__name__ not in ("AwaitedRunOperator", "OwnedRunOperator", "RetryOnCauseOperator")
             and not inspect.isabstract(kind)
             and kind.__name__ not in ("DataFlowTrigger", "SubmitRunTrigger")
         ),
@@ -213,6 +213,8 @@ def test_templates_are_rendered_and_results_of_other_tasks_are_linked(kind):
 #: Settings that exclude other arguments of the same task.
 EXCLUSIVE = {"display_name", "application_id"}
 VALID: dict[str, Any] = {
+    "on_cause": {"executor_memory": {"num_executors": 5}},
+    "retry_permanent_errors": "True",
     **{name: True for name, setting in TASK_SETTINGS.items() if setting.read is boolean},
     "run_id": RUN_ID,
     "pool_id": POOL_ID,

@@ -51,6 +51,8 @@ def test_record_survives_storage():
     assert SubmissionRecord.from_json(RECORD.as_json()) == RECORD
     without_response = SubmissionRecord(token="t", generation=0, clear_epoch=0, try_number=1, time=5.0)
     assert SubmissionRecord.from_json(without_response.as_json()) == without_response
+    changed = replace(RECORD, causes=("executor_memory",), settings={"num_executors": 4})
+    assert SubmissionRecord.from_json(changed.as_json()) == changed
 
 
 def test_record_of_first_version_is_read():

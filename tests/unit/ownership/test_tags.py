@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from airflow_provider_dataflow.models.task_identity import TaskIdentity
@@ -18,6 +20,9 @@ def test_tags_survive_storage(map_index, deployment):
     written = tags(identity=TaskIdentity("dag", "run", "task", map_index), deployment=deployment)
     assert TaskTags.of(written.tags()) == written
     assert TaskTags.of(written.added_to({"cost_center": "42"})) == written
+    changed = replace(written, causes=("executor_memory", "driver_memory"))
+    assert TaskTags.of(changed.tags()) == changed
+    assert changed.tags()["airflow_on_cause"] == "executor_memory driver_memory"
 
 
 @pytest.mark.parametrize("other", [None, {}, {"airflow_dag_id": "dag"}, {"owner": "me"}])
