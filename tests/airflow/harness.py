@@ -34,6 +34,10 @@ LIFECYCLE = (
     "missing_main_file",
 )
 QUIET = ("quiet", "refused")
+RETRIES = (
+    *("out_of_memory", "missing_module"),
+    *(["missing_module_from_triggerer"] if STARTS_FROM_TRIGGER else []),
+)
 EXAMPLES = (
     *("example_local_code", "example_run_sensor", "example_session", "example_sql_endpoint"),
     "example_task_decorator",
@@ -105,12 +109,12 @@ def expect_refusal_of_start_from_trigger() -> None:
 
 def start_dag_runs(session: Session) -> None:
     """Start the DAG runs of all tests."""
-    session.rest.wait_for_dags({*LIFECYCLE, *QUIET, *EXAMPLES, "example_backfill"})
+    session.rest.wait_for_dags({*LIFECYCLE, *QUIET, *RETRIES, *EXAMPLES, "example_backfill"})
     # First, while nothing else writes: Airflow does not wait for SQLite's lock here.
     session.rest.backfill(
         "example_backfill", "2013-03-01T00:00:00Z", "2013-05-01T00:00:00Z", max_active_runs=3
     )
-    for dag_id in (*LIFECYCLE, *QUIET, *EXAMPLES):
+    for dag_id in (*LIFECYCLE, *QUIET, *RETRIES, *EXAMPLES):
         session.rest.trigger(dag_id, session.dag_run)
 
 

@@ -5,6 +5,7 @@ Each try is a new operator and task instance, as in ``test_ownership``.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import oci
@@ -138,6 +139,15 @@ def test_clear_starts_over_from_the_settings_of_the_author(task):
     assert task.sizes() == [(16, 16, 1), (16, 64, 1), (16, 16, 1)]
     task.retry()
     assert task.sizes()[3] == (16, 64, 1)
+
+
+def test_clear_after_lowering_retries_starts_over_too(task):
+    """``max_tries`` is then the same as before the clear."""
+    task.local.course(fails(EXECUTOR_LOST), SUCCESS)
+    task.failed(first=True)
+    task.fields["task"] = SimpleNamespace(retries=task.max_tries - 1)
+    task.retry()
+    assert task.sizes() == [(16, 16, 1)] * 2
 
 
 def test_setting_of_the_author_is_the_base_of_a_step(task):
