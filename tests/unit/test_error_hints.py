@@ -265,5 +265,13 @@ def test_end_of_each_line_is_searched():
 
 def test_hostile_text_takes_linear_time():
     """The pairs of words that a pattern tries would grow with the square of the line."""
-    for word in ("403 ", "executor ", "ExecutorLostFailure ", "exceed ", "private endpoint ", "\n"):
+    words = ("403 ", "executor ", "ExecutorLostFailure ", "exceed ", "private endpoint ", "\n")
+    for word in (
+        *words,
+        "node ",
+        "stop ",
+        "stop",
+        "executor with id 1 ",
+        "\nTraceback (most recent call last)",
+    ):
         assert hint_for(None, word * (16 * MAX_TEXT_CHARACTERS // len(word))) is None
