@@ -42,6 +42,9 @@ SENSITIVE_NAMES = (
     "webhook_url",
 )
 
+#: Names in which any value may be a secret: OpenLineage's custom headers, which often carry a key.
+_CUSTOM_HEADER = r"spark_openlineage_transport_(?:transports_\w+_)?headers_.*"
+
 # Secrets with a form of their own. The group is hidden. The atomic groups "(?>" skip to the first place where
 # a token or a JDBC URL can start, and are tried once per word: trying each place takes seconds on 64 KiB.
 _SECRET_FORMS = (
@@ -106,7 +109,9 @@ class Redactor:
         """Return whether values of this name are secrets: as Airflow's masker, and also in camelCase."""
         plain = re.sub(r"\W+", "_", name.strip().lower())
         split = re.sub(r"\W+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip()).lower())
-        return any(part in plain or part in split for part in self._names)
+        if any(part in plain or part in split for part in self._names):
+            return True
+        return plain.startswith("spark_openlineage_") and _form(_CUSTOM_HEADER).fullmatch(plain) is not None
 
     def text(self, value: str) -> str:
         """Return free text with the secrets hidden that their names or forms give away."""

@@ -161,6 +161,8 @@ TASK_SETTINGS: dict[str, Setting] = {
     "ignore_if_missing": _OFF,
     "missing_is_deleted": _OFF,
     "on_cause": Setting(optional(steps_by_cause), None),
+    "openlineage_inject_parent_job_info": _OFF,
+    "openlineage_inject_transport_info": _OFF,
     "outlives_task": _OFF,
     "output_format": Setting(choice(*OUTPUT_FORMATS), "text"),
     "private_endpoint_guard": Setting(guard, False),

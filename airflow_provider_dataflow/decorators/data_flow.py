@@ -22,6 +22,7 @@ from airflow_provider_dataflow.exceptions import (
     RunFailed,
     ServiceError,
 )
+from airflow_provider_dataflow.lineage.datasets import RunDataSets
 from airflow_provider_dataflow.models.argument_values import is_given
 from airflow_provider_dataflow.models.run import SUCCESS_STATES
 from airflow_provider_dataflow.models.run_request import SAFE_IN_EXECUTE
@@ -151,6 +152,14 @@ class DataFlowDecoratedOperator(DecoratedOperator, InvokeRunOperator):
         wanted = SHIPPED_CONTEXT.intersection(signature.parameters) - {*positional, *self.op_kwargs}
         values: Mapping[str, Any] = context or {}
         return {**{name: values.get(name) for name in sorted(wanted)}, **self.op_kwargs}
+
+    def _data_sets(self) -> RunDataSets:
+        """Return the data sets that the arguments of the function name, instead of those of its script."""
+        sets = RunDataSets()
+        bound = signature_without_spark(self.python_callable).bind_partial(*self.op_args, **self.op_kwargs)
+        for name, value in bound.arguments.items():
+            sets.add(value, name)
+        return sets
 
     # --- Result -------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from airflow_provider_dataflow.compat import (
 from airflow_provider_dataflow.exceptions import InvalidArgument, RunTimedOut
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from airflow_provider_dataflow.lineage.operator import LINEAGE_ARGUMENTS, LineageMixin
 from airflow_provider_dataflow.links.run import LogsBucketLink, RunLink
 from airflow_provider_dataflow.models.argument_values import is_given
 from airflow_provider_dataflow.models.run import SUCCESS_STATES, TERMINAL_STATES
@@ -69,10 +70,11 @@ TEMPLATED_SETTINGS = (
     *("private_endpoint_guard", "if_already_running", "successor_timeout", "fetch_logs"),
     *LOCAL_CODE_ARGUMENTS,
     *RETRY_ARGUMENTS,
+    *LINEAGE_ARGUMENTS,
 )
 
 
-class InvokeRunOperator(LocalCodeMixin, RetryOnCauseOperator):
+class InvokeRunOperator(LocalCodeMixin, LineageMixin, RetryOnCauseOperator):
     """Submits a run to OCI Data Flow and, by default, waits for its end.
 
     The run's OCID is the task's result, and is pushed to XCom as ``run_id`` right after the submit, with the
@@ -207,6 +209,13 @@ class InvokeRunOperator(LocalCodeMixin, RetryOnCauseOperator):
     :param retry_permanent_errors: retry also if the cause is known and the next try would fail in the same
         way, such as a missing module. False fails the task at once then, with the exception
         ``AirflowFailException``. On Airflow 3.3 and newer, ``DataFlowRetryPolicy`` does more. Default: True.
+    :param openlineage_inject_parent_job_info: add Spark properties with the ids of the task, so that events
+        of OpenLineage's Spark listener name it as their parent; see the guide "Lineage". Properties that the
+        run or its application has are kept. Default: ``[openlineage] spark_inject_parent_job_info`` of
+        Airflow's configuration.
+    :param openlineage_inject_transport_info: add Spark properties with the address, the key and the headers
+        with which Airflow sends its own events. Everyone who may read the run can read them. Default:
+        ``[openlineage] spark_inject_transport_info``.
     :param start_from_trigger: submit from the triggerer, so that the task needs no worker to start. Implies
         ``deferrable``; needs Airflow 3.3. Airflow features that need a worker are not available, see the
         guide. Default: False.
@@ -288,6 +297,12 @@ class InvokeRunOperator(LocalCodeMixin, RetryOnCauseOperator):
         fetch_logs: str = "always",
         on_cause: Mapping[str, Any] | None = None,
         retry_permanent_errors: bool | str = True,
+        openlineage_inject_parent_job_info: bool | str = conf.getboolean(
+            "openlineage", "spark_inject_parent_job_info", fallback=False
+        ),
+        openlineage_inject_transport_info: bool | str = conf.getboolean(
+            "openlineage", "spark_inject_transport_info", fallback=False
+        ),
         start_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -300,6 +315,8 @@ class InvokeRunOperator(LocalCodeMixin, RetryOnCauseOperator):
             profile=profile,
             cancel_on_kill=cancel_on_kill,
             cancel_timeout=cancel_timeout,
+            openlineage_inject_parent_job_info=openlineage_inject_parent_job_info,
+            openlineage_inject_transport_info=openlineage_inject_transport_info,
             **kwargs,
         )
         self.application_id = application_id
@@ -471,6 +488,7 @@ class InvokeRunOperator(LocalCodeMixin, RetryOnCauseOperator):
             records=TaskStateRecordStore(store) if store is not None else None,
             request=request,
             upload=upload,
+            add_lineage=self._spark_lineage(context),
             settings=self._acquire_settings(),
             log=self.log,
             raise_if_killed=self._raise_if_killed,
@@ -544,6 +562,7 @@ class InvokeRunOperator(LocalCodeMixin, RetryOnCauseOperator):
         settings = {
             "submit": asdict(self._acquire_settings()),
             "wait": self._wait_settings(),
+            "lineage": {name: getattr(self, name) for name in LINEAGE_ARGUMENTS},
             # The trigger uses the shorter one: completion_timeout may be a template, which it renders first.
             "timeout": tightest(self.execution_timeout),
             "completion_timeout": self.completion_timeout,

@@ -51,6 +51,12 @@ if TYPE_CHECKING:
 #: of an earlier submit that is repeated.
 Upload = Callable[[Mapping[str, str]], tuple["RunRequest", dict[str, str]]]
 
+#: Adds Spark properties for lineage to the request of a submit. It takes and returns what is recorded.
+AddLineage = Callable[
+    ["RunRequest", Mapping[str, str | None] | None],
+    tuple["RunRequest", Mapping[str, str | None] | None],
+]
+
 #: Runs of the compartment that are searched, newest first, for one whose OCID is not recorded.
 MAX_RUNS_SEARCHED = 1000
 
@@ -151,6 +157,7 @@ class RunAcquirer:
     :param records: keeps the submission record; ``None`` where Airflow has no place for it (before 3.3).
     :param request: the run that the task wants.
     :param upload: called before a submit, if the run needs uploads. ``request`` has other URIs then.
+    :param add_lineage: called before a submit, after the upload.
     :param settings: arguments of the operator.
     :param log: the task's logger.
     :param raise_if_killed: called before each request; raises if the task was killed.
@@ -171,12 +178,14 @@ class RunAcquirer:
         raise_if_killed: Callable[[], None],
         failing_since: float | None = None,
         upload: Upload | None = None,
+        add_lineage: AddLineage | None = None,
     ) -> None:
         self._hook = hook
         self._attempt = attempt
         self._records = records
         self._request = request
         self._upload = upload
+        self._add_lineage = add_lineage
         self._settings = settings
         self._log = log
         self._raise_if_killed = raise_if_killed
@@ -287,8 +296,8 @@ class RunAcquirer:
     def _submit(self, record: SubmissionRecord) -> tuple[SubmissionRecord, Run]:
         if adopted := self._run_instead_of_submit(record):
             return record, adopted
-        # Empty if all submits with the token were refused, so that no run can have the URIs.
-        may_exist = bool(record.uploads)
+        # False if all submits with the token were refused, so that no run can have the URIs and properties.
+        may_exist = record.has_fixed_body
         request = self._request
         if self._upload is not None:
             self._raise_if_killed()
@@ -298,6 +307,9 @@ class RunAcquirer:
             if adopted := self._run_instead_of_submit(record):
                 return record, adopted
             record = replace(record, uploads=uploads)
+        if self._add_lineage is not None:
+            request, lineage = self._add_lineage(request, record.lineage)
+            record = replace(record, lineage=lineage)
         self._raise_if_killed()
         self._save(record)
         request = with_settings(request, record.settings)
@@ -314,9 +326,9 @@ class RunAcquirer:
             except SubmitRejected as error:
                 refusals += 1
                 if not error.may_be_stray or refusals > self.pauses.refusal_retries:
-                    if record.uploads and not may_exist:
-                        # No run exists, so that the next submit may have other files.
-                        self._save(replace(record, uploads={}))
+                    if record.has_fixed_body and not may_exist:
+                        # No run exists, so that the next submit may have other files and properties.
+                        self._save(replace(record, uploads={}, lineage=None))
                     raise
                 self._log.warning("Retrying the submit in %.0f s: %s", self.pauses.refusal, error)
                 time.sleep(self.pauses.refusal)

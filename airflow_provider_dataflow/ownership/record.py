@@ -55,6 +55,8 @@ class SubmissionRecord:
     :param causes: keys of the causes of failures since the last clear for which ``on_cause`` has changed the
         settings, oldest first.
     :param settings: the changed settings, by argument. A repeated submit uses them.
+    :param lineage: Spark properties that were added for lineage, for the same reason. The value of a secret
+        is ``None``. ``None`` instead of properties: no submit has added any.
     """
 
     token: str
@@ -69,6 +71,7 @@ class SubmissionRecord:
     uploads: Mapping[str, str] = field(default_factory=dict, hash=False)
     causes: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    lineage: Mapping[str, str | None] | None = field(default=None, hash=False)
 
     def as_json(self) -> dict[str, Any]:
         """Return the stored form, which records of earlier versions have, too."""
@@ -89,6 +92,8 @@ class SubmissionRecord:
         }
         if self.clear_number is not None:
             stored["clear_number"] = self.clear_number
+        if self.lineage is not None:
+            stored["lineage"] = dict(self.lineage)
         return {**stored, **{name: value for name, value in added.items() if value}}
 
     @classmethod
@@ -110,6 +115,7 @@ class SubmissionRecord:
                 uploads={str(key): str(uri) for key, uri in (value.get("uploads") or {}).items()},
                 causes=tuple(map(str, value.get("causes") or ())),
                 settings={str(name): item for name, item in (value.get("settings") or {}).items()},
+                lineage=_properties(value.get("lineage")),
             )
         except (AttributeError, KeyError, TypeError, ValueError):
             return None
@@ -124,6 +130,11 @@ class SubmissionRecord:
     def run_ids(self) -> list[str]:
         """OCIDs of the run and of those that it followed, oldest first."""
         return [*self.earlier_run_ids, *filter(None, [self.run_id])]
+
+    @property
+    def has_fixed_body(self) -> bool:
+        """Whether a repeated submit must have the uploads and properties that are recorded."""
+        return bool(self.uploads) or self.lineage is not None
 
     def is_before_clear(self, *, clear_epoch: int, try_number: int, clear_number: int | None) -> bool:
         """Return whether the task was cleared since the recorded submit.
@@ -148,6 +159,12 @@ class SubmissionRecord:
         :param now: seconds since the epoch.
         """
         return now - self.time < TOKEN_LIFETIME_SECONDS
+
+
+def _properties(value: Any) -> dict[str, str | None] | None:
+    if value is None:
+        return None
+    return {str(name): None if setting is None else str(setting) for name, setting in value.items()}
 
 
 class RunDecision(StrEnum):

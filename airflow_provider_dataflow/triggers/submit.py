@@ -38,6 +38,7 @@ from airflow_provider_dataflow.xcom_keys import (
 if TYPE_CHECKING:
     from airflow_provider_dataflow.compat import Context
     from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+    from airflow_provider_dataflow.lineage.spark_properties import SparkLineage
     from airflow_provider_dataflow.models.run import Run
     from airflow_provider_dataflow.ownership.acquire import RunAcquirer
 
@@ -62,7 +63,8 @@ class SubmitRunTrigger(NestedTemplatesMixin, TaskTrigger):
     :param run_id: OCID of an existing run to wait for instead of submitting one.
     :param settings: ``submit``: fields of
         :class:`~airflow_provider_dataflow.ownership.acquire.AcquireSettings`; ``wait``: arguments of
-        :class:`~airflow_provider_dataflow.triggers.run.RunTrigger`; ``timeout`` and
+        :class:`~airflow_provider_dataflow.triggers.run.RunTrigger`; ``lineage``: those of
+        :class:`~airflow_provider_dataflow.lineage.operator.LineageMixin`; ``timeout`` and
         ``completion_timeout``: seconds from the submit to the end of the run; the shorter one counts.
     :param kwargs: arguments of :class:`~airflow_provider_dataflow.triggers.base.DataFlowTrigger`.
 
@@ -142,6 +144,7 @@ class SubmitRunTrigger(NestedTemplatesMixin, TaskTrigger):
         self._run: Run | None = None
         self._run_trigger: RunTrigger | None = None
         self._killed = False
+        self._context: Context | None = None
 
     def read_setting(self, name: str, value: Any, setting: Setting | None = None) -> Any:
         """Return the value as it is, since it may be a template. :meth:`_read_settings` reads it later."""
@@ -150,6 +153,7 @@ class SubmitRunTrigger(NestedTemplatesMixin, TaskTrigger):
     def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
         """Render the template fields and ``settings``, which is none. Called by Airflow before ``run``."""
         super().render_template_fields(context, jinja_env)
+        self._context = context
         self.settings = self.render_template(self.settings, context, jinja_env)
 
     @property
@@ -223,7 +227,7 @@ class SubmitRunTrigger(NestedTemplatesMixin, TaskTrigger):
             run = self._submit_or_reuse(hook, started, records, failing_since)
             is_new = records.first_loaded_epoch != self._epoch
         # Before anything else can fail, so that a kill finds the run.
-        self._run = run
+        self._run, self._context = run, None
         url = hook.run_page_url(run.id)
         # No worker deletes the XComs of an earlier clear epoch: that state was another run's.
         push_xcom(self._identity, LIFECYCLE_STATE, None)
@@ -271,9 +275,11 @@ class SubmitRunTrigger(NestedTemplatesMixin, TaskTrigger):
         config_file = read("config_file", self.config_file)
         profile = read("profile", self.profile)
         run_id = read("run_id", self.run_id)
-        settings = {
+        settings: dict[str, Any] = {
             part: {name: read(name, value) for name, value in self.settings[part].items()}
-            for part in ("submit", "wait")
+            for part in ("submit", "wait", "lineage")
+            # Rows of earlier versions have no lineage.
+            if part in self.settings
         }
         wait = settings["wait"]
         if "target_states" in wait and "outlives_task" in settings["submit"]:
@@ -314,8 +320,23 @@ class SubmitRunTrigger(NestedTemplatesMixin, TaskTrigger):
             log=self.log,
             raise_if_killed=self._raise_if_killed,
             failing_since=failing_since,
+            add_lineage=self._spark_lineage(hook),
         )
         return self._acquirer.acquire()
+
+    def _spark_lineage(self, hook: DataFlowHook) -> SparkLineage | None:
+        if self._context is None or "lineage" not in self.settings:
+            return None
+        from airflow_provider_dataflow.lineage.spark_properties import SparkLineage
+
+        lineage = self.settings["lineage"]
+        return SparkLineage(
+            hook=hook,
+            context=self._context,
+            parent_job_info=lineage["openlineage_inject_parent_job_info"],
+            transport_info=lineage["openlineage_inject_transport_info"],
+            log=self.log,
+        )
 
     def _trigger_with_deadline(self, run: Run) -> RunTrigger:
         deadline = None

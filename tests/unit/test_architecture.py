@@ -29,6 +29,7 @@ ROOMS = (
     "fs",
     "arguments",
     "ownership",
+    "lineage",
     "links",
     "triggers",
     "operators",

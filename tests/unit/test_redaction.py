@@ -19,6 +19,12 @@ REDACTOR = Redactor()
         ("accessKey", True),
         ("api-key", True),
         ("--auth-token", True),
+        ("spark.openlineage.transport.auth.apiKey", True),
+        # Any custom header may hold a key.
+        ("spark.openlineage.transport.headers.X-Tenant", True),
+        ("spark.openlineage.transport.transports.my-http.headers.x", True),
+        ("spark.openlineage.transport.url", False),
+        ("spark.openlineage.headers.x", False),
         ("spark.sql.shuffle.partitions", False),
         ("spark.fields.names", False),
         ("day", False),

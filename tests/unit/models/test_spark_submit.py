@@ -6,7 +6,13 @@ import pytest
 
 from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.models.execute_text import execute_text
-from airflow_provider_dataflow.models.spark_submit import command_line, has_scheme, local_paths
+from airflow_provider_dataflow.models.spark_submit import (
+    command_line,
+    has_scheme,
+    local_paths,
+    properties_in,
+    with_properties,
+)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +64,34 @@ def test_command_line_keeps_every_word():
         *("--conf", 'spark.b=it\'s "quoted" $HOME', "oci://b@n/app.py", "--day", "", "a'b", "${x}", "c\nd"),
     ]
     assert command_line("oci://b@n/app.py") == "oci://b@n/app.py"
+
+
+@pytest.mark.parametrize(
+    ("text", "properties"),
+    [
+        ("oci://b@n/a.py --conf spark.x=1", {}),
+        (
+            "--conf spark.x=1 -c 'spark.y=a = b' --conf=spark.z=3 oci://b@n/a.py",
+            {"x": "1", "y": "a = b", "z": "3"},
+        ),
+        ("--verbose --conf spark.x=1 --conf spark.x=2 --class A oci://b@n/a.jar", {"x": "2"}),
+        ("--conf spark.x --conf", {"x": "", "": ""}),
+        ("--conf 'spark.x=1 oci://b@n/a.py", {}),
+        ("", {}),
+    ],
+)
+def test_properties_in_a_command_line(text, properties):
+    assert properties_in(text) == {
+        f"spark.{name}" if name else name: value for name, value in properties.items()
+    }
+
+
+def test_further_properties_keep_every_word():
+    properties = {"spark.b": "it's $HOME", "spark.a": ""}
+    extended = with_properties("--conf spark.x=1 oci://b@n/a.py 'a  b'", properties)
+    assert extended.endswith(" --conf spark.x=1 oci://b@n/a.py 'a  b'")
+    assert properties_in(extended) == {**properties, "spark.x": "1"}
+    assert with_properties("oci://b@n/a.py", {}) == "oci://b@n/a.py"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import replace
 
 import pytest
@@ -63,6 +64,16 @@ def test_record_of_first_version_is_read():
 
 def test_fields_of_a_newer_version_are_ignored():
     assert SubmissionRecord.from_json({**RECORD.as_json(), "added_tomorrow": 1}) == RECORD
+
+
+@pytest.mark.parametrize("lineage", [None, {}, {"spark.a": "1", "spark.secret": None}])
+def test_properties_for_lineage_are_stored(lineage):
+    record = replace(RECORD, lineage=lineage)
+    stored = record.as_json()
+    assert stored.get("lineage") == lineage
+    assert SubmissionRecord.from_json(json.loads(json.dumps(stored))) == record
+    # No submit has been sent if nothing is stored, so nothing needs to be repeated.
+    assert replace(record, uploads={}).has_fixed_body is (lineage is not None)
 
 
 @pytest.mark.parametrize("value", [None, "", [], {}, {"token": "t"}, {**RECORD.as_json(), "time": "soon"}])

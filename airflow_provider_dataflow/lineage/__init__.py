@@ -1,0 +1,1 @@
+"""Lineage: what a run tells OpenLineage about its task, and a task about its run."""
