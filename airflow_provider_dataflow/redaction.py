@@ -45,6 +45,9 @@ SENSITIVE_NAMES = (
 #: Names in which any value may be a secret: OpenLineage's custom headers, which often carry a key.
 _CUSTOM_HEADER = r"spark_openlineage_transport_(?:transports_\w+_)?headers_.*"
 
+#: Value of an ``Authorization`` header, whose token may be short in a field of a known name.
+_AUTHORIZATION = r"(?i:bearer|basic)\s+(\S+)"
+
 # Secrets with a form of their own. The group is hidden. The atomic groups "(?>" skip to the first place where
 # a token or a JDBC URL can start, and are tried once per word: trying each place takes seconds on 64 KiB.
 _SECRET_FORMS = (
@@ -193,6 +196,8 @@ class Redactor:
         """Collect a secret, and the values of a dict or list, also of one that is given as text."""
         if isinstance(value, str):
             self.hidden.add(value)
+            # Output may show the token alone.
+            self.hidden.update(_form(_AUTHORIZATION).findall(value))
             self.text(value)
             self._hide(structure_in(value))
         elif isinstance(value, Mapping):

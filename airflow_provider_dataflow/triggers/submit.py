@@ -333,8 +333,8 @@ class SubmitRunTrigger(NestedTemplatesMixin, TaskTrigger):
         return SparkLineage(
             hook=hook,
             context=self._context,
-            parent_job_info=lineage["openlineage_inject_parent_job_info"],
-            transport_info=lineage["openlineage_inject_transport_info"],
+            parent_job_info=lineage.get("openlineage_inject_parent_job_info", False),
+            transport_info=lineage.get("openlineage_inject_transport_info", False),
             log=self.log,
         )
 

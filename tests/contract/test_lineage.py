@@ -11,9 +11,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG
 
 from airflow_provider_dataflow.client.sync_client import DataFlowClient
-from airflow_provider_dataflow.exceptions import RunFailed, SubmitRejected
+from airflow_provider_dataflow.decorators.data_flow import DataFlowDecoratedOperator
+from airflow_provider_dataflow.exceptions import DataFlowError, RunFailed, SubmitRejected
 from airflow_provider_dataflow.lineage.facets import RUN_FACET
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
@@ -28,7 +30,7 @@ from tests.unit.support import FakeStateStore, FakeTaskInstance
 plugins = pytest.importorskip("airflow.providers.openlineage.plugins")
 
 PREFIX = "spark.openlineage."
-KEY, HEADER = "api-key-5b1d20c7", "value-of-header-9f3e"
+KEY, HEADER = "key-5b1d20", "value-of-header-9f3e"
 TRANSPORT = {
     "type": "http",
     "url": "http://127.0.0.1:5000",
@@ -71,7 +73,7 @@ class Task:
         given = {"openlineage_inject_parent_job_info": True, "poll_interval": 0.05, **arguments}
         if not given.keys() & {"execute", "run_id"}:
             given.setdefault("application_id", self.application_id)
-        return InvokeRunOperator(task_id="task", **given)
+        return InvokeRunOperator(**{"task_id": "task", **given})
 
     def run(self, **arguments: Any) -> str:
         """Run the next try."""
@@ -185,6 +187,49 @@ def test_local_code_gets_the_properties(task, tmp_path, mocker):
         configuration={"spark.own": "1"},
     )
     assert task.configurations() == [{"spark.own": "1", **task.parent()}]
+
+
+def test_repeated_submit_of_uploaded_code_has_the_same_body(task, tmp_path):
+    target_of(task.local)
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    (bundle / "app.py").write_text("print(1)")
+    task.fields = {"bundle_instance": SimpleNamespace(path=bundle)}
+    with DAG("dag", schedule=None) as dag:
+        dag.fileloc = str(bundle / "dag.py")
+        code = {"application_id": None, "application": "app.py", "staging_uri": "oci://data@ns/staging"}
+        task.run_without_answer(**code, dag=dag)
+        (bundle / "app.py").write_text("print(2)")
+        assert [task.run(**code, dag=dag, task_id="again")] == task.local.runs_created
+    first, repeated = task.bodies()
+    assert repeated == first
+    assert lineage_of(task.configurations()[0]) == task.parent(1)
+
+
+def test_function_is_shipped_with_the_properties_and_reports_its_arguments(task):
+    target_of(task.local)
+
+    def transfer(spark, source, number, target):
+        return number
+
+    operator = DataFlowDecoratedOperator(
+        task_id="task",
+        dag=DAG("dag", schedule=None),
+        python_callable=transfer,
+        op_args=["oci://data@ns/in"],
+        op_kwargs={"number": 1, "target": ["oci://data@ns/out"]},
+        staging_uri="oci://data@ns/staging",
+        openlineage_inject_parent_job_info=True,
+        poll_interval=0.05,
+    )
+    task.try_number = 1
+    with pytest.raises(DataFlowError, match="stored no result"):
+        # A scripted run calls no function.
+        operator.execute({"ti": task.ti(), "dag_run": DAG_RUN, "task_state_store": task.store})
+    assert lineage_of(task.configurations()[0]) == task.parent()
+    lineage = operator.get_openlineage_facets_on_complete(task.ti())
+    assert names(lineage.inputs) == [("oci://data@ns", "/in")]
+    assert names(lineage.outputs) == [("oci://data@ns", "/out")]
 
 
 def test_mapped_task_instance_is_the_parent(task):

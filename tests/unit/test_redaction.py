@@ -158,3 +158,9 @@ def test_secret_that_spells_a_collection_is_taken_apart(text):
     redactor = Redactor()
     assert redactor.value("passwords", text) == "***"
     assert redactor.hidden == {text, "hunter2a", "b2"}
+
+
+def test_token_after_its_scheme_is_a_secret_of_its_own():
+    redactor = Redactor()
+    assert redactor.value("apiKey", "Bearer short-1") == "***"
+    assert redactor.hidden >= {"Bearer short-1", "short-1"}
