@@ -7,7 +7,7 @@ import logging
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -18,6 +18,7 @@ from airflow_provider_dataflow.local.api.admin import AdminApi
 from airflow_provider_dataflow.local.api.admin_resources import AdminResourcesApi
 from airflow_provider_dataflow.local.api.applications import ApplicationsApi
 from airflow_provider_dataflow.local.api.context import Context
+from airflow_provider_dataflow.local.api.named_resources import denial, named_resources, resource_in_path
 from airflow_provider_dataflow.local.api.object_storage.api import ObjectStorageApi
 from airflow_provider_dataflow.local.api.object_storage.paths import is_object_storage_path, without_token
 from airflow_provider_dataflow.local.api.pools import PoolsApi
@@ -252,7 +253,7 @@ class Service:
 
         :raises ApiError: 401
         """
-        request.notes.update(api=True, operation=route.operation, resourceId=_resource_id(values))
+        request.notes.update(api=True, operation=route.operation, resourceId=resource_in_path(values))
         if request.principal is None and self.is_blocking(request):
             request.principal = self._object_storage.authorize(request, route, values)
         if request.principal is None:
@@ -260,12 +261,13 @@ class Service:
 
     def _handle_with_faults(self, route: Route, values: dict[str, str], request: Request) -> Response:
         """Call the handler, and apply the first fault that matches the request."""
-        resource_id = _resource_id(values)
+        resource_id = resource_in_path(values)
         facts = RequestFacts(
             operation=route.operation,
             resource_id=resource_id,
             user=request.principal.user if request.principal else None,
             now=self.lifecycle.now(),
+            names=lambda resource: resource in named_resources(request, values, self._store),
             created=lambda: self._created(resource_id),
             live_runs=lambda: self.lifecycle.live_runs.count,
             exceeds_clock_skew=lambda skew: exceeds_clock_skew(request, time.time() + skew),
@@ -286,6 +288,9 @@ class Service:
             handle_late = partial(self._handle_late, route, values, request)
             fault = ResponseFault(delay_seconds=active.fault.seconds or 0.0, handle_late=handle_late)
             return Response(NO_RESPONSE_STATUS, fault=fault)
+        if active.fault.kind == FaultKind.DENY:
+            named = named_resources(request, values, self._store)
+            raise denial(values, named, active.fault.resource_id)
         if not active.fault.is_carried_out:
             raise active.fault.error()
         try:
@@ -363,13 +368,6 @@ class _Api(Protocol):
 def _routes(*apis: _Api) -> Iterable[Route]:
     for api in apis:
         yield from api.routes()
-
-
-def _resource_id(values: Mapping[str, str]) -> str | None:
-    """Return the OCID in a path, or the ``oci://`` URI of its bucket or object."""
-    if "bucket" in values:
-        return f"oci://{values['bucket']}@{values['namespace']}/{values.get('name', '')}"
-    return next(iter(values.values()), None)
 
 
 def _raise(error: Exception) -> Response:

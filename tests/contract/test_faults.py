@@ -269,6 +269,99 @@ def test_vanished_run_is_not_found(local, target, details):
     assert {run["id"] for run in local.runs} == {run_id, other}
 
 
+def refusal(call: Any) -> tuple[int, str]:
+    with pytest.raises(ServiceError) as e:
+        call()
+    return e.value.status, e.value.code
+
+
+NOT_FOUND = (404, "NotAuthorizedOrNotFound")
+
+
+def test_denied_operation_is_not_found_until_it_is_allowed(local, target, details):
+    run_id = target.client.create_run(details).data.id
+    denied = local.deny("CreateRun")
+    for _ in range(3):
+        assert refusal(lambda: target.client.create_run(details)) == NOT_FOUND
+    # Authorization comes before the check of the body.
+    assert refusal(lambda: target.client.create_run({})) == NOT_FOUND
+    assert target.client.get_run(run_id).data.id == run_id
+    other = local.deny("GetRun")
+    local.allow(denied)
+    target.client.create_run(details)
+    assert refusal(lambda: target.client.get_run(run_id)) == NOT_FOUND
+    local.add_fault("status", status=500, operation="ListRuns")
+    local.allow()
+    assert [fault["kind"] for fault in local.faults()] == ["status"]
+    assert target.client.get_run(run_id).data.id == run_id
+    assert other != denied
+
+
+def test_denied_resource_and_its_compartment(local, target, details):
+    application_id = details.application_id
+    run_id = target.client.create_run(details).data.id
+    denied = local.deny(resource_id=application_id)
+    assert refusal(lambda: target.client.get_application(application_id)) == NOT_FOUND
+    assert refusal(lambda: target.client.create_run(details)) == NOT_FOUND
+    assert target.client.get_run(run_id).data.id == run_id
+    local.allow(denied)
+    local.deny("*Run*", resource_id=target.compartment_id)
+    for call in (
+        lambda: target.client.create_run(details),
+        lambda: target.client.list_runs(target.compartment_id),
+        lambda: target.client.get_run(run_id),
+        lambda: target.client.list_run_logs(run_id),
+    ):
+        assert refusal(call) == NOT_FOUND
+    assert target.client.get_application(application_id).data.id == application_id
+    assert target.client.list_runs("ocid1.compartment.oc1..elsewhere").data == []
+
+
+def test_denied_related_resource_is_another_error(local, target, details):
+    pool = "ocid1.dataflowpool.oc1..denied"
+    local.deny(resource_id=pool)
+    details.pool_id = pool
+    assert refusal(lambda: target.client.create_run(details)) == (
+        400,
+        "RelatedResourceNotAuthorizedOrNotFound",
+    )
+    assert refusal(lambda: target.client.get_pool(pool)) == NOT_FOUND
+    assert len(local.journal("CreateRun")) == 1
+
+
+def test_denied_user(local, target, details):
+    local.deny(user="ocid1.user.oc1..somebody-else")
+    target.client.create_run(details)
+    local.deny(user=local.identity.user)
+    assert refusal(lambda: target.client.create_run(details)) == NOT_FOUND
+
+
+def test_denied_bucket_includes_its_objects(local, target):
+    objects = oci.object_storage.ObjectStorageClient(
+        local.sdk_config,
+        service_endpoint=local.endpoint,
+        retry_strategy=oci.retry.NoneRetryStrategy(),
+    )
+    target.upload("a", b"a")
+    local.create_bucket("open", "ns")
+    local.deny(resource_id=target.bucket_uri)
+    for call in (
+        lambda: objects.get_bucket("ns", "data"),
+        lambda: objects.list_objects("ns", "data"),
+        lambda: objects.put_object("ns", "data", "b", b"b"),
+        lambda: objects.get_object("ns", "data", "a"),
+    ):
+        assert refusal(call) == (404, "BucketNotFound")
+    with pytest.raises(ServiceError) as e:
+        objects.head_object("ns", "data", "a")
+    assert e.value.status == 404
+    objects.put_object("ns", "open", "b", b"b")
+    local.allow()
+    local.deny("PutObject", resource_id=f"{target.bucket_uri}b")
+    assert refusal(lambda: objects.put_object("ns", "data", "b", b"b")) == (404, "BucketNotFound")
+    objects.put_object("ns", "data", "c", b"c")
+
+
 def test_moved_run_is_in_the_other_compartment(local, target, details):
     run_id = submit_endless_run(local, target, details)
     elsewhere = "ocid1.compartment.oc1..elsewhere"

@@ -45,9 +45,14 @@ def load_related(context: Context, kind: ResourceKind, id_: str) -> Record:
     """
     record = context.store.get(kind, id_)
     if record is None or record.body["lifecycleState"] == "DELETED":
-        message = f"Authorization failed or the related resource {id_} was not found."
-        raise ApiError(400, "RelatedResourceNotAuthorizedOrNotFound", message)
+        raise related_not_found(id_)
     return record
+
+
+def related_not_found(id_: str) -> ApiError:
+    """Return the error for a missing or forbidden resource to which a request refers in its body."""
+    message = f"Authorization failed or the related resource {id_} was not found."
+    return ApiError(400, "RelatedResourceNotAuthorizedOrNotFound", message)
 
 
 def check_related(context: Context, body: JSON) -> None:

@@ -12,6 +12,8 @@ _FAULT_EXAMPLES = """kinds:
   drop                    the request is not carried out; the connection is closed
   status                  the request is not carried out; the response has --status (and --code, --message,
                           --retry-after)
+  deny                    404 as for a missing policy: to all requests, or to those for --resource-id, which
+                          may also be a compartment, a bucket, or a resource that the body names
   vanish                  404 to every request for --resource-id, which also disappears from lists
   not_found_after_create  404 until the resource is --seconds old
   replay_conflict         409 to a retry token that was used before
@@ -26,6 +28,7 @@ examples:
   dataflow-local fault add lost_response --operation CreateRun --count 1
   dataflow-local fault add status --status 503 --probability 0.2 --seed 7 --for 10m
   dataflow-local fault add drop --in 1m --for 20m         an outage
+  dataflow-local fault add deny --operation CreateRun     no policy to submit runs
   dataflow-local fault add late --seconds 20 --operation DeleteRun
   dataflow-local fault add not_found_after_create --operation GetRun --seconds 5
 """

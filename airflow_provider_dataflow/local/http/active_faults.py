@@ -19,6 +19,7 @@ class RequestFacts:
     them.
 
     :param now: time of the service's clock
+    :param names: returns whether a policy for this resource decides on the request
     :param created: returns when the requested resource was created; ``None``: it does not exist
     :param live_runs: returns the number of runs that have not ended
     :param exceeds_clock_skew: returns whether the date of the request would be rejected if the service's
@@ -31,6 +32,7 @@ class RequestFacts:
     resource_id: str | None = None
     user: str | None = None
     now: float = 0.0
+    names: Callable[[str], bool] = lambda resource: False
     created: Callable[[], float | None] = lambda: None
     live_runs: Callable[[], int] = lambda: 0
     exceeds_clock_skew: Callable[[float], bool] = lambda skew: abs(skew) > 300
@@ -85,7 +87,7 @@ class ActiveFault:
             return False
         if not fnmatchcase(request.operation, fault.operation):
             return False
-        if fault.resource_id is not None and fault.resource_id != request.resource_id:
+        if fault.resource_id is not None and not self._matches_resource(fault.resource_id, request):
             return False
         if not self._matches_user(request.user):
             return False
@@ -98,6 +100,11 @@ class ActiveFault:
             case FaultKind.CLOCK_SKEW:
                 return request.exceeds_clock_skew(fault.seconds or 0.0)
         return True
+
+    def _matches_resource(self, resource_id: str, request: RequestFacts) -> bool:
+        if self.fault.kind == FaultKind.DENY:
+            return request.names(resource_id)
+        return resource_id == request.resource_id
 
     def _matches_user(self, user: str | None) -> bool:
         return self.fault.user is None or fnmatchcase(user or "", self.fault.user)

@@ -47,6 +47,7 @@ class FaultKind(StrEnum):
     LOST_RESPONSE = "lost_response"  # carried out; the connection is closed without a response
     DROP = "drop"  # not carried out; the connection is closed
     STATUS = "status"  # not carried out; the response has ``status``, ``code``, ``message``, ``retry_after``
+    DENY = "deny"  # not carried out; 404 as for a missing policy, for ``resource_id`` or for all resources
     VANISH = "vanish"  # 404 to requests for ``resource_id``, which also disappears from lists
     NOT_FOUND_AFTER_CREATE = "not_found_after_create"  # 404 until the resource is ``seconds`` old
     REPLAY_CONFLICT = "replay_conflict"  # 409 to a retry token that was used before
@@ -102,7 +103,9 @@ class Fault:
 
     :param kind: one of :class:`FaultKind`
     :param operation: shell pattern for the name of the operation, such as ``CreateRun`` or ``*Run``
-    :param resource_id: OCID of the resource that the request names, or ``oci://`` URI of the bucket or object
+    :param resource_id: OCID of the resource that the request names, or ``oci://`` URI of the bucket or
+        object. ``deny`` also takes the OCID of a compartment, the URI of a bucket for all of its objects, and
+        resources that the body of a request names.
     :param user: shell pattern for the OCID of the user that signed the request
     :param count: number of requests that the fault applies to; ``None``: all
     :param after: number of matching requests that are spared first
@@ -217,7 +220,7 @@ class Fault:
     def error(self) -> ApiError:
         """Return the error response to a request that is not carried out."""
         match self.kind:
-            case FaultKind.NOT_FOUND_AFTER_CREATE | FaultKind.VANISH:
+            case FaultKind.NOT_FOUND_AFTER_CREATE | FaultKind.VANISH | FaultKind.DENY:
                 return not_found()
             case FaultKind.REPLAY_CONFLICT:
                 return ApiError(409, "InvalidatedRetryToken", "The retry token was used before.")

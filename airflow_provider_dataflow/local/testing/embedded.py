@@ -253,6 +253,27 @@ class LocalDataFlow:
         """Remove all faults, or the one with this id."""
         self.local("faults", "DELETE", **({} if id is None else {"id": id}))
 
+    def deny(self, operation: str = "*", *, resource_id: str | None = None, user: str | None = None) -> str:
+        """Deny requests with 404, as if a policy were missing, until :meth:`allow` or a reset.
+
+        :param operation: shell pattern for the operation, such as ``CreateRun``, ``*Run`` or ``PutObject``
+        :param resource_id: OCID of a resource or compartment, or ``oci://`` URI of a bucket (with a slash at
+            the end) or an object. Default: all.
+        :param user: shell pattern for the OCID of the user. Default: all.
+        :return: id for :meth:`allow`
+        :raises ValueError: ``operation`` matches no operation of the API
+        """
+        given = {"resource_id": resource_id, "user": user}
+        return self.add_fault(
+            "deny", operation=operation, **{name: value for name, value in given.items() if value is not None}
+        )
+
+    def allow(self, id: str | None = None) -> None:
+        """Take back what :meth:`deny` denies: all of it, or the denial with this id."""
+        ids = [fault["id"] for fault in self.faults() if fault["kind"] == "deny"] if id is None else [id]
+        for denied in ids:
+            self.clear_faults(denied)
+
     def set_rules(self, rules: Iterable[Rule | Mapping[str, Any]] = ()) -> None:
         """Replace all rules, which define what happens to the runs that match them.
 
