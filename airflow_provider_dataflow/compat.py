@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
+    AirflowException,
     AirflowSensorTimeout,
     AirflowSkipException,
     BaseHook,
@@ -65,6 +66,7 @@ __all__ = [
     "NO_EVENT_BEFORE_SECONDS",
     "TRIGGER_FAILED",
     "AirflowFailException",
+    "AirflowException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "AirflowTaskTimeout",

@@ -46,9 +46,9 @@ def _hook(arguments: argparse.Namespace) -> DataFlowHook | None:
     """Return the hook of the connection for an upload; ``None`` without one."""
     if not arguments.upload:
         return None
-    from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+    from airflow_provider_dataflow.hooks.server_hook import ServerHook
 
-    return DataFlowHook(oci_conn_id=arguments.conn_id)
+    return ServerHook(oci_conn_id=arguments.conn_id)
 
 
 def _requirements(arguments: argparse.Namespace) -> Requirements:

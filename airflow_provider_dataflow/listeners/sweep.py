@@ -14,10 +14,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
 
-from airflow_provider_dataflow.compat import deployment_id, server_connection
-from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
+from airflow_provider_dataflow.compat import deployment_id
+from airflow_provider_dataflow.hooks.server_hook import ServerHook
 from airflow_provider_dataflow.listeners.ended_tasks import (
     EndedTask,
     find_ended_tasks,
@@ -25,9 +24,6 @@ from airflow_provider_dataflow.listeners.ended_tasks import (
     has_still_ended,
 )
 from airflow_provider_dataflow.triggers.base import TaskTrigger
-
-if TYPE_CHECKING:
-    from airflow_provider_dataflow.compat import Connection
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +42,6 @@ _not_forking = threading.Lock()
 os.register_at_fork(
     before=_not_forking.acquire, after_in_parent=_not_forking.release, after_in_child=_not_forking.release
 )
-
-
-class ServerHook(DataFlowHook):
-    """Hook for a process that reads connections from Airflow's database."""
-
-    @classmethod
-    def get_connection(cls, conn_id: str) -> Connection:
-        return server_connection(conn_id)
 
 
 @dataclass
