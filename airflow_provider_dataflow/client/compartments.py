@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from airflow_provider_dataflow.client.auth.access import is_loopback
-from airflow_provider_dataflow.client.retry import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
 from airflow_provider_dataflow.models.decoding import decode_text
 
 if TYPE_CHECKING:
@@ -24,15 +23,9 @@ def visible_compartments(requests: SdkRequests, tenancy_id: str) -> list[str]:
     if is_loopback(urlsplit(access.endpoint).hostname or ""):
         return []
     from airflow_provider_dataflow.client.sdk import oci
-    from airflow_provider_dataflow.client.sdk_client import SharedSignerAdapter, use_shared_session
+    from airflow_provider_dataflow.client.sdk_client import regional_sdk_client
 
-    config = {"region": access.home_region}
-    identity = oci.identity.IdentityClient(
-        config,
-        signer=SharedSignerAdapter(access.signer),
-        timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
-    )
-    client = use_shared_session(identity, requests.component)
+    client = regional_sdk_client(oci.identity.IdentityClient, access, requests.component)
     compartments = requests.pages(
         "ListCompartments",
         lambda compartment: decode_text(compartment.id),  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ from airflow_provider_dataflow.client.auth.access import Access
 from airflow_provider_dataflow.client.auth.token_request import SIGN_IN
 from airflow_provider_dataflow.error_hints import UNRESOLVED, UNTRUSTED, hint_for_network
 from airflow_provider_dataflow.exceptions import ServiceError, sentences
+from airflow_provider_dataflow.models.policy_statements import READ_RUNS
 
 #: OCI refuses requests whose date differs by more.
 MAX_CLOCK_SKEW_SECONDS = 300
@@ -35,16 +36,17 @@ def clock_skew(date: str | None, now: float | None = None) -> float | None:
 
 
 def _hint(error: ServiceError, access: Access) -> str:
+    if error.operation == SIGN_IN:
+        # Its message contains advice. Also, to find out the region, access would sign in once more.
+        return ""
     if error.status is None:
         return _network_hint(error, access)
-    if error.operation == SIGN_IN:
-        return ""
     if error.status == 401:
         return _sign_in_hint(error)
     if error.status in (403, 404):
         return (
             "The sign-in was accepted, but it may not read runs: is compartment_id right, and is there a "
-            "policy like 'Allow group <group> to read dataflow-run in compartment <compartment>'?"
+            f"policy like '{READ_RUNS}'?"
         )
     if 300 <= error.status < 400:
         return "Signed requests do not follow redirects: is service_endpoint right?"

@@ -64,6 +64,18 @@ def object_storage_sdk_client(access: Access, component: str) -> Any:
     return use_shared_session(client, component)
 
 
+def regional_sdk_client(client_class: Any, access: Access, component: str) -> Any:
+    """Return the SDK's client for another service in the region of a connection. Blocks while it signs in.
+
+    :param client_class: for example ``oci.identity.IdentityClient``.
+    :param component: as for :func:`sdk_client`.
+    :raises InvalidConnection: the connection cannot be used.
+    :raises ServiceError: the sign-in failed.
+    """
+    client = client_class({"region": access.home_region}, **_client_options(access))
+    return use_shared_session(client, component)
+
+
 def _client_options(access: Access) -> dict[str, Any]:
     return {
         "signer": SharedSignerAdapter(access.signer),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import oci
@@ -156,7 +157,11 @@ def test_clock_skew_is_401(local, target):
     with pytest.raises(ServiceError) as e:
         target.client.list_runs(target.compartment_id)
     assert (e.value.status, e.value.code) == (401, "NotAuthenticated")
+    date = parsedate_to_datetime(e.value.headers["date"]).timestamp()
+    assert -600 - 5 < date - time.time() < -600 + 5
     local.clear_faults(fault)
+    response = target.client.list_runs(target.compartment_id)
+    assert abs(parsedate_to_datetime(response.headers["date"]).timestamp() - time.time()) < 5
     assert all_runs(target) == []
 
 

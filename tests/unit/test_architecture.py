@@ -26,6 +26,7 @@ ROOMS = (
     "compat",
     "hooks",
     "retries",
+    "doctor",
     "fs",
     "arguments",
     "ownership",

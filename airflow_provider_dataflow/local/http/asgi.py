@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
+from email.utils import formatdate
 from typing import Any, Protocol
 
 from airflow_provider_dataflow.local.http.incoming_body import IncomingBody
@@ -222,7 +223,7 @@ async def _close(scope: Scope, receive: Receive) -> None:
 
 
 def _start(response: Response) -> MutableMapping[str, Any]:
-    headers = dict(response.headers)
+    headers = {"date": formatdate(usegmt=True), **response.headers}
     if isinstance(response.body, bytes) and response.status != 204:
         headers["content-length"] = str(len(response.body))
     encoded = [(k.encode("latin-1"), v.encode("latin-1", "replace")) for k, v in headers.items()]

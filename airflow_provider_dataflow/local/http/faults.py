@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from email.utils import formatdate
 from enum import StrEnum
 from typing import Any, Self
 
@@ -227,9 +229,9 @@ class Fault:
             case FaultKind.LIMIT_EXCEEDED:
                 return ApiError(400, "LimitExceeded", f"There are {self.limit} runs already, the limit.")
             case FaultKind.CLOCK_SKEW:
-                return ApiError(
-                    401, "NotAuthenticated", "The date of the request is more than five minutes off."
-                )
+                message = "The date of the request is more than five minutes off."
+                date = formatdate(time.time() + (self.seconds or 0.0), usegmt=True)
+                return ApiError(401, "NotAuthenticated", message, {"date": date})
         status = self.status or 500
         default_code, default_message = _ERRORS.get(status, ("InternalServerError", "An error."))
         headers = None if self.retry_after is None else {"retry-after": f"{self.retry_after:g}"}

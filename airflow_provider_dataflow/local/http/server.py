@@ -175,6 +175,8 @@ def serve(
             access_log=False,
             lifespan="off",
             server_header=False,
+            # The application sets it, since the fault clock_skew has another one.
+            date_header=False,
             timeout_graceful_shutdown=2,
             backlog=256,
         )

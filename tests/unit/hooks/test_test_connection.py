@@ -84,7 +84,7 @@ def test_connection_explains_a_missing_policy(connection, status):
     ok, message = DataFlowHook().test_connection()
     server.close()
     assert not ok
-    assert "policy like 'Allow group <group> to read dataflow-run in compartment <compartment>'" in message
+    assert "policy like 'allow group <airflow> to read dataflow-run in compartment <compartment>'" in message
 
 
 def test_connection_explains_a_refused_network_connection(connection):
