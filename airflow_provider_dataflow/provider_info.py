@@ -127,6 +127,21 @@ def _config() -> dict[str, Any]:
                     "its connection has a staging_uri of its own.",
                     "oci://bucket@namespace/airflow",
                 ),
+                "price_per_ocpu_hour": _option(
+                    "Price of an OCPU for an hour, for the estimated cost of runs. Default: no estimate.",
+                    "0.025",
+                ),
+                "price_per_gb_hour": _option(
+                    "Price of a GB of memory for an hour, for the estimated cost of runs. Leave it out for "
+                    "shapes whose memory is in the price of the OCPU.",
+                    "0.0015",
+                ),
+                "currency": _option("Currency of both prices, shown with the estimated cost.", "EUR"),
+                "defined_tags": _option(
+                    "Defined tags as JSON, for OCI's cost tracking. Each run, pool and SQL endpoint that a "
+                    "task creates gets them, unless its own defined_tags have the same key.",
+                    '{"Finance": {"CostCenter": "42"}}',
+                ),
                 "no_event_before": _option(
                     "Seconds from the start of a trigger to its first event. Airflow fails a task whose "
                     "event arrives before the scheduler has seen the end of its worker, so increase this if "

@@ -17,7 +17,7 @@ LOGS_BUCKET_URL = "logs_bucket_url"
 #: The run's ``lifecycleState`` when its task ended.
 LIFECYCLE_STATE = "lifecycle_state"
 
-#: Times, OCPU hours and bytes of the run. Pushed when its task ends.
+#: Times, OCPU hours, GB hours, estimated cost and bytes of the run. Pushed when its task ends.
 USAGE = "usage"
 
 #: Class path and arguments (ids only) of the trigger that a deferred task waits with. If the task is killed

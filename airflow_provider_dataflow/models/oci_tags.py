@@ -54,6 +54,22 @@ def defined_tags(value: Any, path: str) -> dict[str, dict[str, Any]]:
     return result
 
 
+def merged_defined_tags(
+    own: Mapping[str, Mapping[str, Any]], below: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Return a resource's own tags, and those tags below them whose key it does not have.
+
+    OCI ignores the case of namespaces and keys, so two that differ in it would be one tag, given twice.
+    """
+    result = {name: dict(tags) for name, tags in own.items()}
+    names = {name.lower(): name for name in result}
+    for namespace, tags in below.items():
+        merged = result.setdefault(names.get(namespace.lower(), namespace), {})
+        keys = {key.lower() for key in merged}
+        merged.update({key: value for key, value in tags.items() if key.lower() not in keys})
+    return result
+
+
 def _check_count(count: int, most: int, path: str) -> None:
     if count > most:
         raise InvalidArgument(path, f"expected at most {most} tags, got {count}")

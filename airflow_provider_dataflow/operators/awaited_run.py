@@ -262,9 +262,10 @@ class AwaitedRunOperator(OwnedRunOperator):
 
     def _finish(self, run: Run, context: Context, log_cursor: Mapping[str, int] | None = None) -> str:
         """Push the run's last state and usage, and raise unless it reached a target state."""
+        from airflow_provider_dataflow.cost.settings import configured_prices
         from airflow_provider_dataflow.models.usage import Usage
 
-        usage = Usage.of(run)
+        usage = Usage.of(run, configured_prices())
         ti = context["ti"]
         ti.xcom_push(key=LIFECYCLE_STATE, value=run.state)
         ti.xcom_push(key=USAGE, value=usage.as_dict())

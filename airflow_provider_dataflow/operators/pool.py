@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_dataflow.cost.settings import with_configured_tags
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.models.pool import GONE_STATES, Pool, PoolDetails, PoolState
 from airflow_provider_dataflow.operators.base import WAIT_ARGUMENTS, retry_token_of_try
@@ -114,7 +115,7 @@ class CreatePoolOperator(PoolOperator):
         details.check()
         found = self.hook.pools.named(str(details.compartment_id), str(details.display_name))
         if found is None:
-            pool = self.hook.pools.create(details, retry_token_of_try(context))
+            pool = self.hook.pools.create(with_configured_tags(details), retry_token_of_try(context))
             self.log.info("Pool %s (%s): created", pool.id, pool.display_name)
         else:
             pool = self.hook.pools.get(found.id)

@@ -91,7 +91,7 @@ class InvokeRunOperator(LocalCodeMixin, LineageMixin, RetryOnCauseOperator):
     with that successor, see ``successor_timeout``, and never submits while one lives.
 
     XComs: ``run_id``, ``run_page_url``, ``lifecycle_state`` (the run's state when the task ended) and
-    ``usage`` (times, OCPU hours and bytes, see :class:`~airflow_provider_dataflow.models.usage.Usage`).
+    ``usage`` (times, hours, cost and bytes, see :class:`~airflow_provider_dataflow.models.usage.Usage`).
 
     Give ``application_id``, ``execute`` or ``application``. If ``application_id`` and ``execute`` are given,
     the service uses only ``execute``, and the task logs a warning. Local files of ``application``,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_dataflow.client.conditional_update import update_if_different
+from airflow_provider_dataflow.cost.settings import with_configured_tags
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.models.sql_endpoint import (
     DEAD_STATES,
@@ -169,7 +170,8 @@ class CreateOrUpdateSqlEndpointOperator(SqlEndpointOperator):
         details = self._details()
         found = self.hook.sql_endpoints.named(str(details.compartment_id), str(details.display_name))
         if found is None:
-            endpoint = self.hook.sql_endpoints.create(details, retry_token_of_try(context))
+            tagged = with_configured_tags(details)
+            endpoint = self.hook.sql_endpoints.create(tagged, retry_token_of_try(context))
             self.log.info("SQL endpoint %s (%s): created", endpoint.id, endpoint.display_name)
             self._is_updated = True
         else:
@@ -215,7 +217,7 @@ class CreateOrUpdateSqlEndpointOperator(SqlEndpointOperator):
 
     def _update(self, endpoint: SqlEndpoint) -> bool:
         """Update the fields that differ. Return whether there were any."""
-        client, details = self.hook.sql_endpoints, self._details()
+        client, details = self.hook.sql_endpoints, with_configured_tags(self._details(), update=True)
         _, changes = update_if_different(
             lambda: client.get_with_etag(endpoint.id),
             lambda found: details.differences(found.raw),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_dataflow.cost.settings import with_configured_tags
 from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.models.argument_values import is_given
 from airflow_provider_dataflow.models.coercion import raw_fields
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 def build_request(
     hook: DataFlowHook, arguments: Mapping[str, Any], json: Any, *, timeout: float | None
 ) -> RunRequest:
-    """Return the checked request. The compartment defaults to the connection's.
+    """Return the checked request, with the configured defined tags.
+
+    The compartment defaults to the connection's.
 
     :param arguments: rendered arguments of the operator, by the names of ``RunRequest``'s fields.
     :param json: raw body, whose fields are overridden by the arguments.
@@ -32,7 +35,7 @@ def build_request(
     if not is_given(given.get("compartment_id")) or given["compartment_id"] == "":
         named_in_json = is_given(raw_fields(json, "json").get("compartmentId"))
         given["compartment_id"] = None if named_in_json else hook.compartment_id
-    request = RunRequest.build(given, json)
+    request = with_configured_tags(RunRequest.build(given, json))
     request.check()
     if request.max_duration_in_minutes is None and timeout is not None:
         request = replace(request, max_duration_in_minutes=math.ceil((timeout + TIMEOUT_MARGIN_SECONDS) / 60))

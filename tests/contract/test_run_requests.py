@@ -149,7 +149,9 @@ def test_usage_of_run(manual_clock, target, hook):
     assert run.total_ocpu == 4
     assert usage.queue_seconds == pytest.approx(90, abs=0.1)
     assert (usage.run_seconds, usage.ocpu_hours) == (3600.0, 4.0)
-    assert str(usage) == "queued 1m 30s, ran 1h 0m 0s, 4 OCPU hours, read 5.0 GiB, wrote 1000 bytes"
+    assert (
+        str(usage) == "queued 1m 30s, ran 1h 0m 0s, 4 OCPU hours, 60 GB hours, read 5.0 GiB, wrote 1000 bytes"
+    )
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ ROOMS = (
     "client",
     "staging",
     "compat",
+    "cost",
     "hooks",
     "retries",
     "doctor",
