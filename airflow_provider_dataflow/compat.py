@@ -23,9 +23,11 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,6 +89,8 @@ __all__ = [
     "TriggerEvent",
     "airflow_version",
     "asset_state_store",
+    "assets_among",
+    "assets_keep_user_info",
     "bind_thread_to_loop",
     "bundle_folder",
     "conf",
@@ -102,6 +106,7 @@ __all__ = [
     "mask_secret",
     "min_length_of_masked",
     "own_xcom",
+    "partition_key",
     "prepare_xcoms",
     "pull_xcom",
     "push_xcom",
@@ -288,6 +293,33 @@ def stored_xcom(row: Any) -> Any:
     from airflow.sdk.execution_time.xcom import XCom
 
     return XCom.deserialize_value(row)
+
+
+# --- Assets ---------------------------------------------------------------------------------------------
+
+
+@cache
+def assets_keep_user_info() -> bool:
+    """Return whether the URI of an asset keeps what stands before ``@``, which Airflow 3.0 drops."""
+    from airflow.sdk import Asset
+
+    uri = "file://user@host/path"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return Asset(uri=uri).uri == uri
+
+
+def assets_among(outlets: Iterable[Any]) -> Iterator[Any]:
+    """Yield the assets, and the references to assets, among the outlets of a task."""
+    from airflow.sdk.definitions.asset import Asset, AssetRef
+
+    return (outlet for outlet in outlets if isinstance(outlet, (Asset, AssetRef)))
+
+
+def partition_key(context: Context) -> str | None:
+    """Return the partition of the DAG run; ``None`` if it has none, and before Airflow 3.2."""
+    key = getattr(context.get("dag_run"), "partition_key", None)
+    return key if isinstance(key, str) else None
 
 
 # --- Operators and sensors ------------------------------------------------------------------------------

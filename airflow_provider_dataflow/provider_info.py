@@ -48,6 +48,16 @@ def get_provider_info() -> dict[str, Any]:
                 "triggers.submit",
             )
         ],
+        "asset-uris": [
+            {
+                "schemes": ["oci"],
+                "handler": "airflow_provider_dataflow.assets.oci.sanitize_uri",
+                "factory": "airflow_provider_dataflow.assets.oci.create_asset",
+                "to_openlineage_converter": (
+                    "airflow_provider_dataflow.assets.oci.convert_asset_to_openlineage"
+                ),
+            }
+        ],
         "filesystems": ["airflow_provider_dataflow.fs.oci"],
         "extra-links": [
             "airflow_provider_dataflow.links.run.LogsBucketLink",

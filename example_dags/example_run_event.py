@@ -3,6 +3,9 @@
 A watcher in the triggerer follows the runs of one application, started by Airflow, another scheduler or a
 person. Each successful run becomes an event of the asset, which schedules the DAG. No task waits, and no
 worker slot is used.
+
+The DAG also runs after each task that has the other asset among its outlets, for example
+``InvokeRunOperator(..., outlets=[monthly])`` in another DAG.
 """
 
 from __future__ import annotations
@@ -13,8 +16,11 @@ from typing import Any
 import pendulum
 from airflow.sdk import DAG, Asset, AssetWatcher, task
 
+from airflow_provider_dataflow.assets.oci import create_asset
 from airflow_provider_dataflow.triggers.run_event import RunEventTrigger
 
+# oci://weather@local/monthly, on every release of Airflow 3.
+monthly = create_asset(bucket="weather", namespace="local", name="monthly")
 ingested = Asset(
     "nightly_ingest",
     watchers=[
@@ -28,7 +34,7 @@ ingested = Asset(
 with DAG(
     dag_id="example_run_event",
     description="Runs whenever a run of an application on OCI Data Flow has succeeded",
-    schedule=[ingested],
+    schedule=(ingested | monthly),
     start_date=pendulum.datetime(2013, 1, 1, tz="UTC"),
     catchup=False,
     doc_md=__doc__,
@@ -39,11 +45,14 @@ with DAG(
     def report(triggering_asset_events: Any = None) -> None:
         """Print the runs that have succeeded since the last DAG run."""
         runs = {}
-        for event in triggering_asset_events[ingested]:
-            run = event.extra["payload"]
-            runs[run["run_id"], run["state"]] = run
+        for events in triggering_asset_events.values():
+            for event in events:
+                # A watcher describes the run in its payload, a task in the event itself.
+                run = event.extra.get("payload") or event.extra
+                runs[run["run_id"], run["state"]] = run
         for run in runs.values():
-            print(f"{run['display_name']} ({run['run_id']}) is {run['state']} since {run['time_updated']}")
+            written = run.get("data_written_in_bytes", "an unknown number of")
+            print(f"{run['display_name']} ({run['run_id']}) is {run['state']}, {written} bytes written")
 
     report()
 # [END howto_run_event]

@@ -262,6 +262,7 @@ class AwaitedRunOperator(OwnedRunOperator):
 
     def _finish(self, run: Run, context: Context, log_cursor: Mapping[str, int] | None = None) -> str:
         """Push the run's last state and usage, and raise unless it reached a target state."""
+        from airflow_provider_dataflow.assets.events import describe_run
         from airflow_provider_dataflow.cost.settings import configured_prices
         from airflow_provider_dataflow.models.usage import Usage
 
@@ -281,4 +282,5 @@ class AwaitedRunOperator(OwnedRunOperator):
             note=self._successor_note,
             secrets=secrets_among(self.templated_arguments()),
         )
+        describe_run(context, self.outlets, run, usage)
         return run.id

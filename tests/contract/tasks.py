@@ -22,6 +22,7 @@ def run_task(
     give_task_instance: bool = False,
     task_state_store: Any = None,
     dag_run: Any = None,
+    outlet_events: Any = None,
 ) -> Any:
     """Run a task and return its result.
 
@@ -33,6 +34,8 @@ def run_task(
     context: dict[str, Any] = {"ti": ti or FakeTaskInstance()}
     if dag_run is not None:
         context["dag_run"] = dag_run
+    if outlet_events is not None:
+        context["outlet_events"] = outlet_events
     if task_state_store is not None:
         context["task_state_store"] = task_state_store
     try:

@@ -6,8 +6,11 @@ import uuid
 from typing import Any
 
 import pytest
+from airflow.sdk import Asset
+from airflow.sdk.execution_time.context import OutletEventAccessors
 
-from airflow_provider_dataflow.exceptions import InvalidArgument
+from airflow_provider_dataflow.assets.oci import create_asset
+from airflow_provider_dataflow.exceptions import InvalidArgument, RunFailed
 from airflow_provider_dataflow.local.engines.rules import Rule, RunScript
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.operators.pool import CreatePoolOperator
@@ -58,7 +61,9 @@ def configure(monkeypatch: pytest.MonkeyPatch, **options: str) -> None:
         monkeypatch.setenv(f"AIRFLOW__OCI_DATA_FLOW__{name.upper()}", value)
 
 
-def invoke(target: Target, end: Any = lambda: None, **arguments: Any) -> dict[str, Any]:
+def invoke(
+    target: Target, end: Any = lambda: None, outlet_events: Any = None, **arguments: Any
+) -> dict[str, Any]:
     """Run a task and return its XComs.
 
     :param end: ends the run while the task is deferred.
@@ -73,6 +78,7 @@ def invoke(target: Target, end: Any = lambda: None, **arguments: Any) -> dict[st
         ),
         ti,
         while_deferred=end,
+        outlet_events=outlet_events,
     )
     xcoms: dict[str, Any] = ti.xcoms
     return xcoms
@@ -94,6 +100,35 @@ def test_hours_and_cost_are_pushed_and_logged(target, local, monkeypatch, capsys
     assert usage["is_upper_bound"] is False
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "GB hours" in line]
     assert "ran 36.0s, 0.05 OCPU hours, 0.8 GB hours, estimated cost 0.3600 EUR, read 2.0 KiB" in line
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_event_of_an_outlet_describes_the_run(target, local, monkeypatch, deferrable):
+    def end() -> None:
+        poll_at_once(monkeypatch)
+        local.advance(1)
+        local.advance(36)
+
+    configure(monkeypatch, price_per_ocpu_hour="4", currency="EUR")
+    monthly = create_asset(bucket="weather", namespace="local", name="monthly")
+    events = OutletEventAccessors()
+    xcoms = invoke(target, end, events, deferrable=deferrable, display_name="nightly", outlets=[monthly])
+    run = target.client.get_run(xcoms["run_id"]).data
+    extra = events[monthly].extra
+    assert extra["run_id"] == run.id
+    assert extra["application_id"] == run.application_id
+    assert (extra["display_name"], extra["state"]) == ("nightly", "SUCCEEDED")
+    assert (extra["data_read_in_bytes"], extra["data_written_in_bytes"]) == (2048, 7)
+    assert (extra["estimated_cost"], extra["currency"]) == (pytest.approx(0.2), "EUR")
+    assert "partition_key" not in extra
+
+
+def test_failed_run_describes_no_event(target, local):
+    local.set_rules([Rule(attempts=[RunScript(outcome="FAILED")])])
+    monthly, events = Asset("monthly"), OutletEventAccessors()
+    with pytest.raises(RunFailed):
+        invoke(target, outlet_events=events, outlets=[monthly])
+    assert not events[monthly].extra
 
 
 def test_dynamic_allocation_is_an_upper_bound(target, monkeypatch):

@@ -24,6 +24,7 @@ ROOMS = (
     "client",
     "staging",
     "compat",
+    "assets",
     "cost",
     "hooks",
     "retries",

@@ -52,6 +52,7 @@ def test_every_listed_module_exists(kind):
         *INFO["cli"],
         *(kind["hook-class-name"] for kind in INFO["connection-types"]),
         *(kind["class-name"] for kind in INFO["task-decorators"]),
+        *(uris[use] for uris in INFO["asset-uris"] for use in uris if use != "schemes"),
     ],
 )
 def test_every_listed_name_exists(path):
