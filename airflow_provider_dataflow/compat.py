@@ -33,8 +33,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
-    AirflowFailException,
     AirflowException,
+    AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
     BaseHook,
@@ -67,8 +67,8 @@ __all__ = [
     "NEVER_EXPIRE",
     "NO_EVENT_BEFORE_SECONDS",
     "TRIGGER_FAILED",
-    "AirflowFailException",
     "AirflowException",
+    "AirflowFailException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "AirflowTaskTimeout",
