@@ -22,9 +22,67 @@ from airflow_provider_dataflow.provider_info import get_provider_info
 INFO = get_provider_info()
 
 
-def test_info_matches_airflows_schema():
-    schema = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())
-    jsonschema.validate(INFO, schema)
+#: Airflow's ``provider_info.schema.json`` of other supported releases, without the descriptions. 3.1 has that
+#: of 3.0.
+SCHEMAS = sorted((Path(__file__).parent / "provider_info_schemas").glob("airflow-*.json"))
+
+
+def installed_schema():
+    return json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())
+
+
+def without_descriptions(schema):
+    if isinstance(schema, dict):
+        return {
+            key: without_descriptions(value)
+            for key, value in schema.items()
+            if key != "description" or not isinstance(value, str)
+        }
+    return [without_descriptions(item) for item in schema] if isinstance(schema, list) else schema
+
+
+@pytest.mark.parametrize("beside_oci_provider", [False, True])
+@pytest.mark.parametrize("schema", [None, *SCHEMAS], ids=lambda path: path.stem if path else "installed")
+def test_info_matches_the_schema_of_each_release(mocker, schema, beside_oci_provider):
+    if beside_oci_provider:
+        mocker.patch.object(provider_info, "find_spec", return_value=object())
+    jsonschema.validate(get_provider_info(), json.loads(schema.read_text()) if schema else installed_schema())
+
+
+def test_copied_schema_is_that_of_its_release():
+    """Checked on the releases that the schemas are from."""
+    minor = airflow.__version__.rpartition(".")[0].replace("3.1", "3.0")
+    copies = {path.stem: path for path in SCHEMAS}
+    assert copies.keys() == {"airflow-3.0", "airflow-3.2"}
+    if copy := copies.get(f"airflow-{minor}"):
+        assert json.loads(copy.read_text()) == without_descriptions(installed_schema())
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["list"], ["airflow-provider-dataflow", INFO["description"].rstrip(".")]),
+        (["get", "airflow-provider-dataflow", "--full"], ["oci_data_flow", "airflow_commands", "links.run"]),
+        (["hooks"], ["oci", "airflow_provider_dataflow.hooks.data_flow.DataFlowHook"]),
+        (["triggers"], INFO["triggers"][0]["python-modules"]),
+        (["links"], INFO["extra-links"]),
+        (["widgets"], [f"extra__oci__{name}" for name in form.FIELDS]),
+        (["behaviours"], ['"oci"']),
+        (["configs"], ["airflow-provider-dataflow", *INFO["config"]["oci_data_flow"]["options"]]),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+@pytest.mark.skipif(
+    "conn-fields" not in inspect.getsource(providers_manager),
+    reason="older releases read the form from the hook, for which this test would need Flask",
+)
+def test_airflow_providers_shows_everything(words, expected, capsys):
+    from airflow.cli.cli_parser import get_parser
+
+    arguments = get_parser().parse_args(["providers", *words, "--output", "json"])
+    arguments.func(arguments)
+    printed = capsys.readouterr().out
+    assert [text for text in expected if text not in printed] == []
 
 
 def test_entry_point_returns_the_info():
