@@ -235,6 +235,9 @@ class InvokeRunOperator(LocalCodeMixin, LineageMixin, RetryOnCauseOperator):
     }
     operator_extra_links = (RunLink(), LogsBucketLink())
     body_arguments = frozenset(RunRequest.argument_names())
+    # Read by Airflow's registry of providers: a new try continues the run, without ResumableJobMixin. The
+    # name is private to the class, so a subclass with an "execute" of its own does not claim it.
+    __supports_durable_execution: ClassVar[bool] = True
 
     def __init__(
         self,

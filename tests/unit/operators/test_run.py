@@ -7,7 +7,7 @@ import time
 from datetime import timedelta
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.providers.common.compat.sdk import DAG, TaskDeferred
 
 from airflow_provider_dataflow.arguments.run_arguments import ATTRIBUTES
 from airflow_provider_dataflow.compat import AirflowTaskTimeout
@@ -584,3 +584,15 @@ def test_secrets_in_driver_output_are_hidden_during_the_run(client, capsys):
     shown = capsys.readouterr().out
     assert "as ***" in shown
     assert "as MARKED-1" not in shown
+
+
+def test_operator_declares_durable_execution_for_airflows_registry():
+    assert InvokeRunOperator._InvokeRunOperator__supports_durable_execution is True
+    # Ownership cannot be switched off: a second run would be the result.
+    assert "durable" not in inspect.signature(InvokeRunOperator).parameters
+
+
+def test_durable_in_default_args_is_ignored():
+    """As for any argument that other operators of a DAG have."""
+    with DAG("durable", schedule=None, default_args={"durable": False}):
+        InvokeRunOperator(task_id="run", application_id=APPLICATION_ID, compartment_id=COMPARTMENT_ID)
