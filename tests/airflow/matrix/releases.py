@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import pytest
+from airflow import sdk
 
 from airflow_provider_dataflow.compat import NEVER_EXPIRE
 from airflow_provider_dataflow.models.run import TERMINAL_STATES
@@ -22,6 +23,9 @@ AIRFLOW = tuple(int(number) for number in version("apache-airflow").split(".")[:
 
 #: The submission record is stored (3.3 and newer). Without it, a retry first searches the run by its tags.
 SUBMITS_ARE_RECORDED = NEVER_EXPIRE is not None
+
+#: A DAG can have deadlines (3.1 and newer).
+HAS_DEADLINES = hasattr(sdk, "DeadlineAlert") and hasattr(sdk, "AsyncCallback")
 
 KILLED_WORKER = (
     "Airflow 3.0 fails a task whose worker was killed by a signal, without a retry, and calls nothing. "

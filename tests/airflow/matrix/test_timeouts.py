@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from matrix import log_lines
+from matrix import log_lines, releases
 from matrix.task_under_test import TaskUnderTest
 
 matrix_case = pytest.mark.matrix_case
@@ -78,3 +78,17 @@ def test_service_ends_run_after_max_duration(task: TaskUnderTest, mode: str) -> 
     task.wait_for_end("failed", runs=["CANCELED"])
     assert not task.requests("DeleteRun")
     assert "RunCanceled" in task.log()
+
+
+@both_modes
+@matrix_case(dag={"schedule": None, "deadline": 3})
+def test_missed_deadline_calls_back_and_run_continues(task: TaskUnderTest, mode: str) -> None:
+    """A deadline of Airflow's ends nothing: neither the task nor its run."""
+    task.start()
+    run_id = task.wait_until_waiting(mode)
+    if releases.HAS_DEADLINES:
+        task.wait_until(lambda: task.callbacks() == ["deadline"], "the callback of the deadline")
+    assert [run["lifecycleState"] for run in task.runs()] == ["IN_PROGRESS"]
+    task.end_run(run_id)
+    task.wait_for_end("success", runs=["SUCCEEDED"])
+    assert task.callbacks() == [*(["deadline"] if releases.HAS_DEADLINES else []), "success"]

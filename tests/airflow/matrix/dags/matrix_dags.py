@@ -20,7 +20,21 @@ def from_json(arguments: dict[str, Any]) -> dict[str, Any]:
     """Convert durations and dates to the types that Airflow expects."""
     converted = {name: timedelta(seconds=value) for name, value in arguments.items() if name in DURATIONS}
     converted |= {name: pendulum.parse(value) for name, value in arguments.items() if name == "end_date"}
+    if (seconds := arguments.get("deadline")) is not None:
+        converted["deadline"] = deadline_of(seconds, arguments["dag_id"])
     return arguments | converted
+
+
+def deadline_of(seconds: float, dag_id: str) -> Any:
+    """Return a deadline after the start of the DAG run; ``None`` in releases without it."""
+    try:
+        from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference
+    except ImportError:
+        return None
+    callback = AsyncCallback(
+        faulty_operators.record_missed_deadline, kwargs={"dag_id": dag_id, "dag_run": "matrix"}
+    )
+    return DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, timedelta(seconds=seconds), callback)
 
 
 # A worker parses this file for one DAG only.
@@ -31,7 +45,7 @@ for dag_id, definition in json.loads(Path(os.environ["MATRIX_DAGS"]).read_text()
     operator = getattr(faulty_operators, definition["operator"])
     arguments = faulty_operators.CALLBACKS | from_json(definition["arguments"])
     start_date = pendulum.datetime(2026, 1, 1, tz="UTC")
-    with DAG(dag_id, start_date=start_date, **from_json(definition["dag"])) as dag:
+    with DAG(start_date=start_date, **from_json({"dag_id": dag_id, **definition["dag"]})) as dag:
         if definition["mapped"]:
             indexes = [[str(index)] for index in range(definition["mapped"])]
             operator.partial(task_id="run", **arguments).expand(arguments=indexes)

@@ -21,19 +21,28 @@ from airflow_provider_dataflow.xcom_keys import TRIGGER_FAILURES
 __all__ = ["CancelOrphanRunsOperator", "InvokeRunOperator", "RunSensor"]
 
 
+def _append(entry: dict[str, Any]) -> None:
+    """Append an entry to the file that ``MATRIX_CALLBACKS`` names."""
+    with open(os.environ["MATRIX_CALLBACKS"], "a") as stream:
+        stream.write(json.dumps(entry) + "\n")
+
+
 def _record_event(event: str) -> Any:
-    """Return a callback that appends the event to the file that ``MATRIX_CALLBACKS`` names."""
+    """Return a callback that records the event."""
 
     def write(context: Any) -> None:
         ti = context["ti"]
         entry = {"dag_id": ti.dag_id, "dag_run": ti.run_id, "try": ti.try_number, "event": event}
         if error := context.get("exception"):
             entry["exception"] = type(error).__name__
-        line = json.dumps(entry)
-        with open(os.environ["MATRIX_CALLBACKS"], "a") as stream:
-            stream.write(line + "\n")
+        _append(entry)
 
     return write
+
+
+async def record_missed_deadline(dag_id: str, dag_run: str, **context: Any) -> None:
+    """Callback of a deadline; Airflow calls it in a triggerer."""
+    _append({"dag_id": dag_id, "dag_run": dag_run, "event": "deadline"})
 
 
 CALLBACKS = {
