@@ -99,6 +99,8 @@ def lineage(tmp_path_factory: pytest.TempPathFactory, jar: Path) -> Iterator[Lin
         home / "bench",
         dags=HERE / "lineage_dags",
         env={
+            # More workers would only wait for Spark.
+            "AIRFLOW__CORE__PARALLELISM": "2",
             "LINEAGE_LISTENER": json.dumps(listener),
             "AIRFLOW__OPENLINEAGE__NAMESPACE": NAMESPACE,
             "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport),
