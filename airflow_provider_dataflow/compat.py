@@ -92,6 +92,7 @@ __all__ = [
     "assets_among",
     "assets_keep_user_info",
     "bind_thread_to_loop",
+    "browsers_send_token",
     "bundle_folder",
     "conf",
     "connection_form_widgets",
@@ -267,6 +268,16 @@ def is_triggerer(component: Any) -> bool:
     The job does not know its type when listeners are called, but only a triggerer has imported its runner.
     """
     return type(component).__name__ == "Job" and "airflow.jobs.triggerer_job_runner" in sys.modules
+
+
+def browsers_send_token() -> bool:
+    """Return whether a page knows the user by a cookie; Airflow 3.0 needs a header, which only its UI sends.
+
+    For the API server.
+    """
+    from airflow.api_fastapi.core_api import security
+
+    return hasattr(security, "COOKIE_NAME_JWT_TOKEN")
 
 
 def server_connection(conn_id: str) -> Connection:

@@ -47,15 +47,19 @@ class Chromium:
         command = [self._command, *_FLAGS, f"--user-data-dir={profile}", *arguments]
         return subprocess.run(command, capture_output=True, timeout=120, check=True).stdout
 
-    def dom(self, url: str, milliseconds: int = 0) -> str:
+    def dom(self, url: str, milliseconds: int = 0, size: str = "1280,800", dark: bool = False) -> str:
         """Return the document after scripts have run for ``milliseconds`` of the browser's virtual time."""
         budget = [f"--virtual-time-budget={milliseconds}"] if milliseconds else []
-        return self._run(*budget, "--dump-dom", url).decode()
+        return self._run(*budget, *_look(size, dark), "--dump-dom", url).decode()
 
     def screenshot(self, url: str, path: Path, size: str = "1280,800", dark: bool = False) -> Path:
-        theme = ["--blink-settings=preferredColorScheme=0"] if dark else []
-        self._run(*theme, f"--window-size={size}", f"--screenshot={path}", url)
+        self._run(*_look(size, dark), f"--screenshot={path}", url)
         return path
+
+
+def _look(size: str, dark: bool) -> list[str]:
+    theme = ["--blink-settings=preferredColorScheme=0"] if dark else []
+    return [*theme, f"--window-size={size}"]
 
 
 @pytest.fixture
