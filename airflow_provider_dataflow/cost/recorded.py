@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 #: Records that are read at most, the newest ones: half a second of work for the API server.
 MAX_RECORDS = 20_000
-#: Longest text of a record that is decoded. Ours have about 300 characters.
+#: Longest text of a record that is read. Ours have about 300 characters.
 MAX_RECORD_CHARACTERS = 4_000
 MAX_CURRENCY_CHARACTERS = 20
 
@@ -93,11 +93,13 @@ def report(session: Session, dag_ids: Collection[str], days: int, now: datetime 
 def _newest(session: Session, dag_ids: Collection[str], since: datetime) -> list[Any]:
     """Return DAG id, time and value of the newest records, one more than are counted."""
     from airflow.models.xcom import XComModel
-    from sqlalchemy import select
+    from sqlalchemy import Text, cast, func, select
 
+    # Tasks of other operators may store megabytes under the same key.
+    is_short = func.length(cast(XComModel.value, Text)) <= MAX_RECORD_CHARACTERS
     query = (
         select(XComModel.dag_id, XComModel.timestamp, XComModel.value)
-        .where(XComModel.key == USAGE, XComModel.timestamp >= since, XComModel.dag_id.in_(dag_ids))
+        .where(XComModel.key == USAGE, XComModel.timestamp >= since, XComModel.dag_id.in_(dag_ids), is_short)
         .order_by(XComModel.timestamp.desc())
         .limit(MAX_RECORDS + 1)
     )
@@ -120,7 +122,7 @@ def _decoded(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value) if len(value) <= MAX_RECORD_CHARACTERS else None
+        return json.loads(value)
     except (ValueError, RecursionError):
         return None
 

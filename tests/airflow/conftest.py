@@ -62,6 +62,8 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
             "AIRFLOW__CORE__PARALLELISM": "6",
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             "AIRFLOW_VAR_STOP_FILE": str(home / "stop"),
+            "AIRFLOW__OCI_DATA_FLOW__PRICE_PER_OCPU_HOUR": "36000",
+            "AIRFLOW__OCI_DATA_FLOW__CURRENCY": "EUR",
             # For the test of secrets.
             "AIRFLOW__CORE__FERNET_KEY": Fernet.generate_key().decode(),
             "AIRFLOW__LOGGING__NAMESPACE_LEVELS": LEVELS,
