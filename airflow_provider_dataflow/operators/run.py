@@ -34,12 +34,8 @@ from airflow_provider_dataflow.operators.local_code import LOCAL_CODE_ARGUMENTS,
 from airflow_provider_dataflow.operators.retries import RETRY_ARGUMENTS, RetryOnCauseOperator, decides_retry
 from airflow_provider_dataflow.operators.start_from_trigger import check_can_start_from_trigger, given_as_json
 from airflow_provider_dataflow.operators.trigger_errors import cause_of_failure, trigger_error
-from airflow_provider_dataflow.ownership.acquire import (
-    AcquireSettings,
-    RunAcquirer,
-    SubmitLater,
-    outlives_task,
-)
+from airflow_provider_dataflow.ownership.acquire import RunAcquirer, SubmitLater
+from airflow_provider_dataflow.ownership.acquire_settings import AcquireSettings, outlives_task
 from airflow_provider_dataflow.ownership.record import SubmissionRecord
 from airflow_provider_dataflow.ownership.record_store import RECORD_KEY, TaskStateRecordStore
 from airflow_provider_dataflow.ownership.request import build_request

@@ -62,7 +62,7 @@ class SubmitRunTrigger(NestedTemplatesMixin, TaskTrigger):
     :param json: raw body of the request.
     :param run_id: OCID of an existing run to wait for instead of submitting one.
     :param settings: ``submit``: fields of
-        :class:`~airflow_provider_dataflow.ownership.acquire.AcquireSettings`; ``wait``: arguments of
+        :class:`~airflow_provider_dataflow.ownership.acquire_settings.AcquireSettings`; ``wait``: arguments of
         :class:`~airflow_provider_dataflow.triggers.run.RunTrigger`; ``lineage``: those of
         :class:`~airflow_provider_dataflow.lineage.operator.LineageMixin`; ``timeout`` and
         ``completion_timeout``: seconds from the submit to the end of the run; the shorter one counts.
@@ -283,7 +283,7 @@ class SubmitRunTrigger(NestedTemplatesMixin, TaskTrigger):
         }
         wait = settings["wait"]
         if "target_states" in wait and "outlives_task" in settings["submit"]:
-            from airflow_provider_dataflow.ownership.acquire import outlives_task
+            from airflow_provider_dataflow.ownership.acquire_settings import outlives_task
 
             settings["submit"]["outlives_task"] = outlives_task(
                 True, wait["target_states"], wait["cancel_on_kill"]
@@ -304,7 +304,8 @@ class SubmitRunTrigger(NestedTemplatesMixin, TaskTrigger):
         self, hook: DataFlowHook, started: float, records: XComRecordStore, failing_since: float | None
     ) -> Run:
         from airflow_provider_dataflow.arguments.masking import mask_secrets
-        from airflow_provider_dataflow.ownership.acquire import AcquireSettings, RunAcquirer
+        from airflow_provider_dataflow.ownership.acquire import RunAcquirer
+        from airflow_provider_dataflow.ownership.acquire_settings import AcquireSettings
         from airflow_provider_dataflow.ownership.request import build_request
 
         arguments = {name: getattr(self, attribute) for name, attribute in ATTRIBUTES.items()}

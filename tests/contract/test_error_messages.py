@@ -35,7 +35,8 @@ from airflow_provider_dataflow.operators.manage_run import CancelRunOperator, Ge
 from airflow_provider_dataflow.operators.pool import CreatePoolOperator, StartPoolOperator
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
 from airflow_provider_dataflow.operators.statement import RunStatementOperator
-from airflow_provider_dataflow.ownership.acquire import AcquirePauses, RunAcquirer
+from airflow_provider_dataflow.ownership.acquire import RunAcquirer
+from airflow_provider_dataflow.ownership.acquire_settings import AcquirePauses
 from airflow_provider_dataflow.sensors.run import RunSensor
 from tests.contract.conftest import poll_at_once, target_of
 from tests.contract.tasks import run_task

@@ -20,7 +20,8 @@ from airflow_provider_dataflow.lineage.facets import RUN_FACET
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
 from airflow_provider_dataflow.ownership import record_store
-from airflow_provider_dataflow.ownership.acquire import AcquirePauses, RunAcquirer
+from airflow_provider_dataflow.ownership.acquire import RunAcquirer
+from airflow_provider_dataflow.ownership.acquire_settings import AcquirePauses
 from airflow_provider_dataflow.ownership.record_store import RECORD_KEY
 from airflow_provider_dataflow.triggers import submit as submit_trigger
 from airflow_provider_dataflow.triggers.submit import SubmitRunTrigger

@@ -22,7 +22,8 @@ from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.operators import run as operator_module
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
 from airflow_provider_dataflow.ownership import task_attempt
-from airflow_provider_dataflow.ownership.acquire import AcquirePauses, RunAcquirer
+from airflow_provider_dataflow.ownership.acquire import RunAcquirer
+from airflow_provider_dataflow.ownership.acquire_settings import AcquirePauses
 from airflow_provider_dataflow.ownership.record_store import RECORD_KEY
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 from tests.contract.conftest import target_of

@@ -19,7 +19,8 @@ from airflow_provider_dataflow.local.engines.rules import RunScript
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.operators.retries import NotRetried
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
-from airflow_provider_dataflow.ownership.acquire import AcquirePauses, RunAcquirer
+from airflow_provider_dataflow.ownership.acquire import RunAcquirer
+from airflow_provider_dataflow.ownership.acquire_settings import AcquirePauses
 from airflow_provider_dataflow.ownership.record_store import RECORD_KEY
 from airflow_provider_dataflow.retries.policy import DataFlowRetryPolicy
 from tests.contract.conftest import poll_at_once, target_of

@@ -25,7 +25,8 @@ from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument,
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
 from airflow_provider_dataflow.ownership import record_store
-from airflow_provider_dataflow.ownership.acquire import AcquirePauses, RunAcquirer
+from airflow_provider_dataflow.ownership.acquire import RunAcquirer
+from airflow_provider_dataflow.ownership.acquire_settings import AcquirePauses
 from airflow_provider_dataflow.ownership.task_state import TaskState
 from airflow_provider_dataflow.triggers import base as base_trigger
 from airflow_provider_dataflow.triggers import live_log
