@@ -113,7 +113,7 @@ def test_values_that_are_not_known_are_counted(session, record):
         "text",
         [USAGE],
         {"total_tokens": 5},
-        "[" * 100_000,
+        "[" * 3_000,
         "{" + " " * MAX_RECORD_CHARACTERS + "}",
         json.dumps({**USAGE, "x": "y" * MAX_RECORD_CHARACTERS}),
     ],
