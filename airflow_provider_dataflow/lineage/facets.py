@@ -19,6 +19,7 @@ from airflow.providers.common.compat.openlineage.utils.utils import translate_ai
 from airflow.providers.openlineage.extractors import OperatorLineage
 
 from airflow_provider_dataflow.arguments.masking import mask_secrets_of_run, without_secrets
+from airflow_provider_dataflow.cost.settings import configured_prices
 from airflow_provider_dataflow.lineage.datasets import DataSet, RunDataSets
 from airflow_provider_dataflow.models.usage import Usage
 
@@ -44,7 +45,8 @@ class DataFlowRunFacet(RunFacet):
     :param lifecycleState: state of the run as the task saw it last.
     :param lifecycleDetails: the service's reason for that state.
     :param url: page of the run in OCI's console.
-    :param usage: fields of :class:`~airflow_provider_dataflow.models.usage.Usage`.
+    :param usage: fields of :class:`~airflow_provider_dataflow.models.usage.Usage` in camel case, with the
+        estimated cost.
     :param otherUris: URIs among the arguments of which it is unknown if the run reads or writes them.
     """
 
@@ -119,7 +121,6 @@ def _run_facet(run_id: str, run: Run | None, url: str | None, sets: RunDataSets)
     others = [f"{each.namespace}{each.name}" for each in sets.others]
     if run is None:
         return DataFlowRunFacet(runId=run_id, url=url, otherUris=others)
-    usage = {name: value for name, value in Usage.of(run).as_dict().items() if value is not None}
     return DataFlowRunFacet(
         runId=run_id,
         applicationId=run.application_id,
@@ -130,7 +131,7 @@ def _run_facet(run_id: str, run: Run | None, url: str | None, sets: RunDataSets)
         lifecycleState=run.state,
         lifecycleDetails=_details(run),
         url=url,
-        usage=usage,
+        usage=Usage.of(run, configured_prices()).facet(),
         otherUris=others,
     )
 

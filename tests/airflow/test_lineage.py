@@ -227,7 +227,7 @@ def test_task_reports_its_run(lineage: Lineage, task: str) -> None:
     assert facet["lifecycleState"] == "SUCCEEDED"
     assert facet["runId"] in {run["id"] for run in lineage.runs}
     assert complete["run"]["facets"]["externalQuery"]["externalQueryId"] == facet["runId"]
-    assert facet["usage"]["run_seconds"] > 0
+    assert facet["usage"]["runSeconds"] > 0
 
 
 def test_task_reports_its_failed_run(lineage: Lineage) -> None:

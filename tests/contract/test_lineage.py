@@ -488,7 +488,10 @@ def test_task_reports_the_arguments_before_its_run(task):
     assert lineage.run_facets == {}
 
 
-def test_task_reports_its_run(task):
+def test_task_reports_its_run(task, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__OCI_DATA_FLOW__PRICE_PER_OCPU_HOUR", "3600")
+    monkeypatch.setenv("AIRFLOW__OCI_DATA_FLOW__PRICE_PER_GB_HOUR", "0")
+    monkeypatch.setenv("AIRFLOW__OCI_DATA_FLOW__CURRENCY", "EUR")
     task.local.succeeds(duration=1)
     application = target_of(task.local).create_application("hello.py", arguments=IN_AND_OUT)
     run_id = task.run(application_id=application.id)
@@ -501,7 +504,9 @@ def test_task_reports_its_run(task):
     assert facet.fileUri == "oci://data@ns/hello.py"
     assert facet.url == task.last_ti.xcoms["run_page_url"]
     assert facet.otherUris == ["oci://data@ns/other"]
-    assert facet.usage["run_seconds"] >= 1
+    assert facet.usage["runSeconds"] >= 1
+    assert facet.usage["estimatedCost"] >= 1
+    assert facet.usage["currency"] == "EUR"
     assert lineage.run_facets["externalQuery"].externalQueryId == run_id
     assert "errorMessage" not in lineage.run_facets
 
