@@ -18,10 +18,16 @@ FIELDS: dict[str, dict[str, Any]] = {
         "How to sign in. Except api_key, an administrator must allow it ([oci_data_flow] "
         "allowed_auth_types), or the DAG must choose it.",
         enum=[*AUTH_TYPES, None],
+        # Without it, the form shows "null" for an empty field.
+        values_display={"null": "api_key, the default"},
     ),
     "tenancy": _field("Tenancy OCID", "OCID of the tenancy of the user."),
     "fingerprint": _field("Key fingerprint", "Fingerprint of the API key: 16 hex pairs, from the console."),
-    "private_key_content": _field("Private key", "The API key in PEM form.", format="password"),
+    "private_key_content": _field(
+        "Private key",
+        "The API key in PEM form. Paste the whole file: line ends that the box loses are restored.",
+        format="password",
+    ),
     "region": _field("Region", "For example eu-frankfurt-1."),
     "compartment_id": _field("Compartment OCID", "The default compartment for runs."),
     "service_endpoint": _field(
