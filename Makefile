@@ -106,8 +106,9 @@ lock-releases: setup  ## update dev/releases (LOCK= keeps the pinned versions wh
 	done
 	@! grep -nE '://|^ *-|@ ' dev/releases/*.txt
 
-clean:  ## remove all generated files, including .venv
+clean:  ## remove all generated files, including .venv and what is cached in the home directory
 	@if [ -x $(PY) ]; then $(PY) -m dev.up down; fi
+	@rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/airflow-provider-dataflow" .cache .pythons
 	@rm -rf .venv .demo .mypy_cache .pytest_cache .ruff_cache docs/_build build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -8,7 +8,9 @@ import io
 import json
 import os
 import pwd
+import re
 import subprocess
+import sys
 import tarfile
 import time
 import zipfile
@@ -325,3 +327,13 @@ def test_out_of_memory_in_a_task_is_named(target):
         "The application failed with exit code 52, as a task ran out of memory: java.lang.OutOfMemoryError: "
     )
     assert "(512m)" in run.lifecycle_details
+
+
+def test_warm_says_where_the_archive_is(tmp_path):
+    """It is not below the home of the server, and stays when that is deleted."""
+    command = [sys.executable, "-m", "airflow_provider_dataflow.local", "--home", str(tmp_path), "warm"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    found = re.fullmatch(r"The class-data archive is ready: (\S+) \((\d+) MB\)\.\n", done.stdout)
+    assert found, done.stdout
+    assert (Path(found[1]) / "spark.jsa").is_file()
+    assert int(found[2]) > 10

@@ -164,11 +164,12 @@ def warm(home: Home, arguments: argparse.Namespace) -> None:
     home.create()
     try:
         with terminal.show_progress("Creating the class-data archive"):
-            ready = SparkEngine(home.path, home.buckets, limit=1, warm=False).warm_up()
+            folder = SparkEngine(home.path, home.buckets, limit=1, warm=False).warm_up()
     except NotInstalled as e:
         raise CommandError(str(e)) from None
-    if not ready:
+    if folder is None:
         raise CommandError(
             "The class-data archive could not be created. Runs work without it but start slower."
         )
-    print("The class-data archive is ready.")
+    megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
+    print(f"The class-data archive is ready: {folder} ({megabytes:.0f} MB).")

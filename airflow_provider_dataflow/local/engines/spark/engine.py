@@ -180,10 +180,10 @@ class SparkEngine:
         for running in left:
             running.thread.join()
 
-    def warm_up(self) -> bool:
-        """Create the class-data archive now, unless it exists."""
+    def warm_up(self) -> Path | None:
+        """Create the class-data archive now, unless it exists. Return its folder; None if that failed."""
         archive = self._runtime.archive
-        return archive.exists() or archive.make(self._trainer.train)
+        return archive.folder if archive.exists() or archive.make(self._trainer.train) else None
 
     def _is_idle(self) -> bool:
         with self._lock:
