@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
 import uuid
 from datetime import UTC, datetime
@@ -254,18 +255,15 @@ def test_transport_is_added(task, transport):
 
 
 def test_defaults_come_from_the_section_of_openlineage(monkeypatch):
-    import importlib
-
-    from airflow_provider_dataflow.operators import run as module
-
+    """In a process of its own, since they are read when the operator is imported."""
     monkeypatch.setenv("AIRFLOW__OPENLINEAGE__SPARK_INJECT_PARENT_JOB_INFO", "True")
-    try:
-        fresh = importlib.reload(module).InvokeRunOperator(task_id="task", execute="oci://b@ns/app.py")
-        assert fresh.openlineage_inject_parent_job_info is True
-        assert fresh.openlineage_inject_transport_info is False
-    finally:
-        monkeypatch.undo()
-        importlib.reload(module)
+    code = """
+from airflow_provider_dataflow.operators.run import InvokeRunOperator
+task = InvokeRunOperator(task_id="task", execute="oci://b@ns/app.py")
+print(task.openlineage_inject_parent_job_info, task.openlineage_inject_transport_info)
+"""
+    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert printed.split() == ["True", "False"]
 
 
 # --- What is kept --------------------------------------------------------------------------------------
