@@ -49,10 +49,12 @@ with DAG(
             for event in events:
                 # A watcher describes the run in its payload, a task in the event itself.
                 run = event.extra.get("payload") or event.extra
-                runs[run["run_id"], run["state"]] = run
+                # Events that a person or another operator has created describe no run.
+                if "run_id" in run:
+                    runs[run["run_id"], run["state"]] = run
         for run in runs.values():
             written = run.get("data_written_in_bytes", "an unknown number of")
-            print(f"{run['display_name']} ({run['run_id']}) is {run['state']}, {written} bytes written")
+            print(f"{run.get('display_name')} ({run['run_id']}) is {run['state']}, {written} bytes written")
 
     report()
 # [END howto_run_event]

@@ -8,6 +8,7 @@ written as ``%40``, which the factory does. Newer releases read both, as the sam
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -20,9 +21,23 @@ ENCODED_AT = "%40"
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
-    """Check the URI of an asset, and return it in the one form that the asset has.
+    """Return the URI of an asset in the one form that the asset has. A malformed one stays as it is.
 
-    :param uri: as Airflow has normalized it: without slashes at its end.
+    It is a warning and no error: Airflow's scheduler reads stored assets through this function, too, and
+    before 3.2 it ends with an error if that fails.
+
+    :param uri: as Airflow has normalized it: without slashes at its end and without a fragment.
+    """
+    try:
+        return _checked(uri)
+    except ValueError as error:
+        warnings.warn(str(error), UserWarning, stacklevel=2)
+        return uri
+
+
+def _checked(uri: SplitResult) -> SplitResult:
+    """Return the URI in its one form.
+
     :raises ValueError: it is not ``oci://bucket@namespace/name``.
     """
     from airflow_provider_dataflow.client.object_storage.uri import ObjectUri
@@ -67,8 +82,11 @@ def create_asset(
 
     from airflow_provider_dataflow.compat import assets_keep_user_info
 
+    # Airflow would take what follows for a query or a fragment, and drop it.
+    path = name.replace("?", "%3F").replace("#", "%23")
+    _checked(SplitResult("oci", f"{bucket}{ENCODED_AT}{namespace}", f"/{path}".rstrip("/"), "", ""))
     at = "@" if assets_keep_user_info() else ENCODED_AT
-    return Asset(uri=f"oci://{bucket}{at}{namespace}/{name}", extra=extra)
+    return Asset(uri=f"oci://{bucket}{at}{namespace}/{path}", extra=extra)
 
 
 def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> OpenLineageDataset:

@@ -53,7 +53,8 @@ def usage_page(report: Report, days: int, dag_id: str | None) -> str:
     :param days: of the report.
     :param dag_id: the DAG that the report is restricted to.
     """
-    dags = sorted(report.by_dag.items(), key=lambda item: (-_weight(item[1]), item[0]))
+    currency = _only_currency(report)
+    dags = sorted(report.by_dag.items(), key=lambda item: _order(item[0], item[1], currency))
     used = [(day, totals) for day, totals in reversed(report.by_day.items()) if totals.runs]
     unit, bars, peak = _chart(report)
     return _template().render(
@@ -114,9 +115,16 @@ def _row(name: str, totals: Totals) -> dict[str, Any]:
     }
 
 
-def _weight(totals: Totals) -> float:
-    """Return what DAGs are sorted by."""
-    return sum(totals.costs.values()) or totals.ocpu_hours
+def _order(name: str, totals: Totals, currency: str | None) -> tuple[float, float, str]:
+    """Return what DAGs are sorted by: the cost if the chart shows it, and the OCPU hours."""
+    cost = totals.costs.get(currency, 0.0) if currency is not None else 0.0
+    return -cost, -totals.ocpu_hours, name
+
+
+def _only_currency(report: Report) -> str | None:
+    """Return the currency of all costs; ``None`` if there is none or several."""
+    currencies = list(report.total.costs)
+    return currencies[0] if len(currencies) == 1 else None
 
 
 def _chart(report: Report) -> tuple[str, list[Bar], str]:
@@ -124,10 +132,10 @@ def _chart(report: Report) -> tuple[str, list[Bar], str]:
 
     They show the cost if it has one currency, or else OCPU hours.
     """
-    (currency, *others) = report.total.costs or ("",)
-    is_cost = bool(report.total.costs) and not others
+    currency = _only_currency(report)
+    is_cost = currency is not None
     values = [
-        (day, totals.costs.get(currency, 0.0) if is_cost else totals.ocpu_hours, totals)
+        (day, totals.costs.get(currency, 0.0) if currency is not None else totals.ocpu_hours, totals)
         for day, totals in report.by_day.items()
     ]
     most = max(value for _, value, _ in values)

@@ -10,6 +10,7 @@ from airflow_provider_dataflow.client.object_storage.uri import ObjectUri
 from airflow_provider_dataflow.doctor.examination import (
     RETRY_POLICY,
     Examination,
+    Found,
     Missing,
     Step,
 )
@@ -23,10 +24,12 @@ from airflow_provider_dataflow.models.policy_statements import (
 )
 
 
-def _logs_bucket(examination: Examination) -> str:
-    found = _check_bucket(examination, *asked_for(examination, "logs_bucket_uri"))
-    (service,) = examination.policies(SERVICE_READS_LOGS, bucket=found[0].bucket)
-    return f"{found[1]}. This cannot be checked from here: the service itself needs: {service}"
+def _logs_bucket(examination: Examination) -> Found:
+    uri, found = _check_bucket(examination, *asked_for(examination, "logs_bucket_uri"))
+    return Found(
+        f"{found}. Whether the service itself may read logs cannot be checked; it needs the statement below",
+        examination.policies(SERVICE_READS_LOGS, bucket=uri.bucket),
+    )
 
 
 def _staging_bucket(examination: Examination) -> str:
@@ -65,10 +68,14 @@ def _write(client: ObjectStorageClient, probe: ObjectUri, policies: Sequence[str
     try:
         client.put(probe, b"airflow oci-data-flow doctor")
     except ObjectStorageError as error:
+        if error.status not in DENIED:
+            raise Missing(f"{error.summary}. Perhaps {probe} was written: delete it then.") from None
         raise _missing(error, "objects may not be written", policies) from None
     try:
         client.delete(probe)
     except ObjectStorageError as error:
+        if error.status not in DENIED:
+            raise Missing(f"{error.summary}. {probe} could not be deleted and is left over.") from None
         reason = f"objects may be written, but not deleted; {probe} is left over"
         raise _missing(error, reason, policies) from None
 

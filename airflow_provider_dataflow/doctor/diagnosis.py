@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from airflow_provider_dataflow.client.connection_diagnosis import explain
 from airflow_provider_dataflow.doctor.buckets import BUCKET_STEPS
-from airflow_provider_dataflow.doctor.examination import Examination, Missing, NotChecked, Step
+from airflow_provider_dataflow.doctor.examination import Examination, Found, Missing, NotChecked, Step
 from airflow_provider_dataflow.doctor.report import Finding, Report, Status
 from airflow_provider_dataflow.doctor.resources import APPLICATION_STEP, RESOURCE_STEPS
 from airflow_provider_dataflow.doctor.rights import RIGHTS_STEPS
@@ -18,20 +18,26 @@ STEPS = (*SIGN_IN_STEPS, *RIGHTS_STEPS, APPLICATION_STEP, *BUCKET_STEPS, *RESOUR
 
 def diagnose(examination: Examination, steps: Sequence[Step] = STEPS) -> Report:
     """Return the findings of all steps. Blocks while it sends requests."""
-    findings: dict[str, Finding] = {}
+    findings: list[Finding] = []
+    # A step with nothing to check blocks no other: a service without a header Date may refuse the sign-in.
+    blocked: set[str] = set()
     for step in steps:
-        lacking = [name for name in step.needs if findings[name].status != Status.OK]
+        lacking = [name for name in step.needs if name in blocked]
         if lacking:
-            reason = f"needs {' and '.join(lacking)}"
-            findings[step.name] = Finding(step.name, Status.SKIPPED, reason)
+            findings.append(Finding(step.name, Status.SKIPPED, f"needs {' and '.join(lacking)}"))
         else:
-            findings[step.name] = _finding(step, examination)
-    return Report(list(findings.values()))
+            findings.append(_finding(step, examination))
+        if lacking or findings[-1].status == Status.MISSING:
+            blocked.add(step.name)
+    return Report(findings)
 
 
 def _finding(step: Step, examination: Examination) -> Finding:
     try:
-        return Finding(step.name, Status.OK, step.check(examination))
+        found = step.check(examination)
+        if isinstance(found, Found):
+            return Finding(step.name, Status.OK, found.reason, list(found.policies))
+        return Finding(step.name, Status.OK, found)
     except Missing as missing:
         return Finding(step.name, Status.MISSING, missing.reason, list(missing.policies))
     except NotChecked as not_checked:

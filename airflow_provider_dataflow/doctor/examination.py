@@ -120,6 +120,18 @@ class Missing(Exception):
         self.policies = policies
 
 
+@dataclass(frozen=True)
+class Found:
+    """A step found nothing missing, but cannot check all.
+
+    :param reason: what was found.
+    :param policies: policy statements that are needed besides.
+    """
+
+    reason: str
+    policies: Sequence[str]
+
+
 class NotChecked(Exception):
     """A step has nothing to check, or cannot check it. The message says why."""
 
@@ -129,11 +141,11 @@ class Step:
     """Step of a diagnosis.
 
     :param name: shown in the report.
-    :param check: returns what was found to be right. Raises ``Missing``, ``NotChecked``, or an error of this
-        package, whose message is the reason.
+    :param check: returns what was found to be right, as text or as ``Found``. Raises ``Missing``,
+        ``NotChecked``, or an error of this package, whose message is the reason.
     :param needs: steps without which this one cannot be checked.
     """
 
     name: str
-    check: Callable[[Examination], str]
+    check: Callable[[Examination], str | Found]
     needs: Sequence[str] = ()

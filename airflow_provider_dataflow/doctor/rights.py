@@ -62,6 +62,11 @@ def _create_run(examination: Examination) -> str:
                 "CreateRun of a request without an application was refused with 400 "
                 f"{error.code or ''} and not with 404. No run was created"
             )
+        if error.status is None or error.status < 300:
+            raise Missing(
+                f"{error.summary}. It is unknown whether a run was created: look for one with the name "
+                f"{details['displayName']!r} in the compartment, and cancel it."
+            ) from None
         if error.status not in DENIED:
             raise
         raise Missing(
@@ -69,7 +74,14 @@ def _create_run(examination: Examination) -> str:
             "create runs.",
             examination.policies(MANAGE_RUNS),
         ) from None
-    client.cancel_run(run.id)
+    try:
+        client.cancel_run(run.id)
+    except ServiceError as error:
+        raise Missing(
+            f"CreateRun created the run {run.id}, although it names no application, and it could not be "
+            f"cancelled ({error.summary}): cancel it.",
+            examination.policies(MANAGE_RUNS),
+        ) from None
     return f"CreateRun responded with the run {run.id}, although it names no application; it was cancelled"
 
 

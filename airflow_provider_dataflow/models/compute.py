@@ -37,6 +37,8 @@ FIXED_SHAPES: Mapping[str, tuple[float, float]] = {
 
 DYNAMIC_ALLOCATION = "spark.dynamicAllocation.enabled"
 MAX_EXECUTORS = "spark.dynamicAllocation.maxExecutors"
+#: Of a number of executors; more would be a mistake.
+MAX_DIGITS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,8 @@ def _dynamic_allocation(run: Run) -> tuple[bool, int | None]:
     properties = {**(run.configuration or {}), **properties_in(run.execute or "")}
     is_dynamic = str(properties.get(DYNAMIC_ALLOCATION, "")).strip().lower() == "true"
     most = str(properties.get(MAX_EXECUTORS, "")).strip()
-    return is_dynamic, int(most) if most.isascii() and most.isdecimal() else None
+    is_number = most.isascii() and most.isdecimal() and len(most) <= MAX_DIGITS
+    return is_dynamic, int(most) if is_number else None
 
 
 def _total(driver: float | None, executors: int | None, executor: float | None) -> float | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -96,13 +96,16 @@ def decode_number(value: Any) -> float:
 
 
 def decode_time(value: Any) -> datetime:
-    """Return an aware datetime from ISO 8601.
+    """Return an aware datetime from ISO 8601. A date alone is its midnight in UTC.
 
-    :raises ValueError: the value is not a time.
+    :raises ValueError: the value is not a time, or has no date.
     """
     if not isinstance(value, str) or len(value) > MAX_TIME_CHARACTERS:
         raise _expected("a time", value)
-    found = pendulum.parse(value)
+    # Not exact, a time without a date would be one of today, which "now" is, too.
+    found = pendulum.parse(value, exact=True) if value != "now" else None
+    if isinstance(found, date) and not isinstance(found, datetime):
+        found = pendulum.datetime(found.year, found.month, found.day)
     if not isinstance(found, datetime):
         raise _expected("a time", value)
     # Times near the ends of the calendar cannot be converted to every time zone.

@@ -48,7 +48,7 @@ class Usage:
     """Usage of a run. Values that the service does not report are None.
 
     The OCPU hours and GB hours are those that the run asked for, not the billed amounts. They assume that all
-    nodes exist for ``run_seconds``.
+    nodes exist for ``run_seconds``. While the run is active, they are None.
 
     :param queue_seconds: upper bound of the time before Spark started; only for a run that has ended. It is
         ``timeUpdated`` minus ``timeCreated`` minus ``runDurationInMilliseconds``. The API does not
@@ -88,8 +88,10 @@ class Usage:
             lifetime = (run.time_updated - run.time_created).total_seconds()
             queue_seconds = round(max(lifetime - (run_seconds or 0.0), 0.0), 3)
         compute = Compute.of(run)
-        ocpu_hours = _hours(compute.ocpus, run_seconds)
-        gb_hours = _hours(compute.memory_in_gbs, run_seconds)
+        # The hours so far of a run that goes on would look like those of a short one.
+        whole_seconds = run_seconds if run.is_terminal else None
+        ocpu_hours = _hours(compute.ocpus, whole_seconds)
+        gb_hours = _hours(compute.memory_in_gbs, whole_seconds)
         cost = prices.cost(ocpu_hours, gb_hours)
         return cls(
             queue_seconds=queue_seconds,

@@ -56,7 +56,9 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Say what is missing if a test fails because Airflow has no database yet."""
     report = yield
-    if call.excinfo is not None and _NO_TABLE.search(str(call.excinfo.value)):
+    uses_fixture = "dataflow_local" in getattr(item, "fixturenames", ())
+    # The text of the report, since the exception's own may raise.
+    if report.failed and uses_fixture and _NO_TABLE.search(report.longreprtext):
         report.sections.append(("Airflow", _NO_DATABASE))
     return report
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
@@ -60,6 +61,42 @@ def test_run_that_is_created_after_all_is_cancelled(examination):
 def test_clock_of_a_service_that_sends_no_date_is_not_checked(examination):
     examination.probe = error("GetRun", 404)
     assert finding(examination, "clock").status == Status.SKIPPED
+
+
+def test_created_run_that_cannot_be_cancelled_is_named(examination, mocker):
+    mocker.patch.object(examination.client, "cancel_run", side_effect=error("DeleteRun", 404))
+    found = finding(examination, "create-run")
+    assert found.status == Status.MISSING
+    assert RUN_ID in found.reason
+    assert "DeleteRun" in found.reason
+    assert found.policies
+
+
+def test_create_run_without_a_response_may_have_created_a_run(examination, mocker):
+    mocker.patch.object(examination.client, "read", side_effect=error("CreateRun", None))
+    found = finding(examination, "create-run")
+    assert found.status == Status.MISSING
+    assert "unknown whether a run was created" in found.reason
+    assert "'airflow oci-data-flow doctor'" in found.reason
+
+
+def test_sign_in_is_checked_without_a_clock(examination, mocker):
+    """A proxy may drop the header Date; a refused sign-in must not be green then."""
+    mocker.patch("airflow_provider_dataflow.doctor.sign_in.explain", return_value="no such key")
+    examination.probe = error("GetRun", 401)
+    steps = [step for step in STEPS if step.name in ("clock", "sign-in", "list-runs", "compartment")]
+    steps = [
+        dataclasses.replace(step, needs=[n for n in step.needs if n in ("clock", "sign-in")])
+        for step in steps
+    ]
+    report = diagnose(examination, steps)
+    found = {each.step: each.status for each in report.findings}
+    assert (found["clock"], found["sign-in"], found["list-runs"]) == (
+        Status.SKIPPED,
+        Status.MISSING,
+        Status.SKIPPED,
+    )
+    assert not report.is_ok
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import logging
 import pytest
 
 from airflow_provider_dataflow.models import run as run_module
+from airflow_provider_dataflow.models.decoding import decode_time
 from airflow_provider_dataflow.models.run import (
     KNOWN_STATES,
     TERMINAL_STATES,
@@ -79,6 +80,26 @@ def test_from_api_converts_types_and_keeps_unknown_fields():
     assert run.time_created.isoformat() == "2026-11-25T03:04:05.678000+00:00"
     assert run.raw["addedLater"] == [1]
     assert run.attributes()["state"] == LifecycleState.IN_PROGRESS
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-01-02T03:04:05.6Z", "2026-01-02T03:04:05.600000+00:00"),
+        ("2026-01-02T03:04:05+02:00", "2026-01-02T03:04:05+02:00"),
+        ("2026-01-02 03:04", "2026-01-02T03:04:00+00:00"),
+        ("2026-01-02", "2026-01-02T00:00:00+00:00"),
+    ],
+)
+def test_time_is_read(text, expected):
+    assert decode_time(text).isoformat() == expected
+
+
+@pytest.mark.parametrize("text", ["0:02:00", "03:04", "03:04:05Z", "P1D", "2026-01-02/2026-01-03", "now", ""])
+def test_time_without_a_date_is_refused(text):
+    """It would be one of today."""
+    with pytest.raises(ValueError, match=r"time|parse|ISO"):
+        decode_time(text)
 
 
 def test_secrets_are_hidden_in_repr_and_on_request_in_attributes():

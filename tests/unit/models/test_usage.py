@@ -45,7 +45,7 @@ def test_usage_of_ended_run():
     [
         (
             {"lifecycleState": "IN_PROGRESS", "runDurationInMilliseconds": 30_000, "dataReadInBytes": 0},
-            "ran 30.0s, 0.025 OCPU hours, read 0 bytes, wrote 12 bytes",
+            "ran 30.0s, read 0 bytes, wrote 12 bytes",
         ),
         (
             # Canceled before Spark started.

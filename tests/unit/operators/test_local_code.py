@@ -12,6 +12,7 @@ from airflow.sdk import DAG
 
 from airflow_provider_dataflow.client.retry import RetryPolicy
 from airflow_provider_dataflow.client.sdk_requests import SdkRequests
+from airflow_provider_dataflow.compat import triggers_have_on_kill
 from airflow_provider_dataflow.exceptions import (
     InvalidArgument,
     ObjectStorageError,
@@ -328,6 +329,7 @@ def test_record_is_json(client, storage, task, context):
     assert json.loads(json.dumps(record))["uploads"] == {"application:app.py": APP}
 
 
+@pytest.mark.skipif(not triggers_have_on_kill(), reason="start_from_trigger needs Airflow 3.3")
 @pytest.mark.parametrize("empty", [[], ()])
 def test_empty_lists_are_not_given(empty):
     from tests.unit.support import APPLICATION_ID

@@ -93,13 +93,23 @@ def test_unknown_waits_are_refused(pytester):
     "message", ["(sqlite3.OperationalError) no such table: dag_run", 'relation "dag_run" does not exist']
 )
 def test_missing_database_of_airflow_is_named(pytester, message):
-    result = run_tests(pytester, f"def test_it():\n    raise RuntimeError({message!r})\n")
+    result = run_tests(pytester, f"def test_it(dataflow_local):\n    raise RuntimeError({message!r})\n")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*airflow db migrate*"])
 
 
-def test_other_failures_say_nothing_of_the_database(pytester):
-    result = run_tests(pytester, "def test_it():\n    raise RuntimeError('no such month')\n")
+@pytest.mark.parametrize(
+    "test",
+    [
+        "def test_it(dataflow_local):\n    raise RuntimeError('no such month')\n",
+        "def test_of_something_else():\n    raise RuntimeError('no such table: users')\n",
+        "class Odd(Exception):\n    def __str__(self):\n        raise ValueError\n\n"
+        "def test_it(dataflow_local):\n    raise Odd\n",
+    ],
+)
+def test_other_failures_say_nothing_of_the_database(pytester, test):
+    result = run_tests(pytester, test)
+    result.assert_outcomes(failed=1)
     result.stdout.no_fnmatch_line("*airflow db migrate*")
 
 
