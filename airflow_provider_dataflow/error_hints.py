@@ -199,7 +199,8 @@ def find_cause(lifecycle_details: str | None, stderr: str | None = None) -> Find
     """Return the cause of a failed run; None if it is not a well-known one.
 
     An exception that the driver has logged and survived is worth a hint, but must not end the retries. So a
-    cause that rules out a retry has to be in the details or in the last exception, if there is one.
+    cause that rules out a retry has to be in the details or in the last exception, if there is one. A lack of
+    memory counts anywhere (``REPORTED_EARLY``), since its consequences are what the driver logs last.
 
     :param lifecycle_details: details of the state, from the service. They take precedence.
     :param stderr: end of the driver's stderr.

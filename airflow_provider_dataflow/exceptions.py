@@ -49,12 +49,14 @@ class DataFlowError(Exception):
     """Base of all errors of this package. The message ends with a full stop.
 
     :ivar next_run_differs: whether the next try submits a run with other settings, because of ``on_cause``.
+    :ivar earlier_run_may_exist: whether a run of an earlier try may be active, which the next try would find.
     :param message: what happened, and what to do about it.
     :param is_report: keep the lines of the message; otherwise they are joined to one.
     """
 
     _cause: str | None = None
     next_run_differs: bool = False
+    earlier_run_may_exist: bool = False
 
     def __init__(self, message: str = "", *, is_report: bool = False) -> None:
         super().__init__(message if is_report else sentences(message))

@@ -52,11 +52,13 @@ class SparkLineage:
         :param recorded: of the submit that is repeated; None if there was none.
         :raises ServiceError: the application cannot be read, which a later try may.
         """
-        if recorded is None and not (self.parent_job_info or self.transport_info):
-            return request, None
-        if recorded is not None and not recorded:
-            return request, recorded
-        inherited = self._configuration_of_application(request, is_repeated=recorded is not None)
+        if not (self.parent_job_info or self.transport_info if recorded is None else recorded):
+            return request, {}
+        if recorded is not None and (request.execute or request.configuration is not None):
+            # The body of a repeated submit does not depend on the application then.
+            inherited: Mapping[str, str] | None = {}
+        else:
+            inherited = self._configuration_of_application(request, is_repeated=recorded is not None)
         if inherited is None:
             return request, {}
         if recorded is None:

@@ -36,6 +36,9 @@ class NotRetried(AirflowFailException):
         note = sentences(f"Not retried: {error.cause} (retry_permanent_errors=False)")
         super().__init__(f"{type(error).__name__}: {error}\n{note}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.error,)
+
 
 class RetryOnCauseOperator(AwaitedRunOperator):
     """Base of an operator that knows which retries of its run make sense.
@@ -76,6 +79,18 @@ class RetryOnCauseOperator(AwaitedRunOperator):
         tags = TaskTags.of(run.freeform_tags)
         return tags.causes if tags else ()
 
+    def _may_have_earlier_run(self, context: Context) -> bool:
+        """Return whether a run of an earlier try may be active that this try has not found yet."""
+        try_number = context["ti"].try_number
+        if self._owned_run_id is not None or try_number <= 1:
+            return False
+        store = task_state_store(context)
+        if store is None:
+            return True
+        record = TaskStateRecordStore(store).load()
+        # A record of this try is that of its own submit.
+        return record is not None and record.try_number < try_number
+
     def _may_be_retried(self, error: Exception) -> bool:
         """Return whether Airflow may retry after this error, as far as this package decides about it."""
         if not isinstance(error, DataFlowError):
@@ -92,7 +107,9 @@ class RetryOnCauseOperator(AwaitedRunOperator):
 
 def is_permanent(error: DataFlowError) -> bool:
     """Return whether the next try would fail in the same way."""
-    return not error.next_run_differs and RETRIES.get(error.cause or "") is Retry.NEVER
+    if error.next_run_differs or error.earlier_run_may_exist:
+        return False
+    return RETRIES.get(error.cause or "") is Retry.NEVER
 
 
 def decides_retry(method: Callable[..., R]) -> Callable[..., R]:
@@ -105,6 +122,9 @@ def decides_retry(method: Callable[..., R]) -> Callable[..., R]:
         except DataFlowError as error:
             if task._causes is not None:
                 error.next_run_differs = has_step_left(task.on_cause, task._causes, error.cause)
+            context = kwargs.get("context") or next((each for each in args if "ti" in (each or ())), None)
+            # Without a next try, nobody would find that run.
+            error.earlier_run_may_exist = context is not None and task._may_have_earlier_run(context)
             # Not a template that has not been rendered, or a value that was refused.
             if task.retry_permanent_errors is False and is_permanent(error):
                 raise NotRetried(error) from None

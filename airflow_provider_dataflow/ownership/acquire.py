@@ -244,7 +244,15 @@ class RunAcquirer:
                 return record, adopted
             record = replace(record, uploads=uploads)
         if self._add_lineage is not None:
-            request, lineage = self._add_lineage(request, record.lineage)
+            with_lineage, lineage = self._add_lineage(request, record.lineage)
+            if lineage and not self._can_repeat_other_body(record):
+                self._log.warning(
+                    "The run is submitted without OpenLineage's properties: they differ in each try, and "
+                    "before Airflow 3.3 only the tags of the run tell the next try of this submit"
+                )
+                lineage = {}
+            else:
+                request = with_lineage
             record = replace(record, lineage=lineage)
         self._raise_if_killed()
         self._save(record)
@@ -301,6 +309,12 @@ class RunAcquirer:
             time.sleep(self.pauses.list)
         self._log.warning("Found no run of the earlier submit: submitting another run")
         return self._submit(self._next_record(record))
+
+    def _can_repeat_other_body(self, record: SubmissionRecord) -> bool:
+        """Return whether the run is found again if the next try repeats this submit with another body."""
+        if self._records is not None:
+            return True
+        return TaskTags.of(self._tagged(self._request, record).freeform_tags) is not None
 
     def _tagged(self, request: RunRequest, record: SubmissionRecord) -> RunRequest:
         if not self._settings.airflow_tags:
@@ -593,6 +607,7 @@ class RunAcquirer:
             try_number=self._attempt.try_number,
             time=time.time(),
             clear_number=self._attempt.clear_number,
+            lineage=None,
         )
 
     def _next_record(self, record: SubmissionRecord) -> SubmissionRecord:

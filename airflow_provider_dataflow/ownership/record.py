@@ -56,7 +56,7 @@ class SubmissionRecord:
         settings, oldest first.
     :param settings: the changed settings, by argument. A repeated submit uses them.
     :param lineage: Spark properties that were added for lineage, for the same reason. The value of a secret
-        is ``None``. ``None`` instead of properties: no submit has added any.
+        is ``None``. ``None`` instead of properties: there was no submit, or it was refused.
     """
 
     token: str
@@ -71,7 +71,7 @@ class SubmissionRecord:
     uploads: Mapping[str, str] = field(default_factory=dict, hash=False)
     causes: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    lineage: Mapping[str, str | None] | None = field(default=None, hash=False)
+    lineage: Mapping[str, str | None] | None = field(default_factory=dict, hash=False)
 
     def as_json(self) -> dict[str, Any]:
         """Return the stored form, which records of earlier versions have, too."""
@@ -92,8 +92,9 @@ class SubmissionRecord:
         }
         if self.clear_number is not None:
             stored["clear_number"] = self.clear_number
-        if self.lineage is not None:
-            stored["lineage"] = dict(self.lineage)
+        # Without the key, none were added, as by versions that did not record it.
+        if self.lineage is None or self.lineage:
+            stored["lineage"] = self.lineage and dict(self.lineage)
         return {**stored, **{name: value for name, value in added.items() if value}}
 
     @classmethod
@@ -115,7 +116,7 @@ class SubmissionRecord:
                 uploads={str(key): str(uri) for key, uri in (value.get("uploads") or {}).items()},
                 causes=tuple(map(str, value.get("causes") or ())),
                 settings={str(name): item for name, item in (value.get("settings") or {}).items()},
-                lineage=_properties(value.get("lineage")),
+                lineage=_properties(value.get("lineage", {})),
             )
         except (AttributeError, KeyError, TypeError, ValueError):
             return None

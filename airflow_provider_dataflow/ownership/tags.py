@@ -28,7 +28,7 @@ CAUSES = "airflow_on_cause"
 
 #: Order in which tags are dropped if there are too many with the author's own. Tags that qualify the ids are
 #: dropped after the ids, so that a run never seems to belong to another task or deployment.
-DROP_ORDER = (TRY_NUMBER, DAG_ID, RUN_ID, TASK_ID, MAP_INDEX, CAUSES, OUTLIVES_TASK, DEPLOYMENT, SUBMISSION)
+DROP_ORDER = (TRY_NUMBER, CAUSES, DAG_ID, RUN_ID, TASK_ID, MAP_INDEX, OUTLIVES_TASK, DEPLOYMENT, SUBMISSION)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from logging import Logger
 from typing import TYPE_CHECKING, Any, Protocol
 
+from airflow_provider_dataflow.models.run import LifecycleState
 from airflow_provider_dataflow.retries.on_cause import has_step_left, settings_for
 
 if TYPE_CHECKING:
@@ -46,8 +47,15 @@ def cause_of(run: Run, client: ReadsLogs, log: Logger | Any) -> str | None:
     from airflow_provider_dataflow.error_hints import find_cause
 
     # The details take precedence, so the log is not read if they tell.
-    found = find_cause(run.lifecycle_details) or find_cause(None, "\n".join(stderr_tail(run, client, log)))
+    found = find_cause(run.lifecycle_details)
+    if found is None and has_cause_in_log(run):
+        found = find_cause(None, "\n".join(stderr_tail(run, client, log)))
     return found.cause if found else None
+
+
+def has_cause_in_log(run: Run) -> bool:
+    """Return whether the driver's log can tell the cause. It cannot if somebody has ended the run."""
+    return run.state == LifecycleState.FAILED
 
 
 def after_failure(

@@ -96,7 +96,8 @@ class DataFlowRetryPolicy(_Base):
         if error.next_run_differs:
             return Retry.NOW
         cause = error.cause or ""
-        return self.overrides.get(cause) or RETRIES.get(cause, Retry.DEFAULT)
+        retry = self.overrides.get(cause) or RETRIES.get(cause, Retry.DEFAULT)
+        return Retry.DEFAULT if retry is Retry.NEVER and error.earlier_run_may_exist else retry
 
     def _delay(self, error: DataFlowError, tries: int) -> float:
         """Return the pause in seconds. Jitter lets tasks that failed together retry one after the other."""

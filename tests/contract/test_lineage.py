@@ -337,7 +337,7 @@ def test_submit_without_properties_is_repeated_without(task):
     """Also if OpenLineage could provide none before."""
     own = {"configuration": OWN_PARENT}
     task.run_without_answer(**own)
-    assert task.store.get(RECORD_KEY)["lineage"] == {}
+    assert not task.store.get(RECORD_KEY).get("lineage", {})
     task.run(**own)
     first, repeated = task.bodies()
     assert repeated == first
@@ -536,3 +536,31 @@ def test_events_of_the_provider_have_the_facets(task):
     assert facets["runId"] == run_id
     assert facets["_schemaURL"].startswith("https://")
     assert names(metadata.outputs) == [("oci://data@ns", "/out")]
+
+
+def test_submit_of_an_earlier_version_is_repeated_without_properties(task):
+    """Its record says nothing of them, and its body had none."""
+    task.run_without_answer(openlineage_inject_parent_job_info=False)
+    assert "lineage" not in task.store.get(RECORD_KEY)
+    task.run(openlineage_inject_parent_job_info=True)
+    first, repeated = task.bodies()
+    assert repeated == first
+
+
+def test_repeated_submit_with_its_own_configuration_does_not_read_the_application(task):
+    own = {"configuration": {"spark.own": "1"}}
+    task.run_without_answer(**own)
+    task.local.add_fault("status", status=404, operation="GetApplication")
+    task.run(**own)
+    first, repeated = task.bodies()
+    assert repeated == first
+
+
+def test_without_record_and_tags_nothing_is_added(task):
+    """The parent differs in each try, and nothing but an equal body would tell that it is the same submit."""
+    task.store = None
+    task.run_without_answer(airflow_tags=False)
+    assert [task.run(airflow_tags=False)] == task.local.runs_created
+    first, repeated = task.bodies()
+    assert repeated == first
+    assert not lineage_of(first.get("configuration") or {})

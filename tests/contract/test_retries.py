@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_dataflow import compat
 from airflow_provider_dataflow.client.sync_client import DataFlowClient
-from airflow_provider_dataflow.exceptions import DataFlowError, RunFailed, SubmitRejected
+from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument, RunFailed, SubmitRejected
 from airflow_provider_dataflow.local.engines.rules import RunScript
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.operators.retries import NotRetried
@@ -279,6 +279,30 @@ def test_settings_that_are_used_up_fail_the_task(task):
     task.failed(first=True, retry_permanent_errors=False)
     with pytest.raises(AirflowFailException, match="driver_memory"):
         task.retry(retry_permanent_errors=False)
+
+
+def test_permanent_error_does_not_leave_the_run_of_a_lost_worker(task):
+    """The try that fails has not found the run yet, so that another one has to."""
+    task.local.course(RunScript(outcome="IN_PROGRESS"))
+    task.mocker.patch("airflow_provider_dataflow.client.wait.sleep", side_effect=Killed)
+    with pytest.raises(Killed):
+        task.run()
+    (run_id,) = task.local.runs_created
+    with pytest.raises(InvalidArgument) as failure:
+        task.retry(retry_permanent_errors=False, num_executors="{{ none }}")
+    assert failure.value.earlier_run_may_exist
+    with pytest.raises(Killed):
+        task.retry(retry_permanent_errors=False)
+    assert task.local.runs_created == [run_id]
+    assert task.states() == ["IN_PROGRESS"]
+
+
+def test_cancelled_run_has_no_cause_from_its_log(task):
+    """The driver may have survived what it logged."""
+    task.local.course(RunScript(outcome="CANCELED", stderr=f"WARN {EXECUTOR_LOST}"), SUCCESS)
+    assert task.failed(first=True, retry_permanent_errors=False).cause is None
+    task.retry()
+    assert task.sizes() == [(16, 16, 1), (16, 16, 1)]
 
 
 def test_permanent_errors_are_retried_by_default(task):

@@ -30,6 +30,7 @@ from airflow_provider_dataflow.exceptions import (
     SubmitRejected,
     UnexpectedResponse,
 )
+from airflow_provider_dataflow.operators.retries import NotRetried
 
 ERRORS = [
     InvalidArgument("num_executors", "expected a number"),
@@ -44,6 +45,14 @@ ERRORS = [
     SqlEndpointFailed(sql_endpoint_id="sql", state="FAILED", lifecycle_details="no", note="409"),
     StatementFailed(run_id="run", statement_id=0, error_name="E", error_value="v", traceback=("a\nb", "c")),
 ]
+
+
+def test_error_without_retries_can_be_pickled():
+    error = pickle.loads(
+        pickle.dumps(NotRetried(RunFailed(run_id="run", state="FAILED", cause="class_missing")))
+    )
+    assert error.error.run_id == "run"
+    assert "class_missing" in str(error)
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)

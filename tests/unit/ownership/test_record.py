@@ -70,7 +70,7 @@ def test_fields_of_a_newer_version_are_ignored():
 def test_properties_for_lineage_are_stored(lineage):
     record = replace(RECORD, lineage=lineage)
     stored = record.as_json()
-    assert stored.get("lineage") == lineage
+    assert stored.get("lineage", {}) == lineage
     assert SubmissionRecord.from_json(json.loads(json.dumps(stored))) == record
     # No submit has been sent if nothing is stored, so nothing needs to be repeated.
     assert replace(record, uploads={}).has_fixed_body is (lineage is not None)

@@ -56,3 +56,16 @@ def test_long_values_are_cut_and_stay_different():
     one, other = fitted("x" * 300 + "1"), fitted("x" * 300 + "2")
     assert len(one) == len(other) == MAX_VALUE
     assert one != other
+
+
+@pytest.mark.parametrize("map_index", [-1, 3])
+@pytest.mark.parametrize("own", range(11))
+def test_causes_take_no_place_from_the_identity(map_index, own):
+    identity = TaskIdentity("dag", "run", "task", map_index)
+    of_author = {f"own_{number}": "x" for number in range(own)}
+    tags = [
+        TaskTags(identity, 2, "token", "deployment", causes=causes).added_to(of_author)
+        for causes in ((), ("executor_memory",))
+    ]
+    with_none, with_causes = (TaskTags.of(each) for each in tags)
+    assert (with_none is None) == (with_causes is None)

@@ -96,6 +96,12 @@ def test_run_with_other_settings_is_retried_at_once():
     assert "other settings" in made.reason
 
 
+def test_run_of_an_earlier_try_keeps_the_retries():
+    error = failed("module_missing")
+    error.earlier_run_may_exist = True
+    assert decision(error).action.value == "default"
+
+
 def test_overrides_replace_the_table():
     policy = DataFlowRetryPolicy(overrides={"object_missing": "later", "no_capacity": "NEVER"})
     assert decision(failed("object_missing"), policy).action.value == "retry"
