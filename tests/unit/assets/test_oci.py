@@ -37,7 +37,12 @@ def test_airflow_has_sanitizer_factory_and_converter():
     [
         ("oci://bucket%40ns/path", f"oci://bucket{AT}ns/path"),
         ("OCI://bucket%40ns/path/", f"oci://bucket{AT}ns/path"),
-        ("oci://my.bucket_1-x%40ns/a b/ü", f"oci://my.bucket_1-x{AT}ns/a b/ü"),
+        ("oci://my.bucket_1-x%40ns/a b", f"oci://my.bucket_1-x{AT}ns/a b"),
+        pytest.param(
+            "oci://bucket%40ns/ü",
+            f"oci://bucket{AT}ns/ü",
+            marks=pytest.mark.skipif(not KEEPS, reason="Airflow 3.0 accepts only ASCII"),
+        ),
         ("oci://bucket%40ns", f"oci://bucket{AT}ns/"),
         ("oci://bucket%40ns/", f"oci://bucket{AT}ns/"),
         ("oci://bucket%40ns/month=2013-03", f"oci://bucket{AT}ns/month=2013-03"),
