@@ -1,1 +1,1 @@
-"""Assets whose URI names objects of OCI Object Storage, and what their events tell of a run."""
+"""Assets whose URI names objects of OCI Object Storage, and the description of a run in their events."""

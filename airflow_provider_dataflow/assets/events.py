@@ -1,4 +1,4 @@
-"""What the asset events of a task tell of its run."""
+"""Description of a run in the asset events of its task."""
 
 from __future__ import annotations
 

@@ -13,9 +13,12 @@ class CostPage:
     """ASGI application that imports the page at the first request, in the API server alone."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        from airflow_provider_dataflow.cost.web import app
+        import asyncio
+        from importlib import import_module
 
-        await app(scope, receive, send)
+        # In a thread, since it reads files.
+        web = await asyncio.to_thread(import_module, "airflow_provider_dataflow.cost.web")
+        await web.app(scope, receive, send)
 
 
 FASTAPI_APP = {"app": CostPage(), "url_prefix": URL_PREFIX, "name": "OCI Data Flow: usage and cost"}

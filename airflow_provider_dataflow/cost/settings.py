@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from airflow_provider_dataflow.compat import conf
 from airflow_provider_dataflow.exceptions import InvalidArgument
+from airflow_provider_dataflow.models.argument_values import number_or_none
 from airflow_provider_dataflow.models.oci_tags import defined_tags, merged_defined_tags
 from airflow_provider_dataflow.models.pool import PoolDetails
 from airflow_provider_dataflow.models.run_request import RunRequest
@@ -75,11 +75,8 @@ def _price(name: str) -> float | None:
     text = _option(name)
     if not text:
         return None
-    try:
-        price = float(text)
-    except ValueError:
-        price = math.nan
-    if not (math.isfinite(price) and price >= 0):
+    price = number_or_none(text)
+    if price is None or price < 0:
         log.warning(
             "[%s] %s of Airflow's configuration is not used: expected a number of at least 0, got %r",
             *(SECTION, name, text),

@@ -31,7 +31,7 @@ _CHECKS: dict[str, Coercion] = {
 
 @dataclass(frozen=True)
 class Targets:
-    """What to check besides the connection. ``None``: what the connection or the application says.
+    """Resources to check besides the connection. ``None``: those of the connection or the application.
 
     :param application_id: OCID of the application of the runs.
     :param compartment_id: OCID of the compartment of the runs.

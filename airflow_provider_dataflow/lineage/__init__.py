@@ -1,1 +1,1 @@
-"""Lineage: what a run tells OpenLineage about its task, and a task about its run."""
+"""Lineage: properties that link Spark's events to the task, and the report of a task about its run."""

@@ -25,7 +25,7 @@ _WRITES = frozenset(
 
 
 class Direction(Enum):
-    """Whether a run reads or writes a data set."""
+    """Direction of the data between a run and a data set."""
 
     READ = "read"
     WRITE = "write"

@@ -1,4 +1,4 @@
-"""What a task reports to OpenLineage: data sets of its run, and facets with the run's OCID, state and usage.
+"""Report of a task to OpenLineage: data sets of its run, and facets with the run's OCID, state and usage.
 
 Imported only by the provider of OpenLineage's listener, which needs the same packages.
 """
@@ -104,11 +104,9 @@ def lineage_of(
 
 def _declare(sets: RunDataSets, asset: Any, known: dict[DataSet, None]) -> None:
     """Add what the author declares as an inlet or outlet."""
-    uri = getattr(asset, "uri", None)
-    dataset = DataSet.of(uri) if isinstance(uri, str) else None
-    if dataset is None and (translated := translate_airflow_asset(asset, None)) is not None:
+    # With the converter of its scheme, for oci:// that of ``assets.oci``.
+    if (translated := translate_airflow_asset(asset, None)) is not None:
         dataset = DataSet(translated.namespace, translated.name)
-    if dataset is not None:
         known[dataset] = None
         sets.others.pop(dataset, None)
 

@@ -82,13 +82,13 @@ def error_of_run(
     secrets = secrets | mask_secrets_of_run(run)
     stderr = [without_secrets(line, secrets) for line in stderr_tail(run, hook, log)]
     found = find_cause(run.lifecycle_details, "\n".join(stderr))
-    cause = found if has_cause_in_log(run) else find_cause(run.lifecycle_details)
+    decisive = found if has_cause_in_log(run) else find_cause(run.lifecycle_details)
     return ERRORS.get(run.state, RunFailed)(
         run_id=run.id,
         state=run.state,
         lifecycle_details=run.lifecycle_details,
         hint=found.hint if found else None,
-        cause=cause.cause if cause else None,
+        cause=decisive.cause if decisive else None,
         opc_request_id=run.opc_request_id,
         url=hook.run_page_url(run.id),
         log_tail="\n".join(stderr[-LOG_TAIL_LINES:]) or None,

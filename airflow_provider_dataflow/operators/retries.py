@@ -1,9 +1,10 @@
-"""What becomes of the retries of a task whose run has failed: on_cause and retry_permanent_errors."""
+"""Retries of a task whose run has failed: the arguments on_cause and retry_permanent_errors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import wraps
+from inspect import signature
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_dataflow.causes import RETRIES, Retry
@@ -87,9 +88,13 @@ class RetryOnCauseOperator(AwaitedRunOperator):
         store = task_state_store(context)
         if store is None:
             return True
-        record = TaskStateRecordStore(store).load()
+        try:
+            record = TaskStateRecordStore(store).load()
+        except Exception as error:  # noqa: BLE001 - must not replace the error that is being handled
+            self.log.warning("Cannot read the submission record: %s", error)
+            return True
         # A record of this try is that of its own submit.
-        return record is not None and record.try_number < try_number
+        return record is not None and record.try_number < try_number and record.may_have_run
 
     def _may_be_retried(self, error: Exception) -> bool:
         """Return whether Airflow may retry after this error, as far as this package decides about it."""
@@ -113,7 +118,11 @@ def is_permanent(error: DataFlowError) -> bool:
 
 
 def decides_retry(method: Callable[..., R]) -> Callable[..., R]:
-    """Add to an error whether the next run differs, and fail at once if a retry would not help."""
+    """Add to an error what decides about a retry, and fail at once if it would not help.
+
+    :param method: has the argument ``context``.
+    """
+    parameters = signature(method)
 
     @wraps(method)
     def wrapper(task: RetryOnCauseOperator, *args: Any, **kwargs: Any) -> R:
@@ -122,9 +131,9 @@ def decides_retry(method: Callable[..., R]) -> Callable[..., R]:
         except DataFlowError as error:
             if task._causes is not None:
                 error.next_run_differs = has_step_left(task.on_cause, task._causes, error.cause)
-            context = kwargs.get("context") or next((each for each in args if "ti" in (each or ())), None)
+            context = parameters.bind(task, *args, **kwargs).arguments["context"]
             # Without a next try, nobody would find that run.
-            error.earlier_run_may_exist = context is not None and task._may_have_earlier_run(context)
+            error.earlier_run_may_exist = task._may_have_earlier_run(context)
             # Not a template that has not been rendered, or a value that was refused.
             if task.retry_permanent_errors is False and is_permanent(error):
                 raise NotRetried(error) from None

@@ -30,10 +30,7 @@ from airflow_provider_dataflow.ownership.streaming_guard import StreamingGuard, 
 from airflow_provider_dataflow.ownership.successor import STREAMING, may_have_successor, seconds_left
 from airflow_provider_dataflow.ownership.successor_search import find_successors
 from airflow_provider_dataflow.ownership.tags import TaskTags
-from airflow_provider_dataflow.polling import (
-    ErrorBudget,
-    jittered,
-)
+from airflow_provider_dataflow.polling import ErrorBudget, jittered
 from airflow_provider_dataflow.retries.failed_run import after_failure
 from airflow_provider_dataflow.retries.on_cause import with_settings
 
@@ -243,17 +240,7 @@ class RunAcquirer:
             if adopted := self._run_instead_of_submit(record):
                 return record, adopted
             record = replace(record, uploads=uploads)
-        if self._add_lineage is not None:
-            with_lineage, lineage = self._add_lineage(request, record.lineage)
-            if lineage and not self._can_repeat_other_body(record):
-                self._log.warning(
-                    "The run is submitted without OpenLineage's properties: they differ in each try, and "
-                    "before Airflow 3.3 only the tags of the run tell the next try of this submit"
-                )
-                lineage = {}
-            else:
-                request = with_lineage
-            record = replace(record, lineage=lineage)
+        request, record = self._with_lineage(request, record)
         self._raise_if_killed()
         self._save(record)
         request = with_settings(request, record.settings)
@@ -309,6 +296,21 @@ class RunAcquirer:
             time.sleep(self.pauses.list)
         self._log.warning("Found no run of the earlier submit: submitting another run")
         return self._submit(self._next_record(record))
+
+    def _with_lineage(
+        self, request: RunRequest, record: SubmissionRecord
+    ) -> tuple[RunRequest, SubmissionRecord]:
+        """Return the request with the properties for lineage, and the record that has them."""
+        if self._add_lineage is None:
+            return request, replace(record, lineage=record.lineage or {})
+        extended, lineage = self._add_lineage(request, record.lineage)
+        if not lineage or self._can_repeat_other_body(record):
+            return extended, replace(record, lineage=lineage)
+        self._log.warning(
+            "The run is submitted without OpenLineage's properties: they differ in each try, and before "
+            "Airflow 3.3 only the tags of the run tell the next try of this submit"
+        )
+        return request, replace(record, lineage={})
 
     def _can_repeat_other_body(self, record: SubmissionRecord) -> bool:
         """Return whether the run is found again if the next try repeats this submit with another body."""

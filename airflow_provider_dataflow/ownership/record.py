@@ -134,8 +134,13 @@ class SubmissionRecord:
 
     @property
     def has_fixed_body(self) -> bool:
-        """Whether a repeated submit must have the uploads and properties that are recorded."""
+        """True if a repeated submit must have the uploads and properties that are recorded."""
         return bool(self.uploads) or self.lineage is not None
+
+    @property
+    def may_have_run(self) -> bool:
+        """True if a run of this submit may exist: it was sent, and not refused."""
+        return self.run_id is not None or self.has_fixed_body
 
     def is_before_clear(self, *, clear_epoch: int, try_number: int, clear_number: int | None) -> bool:
         """Return whether the task was cleared since the recorded submit.

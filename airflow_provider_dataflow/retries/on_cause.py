@@ -29,7 +29,7 @@ SETTABLE = (
     "num_executors",
     "pool_id",
 )
-#: Runs of a task get larger only so many times for one cause.
+#: Limit of the steps for one cause.
 MAX_STEPS = 10
 
 

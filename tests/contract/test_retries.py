@@ -297,6 +297,24 @@ def test_permanent_error_does_not_leave_the_run_of_a_lost_worker(task):
     assert task.states() == ["IN_PROGRESS"]
 
 
+def test_refused_submit_of_an_earlier_try_has_left_no_run(local, mocker):
+    """Before Airflow 3.3, nothing is recorded, so that the task cannot know."""
+    task = FlexibleTask(local, mocker, FakeStateStore())
+    missing = {"application_id": "ocid1.dataflowapplication.oc1..missing"}
+    task.failed(first=True, **missing)
+    with pytest.raises(AirflowFailException):
+        task.retry(retry_permanent_errors=False, **missing)
+
+
+def test_record_that_cannot_be_read_replaces_no_error(local, mocker):
+    task = FlexibleTask(local, mocker, FakeStateStore())
+    task.failed(first=True, num_executors="{{ none }}")
+    mocker.patch.object(task.store, "get", side_effect=ConnectionError("no API server"))
+    error = task.failed(retry_permanent_errors=False, num_executors="{{ none }}")
+    assert isinstance(error, InvalidArgument)
+    assert error.earlier_run_may_exist
+
+
 def test_cancelled_run_has_no_cause_from_its_log(task):
     """The driver may have survived what it logged."""
     task.local.course(RunScript(outcome="CANCELED", stderr=f"WARN {EXECUTOR_LOST}"), SUCCESS)
