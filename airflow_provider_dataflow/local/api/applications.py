@@ -34,7 +34,7 @@ from airflow_provider_dataflow.local.http.messages import (
 )
 from airflow_provider_dataflow.local.state.clock import rfc3339
 from airflow_provider_dataflow.local.state.execute_string import ParsedExecute, fill_in, parse_execute
-from airflow_provider_dataflow.local.state.live_runs import live_runs_of_application
+from airflow_provider_dataflow.local.state.live_runs import is_application_in_use, live_runs_of_application
 from airflow_provider_dataflow.local.state.session_lifecycle import SESSION
 from airflow_provider_dataflow.local.state.store import APPLICATIONS, Filter, Record
 
@@ -176,8 +176,8 @@ class ApplicationsApi:
     def delete(self, request: Request, application_id: str) -> Response:
         record = load_active(self.context, application_id)
         check_etag(request, record)
-        if live_runs_of_application(self.context.store, application_id):
-            message = "The application has runs that have not ended."
+        if is_application_in_use(self.context.store, application_id):
+            message = "The application has runs that have not ended. Cancel them first."
             raise ApiError(409, "Conflict", message)
         self._mark_deleted(record)
         return Response(204)

@@ -12,12 +12,24 @@ from airflow_provider_dataflow.local.state.store import RUNS, Filter, Record, St
 from airflow_provider_dataflow.models.run import TERMINAL_STATES, LifecycleState
 
 _LIVE_STATES = tuple(state for state in LifecycleState if state not in TERMINAL_STATES)
+_ENDING_STATES = (LifecycleState.CANCELING, LifecycleState.STOPPING)
 
 
 def live_runs_of_application(store: Store, application_id: str) -> list[Record]:
     """Return the runs of an application that have not ended, oldest first."""
     return store.select(
         RUNS, [Filter("application_id", "=", application_id), Filter("state", "in", _LIVE_STATES)]
+    )
+
+
+def is_application_in_use(store: Store, application_id: str) -> bool:
+    """Return whether the application has runs that nobody has canceled or stopped.
+
+    oracle-ads deletes an application directly after it has canceled the runs, without a wait for their end.
+    """
+    return any(
+        run.body["lifecycleState"] not in _ENDING_STATES
+        for run in live_runs_of_application(store, application_id)
     )
 
 

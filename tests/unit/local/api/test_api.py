@@ -10,6 +10,7 @@ import oci
 import pytest
 
 from airflow_provider_dataflow.local.api import applications, runs
+from airflow_provider_dataflow.local.engines.base import RunOutcome
 from airflow_provider_dataflow.local.http.keys import KeyRing, new_identity
 from airflow_provider_dataflow.local.http.messages import Request
 from airflow_provider_dataflow.local.state.options import EndedRunDelete, Options
@@ -339,6 +340,21 @@ def test_application_lifecycle(local):
     assert local.state(run_id) == "CANCELING"
     assert local.json("GET", f"/applications?compartmentId={COMPARTMENT}") == []
     assert local.error("PUT", f"/applications/{application}", {"description": "x"})[0] == 404
+
+
+def test_application_with_canceled_runs_is_deleted(local):
+    application = local.application()
+    active, queued = local.submit(application), local.submit(application)
+    path = f"/applications/{application}"
+    for run_id in (active, queued):
+        message = "The application has runs that have not ended. Cancel them first."
+        assert local.error("DELETE", path) == (409, "Conflict", message)
+        local.call("DELETE", f"/runs/{run_id}")
+    assert local.state(active) == "CANCELING"
+    assert local.call("DELETE", path).status == 204
+    assert local.json("GET", path)["lifecycleState"] == "DELETED"
+    local.engine.finished(active, RunOutcome(False))
+    assert local.state(active) == "CANCELED"
 
 
 @pytest.mark.parametrize(
