@@ -21,20 +21,22 @@ def from_json(arguments: dict[str, Any]) -> dict[str, Any]:
     converted = {name: timedelta(seconds=value) for name, value in arguments.items() if name in DURATIONS}
     converted |= {name: pendulum.parse(value) for name, value in arguments.items() if name == "end_date"}
     if (seconds := arguments.get("deadline")) is not None:
-        converted["deadline"] = deadline_of(seconds, arguments["dag_id"])
-    return arguments | converted
+        converted |= deadline_of(seconds, arguments["dag_id"])
+    return {name: value for name, value in arguments.items() if name != "deadline"} | converted
 
 
-def deadline_of(seconds: float, dag_id: str) -> Any:
-    """Return a deadline after the start of the DAG run; ``None`` in releases without it."""
+def deadline_of(seconds: float, dag_id: str) -> dict[str, Any]:
+    """Return the argument for a deadline after the start of the DAG run; nothing in releases without it."""
     try:
         from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference
     except ImportError:
-        return None
+        return {}
     callback = AsyncCallback(
         faulty_operators.record_missed_deadline, kwargs={"dag_id": dag_id, "dag_run": "matrix"}
     )
-    return DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, timedelta(seconds=seconds), callback)
+    return {
+        "deadline": DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, timedelta(seconds=seconds), callback)
+    }
 
 
 # A worker parses this file for one DAG only.
