@@ -9,9 +9,11 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from http.client import CONFLICT
 from typing import Any, TypeVar
 
 import psutil
+from httpx import HTTPStatusError
 
 from airflow_provider_dataflow.models.run import TERMINAL_STATES
 from dev.airflow_rest import FINISHED_RUN, FINISHED_TASK, WaitTimeout, wait_until
@@ -399,9 +401,16 @@ class TaskUnderTest:
         }
         return str(local.client.create_run(details).data.id)
 
-    def end_run(self, run_id: str, **outcome: Any) -> None:
-        """End a run, by default with success."""
-        self.harness.call_local("POST", f"runs/{run_id}/end", outcome)
+    def end_run(self, run_id: str, *, unless_ended: bool = False, **outcome: Any) -> None:
+        """End a run, by default with success.
+
+        :param unless_ended: the run may end by itself before.
+        """
+        try:
+            self.harness.call_local("POST", f"runs/{run_id}/end", outcome)
+        except HTTPStatusError as error:
+            if not unless_ended or error.response.status_code != CONFLICT:
+                raise
 
     def maintain_run(self, run_id: str, *, successor_after: float = 3) -> None:
         """Let the service stop a STREAMING run for maintenance and start its successor, without tags."""

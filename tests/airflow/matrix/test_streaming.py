@@ -39,6 +39,7 @@ def test_maintenance_during_retry(task: TaskUnderTest) -> None:
     task.start()
     first = task.wait_until_waiting("running")
     task.kill_worker()
+    releases.expect_retry_of_killed_stream(task)
     task.wait_for_state("up_for_retry")
     task.maintain_run(first, successor_after=1)
     task.wait_for_retry(log_lines.SUCCESSOR_FOUND.format(run_id=first))
@@ -53,7 +54,9 @@ def test_successor_starts_during_retry(task: TaskUnderTest) -> None:
     """(31b): the second try starts between the end of the run and the start of its successor."""
     task = task.variant(finds_runs_by_name=True)
     task.start()
-    task.maintain_run(task.wait_for_run("IN_PROGRESS"), successor_after=90)
+    first = task.wait_for_run("IN_PROGRESS")
+    releases.expect_retry_of_killed_stream(task)
+    task.maintain_run(first, successor_after=90)
     task.wait_for_state("deferred", try_number=2)
     assert len(task.runs()) == 1
     task.end_run(task.wait_until_following(2))
