@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -103,7 +103,7 @@ class Stream:
     # --- The service ---------------------------------------------------------------------------------------
 
     def wait_for(self, probe: Callable[[], Any]) -> Any:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while not (found := probe()):
             assert time.monotonic() < until, "the service waited in vain"
             time.sleep(0.02)
@@ -132,10 +132,16 @@ class Stream:
     def states(self) -> list[str]:
         return [run["lifecycleState"] for run in self.local.runs]
 
+    def end_all(self) -> None:
+        for run_id in self.ids():
+            with suppress(RuntimeError):  # it has ended
+                self.local.end_run(run_id)
+
     @contextmanager
     def meanwhile(self, *actions: Callable[[], object]) -> Iterator[None]:
         """Carry out actions in a thread while the task waits. Their errors fail the test."""
         errors: list[BaseException] = []
+        task_ended = threading.Event()
 
         def play() -> None:
             try:
@@ -143,12 +149,16 @@ class Stream:
                     action()
             except BaseException as error:  # noqa: BLE001 - raised in the test
                 errors.append(error)
+                # Otherwise the task would wait forever.
+                while not task_ended.wait(0.2):
+                    self.end_all()
 
         thread = threading.Thread(target=play)
         thread.start()
         try:
             yield
         finally:
+            task_ended.set()
             thread.join(60)
         assert not errors, errors
 
@@ -170,7 +180,7 @@ def task_log(mocker: Any, caplog: pytest.LogCaptureFixture) -> pytest.LogCapture
 
 
 async def event_of(trigger: RunTrigger) -> RunEvent:
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(90):
         (event,) = [RunEvent.parse(event.payload) async for event in trigger.run()]
     return event
 
