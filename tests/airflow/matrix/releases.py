@@ -48,6 +48,7 @@ def expect_retry_of_killed_worker(task: TaskUnderTest) -> None:
         return
     task.wait_until(lambda: task.state == "failed", "the task to be failed")
     assert task.try_number == 1
+    task.wait_for_run()  # the harness lists runs every now and then
     runs = len(task.runs())
     task.clear()
     task.wait_until(lambda: task.try_number == 2, "the second try")
@@ -69,9 +70,7 @@ def expect_retry_of_killed_stream(task: TaskUnderTest) -> None:
     if AIRFLOW >= (3, 1):
         return
     task.wait_until(lambda: task.state == "failed", "the task to be failed")
-    (run,) = task.runs()
-    assert run["lifecycleState"] == "IN_PROGRESS"
-    task.end_run(run["id"])
+    task.end_run(task.wait_for_run("IN_PROGRESS"))
     pytest.xfail(KILLED_WORKER)
 
 
