@@ -6,7 +6,9 @@ import contextlib
 import json
 
 import psutil
+import pytest
 from harness import Session
+from matrix import releases
 
 from dev.processes import own_processes
 
@@ -26,6 +28,8 @@ def test_connection_form_has_fields_of_the_provider(session: Session) -> None:
     forms = session.rest.request("GET", "connections/hook_meta", root="/ui")
     (form,) = (form for form in forms if form["connection_type"] == "oci")
     standard = form["standard_fields"]
+    if releases.AIRFLOW < (3, 1) and standard is None:
+        pytest.xfail(releases.CONNECTION_FORM)
     assert {name for name, field in standard.items() if field and field["hidden"]} == {
         "host",
         "port",

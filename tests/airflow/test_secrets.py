@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 from harness import STARTS_FROM_TRIGGER, Session
+from matrix import releases
 
 from airflow_provider_dataflow.local.http.keys import new_identity
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
@@ -38,6 +39,8 @@ WAITING = (
     (WORKING, "mapped_deferred", 0),
     *([(DAG_ID, "from_triggerer", -1), (WORKING, "mapped_from_trigger", 0)] if STARTS_FROM_TRIGGER else []),
 )
+#: Airflow stores secrets in the rendered fields of a task.
+RENDERS_SECRETS = releases.AIRFLOW < (3, 1)
 #: Output of the drivers before their runs end. The number is not a secret.
 PRINTED = f"{CONTROL} 4711 {PARAMETER} {SETTING} {ARGUMENT}\n"
 
@@ -133,7 +136,12 @@ def everything(session: Session) -> dict[str, bytes]:
 
 
 def leaks(written: Mapping[str, bytes], marks: Mapping[str, bytes]) -> list[str]:
-    return [f"{what} in {place}" for place, text in written.items() for what in found_in(text, marks)]
+    return [
+        f"{what} in {place}"
+        for place, text in written.items()
+        if not (place.endswith("rendered_task_instance_fields") and RENDERS_SECRETS)
+        for what in found_in(text, marks)
+    ]
 
 
 def test_dag_run_leaves_no_secret_behind(session: Session, local: DataFlowFixture) -> None:
@@ -207,6 +215,8 @@ def test_dag_run_leaves_no_secret_behind(session: Session, local: DataFlowFixtur
             assert CONTROL.encode() in logs_of(session, dag_id, task_id), f"{dag_id}.{task_id}"
     for task_id in ("mapped_in_worker", "sensor", "mapped_sensor"):
         assert b"4711 *** *** ***" in logs_of(session, WORKING, task_id), task_id
-    assert rendered(session, ALL_OPERATORS) == set(all_operators)
     assert {f"logs/{name}.log" for name in session.bench.airflow.processes} <= set(written)
     assert leaks(written, marks) == []
+    if RENDERS_SECRETS:
+        pytest.xfail(releases.RENDERED_SECRETS)
+    assert rendered(session, ALL_OPERATORS) == set(all_operators)

@@ -36,6 +36,15 @@ CLEARED_IN_WORKER = (
     "Its run is cancelled."
 )
 
+CONNECTION_FORM = (
+    "Airflow 3.0 shows the fields of a connection type only if Flask-AppBuilder is installed, as with "
+    "apache-airflow-providers-fab. Without it, give the fields as JSON in Extra."
+)
+RENDERED_SECRETS = (
+    "Airflow 3.0 stores the rendered fields of all operators with the secrets in them, and masks only fields "
+    "with a sensitive name. 3.1 masks them in the worker."
+)
+
 CLEARED_STREAM = (
     "Before Airflow 3.3, nothing records how often the DAG run was cleared, so the new try takes the clear "
     "for a retry: it goes on with the successor and submits no run."
