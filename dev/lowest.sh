@@ -7,10 +7,9 @@ cd "$(dirname "$0")/.."
 . dev/environment.sh
 
 venv=.cache/lowest
-mkdir -p .cache
 grep '^apache-airflow==' constraints.txt >.cache/lowest-constraints.txt
-make_environment "$venv" .venv/bin/python "pyproject.toml .cache/lowest-constraints.txt" \
-    --resolution lowest-direct -c .cache/lowest-constraints.txt -e '.[test]'
+make_environment "$venv" .venv/bin/python pyproject.toml .cache/lowest-constraints.txt \
+    --resolution lowest-direct -e '.[test]'
 .venv/bin/python -m uv pip list --python "$venv/bin/python" 2>/dev/null |
     grep -E '^(apache-airflow|oci|aiohttp|asgiref|pendulum|tenacity|cryptography|pyjwt|uvicorn|psutil|pyspark) '
 exec "$venv/bin/python" -m pytest -q -n auto -p no:cacheprovider -m 'not spark and not slow' \

@@ -4,10 +4,12 @@
 # (default: the newest). EXAMPLE=1 also runs the tests of examples/project there.
 set -eu
 cd "$(dirname "$0")/.."
-unset PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME || true
+. dev/environment.sh
 
 root=$PWD
 uv="$root/.venv/bin/python -m uv"
+# The newest PySpark may be newer than the pinned one; then uv builds it.
+build_wheels constraints.txt .venv/bin/python
 rm -rf dist
 $uv build --quiet --out-dir dist
 .venv/bin/python dev/package_check.py archives dist

@@ -76,7 +76,7 @@ if ! python=$(find_python "$wanted"); then
 fi
 version=$("$python" -c 'import sys; print("{}.{}".format(*sys.version_info))')
 echo "Python $("$python" -c 'import platform; print(platform.python_version())') ($python)"
-make_environment ".pythons/$version" "$python" "pyproject.toml constraints.txt" -c constraints.txt -e '.[test]'
+make_environment ".pythons/$version" "$python" pyproject.toml constraints.txt -e '.[test]'
 
 python=.pythons/$version/bin/python
 if [ $# -gt 0 ]; then

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 release=$1
 shift
-unset PYTHONDONTWRITEBYTECODE PYTHONPATH || true
+. dev/environment.sh
 
 if [ -z "$release" ] || grep -qx "apache-airflow==$release" constraints.txt; then
     exec .venv/bin/python -m pytest "$@"
@@ -16,22 +16,13 @@ fi
 
 constraints=dev/releases/airflow-$release.txt
 venv=.cache/airflow-$release
-stamp=$venv/.stamp
 
 if [ ! -f "$constraints" ]; then
     echo "Airflow $release: there is no $constraints. There is:" dev/releases/*.txt >&2
     exit 2
 fi
 
-checksum() { cat pyproject.toml "$constraints" dev/release.sh | cksum; }
-
-if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$(checksum)" ]; then
-    rm -rf "$venv"
-    .venv/bin/python -m venv --without-pip "$venv"
-    .venv/bin/python -m uv pip install --quiet --python "$venv/bin/python" --compile-bytecode \
-        -c "$constraints" -e '.[test]'
-    checksum >"$stamp"
-fi
+make_environment "$venv" .venv/bin/python "pyproject.toml dev/release.sh" "$constraints" -e '.[test]'
 echo "Airflow $("$venv/bin/python" -c 'from importlib.metadata import version; print(version("apache-airflow"))')"
 # A configuration of the user's own would be that of another release. Older releases call what they deprecate.
 AIRFLOW_HOME=$PWD/.cache/airflow-$release-home exec "$venv/bin/python" -m pytest -p no:cacheprovider \

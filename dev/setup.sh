@@ -8,7 +8,7 @@ venv=.venv
 stamp=$venv/.stamp
 incomplete=$venv/.incomplete
 # Airflow and Spark start three times as fast with cached bytecode, so it must be written.
-unset PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME || true
+. dev/environment.sh
 
 checksum() { cat pyproject.toml constraints.txt dev/setup.sh | cksum; }
 
@@ -34,7 +34,8 @@ find_python() {
 install() {
     : >"$incomplete"
     "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$venv/bin/python" -m ensurepip >/dev/null
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt uv packaging
+    build_wheels constraints.txt "$venv/bin/python"
     "$venv/bin/python" -m uv pip install --quiet --python "$venv/bin/python" --compile-bytecode \
         -c constraints.txt -e '.[dev]'
     rm "$incomplete"
