@@ -95,6 +95,8 @@ def settings(home: Path, dags: Path, port: int) -> dict[str, str]:
             "trigger_timeout_check_interval": 2,
         },
         "triggerer": {"job_heartbeat_sec": 2},
+        # With the default of 5, workers on a busy machine ask again and again.
+        "workers": {"execution_api_timeout": 30},
         "logging": {"base_log_folder": home / "logs"},
         "usage_data_collection": {"enabled": False},
     }
