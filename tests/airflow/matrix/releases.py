@@ -16,6 +16,8 @@ from airflow_provider_dataflow.compat import NEVER_EXPIRE
 from airflow_provider_dataflow.models.run import TERMINAL_STATES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from matrix.task_under_test import TaskUnderTest
 
 #: Major and minor number of the installed release.
@@ -43,6 +45,11 @@ CONNECTION_FORM = (
 RENDERED_SECRETS = (
     "Airflow 3.0 stores the rendered fields of all operators with the secrets in them, and masks only fields "
     "with a sensitive name. 3.1 masks them in the worker."
+)
+
+STOPPED_CANCEL = (
+    "Airflow 3.0 ends a triggerer that is told to stop without waiting for the cancels that it has begun. "
+    "The sweep of the next triggerer cancels the run."
 )
 
 CLEARED_STREAM = (
@@ -94,6 +101,16 @@ def expect_restart_of_cleared_worker(task: TaskUnderTest) -> None:
     # Otherwise the scheduler would look for its heartbeat, in vain, as long as it lives.
     task.mark_dag_run("failed")
     pytest.xfail(CLEARED_IN_WORKER)
+
+
+def expect_stopping_triggerer_to_finish(task: TaskUnderTest, start_triggerer: Callable[[], None]) -> None:
+    """Return if a triggerer that stops waits for its cancel. If not, check that the sweep cancels; end."""
+    if AIRFLOW >= (3, 1):
+        return
+    assert not [entry for entry in task.requests("DeleteRun") if entry["status"] < 300]
+    start_triggerer()
+    task.wait_for_end("failed", runs=["CANCELED"], cancelled_by=[(1, "triggerer")])
+    pytest.xfail(STOPPED_CANCEL)
 
 
 def expect_clear_of_stream_to_be_recognized(task: TaskUnderTest) -> None:

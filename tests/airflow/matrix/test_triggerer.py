@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 import pytest
 
 from airflow_provider_dataflow.polling import DEFAULT_NO_EVENT_BEFORE
-from matrix import log_lines
+from matrix import log_lines, releases
 from matrix.matrix_harness import SCHEDULED_TESTS, MatrixHarness
 from matrix.task_under_test import TaskUnderTest
 
@@ -188,6 +188,7 @@ def test_stopping_triggerer_finishes_its_cancel(harness: MatrixHarness, task: Ta
     task.wait_until(lambda: task.requests("DeleteRun"), "the cancel to be sent")
     stopped_at = time.time()
     stop_triggerer(harness)
+    releases.expect_stopping_triggerer_to_finish(task, lambda: start_triggerer(harness))
     accepted = [entry["time"] for entry in task.requests("DeleteRun") if entry["status"] < 300]
     assert min(accepted) > stopped_at
     start_triggerer(harness)
