@@ -78,6 +78,21 @@ DAG_MODULES = [
     ),
 ]
 TRIGGER_MODULES = ["triggers.run", "triggers.pool", "triggers.sql_endpoint", "triggers.statement"]
+#: Each of them would take a noticeable part of the second in which ``dataflow-local serve`` responds.
+SLOW_IN_SERVER = {
+    *("airflow", "oci", "pyspark", "py4j", "aiohttp", "requests", "urllib3", "httpx", "asgiref", "tenacity"),
+    *("numpy", "pandas", "pyarrow", "fsspec", "sqlalchemy", "pydantic", "fastapi", "starlette", "jinja2"),
+    *("jsonschema", "hypothesis", "pytest", "_pytest", "opentelemetry", "structlog", "rich", "pygments"),
+}
+#: Serves until its standard input ends, as it does at once, and prints the packages that were loaded.
+SERVE = """
+import sys
+from airflow_provider_dataflow.local.cli.command_line import main
+code = main(["--home", sys.argv[1], "serve", "--engine", sys.argv[2], "--port", "0", "--quiet", "--no-warm",
+             "--exit-with-stdin"])
+print(*{name.partition(".")[0] for name in sys.modules})
+sys.exit(code)
+"""
 #: Imports modules one after the other and prints which of them loaded one of the forbidden ones.
 CULPRITS = """
 import importlib, sys
@@ -141,6 +156,21 @@ def test_parsing_a_dag_imports_only_what_it_needs(modules, forbidden):
 )
 def test_inner_rooms_load_no_outer_packages(modules, unknown):
     assert packages_after_importing(*modules).isdisjoint(unknown)
+
+
+@pytest.mark.parametrize("engine", ["scripted", "spark"])
+def test_server_loads_nothing_slow(engine, tmp_path):
+    """In an environment with Airflow, too. Only runs import PySpark, in processes of their own."""
+    process = subprocess.run(
+        [sys.executable, "-c", SERVE, str(tmp_path), engine],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr
+    loaded = set(process.stdout.split())
+    assert {"airflow_provider_dataflow", "uvicorn"} <= loaded
+    assert loaded & SLOW_IN_SERVER == set()
 
 
 def imports_of(tree: ast.AST, *, at_once: bool) -> Iterator[tuple[str, str]]:
