@@ -263,7 +263,7 @@ def test_private_endpoint_and_its_work_requests(scripted_cli):
     )
     endpoint = {"private_endpoint_id": request["resources"][0]["resource-id"]}
     found = scripted_cli("private-endpoint", "get", **endpoint)
-    assert (found["lifecycle-state"], found["dns-zones"]) == ("ACTIVE", ["db.example.com"])
+    assert (found["lifecycle-state"], found["dns-zones"]) == ("INACTIVE", ["db.example.com"])
     listed = scripted_cli("private-endpoint", "list", "--all", compartment_id=compartment)
     assert [p["id"] for p in listed["items"]] == [endpoint["private_endpoint_id"]]
     scripted_cli(

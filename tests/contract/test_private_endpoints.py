@@ -32,11 +32,12 @@ def test_its_life(target):
     assert (request.operation, request.percent_complete) == ("CREATE_PRIVATE_ENDPOINT", 100)
     assert request.resources[0].action_type == "CREATED"
     endpoint = client.get_private_endpoint(created.data.id).data
-    assert endpoint.lifecycle_state == "ACTIVE"
+    assert endpoint.lifecycle_state == "INACTIVE"
 
     application = target.create_application("nothing.py", private_endpoint_id=endpoint.id)
     run = target.wait(target.submit(application.id).id)
     assert (run.private_endpoint_id, run.private_endpoint_subnet_id) == (endpoint.id, endpoint.subnet_id)
+    assert client.get_private_endpoint(endpoint.id).data.lifecycle_state == "ACTIVE"
 
     listed = client.list_private_endpoints(target.compartment_id, display_name="contract").data.items
     assert [e.id for e in listed] == [endpoint.id]

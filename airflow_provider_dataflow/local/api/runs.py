@@ -32,10 +32,7 @@ from airflow_provider_dataflow.local.state.execute_string import fill_in, parse_
 from airflow_provider_dataflow.local.state.live_runs import live_runs_of_application
 from airflow_provider_dataflow.local.state.maintenance import STREAMING
 from airflow_provider_dataflow.local.state.options import EndedRunDelete
-from airflow_provider_dataflow.local.state.private_endpoint_lifecycle import (
-    RUN_FIELDS,
-    PrivateEndpointLifecycleState,
-)
+from airflow_provider_dataflow.local.state.private_endpoint_lifecycle import READY_STATES, RUN_FIELDS
 from airflow_provider_dataflow.local.state.run_lifecycle import has_ended
 from airflow_provider_dataflow.local.state.session_lifecycle import DEFAULT_IDLE_MINUTES, SESSION
 from airflow_provider_dataflow.local.state.store import PRIVATE_ENDPOINTS, RUNS, Record
@@ -150,12 +147,12 @@ class RunsApi:
     def _endpoint_fields(self, private_endpoint_id: str | None) -> JSON:
         """Return the fields of a run that are copied from its private endpoint.
 
-        :raises ApiError: 409, the private endpoint is not ACTIVE.
+        :raises ApiError: 409, the private endpoint is being created or changed.
         """
         if private_endpoint_id is None:
             return {}
         endpoint = load_related(self.context, PRIVATE_ENDPOINTS, private_endpoint_id).body
-        if endpoint["lifecycleState"] != PrivateEndpointLifecycleState.ACTIVE:
+        if endpoint["lifecycleState"] not in READY_STATES:
             message = f"The private endpoint of the application is {endpoint['lifecycleState']}."
             raise ApiError(409, "IncorrectState", message)
         return {name: endpoint[field] for name, field in RUN_FIELDS.items()}

@@ -9,7 +9,7 @@ from airflow_provider_dataflow.local.state.clock import Timeline
 from airflow_provider_dataflow.local.state.live_runs import LiveRuns
 from airflow_provider_dataflow.local.state.managed_lifecycle import ManagedLifecycle
 from airflow_provider_dataflow.local.state.options import Options
-from airflow_provider_dataflow.local.state.store import PRIVATE_ENDPOINTS, Record, Store
+from airflow_provider_dataflow.local.state.store import PRIVATE_ENDPOINTS, Filter, Record, Store
 from airflow_provider_dataflow.local.state.transitions import Transitions
 from airflow_provider_dataflow.local.state.work_requests import WorkRequests
 
@@ -25,15 +25,23 @@ RUN_FIELDS = {
 class PrivateEndpointLifecycleState(StrEnum):
     CREATING = "CREATING"
     ACTIVE = "ACTIVE"
-    INACTIVE = "INACTIVE"  # never entered: its cause is not documented
+    INACTIVE = "INACTIVE"
     UPDATING = "UPDATING"
     DELETING = "DELETING"
     DELETED = "DELETED"
     FAILED = "FAILED"
 
 
+State = PrivateEndpointLifecycleState
+#: States of an endpoint that can be used, changed and deleted.
+READY_STATES = (State.ACTIVE, State.INACTIVE)
+
+
 class PrivateEndpointLifecycle(ManagedLifecycle):
-    """Changes of private endpoints, each with a work request."""
+    """Changes of private endpoints by the API, each with a work request, and by runs.
+
+    An endpoint is INACTIVE until a run uses it. Then it is ACTIVE until a run uses another one.
+    """
 
     noun = "private endpoint"
     work_request_noun = "PRIVATE_ENDPOINT"
@@ -48,6 +56,7 @@ class PrivateEndpointLifecycle(ManagedLifecycle):
         live_runs: LiveRuns,
     ) -> None:
         super().__init__(options, work_requests)
+        self._store = store
         self._live_runs = live_runs
         self.transitions = Transitions(
             store, PRIVATE_ENDPOINTS, timeline=timeline, entered=self.finish_if_settled
@@ -55,20 +64,29 @@ class PrivateEndpointLifecycle(ManagedLifecycle):
 
     def create(self, record: Record, path: str) -> str:
         request = self._begin("CREATE", record, path)
-        self._go(record, PrivateEndpointLifecycleState.CREATING, PrivateEndpointLifecycleState.ACTIVE)
+        self._go(record, State.CREATING, State.INACTIVE)
         return request
 
     def update(self, record: Record, details: JSON, path: str, verb: str = "UPDATE") -> str:
-        self._check_state(record, "updated", PrivateEndpointLifecycleState.ACTIVE)
+        self._check_state(record, "updated", *READY_STATES)
         request = self._begin(verb, record, path)
         record.body.update(details)
-        self._go(record, PrivateEndpointLifecycleState.UPDATING, PrivateEndpointLifecycleState.ACTIVE)
+        self._go(record, State.UPDATING, record.body["lifecycleState"])
         return request
 
     def delete(self, record: Record, path: str) -> str:
-        self._check_state(record, "deleted", PrivateEndpointLifecycleState.ACTIVE)
+        self._check_state(record, "deleted", *READY_STATES)
         if self._live_runs.is_private_endpoint_in_use(record.id):
             raise ApiError(409, "Conflict", "The private endpoint has a run that has not ended.")
         request = self._begin("DELETE", record, path)
-        self._go(record, PrivateEndpointLifecycleState.DELETING, PrivateEndpointLifecycleState.DELETED)
+        self._go(record, State.DELETING, State.DELETED)
         return request
+
+    def run_started(self, private_endpoint_id: str) -> None:
+        """Make the private endpoint of a run the active one, which ends an update of it."""
+        record = self._store.get(PRIVATE_ENDPOINTS, private_endpoint_id)
+        if record is None or record.body["lifecycleState"] not in (State.INACTIVE, State.UPDATING):
+            return
+        for other in self._store.select(PRIVATE_ENDPOINTS, [Filter("state", "=", State.ACTIVE)]):
+            self._go(other, State.INACTIVE)
+        self._go(record, State.ACTIVE)

@@ -314,6 +314,8 @@ class RunLifecycle:
         self._plan_max_duration(record)
         if pool_id := body.get("poolId"):
             self.pools.mark_used(pool_id)
+        if private_endpoint_id := body.get("privateEndpointId"):
+            self.private_endpoints.run_started(private_endpoint_id)
         self.engine.start(self._job(record))
         self.sessions.run_started(record)
 

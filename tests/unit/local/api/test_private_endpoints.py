@@ -21,7 +21,7 @@ ENDPOINT = {
 }
 
 
-def active(local: Local, **fields: Any) -> str:
+def created(local: Local, **fields: Any) -> str:
     endpoint = local.json("POST", "/privateEndpoints", ENDPOINT | fields)["id"]
     local.clock.advance(1)
     return endpoint
@@ -41,7 +41,7 @@ def test_private_endpoint_lifecycle(local):
     assert local.error("DELETE", path)[:2] == (409, "IncorrectState")
     local.clock.advance(1)
     found = local.call("GET", path)
-    assert json.loads(found.content())["lifecycleState"] == "ACTIVE"
+    assert json.loads(found.content())["lifecycleState"] == "INACTIVE"
     assert local.error("PUT", path, {"description": "d"}, if_match="other")[0] == 412
     updated = local.call("PUT", path, {"description": "d"}, if_match=found.headers["etag"])
     assert (updated.status, updated.content()) == (202, b"")
@@ -111,7 +111,7 @@ def test_create_private_endpoint_rejects_invalid_fields(local, fields, message):
 
 
 def test_run_copies_fields_of_its_private_endpoint(local):
-    endpoint = active(local)
+    endpoint = created(local)
     run = local.json("GET", f"/runs/{local.submit(local.application(privateEndpointId=endpoint))}")
     assert run["privateEndpointId"] == endpoint
     assert run["privateEndpointSubnetId"] == ENDPOINT["subnetId"]
@@ -121,14 +121,14 @@ def test_run_copies_fields_of_its_private_endpoint(local):
     assert local.error("DELETE", f"/privateEndpoints/{endpoint}")[:2] == (409, "Conflict")
 
 
-def test_private_endpoint_that_is_not_active_is_rejected(local):
+def test_private_endpoint_that_is_changing_or_deleted_is_rejected(local):
     none = "ocid1.dataflowprivateendpoint.oc1.iad.none"
     body = {"compartmentId": COMPARTMENT, "applicationId": local.application()}
     application = local.json("GET", f"/applications/{body['applicationId']}")
     fields = {k: v for k, v in application.items() if v and k not in ("id", "timeCreated")}
     status, code, _ = local.error("POST", "/applications", fields | {"privateEndpointId": none})
     assert (status, code) == (400, "RelatedResourceNotAuthorizedOrNotFound")
-    endpoint = active(local)
+    endpoint = created(local)
     body["applicationId"] = local.application(privateEndpointId=endpoint)
     local.call("PUT", f"/privateEndpoints/{endpoint}", {"description": "d"})
     assert local.error("POST", "/runs", body)[:2] == (409, "IncorrectState")
@@ -140,8 +140,8 @@ def test_private_endpoint_that_is_not_active_is_rejected(local):
 
 def test_run_of_a_second_application_with_a_private_endpoint_fails(tmp_path):
     local = Local(tmp_path, limit=10)
-    first = local.application(privateEndpointId=active(local))
-    second = local.application(privateEndpointId=active(local))
+    first = local.application(privateEndpointId=created(local))
+    second = local.application(privateEndpointId=created(local))
     one, same, other, without = local.submit(first), local.submit(first), local.submit(second), local.submit()
     assert [local.state(r) for r in (one, same, without)] == ["IN_PROGRESS"] * 3
     run = local.json("GET", f"/runs/{other}")
@@ -153,12 +153,36 @@ def test_run_of_a_second_application_with_a_private_endpoint_fails(tmp_path):
     assert local.state(local.submit(second)) == "IN_PROGRESS"
 
 
+def test_private_endpoint_is_active_from_a_run_until_a_run_uses_another_one(local):
+    first, second = created(local), created(local)
+    application = local.application(privateEndpointId=first)
+    run_id = local.submit(application)
+    assert [state(local, endpoint) for endpoint in (first, second)] == ["ACTIVE", "INACTIVE"]
+    local.succeed(run_id)
+    assert state(local, first) == "ACTIVE"
+    local.call("PUT", f"/privateEndpoints/{first}", {"description": "d"})
+    local.clock.advance(1)
+    assert state(local, first) == "ACTIVE"
+    local.succeed(local.submit(local.application(privateEndpointId=second)))
+    assert [state(local, endpoint) for endpoint in (first, second)] == ["INACTIVE", "ACTIVE"]
+    assert local.call("DELETE", f"/privateEndpoints/{second}").status == 202
+
+
+def test_waiting_run_does_not_bring_back_its_deleted_private_endpoint(tmp_path):
+    local = Local(tmp_path, limit=1)
+    endpoint = created(local)
+    running, waiting = local.submit(), local.submit(local.application(privateEndpointId=endpoint))
+    local.call("DELETE", f"/privateEndpoints/{endpoint}")
+    local.succeed(running)
+    assert (local.state(waiting), state(local, endpoint)) == ("IN_PROGRESS", "DELETING")
+
+
 def test_private_endpoint_transitions_continue_after_a_restart(tmp_path):
     store = Store()
     before = Local(tmp_path, store=store)
     response = before.call("POST", "/privateEndpoints", ENDPOINT)
     after = Local(tmp_path, store=store, clock=before.clock)
     after.clock.advance(1)
-    assert state(after, json.loads(response.content())["id"]) == "ACTIVE"
+    assert state(after, json.loads(response.content())["id"]) == "INACTIVE"
     request = after.json("GET", f"/workRequests/{response.headers['opc-work-request-id']}")
     assert request["status"] == "SUCCEEDED"
