@@ -165,8 +165,10 @@ def check_ocids(name: str, value: Any) -> None:
 
 
 def check_pool_configurations(name: str, value: Any) -> None:
-    nodes = integer_between(1, _MAX_NODES)
-    checks = {"shape": check_name, "shapeConfig": check_shape_config, "min": nodes, "max": nodes}
+    checks = {
+        **{"shape": check_name, "shapeConfig": check_shape_config},
+        **{"min": integer_between(0, _MAX_NODES), "max": integer_between(1, _MAX_NODES)},
+    }
     check_objects(name, value, checks, _MAX_POOL_CONFIGURATIONS)
     if not value:
         raise invalid(f"{name} needs at least one entry.")

@@ -18,6 +18,8 @@ class ManagedLifecycle:
     #: Name of the resource in error messages, and in the operations of work requests.
     noun: str
     work_request_noun: str
+    #: Type of the resource in its work requests. Default: the noun in lower case.
+    work_request_resource_type: str | None = None
     transitions: Transitions
 
     def __init__(self, options: Options, work_requests: WorkRequests) -> None:
@@ -25,7 +27,8 @@ class ManagedLifecycle:
         self._work_requests = work_requests
 
     def _begin(self, verb: str, record: Record, path: str) -> str:
-        return self._work_requests.begin(f"{verb}_{self.work_request_noun}", record, path)
+        operation = f"{verb}_{self.work_request_noun}"
+        return self._work_requests.begin(operation, record, path, self.work_request_resource_type)
 
     def _go(self, record: Record, *states: str) -> None:
         self.transitions.start(record, self._options.transition_seconds, *states)

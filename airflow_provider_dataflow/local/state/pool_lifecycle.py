@@ -23,7 +23,7 @@ _IDLENESS, _SCHEDULES = "idleness", "schedules"
 
 class PoolLifecycleState(StrEnum):
     ACCEPTED = "ACCEPTED"
-    SCHEDULED = "SCHEDULED"  # never entered: its meaning is not documented
+    SCHEDULED = "SCHEDULED"  # created with schedules, and not started yet
     CREATING = "CREATING"
     ACTIVE = "ACTIVE"
     STOPPING = "STOPPING"
@@ -32,6 +32,10 @@ class PoolLifecycleState(StrEnum):
     DELETING = "DELETING"
     DELETED = "DELETED"
     FAILED = "FAILED"
+
+
+#: States in which a pool has no nodes until somebody, a schedule or a run starts it.
+IDLE_STATES = (PoolLifecycleState.STOPPED, PoolLifecycleState.SCHEDULED)
 
 
 def needed_nodes(run: JSON) -> Counter[str]:
@@ -50,6 +54,8 @@ class PoolLifecycle(ManagedLifecycle):
 
     noun = "pool"
     work_request_noun = "POOL"
+    # Terraform's provider finds the pool in a work request by this word.
+    work_request_resource_type = "dataflow_pool"
 
     def __init__(
         self,
@@ -91,12 +97,15 @@ class PoolLifecycle(ManagedLifecycle):
 
     def create(self, record: Record, path: str) -> str:
         request = self._begin("CREATE", record, path)
-        self._go(record, PoolLifecycleState.ACCEPTED, PoolLifecycleState.CREATING, PoolLifecycleState.ACTIVE)
+        if record.body["schedules"]:
+            self._go(record, PoolLifecycleState.ACCEPTED, PoolLifecycleState.SCHEDULED)
+        else:
+            self._start(record)
         self._plan_next_schedule(record)
         return request
 
     def start(self, record: Record, path: str) -> str:
-        self._check_state(record, "started", PoolLifecycleState.STOPPED)
+        self._check_state(record, "started", *IDLE_STATES)
         request = self._begin("START", record, path)
         self._start(record)
         return request
@@ -108,16 +117,21 @@ class PoolLifecycle(ManagedLifecycle):
         return request
 
     def update(self, record: Record, details: JSON, path: str, verb: str = "UPDATE") -> str:
-        self._check_state(record, "updated", PoolLifecycleState.ACTIVE, PoolLifecycleState.STOPPED)
+        if verb == "MOVE":
+            self._check_state(record, "moved", PoolLifecycleState.STOPPED, PoolLifecycleState.FAILED)
+        else:
+            self._check_state(record, "updated", PoolLifecycleState.ACTIVE, *IDLE_STATES)
         request = self._begin(verb, record, path)
-        before = record.body["lifecycleState"]
+        afterwards = record.body["lifecycleState"]
         record.body.update(details)
-        self._go(record, PoolLifecycleState.UPDATING, before)
+        if afterwards == PoolLifecycleState.SCHEDULED and not record.body["schedules"]:
+            afterwards = PoolLifecycleState.STOPPED
+        self._go(record, PoolLifecycleState.UPDATING, afterwards)
         self._plan_next_schedule(record)
         return request
 
     def delete(self, record: Record, path: str) -> str:
-        self._check_state(record, "deleted", PoolLifecycleState.STOPPED, PoolLifecycleState.FAILED)
+        self._check_state(record, "deleted", *IDLE_STATES, PoolLifecycleState.FAILED)
         request = self._begin("DELETE", record, path)
         for run_id in self._live_runs.in_pool(record.id):
             self._cancel_run(run_id, "The run was canceled: its pool was deleted.")
@@ -144,11 +158,11 @@ class PoolLifecycle(ManagedLifecycle):
     # --- Events of runs -------------------------------------------------------------------------------------
 
     def run_submitted(self, pool_id: str) -> None:
-        """Start the pool of a new run if it is stopped, unless the options forbid it."""
+        """Start the pool of a new run if it is idle, unless the options forbid it."""
         record = self._store.get(POOLS, pool_id)
         if (
             record is not None
-            and record.body["lifecycleState"] == PoolLifecycleState.STOPPED
+            and record.body["lifecycleState"] in IDLE_STATES
             and self._options.submission_starts_pool
         ):
             self._start(record)
@@ -244,7 +258,7 @@ class PoolLifecycle(ManagedLifecycle):
             state = current.body["lifecycleState"]
             if state in (PoolLifecycleState.DELETING, PoolLifecycleState.DELETED):
                 return
-            if action == ScheduledAction.START and state == PoolLifecycleState.STOPPED:
+            if action == ScheduledAction.START and state in IDLE_STATES:
                 self._start(current)
             elif action == ScheduledAction.STOP and state == PoolLifecycleState.ACTIVE:
                 self._stop(current)

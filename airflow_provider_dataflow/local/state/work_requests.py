@@ -26,11 +26,12 @@ class WorkRequests:
             store, WORK_REQUESTS, timeline=timeline, entered=self._entered, state_field="status"
         )
 
-    def begin(self, operation: str, resource: Record, path: str) -> str:
+    def begin(self, operation: str, resource: Record, path: str, resource_type: str | None = None) -> str:
         """Create a work request, and keep its id in the resource, which the caller stores afterwards.
 
         :param operation: for example ``CREATE_PRIVATE_ENDPOINT``.
         :param path: path of the resource below the API version.
+        :param resource_type: Default: the operation without its verb, in lower case.
         """
         id_ = ocid("dataflowworkrequest")
         body: JSON = {
@@ -43,7 +44,7 @@ class WorkRequests:
                     "actionType": "INPROGRESS",
                     "id": 1,
                     "resourceId": resource.id,
-                    "resourceType": operation.partition("_")[2].lower(),
+                    "resourceType": resource_type or operation.partition("_")[2].lower(),
                     "resourceUri": path,
                     "workRequestid": id_,
                 }

@@ -19,6 +19,7 @@ POOL = {
     "configurations": [{"shape": "VM.Standard2.1", "min": 2, "max": 4}],
 }
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC).timestamp()
+SCHEDULES = [{"dayOfWeek": "MONDAY", "startTime": 8, "stopTime": 18}]
 
 
 def create(local: Local, **fields: Any) -> str:
@@ -83,11 +84,12 @@ def test_pool_lifecycle(local):
     assert (found["lifecycleState"], found["description"]) == ("STOPPED", "d")
     act(local, pool, "start")
     assert state(local, pool) == "ACTIVE"
+    other = COMPARTMENT.replace("aaaa", "bbbb")
+    path = f"/pools/{pool}/actions/changeCompartment"
+    assert local.error("POST", path, {"compartmentId": other})[:2] == (409, "Conflict")
     act(local, pool, "stop")
     metrics = local.json("GET", f"/pools/{pool}")["poolMetrics"]
     assert metrics["timeLastStarted"] < metrics["timeLastStopped"]
-    other = COMPARTMENT.replace("aaaa", "bbbb")
-    path = f"/pools/{pool}/actions/changeCompartment"
     assert local.call("POST", path, {"compartmentId": other}).status == 202
     local.clock.advance(1)
     assert local.json("GET", f"/pools?compartmentId={COMPARTMENT}") == {"items": []}
@@ -135,6 +137,8 @@ def test_list_pools(local):
         ({"configurations": []}, "at least one"),
         ({"configurations": [{}] * 4}, "at most 3"),
         ({"configurations": [{"min": 3, "max": 2}]}, "min must not be larger"),
+        ({"configurations": [{"min": -1, "max": 2}]}, "configurations.min"),
+        ({"configurations": [{"min": 0, "max": 0}]}, "configurations.max"),
         ({"configurations": [{"shapeConfig": {"ocpus": -1}}]}, "ocpus"),
         ({"schedules": [{"dayOfWeek": "SOMEDAY"}]}, "dayOfWeek"),
         ({"schedules": [{"dayOfWeek": "MONDAY", "startTime": 24}]}, "startTime"),
@@ -248,14 +252,62 @@ def test_use_of_a_pool_does_not_change_its_etag(local):
 
 def test_schedules_start_and_stop_a_pool(local):
     local.clock.move_to(MONDAY)
-    pool = active(local, schedules=[{"dayOfWeek": "MONDAY", "startTime": 8, "stopTime": 18}])
-    act(local, pool, "stop")
+    pool = create(local, schedules=SCHEDULES)
+    assert state(local, pool) == "ACCEPTED"
+    local.clock.advance(1)
+    assert state(local, pool) == "SCHEDULED"
     local.clock.move_to(MONDAY + 8 * 3600 + 1)
     assert state(local, pool) == "ACTIVE"
     local.clock.move_to(MONDAY + 18 * 3600 + 1)
     assert state(local, pool) == "STOPPED"
     local.clock.move_to(MONDAY + (7 * 24 + 8) * 3600 + 1)
     assert state(local, pool) == "ACTIVE"
+
+
+def test_work_request_of_a_scheduled_pool_succeeds(local):
+    response = local.call("POST", "/pools", POOL | {"schedules": SCHEDULES})
+    local.clock.advance(1)
+    request = local.json("GET", f"/workRequests/{response.headers['opc-work-request-id']}")
+    resource = request["resources"][0]
+    assert (request["status"], request["operation"]) == ("SUCCEEDED", "CREATE_POOL")
+    # Terraform's provider searches for the word dataflow.
+    assert (resource["actionType"], resource["resourceType"]) == ("CREATED", "dataflow_pool")
+
+
+def scheduled(local: Local) -> str:
+    pool = create(local, schedules=SCHEDULES)
+    local.clock.advance(1)
+    return pool
+
+
+def test_scheduled_pool_is_started_by_a_request_or_a_run(local):
+    by_request, by_run = scheduled(local), scheduled(local)
+    act(local, by_request, "start")
+    assert state(local, by_request) == "ACTIVE"
+    run_id = local.submit(poolId=by_run)
+    local.clock.advance(1)
+    assert (state(local, by_run), local.state(run_id)) == ("ACTIVE", "IN_PROGRESS")
+
+
+def test_scheduled_pool_can_be_updated_and_deleted(local):
+    pool = scheduled(local)
+    path = f"/pools/{pool}"
+    assert local.error("POST", f"{path}/actions/stop")[:2] == (409, "Conflict")
+    local.call("PUT", path, {"description": "d"})
+    local.clock.advance(1)
+    assert state(local, pool) == "SCHEDULED"
+    local.call("PUT", path, {"schedules": []})
+    local.clock.advance(1)
+    assert state(local, pool) == "STOPPED"
+    pool = scheduled(local)
+    assert local.call("DELETE", f"/pools/{pool}").status == 202
+    local.clock.advance(1)
+    assert state(local, pool) == "DELETED"
+
+
+def test_pool_may_have_no_nodes_at_first(local):
+    pool = active(local, configurations=[{"shape": "VM.Standard2.1", "min": 0, "max": 3}])
+    assert local.state(local.submit(poolId=pool)) == "IN_PROGRESS"
 
 
 def test_next_action_of_schedules():
