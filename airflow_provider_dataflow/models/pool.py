@@ -37,8 +37,10 @@ class PoolState(StrEnum):
     FAILED = "FAILED"
 
 
-#: States that lead to ACTIVE without a further request.
-STARTING_STATES: frozenset[str] = frozenset({PoolState.ACCEPTED, PoolState.SCHEDULED, PoolState.CREATING})
+#: States that lead to ACTIVE without a further request, or to SCHEDULED for a new pool with schedules.
+STARTING_STATES: frozenset[str] = frozenset({PoolState.ACCEPTED, PoolState.CREATING})
+#: States of a pool without nodes. A request, a schedule or a run starts it.
+IDLE_STATES: frozenset[str] = frozenset({PoolState.STOPPED, PoolState.SCHEDULED})
 #: States of a pool that is deleted or about to be.
 GONE_STATES: frozenset[str] = frozenset({PoolState.DELETING, PoolState.DELETED})
 #: States that a pool leaves only if somebody deletes it.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_dataflow.cost.settings import with_configured_tags
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
-from airflow_provider_dataflow.models.pool import GONE_STATES, Pool, PoolDetails, PoolState
+from airflow_provider_dataflow.models.pool import GONE_STATES, IDLE_STATES, Pool, PoolDetails, PoolState
 from airflow_provider_dataflow.operators.base import WAIT_ARGUMENTS, retry_token_of_try
 from airflow_provider_dataflow.operators.called_by_airflow import called_by_airflow
 from airflow_provider_dataflow.operators.pool_base import PoolOperator
@@ -34,8 +34,9 @@ class _ExistingPoolOperator(ExistingResourceOperator[Pool], PoolOperator):
 
 
 class CreatePoolOperator(PoolOperator):
-    """Creates a pool and waits until it is ACTIVE (CreatePool).
+    """Creates a pool and waits until it is ACTIVE or, with schedules, SCHEDULED (CreatePool).
 
+    A SCHEDULED pool starts at the time of its schedule, with a run, or with :class:`StartPoolOperator`.
     If the compartment has a pool of this display name, the task uses it and starts it if necessary. It does
     not update it, but logs a warning with the fields that differ from the arguments. The pool's OCID is the
     task's result, and is pushed to XCom as ``pool_id`` too.
@@ -127,6 +128,9 @@ class CreatePoolOperator(PoolOperator):
         return self._request_until_done(pool, context)
 
     def _request_next(self, pool: Pool) -> NextWait | None:
+        if pool.state == PoolState.SCHEDULED:
+            self.log.info("Pool %s (%s) is SCHEDULED", pool.id, pool.display_name)
+            return None
         return self._start(pool)
 
 
@@ -161,7 +165,8 @@ class StartPoolOperator(_ExistingPoolOperator):
 class StopPoolOperator(_ExistingPoolOperator):
     """Stops a pool, which ends the runs in it, and waits until it is STOPPED (StopPool).
 
-    If it is already stopped or deleted, nothing is sent. The pool's OCID is the task's result.
+    If it is already stopped or deleted, or SCHEDULED and not started yet, nothing is sent. The pool's OCID is
+    the task's result.
 
     :param pool_id: OCID of the pool (``poolId``); templated.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
@@ -183,7 +188,7 @@ class StopPoolOperator(_ExistingPoolOperator):
     """
 
     def _request_next(self, pool: Pool) -> NextWait | None:
-        if pool.state in {PoolState.STOPPED} | GONE_STATES:
+        if pool.state in IDLE_STATES | GONE_STATES:
             self.log.info("Pool %s (%s) is %s: nothing to stop", pool.id, pool.display_name, pool.state)
             return None
         if pool.state == PoolState.FAILED:
@@ -191,7 +196,7 @@ class StopPoolOperator(_ExistingPoolOperator):
         if pool.state == PoolState.ACTIVE:
             self._send("stop", self.hook.pools.stop, pool)
             return NextWait({PoolState.STOPPED}, is_last=True)
-        return NextWait({PoolState.ACTIVE, PoolState.STOPPED}, is_last=pool.state == PoolState.STOPPING)
+        return NextWait({PoolState.ACTIVE, *IDLE_STATES}, is_last=pool.state == PoolState.STOPPING)
 
 
 class DeletePoolOperator(DeleteResourceOperator[Pool], _ExistingPoolOperator):
@@ -228,10 +233,10 @@ class DeletePoolOperator(DeleteResourceOperator[Pool], _ExistingPoolOperator):
             return None
         if pool.state == PoolState.DELETING:
             return NextWait({PoolState.DELETED}, is_last=True)
-        if pool.state in (PoolState.STOPPED, PoolState.FAILED):
+        if pool.state in (*IDLE_STATES, PoolState.FAILED):
             self._send("delete", self.hook.pools.delete, pool)
             return NextWait({PoolState.DELETED}, is_last=True)
         if pool.state == PoolState.ACTIVE:
             self._send("stop", self.hook.pools.stop, pool)
             return NextWait({PoolState.STOPPED}, is_last=False)
-        return NextWait({PoolState.ACTIVE, PoolState.STOPPED}, is_last=False)
+        return NextWait({PoolState.ACTIVE, *IDLE_STATES}, is_last=False)

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.exceptions import PoolFailed, PoolLost, PoolTimedOut
-from airflow_provider_dataflow.models.pool import DEAD_STATES, GONE_STATES, STARTING_STATES, Pool, PoolState
+from airflow_provider_dataflow.models.pool import (
+    DEAD_STATES,
+    GONE_STATES,
+    IDLE_STATES,
+    STARTING_STATES,
+    Pool,
+)
 from airflow_provider_dataflow.operators.stoppable_resource import StoppableResourceOperator
 from airflow_provider_dataflow.triggers.events import PoolEvent
 
@@ -20,7 +26,7 @@ class PoolOperator(StoppableResourceOperator[Pool]):
     label = "Pool"
     resource_class = Pool
     event_class = PoolEvent
-    stopped_state = PoolState.STOPPED
+    idle_states = IDLE_STATES
     starting_states = STARTING_STATES
     gone_states = GONE_STATES
     dead_states = DEAD_STATES

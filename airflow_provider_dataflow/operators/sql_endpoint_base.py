@@ -33,7 +33,7 @@ class SqlEndpointOperator(StoppableResourceOperator[SqlEndpoint]):
     label = "SQL endpoint"
     resource_class = SqlEndpoint
     event_class = SqlEndpointEvent
-    stopped_state = SqlEndpointState.INACTIVE
+    idle_states = frozenset({SqlEndpointState.INACTIVE})
     starting_states = frozenset({SqlEndpointState.CREATING})
     gone_states = GONE_STATES
     dead_states = DEAD_STATES

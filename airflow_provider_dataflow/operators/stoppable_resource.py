@@ -52,8 +52,8 @@ class StoppableResourceOperator(WaitingOperator, Generic[R]):
     label: ClassVar[str]
     resource_class: type[R]
     event_class: ClassVar[type[PoolEvent | SqlEndpointEvent]]
-    #: State after a stop.
-    stopped_state: ClassVar[str]
+    #: States that a request to start the resource leads out of, such as that after a stop.
+    idle_states: ClassVar[frozenset[str]]
     #: States that lead to ACTIVE without another request.
     starting_states: ClassVar[frozenset[str]]
     #: States of a resource that is deleted, or about to be.
@@ -201,10 +201,10 @@ class StoppableResourceOperator(WaitingOperator, Generic[R]):
             return None
         if resource.state in self.dead_states | self.gone_states:
             raise self._failed(resource, "it cannot be started")
-        if resource.state == self.stopped_state:
+        if resource.state in self.idle_states:
             self._send("start", self._resources.start, resource)
             return NextWait({ACTIVE}, is_last=True)
-        return NextWait({ACTIVE, self.stopped_state}, is_last=resource.state in self.starting_states)
+        return NextWait({ACTIVE, *self.idle_states}, is_last=resource.state in self.starting_states)
 
     def _send(self, action: str, request: Callable[[str], None], resource: R) -> None:
         request(resource.id)

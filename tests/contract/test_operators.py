@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import re
 import threading
@@ -398,6 +399,22 @@ def test_create_pool_starts_existing_pool_without_updating_it(local, target, cap
     assert pool_state(target, pool_id) == "ACTIVE"
     assert "differs in description" in messages(capsys)
     local.assert_requests(CreatePool=1, StartPool=1, UpdatePool=0)
+
+
+def test_pool_with_schedules_is_scheduled_until_it_is_started(local, target, deferrable, capsys):
+    schedules = [{"day_of_week": "MONDAY", "start_time": 8, "stop_time": 18}]
+    create = functools.partial(create_pool, schedules=schedules, deferrable=deferrable)
+    pool_id = run_task(create)
+    assert pool_state(target, pool_id) == "SCHEDULED"
+    assert run_task(create) == pool_id
+    run_task(lambda: on_pool(StopPoolOperator, pool_id))
+    assert "is SCHEDULED: nothing to stop" in messages(capsys)
+    run_task(lambda: on_pool(StartPoolOperator, pool_id, deferrable=deferrable))
+    assert pool_state(target, pool_id) == "ACTIVE"
+    other = run_task(lambda: create(display_name="other"), FakeTaskInstance(try_number=2))
+    run_task(lambda: on_pool(DeletePoolOperator, other, deferrable=deferrable))
+    assert pool_state(target, other) == "DELETED"
+    local.assert_requests(CreatePool=2, StartPool=1, StopPool=0, DeletePool=1)
 
 
 def test_pool_operators_without_wait_send_their_request(local, target):
