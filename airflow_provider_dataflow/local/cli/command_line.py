@@ -125,9 +125,9 @@ def _add_server_commands(top: CommandGroup) -> None:
     connection.add_argument(
         "--for",
         dest="form",
-        choices=("airflow", "oci", "sdk", "ocifs"),
+        choices=("airflow", "oci", "sdk", "ocifs", "terraform"),
         default="airflow",
-        help="Airflow's environment, the oci CLI, the Python SDK, or ocifs (default: %(default)s)",
+        help="Airflow's environment, the oci CLI, the Python SDK, ocifs, or Terraform (default: %(default)s)",
     )
     bucket = top.add("bucket", server_commands.bucket, "create a bucket and print its folder, or list all")
     bucket.add_argument("bucket", nargs="?", type=argument_types.bucket, metavar="NAME[@NAMESPACE]")

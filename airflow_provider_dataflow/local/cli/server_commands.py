@@ -14,6 +14,7 @@ from airflow_provider_dataflow.local.cli.client_config import (
     oci_cli_lines,
     ocifs_line,
     sdk_lines,
+    terraform_lines,
     write_oci_config,
 )
 from airflow_provider_dataflow.local.cli.command_errors import CommandError, UsageError, usage_error
@@ -140,6 +141,8 @@ def connection(home: Home, arguments: argparse.Namespace) -> None:
             print(sdk_lines(identity, endpoint, config), end="")
         case "ocifs":
             print(ocifs_line(endpoint, config))
+        case "terraform":
+            print(terraform_lines(identity, endpoint, home.path / "identity"), end="")
         case _:
             print(connection_line(identity, endpoint))
 

@@ -69,7 +69,7 @@ class ScriptedEngine:
         record.internal[SCRIPT] = script.as_json()
         if script.state is not None:
             record.internal[SHOWN_STATE] = script.state
-        if script.startup:
+        if script.startup is not None:
             record.internal["notBefore"] = self._timeline.now() + script.startup
 
     def recover(self) -> None: ...

@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, generate
 from airflow_provider_dataflow.local.http.messages import Principal
 from airflow_provider_dataflow.local.state.ocids import REGION, ocid
 
+#: Name of the file with the private key in the identity folder of a home.
+KEY_FILE = "api_key.pem"
 # The oci CLI warns about a key file that does not end with this label.
 _KEY_LABEL = "OCI_API_KEY"
 # Prefix of a key id that is a security token instead of an API key.
@@ -64,7 +66,7 @@ def load_identity(folder: Path) -> Identity:
 
     :raises ValueError: the files are damaged
     """
-    profile, key = folder / "profile.json", folder / "api_key.pem"
+    profile, key = folder / "profile.json", folder / KEY_FILE
     if not profile.exists():
         identity = new_identity()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

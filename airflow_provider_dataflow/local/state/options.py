@@ -93,6 +93,9 @@ class Options:
         1.0,
         "how long a change of a pool, private endpoint or SQL endpoint, and its work request, takes",
     )
+    startup_seconds: float = _option(
+        0.0, "how long a run is ACCEPTED before it starts, unless its script says otherwise"
+    )
     submission_starts_pool: bool = _option(
         True, "do not start a stopped pool when a run is submitted to it; the run waits"
     )

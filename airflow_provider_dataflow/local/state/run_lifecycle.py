@@ -31,6 +31,8 @@ SERVER_STOPPED = "Local Data Flow stopped while this run was in progress."
 # Types of runs that a user stops (STOPPED) rather than cancels (CANCELED).
 _STOPPABLE_TYPES = frozenset({"STREAMING", "SESSION"})
 _ENDING = {State.CANCELING: State.CANCELED, State.STOPPING: State.STOPPED}
+# Key in a run's internal fields: moment of its earliest start.
+_NOT_BEFORE = "notBefore"
 # Name of a planned event.
 _MAX_DURATION = "maximum duration"
 
@@ -146,6 +148,8 @@ class RunLifecycle:
         """Store a new run as ACCEPTED. It starts in a later event, so that the caller sees it ACCEPTED."""
         self.on_submit(record)
         moment = self.now()
+        if self.options.startup_seconds:
+            record.internal.setdefault(_NOT_BEFORE, moment + self.options.startup_seconds)
         record.body.update(lifecycleState=State.ACCEPTED, timeCreated=rfc3339(moment))
         record.body["timeUpdated"] = record.body["timeCreated"]
         with self.store.transaction():
@@ -160,7 +164,7 @@ class RunLifecycle:
         """Add a run to the queue, now or at its ``notBefore``."""
         lane = QueueLane(record.body.get("poolId"), record.body["compartmentId"])
         self._plan_queue_timeout(record)
-        not_before = record.internal.get("notBefore", 0.0)
+        not_before = record.internal.get(_NOT_BEFORE, 0.0)
         if not_before <= (self.now() if now is None else now):
             self.live_runs.enqueue(record.id, lane)
             return
@@ -397,7 +401,7 @@ class RunLifecycle:
 
 def _arrival(record: Record) -> float:
     """Return when an accepted run joins the queue."""
-    return float(record.internal.get("notBefore") or from_rfc3339(record.body["timeCreated"]))
+    return float(record.internal.get(_NOT_BEFORE) or from_rfc3339(record.body["timeCreated"]))
 
 
 def has_ended(record: Record) -> bool:

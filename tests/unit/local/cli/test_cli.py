@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shlex
 import stat
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 
 from airflow_provider_dataflow.local import LocalDataFlow
 from airflow_provider_dataflow.local.cli.argument_types import seconds
+from airflow_provider_dataflow.local.cli.client_config import terraform_lines
 from airflow_provider_dataflow.local.cli.command_line import main
 from airflow_provider_dataflow.local.cli.terminal import paint, printable
 from tests.unit.local.api.test_sql_endpoints import SQL_ENDPOINT
@@ -188,6 +190,23 @@ def test_configuration_of_oci_cli_and_sdk_works(server, capsys):
     ].partition("=")
     assert variable == "FSSPEC_OCI"
     assert json.loads(value) == {"config": config, "config_kwargs": {"service_endpoint": server.endpoint}}
+
+
+def test_configuration_of_terraform_is_a_file_with_the_provider_block(server, capsys):
+    text = run(capsys, "connection", "--for", "terraform", "--home", str(server.home))
+    assert f"#   export CLIENT_HOST_OVERRIDES=oci_dataflow.DataFlowClient={server.endpoint}\n" in text
+    block = text[text.index('provider "oci" {') :]
+    arguments = dict(re.findall(r'^  (\w+) += "(.*)"$', block, re.MULTILINE))
+    config = server.sdk_config
+    key = Path(arguments.pop("private_key_path"))
+    assert key.read_text().startswith(config.pop("key_content").strip())
+    names = {"tenancy_ocid": "tenancy", "user_ocid": "user", "fingerprint": "fingerprint", "region": "region"}
+    assert {names[name]: value for name, value in arguments.items()} == config
+
+
+def test_template_marks_in_a_path_are_escaped_for_terraform(server):
+    text = terraform_lines(server.identity, server.endpoint, Path('/a "${b}" %{c}'))
+    assert '= "/a \\"$${b}\\" %%{c}/api_key.pem"\n' in text
 
 
 def test_error_is_one_line(server, capsys):

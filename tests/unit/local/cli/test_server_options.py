@@ -23,6 +23,7 @@ NO_DEFAULTS = Options(
     max_concurrent_runs_per_compartment=2,
     max_live_runs_per_compartment=4,
     transition_seconds=0.0,
+    startup_seconds=20.0,
     submission_starts_pool=False,
     complete_application_parameters=True,
     one_run_per_streaming_application=False,

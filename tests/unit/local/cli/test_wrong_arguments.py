@@ -42,8 +42,9 @@ WRONG: dict[tuple[str, str], list[str]] = {
     ("serve", "--max-concurrent-runs-per-compartment"): COUNTS,
     ("serve", "--max-live-runs-per-compartment"): COUNTS,
     ("serve", "--transition-seconds"): DURATIONS,
+    ("serve", "--startup-seconds"): DURATIONS,
     ("connection", "--port"): ["", "x", "0", "-1", "65536"],
-    ("connection", "--for"): ["", "sdks", "terraform"],
+    ("connection", "--for"): ["", "sdks", "opentofu"],
     ("bucket", "NAME[@NAMESPACE]"): [
         "",
         "..",

@@ -120,6 +120,12 @@ def test_cancel_takes_the_declared_duration(local, kind, lingers, end):
     assert moments(local, run_id) == {"ACCEPTED": 0, "IN_PROGRESS": 10 - 10, lingers: 10, end: 25}
 
 
+def test_script_takes_precedence_over_the_startup_time_of_the_server(tmp_path):
+    local = Scripted(tmp_path, options=Options(verify_signatures=False, startup_seconds=20.0))
+    quick, other = local.submit_script(startup=0, duration=60), local.submit_script(duration=60)
+    assert (local.state(quick), local.state(other)) == ("IN_PROGRESS", "ACCEPTED")
+
+
 def test_cancel_during_startup(local):
     run_id = local.submit_script(startup=30)
     local.call("DELETE", f"/runs/{run_id}")

@@ -4,6 +4,7 @@ import pytest
 
 from airflow_provider_dataflow.local.engines.base import RunOutcome
 from airflow_provider_dataflow.local.state.clock import ManualClock, Timeline, from_rfc3339, rfc3339
+from airflow_provider_dataflow.local.state.options import Options
 from airflow_provider_dataflow.local.state.run_lifecycle import SERVER_STOPPED
 from airflow_provider_dataflow.local.state.store import Store
 from tests.unit.local.support import Local
@@ -103,6 +104,15 @@ def test_maximum_duration_can_be_changed(local):
     assert local.state(run_id) == "IN_PROGRESS"
     local.clock.advance(1)
     assert local.state(run_id) == "CANCELING"
+
+
+def test_run_starts_after_the_startup_time_of_the_server(tmp_path):
+    local = Local(tmp_path, options=Options(verify_signatures=False, startup_seconds=20.0))
+    run_id = local.submit()
+    local.clock.advance(19)
+    assert local.state(run_id) == "ACCEPTED"
+    local.clock.advance(1)
+    assert local.state(run_id) == "IN_PROGRESS"
 
 
 def test_restart_ends_or_requeues_every_run(tmp_path):
