@@ -9,6 +9,7 @@ import sys
 import time
 from typing import Any
 
+import oci
 import psutil
 import pytest
 
@@ -93,6 +94,38 @@ def test_queries_through_an_endpoint_that_operators_manage(server):
     delete = DeleteSqlEndpointOperator(task_id="delete", sql_endpoint_id=id_, poll_interval=0.2)
     run_task(lambda: delete)
     assert list((server.home / "sqlEndpoints").iterdir()) == []
+
+
+def test_tables_without_a_warehouse_outlive_the_server_and_are_deleted_with_the_endpoint(server):
+    client = oci.data_flow.DataFlowClient(server.sdk_config, service_endpoint=server.endpoint)
+    # As Terraform's provider, which knows neither lakeId nor warehouseBucketUri.
+    details = {
+        "compartmentId": server.compartment_id,
+        "displayName": "without a warehouse",
+        "driverShape": "VM.Standard2.1",
+        "executorShape": "VM.Standard2.1",
+        "minExecutorCount": 1,
+        "maxExecutorCount": 1,
+        "metastoreId": "ocid1.datacatalogmetastore.oc1..m",
+        "networkConfiguration": {"networkType": "SECURE_ACCESS"},
+        "sqlEndpointVersion": "3.5.0",
+    }
+
+    def url(state: str = "ACTIVE") -> str:
+        response = client.get_sql_endpoint(id_)
+        done = oci.wait_until(
+            client, response, "lifecycle_state", state, max_interval_seconds=0.2, max_wait_seconds=120
+        )
+        return str(done.data.jdbc_endpoint_url)
+
+    id_ = client.create_sql_endpoint(details).data.id
+    query(url(), "CREATE TABLE numbers USING parquet AS SELECT id FROM range(7)")
+    server.maintain_sql_endpoint(id_)
+    assert query(url(), "SELECT count(*) FROM numbers") == ["7"]
+    assert list((server.home / "sqlEndpoints" / id_ / "warehouse" / "numbers").glob("*.parquet"))
+    client.delete_sql_endpoint(id_)
+    url("DELETED")
+    assert not (server.home / "sqlEndpoints" / id_).exists()
 
 
 @pytest.mark.usefixtures("connection")

@@ -184,9 +184,10 @@ CREATE_SQL_ENDPOINT = BodySchema(
     },
     frozenset(
         {
-            *("compartmentId", "displayName", "driverShape", "executorShape", "lakeId", "maxExecutorCount"),
+            # The API reference requires lakeId and warehouseBucketUri too, but Terraform's provider has no
+            # arguments for them.
+            *("compartmentId", "displayName", "driverShape", "executorShape", "maxExecutorCount"),
             *("metastoreId", "minExecutorCount", "networkConfiguration", "sqlEndpointVersion"),
-            "warehouseBucketUri",
         }
     ),
 )

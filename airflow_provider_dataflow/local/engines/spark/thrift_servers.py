@@ -133,7 +133,7 @@ class ThriftServers:
         :raises CannotStart: the bucket of the warehouse does not exist.
         """
         id_ = endpoint["id"]
-        check_buckets([endpoint["warehouseBucketUri"]], self._buckets)
+        check_buckets([endpoint["warehouseBucketUri"] or ""], self._buckets)
         workspace = Workspace(self._folder / id_ / "server")
         shutil.rmtree(workspace.path, ignore_errors=True)
         workspace.create(datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"), python_executable())
@@ -190,6 +190,9 @@ class ThriftServers:
             cores=self._driver_command.cores(run),
             heap=heap,
         )
+        if not endpoint["warehouseBucketUri"]:
+            warehouse = workspace.path.parent / "warehouse"
+            properties.setdefault("spark.sql.warehouse.dir", warehouse.as_uri())
         tables = workspace.path.parent / "tables"
         scratch = workspace.temporary / "hive"
         hive = {

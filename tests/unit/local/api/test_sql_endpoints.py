@@ -23,6 +23,7 @@ SQL_ENDPOINT = {
     "sqlEndpointVersion": "3.5.0",
     "warehouseBucketUri": "oci://warehouse@ns/",
 }
+OPTIONAL = ("lakeId", "warehouseBucketUri")
 
 
 def active(local: Local, **fields: Any) -> str:
@@ -66,6 +67,11 @@ def test_sql_endpoint_lifecycle(local):
     assert local.call("DELETE", path).status == 202
     local.clock.advance(1)
     assert state(local, endpoint["id"]) == "DELETED"
+
+
+def test_lake_and_warehouse_are_optional(local):
+    endpoint = get(local, active(local, **dict.fromkeys(OPTIONAL)))
+    assert [endpoint[name] for name in OPTIONAL] == [None, None]
 
 
 @pytest.mark.parametrize("before", ["ACTIVE", "INACTIVE"])
@@ -151,7 +157,7 @@ def test_both_networks_are_accepted(local, network):
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        *(({name: None}, name) for name in SQL_ENDPOINT),
+        *(({name: None}, name) for name in SQL_ENDPOINT if name not in OPTIONAL),
         ({"minExecutorCount": 3}, "minExecutorCount"),
         ({"networkConfiguration": []}, "networkConfiguration"),
         ({"networkConfiguration": {}}, "networkType"),
