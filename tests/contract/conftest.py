@@ -6,6 +6,8 @@ a scripted server in the environment of the connection ``oci_default``, which ea
 
 from __future__ import annotations
 
+import hashlib
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from airflow_provider_dataflow.client import wait as waiting
 from airflow_provider_dataflow.client.retry import RetryPolicy
 from airflow_provider_dataflow.client.sdk_requests import SdkRequests
 from airflow_provider_dataflow.local import LocalDataFlow
+from airflow_provider_dataflow.local.engines.spark.installation import find_java, find_spark
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.models.run import is_terminal
 
@@ -116,6 +119,20 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDataFlow]:
 @pytest.fixture(scope="session")
 def target(local: LocalDataFlow) -> Target:
     return target_of(local)
+
+
+@pytest.fixture(scope="session")
+def demo_jar(request) -> bytes:
+    """Compile the jar with the compiler of PySpark; it is cached by Spark version and source."""
+    spark = find_spark()
+    source = APPS / "Demo.scala"
+    key = hashlib.sha256(source.read_bytes() + spark.version.encode()).hexdigest()[:16]
+    jar = request.config.cache.mkdir("dataflow-demo-jar") / f"demo-{key}.jar"
+    if not jar.exists():
+        command = [find_java(spark).executable, "-XX:TieredStopAtLevel=1", "-cp", f"{spark.jars}/*"]
+        compiler = ["scala.tools.nsc.Main", "-usejavacp", "-d", str(jar), str(source)]
+        subprocess.run([*command, *compiler], check=True, timeout=120)
+    return jar.read_bytes()
 
 
 # --- Scripted servers ----------------------------------------------------------------------------------

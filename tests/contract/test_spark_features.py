@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import json
 import os
@@ -21,19 +20,11 @@ from oci.exceptions import ServiceError
 
 from airflow_provider_dataflow.local.engines.machine import Machine
 from airflow_provider_dataflow.local.engines.processes import pids_with_marker
-from airflow_provider_dataflow.local.engines.spark.installation import find_java, find_spark
 from tests.contract.conftest import APPS, BUCKET, NAMESPACE
 
 pytestmark = pytest.mark.spark
 
 STDOUT, STDERR = "spark_application_stdout.log.gz", "spark_application_stderr.log.gz"
-
-
-TWICE = b"""\
-from pyspark.sql import SparkSession
-
-print(SparkSession.builder.getOrCreate()._jvm.demo.Demo.twice(21))
-"""
 
 
 def zip_of(**files: str) -> bytes:
@@ -42,20 +33,6 @@ def zip_of(**files: str) -> bytes:
         for name, text in files.items():
             z.writestr(name, text)
     return content.getvalue()
-
-
-@pytest.fixture(scope="session")
-def demo_jar(request) -> bytes:
-    """Compile the jar with the compiler of PySpark; it is cached by Spark version and source."""
-    spark = find_spark()
-    source = APPS / "Demo.scala"
-    key = hashlib.sha256(source.read_bytes() + spark.version.encode()).hexdigest()[:16]
-    jar = request.config.cache.mkdir("dataflow-demo-jar") / f"demo-{key}.jar"
-    if not jar.exists():
-        command = [find_java(spark).executable, "-XX:TieredStopAtLevel=1", "-cp", f"{spark.jars}/*"]
-        compiler = ["scala.tools.nsc.Main", "-usejavacp", "-d", str(jar), str(source)]
-        subprocess.run([*command, *compiler], check=True, timeout=120)
-    return jar.read_bytes()
 
 
 def local_cpus() -> int:
@@ -157,29 +134,6 @@ def test_run_with_all_kinds_of_dependencies_and_settings(local, target, demo_jar
 def _log_so_far(target, run_id: str) -> str:
     names = [f.name for f in target.client.list_run_logs(run_id).data]
     return target.log(run_id, STDOUT) if STDOUT in names else ""
-
-
-def test_packages_are_resolved_from_a_maven_repository(target, demo_jar, tmp_path):
-    """The repository is a local folder, so that the test needs no network."""
-    folder = tmp_path / "repository/demo/demo/1.0"
-    folder.mkdir(parents=True)
-    (folder / "demo-1.0.jar").write_bytes(demo_jar)
-    (folder / "demo-1.0.pom").write_text(
-        "<project><modelVersion>4.0.0</modelVersion><groupId>demo</groupId><artifactId>demo</artifactId>"
-        "<version>1.0</version></project>"
-    )
-    target.upload("twice.py", TWICE)
-    where = f"--conf spark.jars.repositories={(tmp_path / 'repository').as_uri()}"
-    cache = f"--conf spark.jars.ivy={tmp_path / 'ivy'}"
-    main = f"{target.bucket_uri}twice.py"
-    found = target.submit(execute=f"--packages demo:demo:1.0 {where} {cache} {main}")
-    lost = target.submit(execute=f"--packages demo:demo:2.0 {where} {cache} {main}")
-    found = target.wait(found.id)
-    assert found.lifecycle_state == "SUCCEEDED", target.log(found.id, STDERR)
-    assert target.log(found.id, STDOUT).splitlines()[-1] == "42"
-    lost = target.wait(lost.id)
-    assert lost.lifecycle_state == "FAILED"
-    assert "demo#demo;2.0: not found" in lost.lifecycle_details
 
 
 def test_jar_applications(target, demo_jar):

@@ -25,6 +25,9 @@ _TRACEBACK = "Traceback (most recent call last):"
 _PYTHON_ERROR = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception|Interrupt|Warning|Exit)\b")
 # Errors of the SQL client, for example "[TABLE_OR_VIEW_NOT_FOUND] The table or view ...".
 _SQL_ERROR = re.compile(r"\[[A-Z0-9]+_[A-Z0-9_.]+\] \S|Error in query: ")
+# Of Ivy, with which Spark resolves packages.
+_UNRESOLVED = re.compile(r"RuntimeException: \[((?:unresolved dependency|download failed): .+)\]")
+_NOT_REACHED = re.compile(r"(?:HttpClientHandler: |(?:CLIENT|SERVER) ERROR: )(?!Not Found)(.+) url=(\S+)")
 _JAVA_MAIN = re.compile(r'Exception in thread "[^"]*" (.+)')
 
 
@@ -84,14 +87,18 @@ def failure_details(
     executor_stderr: str = "",
     *,
     heap: str | None = None,
+    packages: str | None = None,
     what: str = "application",
 ) -> str:
     """Return the details of a run that failed.
 
     :param code: exit code of the process, negative for a signal.
     :param heap: size of the heap as in Spark, for example ``512m``.
+    :param packages: Maven packages that Spark had to resolve.
     :param what: name of the program that failed.
     """
+    if packages and (cause := _unresolved(f"{driver_stderr}\n{application_stderr}")):
+        return _shortened(f"Spark could not resolve the packages {packages}: {cause}")
     if code in (_SPARK_OOM, _JAVA_OOM):
         errors = _JAVA_OUT_OF_MEMORY.findall(f"{executor_stderr}\n{driver_stderr}\n{application_stderr}")
         if errors or code == _SPARK_OOM:
@@ -108,4 +115,20 @@ def failure_details(
         reason = f"failed with exit code {code}"
     cause = error_line(application_stderr) or error_line(driver_stderr)
     details = f"The {what} {reason}" + (f": {cause}" if cause else ".")
+    return _shortened(details)
+
+
+def _unresolved(text: str) -> str | None:
+    """Return the packages that Ivy did not find, and the error of a repository that it did not reach."""
+    match = _UNRESOLVED.search(text)
+    if match is None:
+        return None
+    error = _NOT_REACHED.search(text)
+    if error is None:
+        return match[1]
+    url = re.sub("//[^/@]*@", "//", error[2])  # without a password
+    return f"{match[1]}. Access to {url} failed: {error[1]}"
+
+
+def _shortened(details: str) -> str:
     return details if len(details) <= _MAX_LENGTH else details[: _MAX_LENGTH - 1] + "…"

@@ -93,7 +93,7 @@ def java_command(
         f"-Djava.io.tmpdir={temporary}",
         f"-Dderby.system.home={temporary}",
         _GC_LOG,
-        f"-Duser.home={_java_home_folder(os.environ)}",
+        f"-Duser.home={java_home_folder(os.environ)}",
         f"-Dlog4j2.configurationFile={log_configuration.as_uri()}",
         *_MODULE_OPTIONS,
         *shlex.split(user_options),
@@ -147,7 +147,7 @@ def _user_folders(inherited: Mapping[str, str]) -> dict[str, str]:
     return {name: inherited.get(name) or os.path.join(home, folder) for name, folder in folders.items()}
 
 
-def _java_home_folder(inherited: Mapping[str, str]) -> str:
+def java_home_folder(inherited: Mapping[str, str]) -> str:
     """Return the ``user.home`` for Ivy and Hadoop: the user's home folder, not the run's ``HOME``.
 
     Like Java, fall back to the server's ``HOME`` if the user has no home folder, as in a container with an

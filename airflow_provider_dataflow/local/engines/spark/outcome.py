@@ -37,5 +37,6 @@ def outcome_of(workspace: Workspace) -> RunOutcome:
         workspace.logs.tail(workspace.driver_log().name),
         workspace.logs.tail(workspace.executor_log().name),
         heap=workspace.heap(),
+        packages=workspace.packages(),
     )
     return RunOutcome(False, details, read, written)

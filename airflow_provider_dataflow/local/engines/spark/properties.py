@@ -64,8 +64,13 @@ def run_properties(
     properties = {
         "spark.app.name": run["displayName"] or run["id"],
         "spark.sql.shuffle.partitions": str(max(2, cores)),
+        # Delta Lake's VACUUM would start the default of 10,000 tasks.
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(max(2, cores)),
         "spark.ui.showConsoleProgress": "false",
     }
+    if "spark.delta.logStore.class" not in user:
+        # Delta Lake's default for unknown schemes needs a FileContext, which there is none of for oci://.
+        properties["spark.delta.logStore.oci.impl"] = "io.delta.storage.LocalLogStore"
     if run["warehouseBucketUri"]:
         properties["spark.sql.warehouse.dir"] = run["warehouseBucketUri"]
     properties |= user

@@ -9,6 +9,7 @@ from pathlib import Path
 from airflow_provider_dataflow.local.engines.spark.class_data_archive import ClassDataArchive
 from airflow_provider_dataflow.local.engines.spark.installation import find_java, find_spark
 from airflow_provider_dataflow.local.engines.spark.java_command import environment, java_command
+from airflow_provider_dataflow.local.engines.spark.maven_packages import ivy_properties
 from airflow_provider_dataflow.local.engines.spark.properties import format_properties
 from airflow_provider_dataflow.local.engines.spark.supervised_process import SupervisedProcess
 from airflow_provider_dataflow.local.engines.spark.workspace import Workspace
@@ -45,7 +46,9 @@ class Runtime:
 
         :param heap: size of the heap in MiB.
         :param archive_options: Java options for the class-data archive. Default: those that use it.
+        :raises MavenSettingsError: there are packages to resolve, and Maven's settings are unreadable.
         """
+        properties = {**properties, **ivy_properties(properties, workspace.temporary)}
         workspace.properties.write_text(format_properties(properties))
         return java_command(
             self.spark,

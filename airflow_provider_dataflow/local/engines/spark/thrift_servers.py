@@ -25,6 +25,7 @@ from airflow_provider_dataflow.local.engines.spark.failure_details import failur
 from airflow_provider_dataflow.local.engines.spark.heap_monitor import heap_monitor
 from airflow_provider_dataflow.local.engines.spark.installation import NotInstalled, python_executable
 from airflow_provider_dataflow.local.engines.spark.java_command import driver_variables
+from airflow_provider_dataflow.local.engines.spark.maven_packages import MavenSettingsError
 from airflow_provider_dataflow.local.engines.spark.preparation import CannotStart, check_buckets
 from airflow_provider_dataflow.local.engines.spark.properties import run_properties
 from airflow_provider_dataflow.local.engines.spark.runtime import Runtime
@@ -115,7 +116,7 @@ class ThriftServers:
         id_ = endpoint["id"]
         try:
             details = self._serve(endpoint, port)
-        except (CannotStart, NotInstalled) as e:
+        except (CannotStart, MavenSettingsError, NotInstalled) as e:
             details = str(e)
         except Exception as e:
             log.exception("The Thrift server of the SQL endpoint %s ended because of an error.", id_)
@@ -264,5 +265,10 @@ def _end_details(report: dict[str, object] | None, workspace: Workspace, *, had_
     # Later errors in the log are those of queries and of clients that disconnected.
     driver_log = "" if had_started else workspace.logs.tail(workspace.driver_log().name)
     return failure_details(
-        code if isinstance(code, int) else None, "", driver_log, heap=workspace.heap(), what="Thrift server"
+        code if isinstance(code, int) else None,
+        "",
+        driver_log,
+        heap=workspace.heap(),
+        packages=workspace.packages(),
+        what="Thrift server",
     )

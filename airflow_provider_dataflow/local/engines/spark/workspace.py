@@ -110,8 +110,15 @@ class Workspace:
 
     def heap(self) -> str | None:
         """Return the size of the heap as in Spark, for example ``512m``."""
+        return self._property("spark.driver.memory")
+
+    def packages(self) -> str | None:
+        """Return the Maven packages that Spark resolves, as in ``spark.jars.packages``."""
+        return self._property("spark.jars.packages")
+
+    def _property(self, name: str) -> str | None:
         text = self.properties.read_text() if self.properties.exists() else ""
-        match = re.search(r"^spark\.driver\.memory = (\w+)$", text, re.MULTILINE)
+        match = re.search(rf"^{re.escape(name)} = (.+)$", text, re.MULTILINE)
         return match[1] if match else None
 
     def executor_log(self) -> Path:

@@ -173,6 +173,7 @@ def test_run_properties_keep_user_settings_and_enforce_ours(tmp_path):
         extra_jars=["/c.jar"],
     )
     assert properties["spark.sql.shuffle.partitions"] == "7"
+    assert properties["spark.delta.logStore.oci.impl"] == "io.delta.storage.LocalLogStore"
     assert properties["spark.jars"] == "oci://data@ns/a.jar,oci://data@ns/b.jar,/c.jar"
     assert properties["spark.submit.pyFiles"] == "oci://data@ns/p.zip"
     assert properties["spark.sql.warehouse.dir"] == "oci://data@ns/wh"
