@@ -4,6 +4,14 @@
 
 clients=.cache/clients
 
+# Compiled while pip downloads; the test builds the program again, from Go's caches. The cache survives this clone.
+export GOCACHE=${GOCACHE:-$HOME/.cache/go-build}
+mkdir -p .cache
+if command -v go >/dev/null; then
+    (cd tests/clients/go && timeout 400 go build -o /dev/null .) >.cache/go-client.log 2>&1 &
+    go_build=$!
+fi
+
 install_client() {  # variable that the tests read, name of the executable, package
     timeout 150 .venv/bin/python -m uv pip install --quiet --compile-bytecode --python $clients/bin/python "$3" \
         && export "$1=$PWD/$clients/bin/$2" || echo "$3 cannot be installed: its tests are skipped."
@@ -22,3 +30,7 @@ install_chromium() {
 
 command -v chromium >/dev/null || install_chromium </dev/null >/dev/null 2>&1 \
     || echo "Chromium cannot be installed: the tests in tests/browser are skipped."
+
+if [ -n "${go_build:-}" ]; then
+    wait "$go_build" || echo "The Go client cannot be built: $(tail -1 .cache/go-client.log)"
+fi
