@@ -55,18 +55,23 @@ LIST_PAGE_SIZE, FALLBACK_PAGE_SIZE = 1000, 100
 COLLECT_SECONDS = 1.0
 #: After ListRuns was refused or kept failing, each run is polled by GetRun for this long.
 LIST_RETRY_SECONDS = 600.0
-#: After this many failed rounds in a row, this many runs are polled by GetRun, to see if only ListRuns fails.
-MAX_FAILED_ROUNDS, PROBES = 2, 4
+#: After this many failed rounds in a row, one run is polled by GetRun, to see if only ListRuns fails.
+MAX_FAILED_ROUNDS = 2
 #: Polls that are later than this are logged, once: the requests exceed the rate limit.
 LATE_SECONDS = 10.0
 #: Pause before a run or compartment is polled again whose job was stuck or failed.
 FAULT_PAUSE_SECONDS = 30.0
 #: A job without progress for ``STUCK_SECONDS`` is given up. Each of its requests has a shorter timeout.
 CHECK_SECONDS, STUCK_SECONDS = 30.0, 900.0
+#: The end of a poller waits this long for its requests to end.
+STOP_SECONDS = 10.0
 #: Last resort against a request that hangs. The client's own timeouts are shorter.
 REQUEST_TIMEOUT_SECONDS = 300.0
 #: After a 429, the request rate grows from 0 to its limit in this time, and never falls below the minimum.
 RATE_RECOVERY_SECONDS, MIN_REQUESTS_PER_SECOND = 120.0, 0.2
+#: Other requests of the connection (logs, statements, pools, cancels) that can be ahead of a poll at the rate
+#: limit, however many are waiting.
+MAX_OTHERS_AHEAD = 4
 #: Submits of a triggerer at a time: enough for the rate limit if each of their requests takes a second.
 MAX_CONCURRENT_SUBMITS = 16
 #: Longest time for which a thread of the triggerer waits for the rate limit. A kill waits for the thread.

@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.polling import (
+    MAX_OTHERS_AHEAD,
     MAX_RATE_LIMIT_WAIT_SECONDS,
     MIN_REQUESTS_PER_SECOND,
     RATE_RECOVERY_SECONDS,
@@ -31,10 +32,12 @@ class RateLimit:
         self.limit = limit
         self._rate = limit
         self._rate_at = 0.0
-        self._next_request_at = 0.0
+        #: Earliest time of the next request that is not reserved yet.
+        self._free_at = 0.0
+        self._paused_until = 0.0
         self._throttled_at = float("-inf")
         self._lock = threading.Lock()
-        # Threads wait one after the other, so that those on the event loop get every second request.
+        # One thread reserves at a time, as the event loop does, so that each gets every second request.
         self._thread_turn = threading.Lock()
 
     def rate(self, now: float) -> float:
@@ -42,26 +45,35 @@ class RateLimit:
         recovered = self.limit * max(0.0, now - self._rate_at) / RATE_RECOVERY_SECONDS
         return min(self.limit, self._rate + recovered)
 
-    def acquire(self, now: float) -> float:
-        """Count a request and return 0 if it may be sent now; otherwise return the seconds to wait."""
+    def reserve(self, now: float) -> float:
+        """Reserve the next free time for a request, and return the seconds until then.
+
+        A 429 can arrive meanwhile: call :meth:`recheck` before the request is sent.
+        """
         with self._lock:
-            if self._next_request_at > now:
-                return self._next_request_at - now
-            self._next_request_at = now + 1 / self.rate(now)
-            return 0.0
+            at = max(now, self._free_at, self._paused_until)
+            self._free_at = at + 1 / self.rate(now)
+            return at - now
+
+    def recheck(self, now: float) -> float:
+        """Return the seconds that a request must wait beyond its reservation, because of a 429 since then."""
+        return self.reserve(now) if now < self._paused_until else 0.0
 
     def wait(self) -> None:
         """Block until a request may be sent, a minute at most. For threads."""
         until = time.monotonic() + MAX_RATE_LIMIT_WAIT_SECONDS
         with self._thread_turn:
-            while (delay := self.acquire(now := time.monotonic())) > 0 and now < until:
+            delay = self.reserve(time.monotonic())
+            while delay > 0 and (now := time.monotonic()) < until:
                 time.sleep(min(delay, until - now))
+                delay = self.recheck(time.monotonic())
 
     def record_urgent(self) -> None:
-        """Count a request that is sent without waiting: others give way to it."""
+        """Count a request that is sent without waiting: others give way to a few of them."""
         with self._lock:
             now = time.monotonic()
-            self._next_request_at = max(now, self._next_request_at) + 1 / self.rate(now)
+            latest = max(self._free_at, now + MAX_OTHERS_AHEAD / self.rate(now))
+            self._free_at = min(max(now, self._free_at) + 1 / self.rate(now), latest)
 
     def record_error(self, error: ServiceError, now: float, sent_at: float) -> None:
         """Back off if the error is a 429 or has a ``Retry-After``; see :meth:`record_throttle`."""
@@ -81,7 +93,7 @@ class RateLimit:
                 self._throttled_at = now
             # Recovery starts when the pause ends.
             self._rate_at = max(self._rate_at, now + pause)
-            self._next_request_at = max(self._next_request_at, now + pause)
+            self._paused_until = max(self._paused_until, now + pause)
 
 
 _shared: WeakValueDictionary[Hashable, RateLimit] = WeakValueDictionary()

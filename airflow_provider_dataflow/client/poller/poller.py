@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import aclosing
@@ -12,7 +11,7 @@ from airflow_provider_dataflow.client.poller.request_dispatcher import RequestDi
 from airflow_provider_dataflow.client.poller.request_sender import ClientFactory, RequestSender
 from airflow_provider_dataflow.client.poller.subscriptions import RunRegistry, Subscription
 from airflow_provider_dataflow.exceptions import InvalidArgument
-from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET, ErrorBudget
+from airflow_provider_dataflow.polling import DEFAULT_ERROR_BUDGET
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient
@@ -70,24 +69,12 @@ class RunPoller:
         :param last_state: the state that is already known, which is not reported as a change.
         :raises InvalidArgument: ``poll_interval`` or ``error_budget`` is not a finite number.
         """
-        loop = asyncio.get_running_loop()
         # Arguments of tasks are checked before, but NaN or text here would break the jobs of all other runs.
-        for name, value, least in (
-            ("poll_interval", poll_interval, 1e-9),
-            ("error_budget", error_budget, 0),
-        ):
+        for name, value, least in (("poll_interval", poll_interval, 1e-9), ("error_budget", error_budget, 0)):
             is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if not is_number or not least <= value < math.inf:
                 raise InvalidArgument(name, f"expected finite seconds, got {type(value).__name__}")
-        subscription = Subscription(
-            run_id,
-            states,
-            poll_interval,
-            ErrorBudget(error_budget),
-            on_change,
-            loop.create_future(),
-            last_state,
-        )
+        subscription = Subscription(run_id, states, poll_interval, error_budget, on_change, last_state)
         run = self._registry.add(subscription, compartment_id if isinstance(compartment_id, str) else None)
         self._dispatcher.schedule_first_poll(run)
         return subscription

@@ -6,12 +6,13 @@ import asyncio
 import logging
 import math
 import random
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from airflow_provider_dataflow.client.poller.event_loop import LoopYielder
 from airflow_provider_dataflow.client.poller.request_sender import RequestSender
 from airflow_provider_dataflow.client.poller.run_list import find_runs
-from airflow_provider_dataflow.client.poller.scheduler import Scheduler
+from airflow_provider_dataflow.client.poller.scheduler import Job, Scheduler
 from airflow_provider_dataflow.client.poller.subscriptions import Compartment, PolledRun, RunRegistry
 from airflow_provider_dataflow.exceptions import (
     DataFlowError,
@@ -29,13 +30,11 @@ from airflow_provider_dataflow.polling import (
     LIST_RETRY_SECONDS,
     LIST_THRESHOLD,
     MAX_FAILED_ROUNDS,
-    PROBES,
     jittered,
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient, RunPage
-    from airflow_provider_dataflow.models.run import Run
+    from airflow_provider_dataflow.client.async_client import RunPage
 
 log = logging.getLogger(__name__)
 
@@ -43,26 +42,23 @@ log = logging.getLogger(__name__)
 class RequestDispatcher:
     """Polls a run by GetRun, or many runs of a compartment by ListRuns, and updates their subscriptions.
 
-    The state of a run is known again at most one poll interval after the request before was sent, as long as
-    the requests fit under the rate limit. Beyond that, jobs wait for each other in the order in which they
-    are due, so all are equally late.
+    The state of a run is known again at most one poll interval after the poll before began, as long as the
+    requests fit under the rate limit. Beyond that, jobs wait for each other in the order in which they are
+    due, so all are equally late.
 
     :param registry: the runs to poll.
     :param sender: sends the requests.
     """
 
     def __init__(self, registry: RunRegistry, sender: RequestSender) -> None:
-        self.scheduler: Scheduler[PolledRun | Compartment] = Scheduler(
-            self._run_job, self._handle_fault, self._forgotten_runs
-        )
+        self.scheduler = Scheduler(self._run_job, self._handle_fault, self._forgotten_jobs)
         self._registry = registry
         self._sender = sender
         self._page_size = LIST_PAGE_SIZE
-        self._last_request_failed = False
-        self._has_warned = False
         self._has_had_response = False
-        self._quiet_until = -math.inf
-        self._late_at = -math.inf
+        #: True from the log line about a failed request until the next response.
+        self._is_failing = False
+        self._warned_at = self._late_at = -math.inf
 
     def schedule_first_poll(self, run: PolledRun) -> None:
         """Poll a run that has a new subscription, within its poll interval."""
@@ -77,18 +73,19 @@ class RequestDispatcher:
             self.scheduler.schedule(run, now + min(COLLECT_SECONDS, run.interval()))
             self._list_if_many(compartment)
 
-    async def _run_job(self, job: PolledRun | Compartment, late: float) -> float | None:
+    async def _run_job(self, job: PolledRun | Compartment) -> float | None:
         """Poll, and return when to poll again; None if the job is not to be scheduled again."""
+        now = asyncio.get_running_loop().time()
+        late = now - (job.active_since or now)
+        job.active_since = now
         if late > LATE_SECONDS:
             self._log_late(late)
         if isinstance(job, Compartment):
-            return await self._poll_compartment(job)
-        return await self._poll_run(job)
+            return await self._poll_compartment(job, now)
+        return await self._poll_run(job, now)
 
     def _handle_fault(self, job: PolledRun | Compartment, error: BaseException) -> float | None:
-        """Handle a job that is stuck, or raised an internal error.
-
-        Only the subscriptions of this job are affected.
+        """Handle a job that is stuck, or raised an internal error. No other job is affected.
 
         :return: as of :meth:`_run_job`.
         """
@@ -104,162 +101,122 @@ class RequestDispatcher:
             job.abort(error)
         return now + FAULT_PAUSE_SECONDS if job.is_awaited else None
 
-    def _forgotten_runs(self) -> list[PolledRun]:
-        """Return the runs that wait for no poll: none, unless the poller has a fault."""
-        return [
+    def _forgotten_jobs(self) -> Iterator[Job]:
+        """Yield the jobs that should be scheduled, but are not: none, unless the poller has a fault."""
+        yield from [job for job in self._registry.compartments.values() if job.is_listed and job.is_idle]
+        yield from [
             run
             for run in self._registry.runs.values()
-            if run.due == math.inf
-            and not run.in_progress
-            and not (run.compartment is not None and run.compartment.polls(run))
-            and run.is_awaited
+            if not run.is_listed and run.is_idle and run.is_awaited
         ]
 
     # --- GetRun ----------------------------------------------------------------------------------------
 
-    async def _poll_run(self, run: PolledRun) -> float | None:
-        missed_at, run.missed_at = run.missed_at, None
+    async def _poll_run(self, run: PolledRun, started: float) -> float | None:
         if not run.is_awaited:
             return None
-        loop = asyncio.get_running_loop()
-        sent_at = loop.time()
-
-        async def get_run(client: AsyncDataFlowClient) -> Run:
-            nonlocal sent_at
-            sent_at = loop.time()
-            return await client.get_run(run.run_id)
-
         try:
-            found = await self._sender.send(get_run, "GetRun")
+            found = await self._sender.send(lambda client: client.get_run(run.run_id), "GetRun", is_poll=True)
         except DataFlowError as error:
             await self._handle_error(error, "GetRun", [run])
-            sent_at = loop.time()
+            started = asyncio.get_running_loop().time()
         else:
             self._record_response()
             self._registry.assign(run, found.compartment_id)
             run.update(found)
-            if run.compartment is not None:
-                self._adapt_listing(run.compartment, missed_at)
-        is_listed = run.compartment is not None and run.compartment.is_listed and run.is_listable
-        if is_listed or not run.is_awaited:
-            return None
-        return sent_at + jittered(run.interval())
-
-    def _adapt_listing(self, compartment: Compartment, missed_at: float | None) -> None:
-        """Decide between GetRun and ListRuns after a GetRun that has worked.
-
-        :param missed_at: begin of the round that did not find the run.
-        """
-        if compartment.failed_rounds >= MAX_FAILED_ROUNDS:
-            log.warning(
-                "Compartment %s: ListRuns fails but GetRun works; each run is polled by GetRun for %.0f s",
-                compartment.id,
-                LIST_RETRY_SECONDS,
-            )
-            self._stop_listing(compartment, LIST_RETRY_SECONDS)
-        elif not compartment.is_listed:
-            self._list_if_many(compartment)
-        elif missed_at is not None:
-            seconds = asyncio.get_running_loop().time() - missed_at
-            compartment.confirm_seconds = max(compartment.confirm_seconds, seconds)
+            if (compartment := run.compartment) is not None:
+                if compartment.failed_rounds >= MAX_FAILED_ROUNDS:
+                    self._stop_listing(compartment, LIST_RETRY_SECONDS, "repeatedly, but GetRun works")
+                self._list_if_many(compartment)
+        return None if run.is_listed or not run.is_awaited else started + jittered(run.interval())
 
     # --- ListRuns --------------------------------------------------------------------------------------
 
     def _list_if_many(self, compartment: Compartment) -> None:
         """Poll the compartment by ListRuns from now on if it has many runs."""
         now = asyncio.get_running_loop().time()
-        if len(compartment.runs) < LIST_THRESHOLD or now < compartment.list_not_before:
+        is_small = len(compartment.runs) < LIST_THRESHOLD
+        if is_small or compartment.is_listed or now < compartment.list_not_before:
             return
         if len(runs := compartment.listable_runs) >= LIST_THRESHOLD:
             compartment.is_listed = True
             first_due = min(run.due for run in runs)
             for run in runs:
-                run.due = math.inf
+                run.unschedule()
             self.scheduler.schedule(compartment, min(first_due, now + COLLECT_SECONDS))
 
-    def _stop_listing(self, compartment: Compartment, seconds: float) -> None:
-        """Poll each run of the compartment by GetRun, from now on and for this time."""
+    def _stop_listing(self, compartment: Compartment, seconds: float, reason: object = None) -> None:
+        """Poll each run of the compartment by GetRun, from now on and for this time.
+
+        :param reason: of the failure of ListRuns, for the log.
+        """
+        if reason is not None:
+            message = "Compartment %s: ListRuns fails (%s); each run is polled by GetRun for %.0f s"
+            log.warning(message, compartment.id, reason, seconds)
         now = asyncio.get_running_loop().time()
         compartment.list_not_before = now + seconds
         compartment.is_listed = False
         compartment.failed_rounds = 0
-        compartment.due = math.inf
+        compartment.unschedule()
         for run in compartment.runs.values():
             # Also those in progress: their polls may have ended with the decision to be listed.
             if run.is_awaited:
                 self.scheduler.schedule(run, now)
 
-    async def _poll_compartment(self, compartment: Compartment) -> float | None:
+    async def _poll_compartment(self, compartment: Compartment, started: float) -> float | None:
         """Run a poll round, and schedule a GetRun for each run that it does not find.
 
         :return: as of :meth:`_run_job`.
         """
-        loop = asyncio.get_running_loop()
-        runs = compartment.listable_runs
         if not compartment.is_listed:
             return None
-        if len(runs) < LIST_THRESHOLD:
+        missing = {run.run_id: run for run in compartment.listable_runs}
+        if len(missing) < LIST_THRESHOLD:
             self._stop_listing(compartment, 0.0)
             return None
-        interval = jittered(min(run.interval() for run in runs))
-        # The poll of a run that has ended is over when GetRun confirms it, so begin the next round earlier.
-        confirm_seconds, compartment.confirm_seconds = compartment.confirm_seconds, 0.0
-        interval = max(interval - confirm_seconds, interval / 2)
-        sent_at = math.inf
+        loop, yielder = asyncio.get_running_loop(), LoopYielder()
 
-        async def list_page(state: str, page: str | None) -> RunPage:
-            async def send(client: AsyncDataFlowClient) -> RunPage:
-                nonlocal sent_at
-                sent_at = min(sent_at, loop.time())
-                return await client.list_runs_page(
-                    compartment.id, lifecycle_state=state, limit=self._page_size, page=page
-                )
-
-            found = await self._sender.send(send, "ListRuns")
-            self.scheduler.record_progress(compartment)
+        async def list_page(state: str, token: str | None) -> RunPage:
+            page = await self._sender.send(
+                lambda client: client.list_runs_page(
+                    compartment.id, lifecycle_state=state, limit=self._page_size, page=token
+                ),
+                "ListRuns",
+                is_poll=True,
+            )
+            # A round of many pages is not stuck.
+            compartment.active_since = loop.time()
             self._record_response()
-            return found
+            return page
 
-        missing = {run.run_id: run for run in runs}
+        confirm_seconds = 0.0
         try:
             await find_runs(missing, list_page)
         except DataFlowError as error:
-            return await self._handle_list_error(error, compartment, list(missing.values()), interval)
-        compartment.failed_rounds = 0
-        yielder = LoopYielder()
-        for run in missing.values():
-            if not run.in_progress and run.subscriptions and run.due == math.inf:
-                run.missed_at = sent_at
-                self.scheduler.schedule(run, loop.time())
-                await yielder.yield_if_due()
-        return sent_at + interval if compartment.runs else None
-
-    async def _handle_list_error(
-        self, error: DataFlowError, compartment: Compartment, missing: list[PolledRun], interval: float
-    ) -> float | None:
-        """Handle the error of a poll round, and return when to run the next one."""
-        failure = _as_service_error(error, "ListRuns")
-        now = asyncio.get_running_loop().time()
-        if failure.is_transient and not isinstance(failure, UnexpectedResponse):
+            failure = _as_service_error(error, "ListRuns")
+            if failure.status == 400 and self._page_size > FALLBACK_PAGE_SIZE:
+                self._page_size = FALLBACK_PAGE_SIZE
+                return loop.time()
+            if not failure.is_transient or isinstance(failure, UnexpectedResponse):
+                # A policy may allow GetRun but not ListRuns.
+                self._stop_listing(compartment, LIST_RETRY_SECONDS, failure)
+                return None
             compartment.failed_rounds += 1
             if compartment.failed_rounds >= MAX_FAILED_ROUNDS:
-                # If the service responds to one of these, only ListRuns fails: see _adapt_listing.
-                for run in random.sample(missing, min(len(missing), PROBES)):
-                    self.scheduler.schedule(run, now)
-            await self._handle_error(error, "ListRuns", missing)
-            return now + interval if compartment.runs else None
-        if failure.status == 400 and self._page_size > FALLBACK_PAGE_SIZE:
-            self._page_size = FALLBACK_PAGE_SIZE
-            return now
-        # A policy may allow GetRun but not ListRuns.
-        log.warning(
-            "Compartment %s: ListRuns fails (%s); each run is polled by GetRun for %.0f s",
-            compartment.id,
-            failure,
-            LIST_RETRY_SECONDS,
-        )
-        self._stop_listing(compartment, LIST_RETRY_SECONDS)
-        return None
+                # If the service responds to this, only ListRuns fails: see _poll_run.
+                self.scheduler.schedule(random.choice(list(missing.values())), loop.time())  # noqa: S311
+            await self._handle_error(error, "ListRuns", list(missing.values()))
+            started = loop.time()
+        else:
+            compartment.failed_rounds = 0
+            for run in missing.values():
+                if run.is_idle and run.subscriptions:
+                    self.scheduler.schedule(run, loop.time())
+                    await yielder.yield_if_due()
+            # The end of a run is known when GetRun confirms it, so begin the next round that much earlier.
+            confirm_seconds = len(missing) / self._sender.rate_limit.rate(loop.time())
+        interval = jittered(min((run.interval() for run in compartment.listable_runs), default=0.0))
+        return started + max(interval - confirm_seconds, interval / 2)
 
     # --- Errors and responses --------------------------------------------------------------------------
 
@@ -272,26 +229,22 @@ class RequestDispatcher:
                     subscription.done.set_exception(error)
             return
         failure = _as_service_error(error, operation)
-        if not self._last_request_failed:
-            self._last_request_failed = True
-            # Limited, since one failing run among healthy ones would log two lines in each round.
-            if now >= self._quiet_until:
-                self._quiet_until = now + HEARTBEAT_SECONDS
-                self._has_warned = True
-                log.warning(
-                    "Polling %d runs: a request failed (%s); retrying for up to the error budget of each run",
-                    len(self._registry.runs),
-                    failure,
-                )
+        # Limited, since one failing run among healthy ones would log two lines in each round.
+        if not self._is_failing and now >= self._warned_at + HEARTBEAT_SECONDS:
+            self._is_failing, self._warned_at = True, now
+            log.warning(
+                "Polling %d runs: a request failed (%s); retrying for up to the error budget of each run",
+                len(self._registry.runs),
+                failure,
+            )
         for run in runs:
             run.fail(failure, now)
             await yielder.yield_if_due()
 
     def _record_response(self) -> None:
-        self._last_request_failed = False
         self._has_had_response = True
-        if self._has_warned:
-            self._has_warned = False
+        if self._is_failing:
+            self._is_failing = False
             log.info("Data Flow responds again")
 
     def _log_late(self, late: float) -> None:

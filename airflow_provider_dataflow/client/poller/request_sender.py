@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_dataflow.client.poller.event_loop import job_error
 from airflow_provider_dataflow.client.rate_limit import RateLimit
 from airflow_provider_dataflow.client.responses import plain_text
 from airflow_provider_dataflow.exceptions import DataFlowError, ServiceError
-from airflow_provider_dataflow.polling import MAX_REQUESTS_PER_SECOND, REQUEST_TIMEOUT_SECONDS
+from airflow_provider_dataflow.polling import (
+    MAX_OTHERS_AHEAD,
+    MAX_REQUESTS_PER_SECOND,
+    REQUEST_TIMEOUT_SECONDS,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient
@@ -32,22 +36,28 @@ class RequestSender:
         self._client: AsyncDataFlowClient | None = None
         self._building_client = asyncio.Lock()
         self.rate_limit = RateLimit(MAX_REQUESTS_PER_SECOND)
-        # First come, first served, and a request that is cancelled while it waits takes no share.
+        # First come, first served. Few others are ahead of a poll, however many there are.
         self._turn = asyncio.Lock()
+        self._others = asyncio.Semaphore(MAX_OTHERS_AHEAD)
         self.access: Access | None = None
         """Credentials and endpoint of the client; kept after it is closed."""
 
     async def send(
-        self, call: Callable[[AsyncDataFlowClient], Awaitable[T]], operation: str = "Request"
+        self,
+        call: Callable[[AsyncDataFlowClient], Awaitable[T]],
+        operation: str = "Request",
+        *,
+        is_poll: bool = False,
     ) -> T:
         """Send a request when the rate limit allows it, and return the response.
 
         :param operation: name of the request, for errors that do not name it.
+        :param is_poll: True if it is sent by the poller, which sends only a few at a time.
         :raises ServiceError: as the client does, and for any other error of the request.
         :raises DataFlowError: the client cannot be built.
         """
         try:
-            async with self.limited_client() as client, asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
+            async with self.limited_client(is_poll) as client, asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
                 return await call(client)
         except DataFlowError:
             raise
@@ -59,15 +69,19 @@ class RequestSender:
             raise ServiceError(operation=operation, message=message) from cause
 
     @asynccontextmanager
-    async def limited_client(self) -> AsyncIterator[AsyncDataFlowClient]:
+    async def limited_client(self, is_poll: bool = False) -> AsyncIterator[AsyncDataFlowClient]:
         """Yield the client for one request, when the rate limit allows it. A 429 slows down all requests."""
         loop = asyncio.get_running_loop()
         if (client := self._client) is None:
             async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
                 client = await self._build_client()
-        async with self._turn:
-            while (delay := self.rate_limit.acquire(sent_at := loop.time())) > 0:  # noqa: ASYNC110 - waits for a time
+        async with nullcontext() if is_poll else self._others, self._turn:
+            # A request that is cancelled before takes no share.
+            delay = self.rate_limit.reserve(loop.time())
+            while delay > 0:
                 await asyncio.sleep(delay)
+                delay = self.rate_limit.recheck(loop.time())
+            sent_at = loop.time()
         try:
             yield client
         except ServiceError as error:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Collection
 
 from airflow_provider_dataflow.client.poller.event_loop import job_error
+from airflow_provider_dataflow.client.poller.scheduler import Job
 from airflow_provider_dataflow.exceptions import RunLost, ServiceError
 from airflow_provider_dataflow.models.run import LifecycleState, Run, has_reached
 from airflow_provider_dataflow.polling import ErrorBudget
@@ -21,33 +22,41 @@ LISTED_STATES = (LifecycleState.ACCEPTED, LifecycleState.IN_PROGRESS)
 
 
 class Subscription:
-    """A trigger's wait for one run; :attr:`done` is its future."""
+    """A trigger's wait for one run. There can be ten thousand, so it has few objects.
 
-    __slots__ = ("budget", "context", "done", "last_state", "on_change", "poll_interval", "run_id", "states")
+    :param error_budget: seconds for which errors of the service are tolerated.
+    """
+
+    __slots__ = (
+        *("context", "done", "error_budget", "errors", "last_state", "on_change", "poll_interval", "run_id"),
+        "states",
+    )
 
     def __init__(
         self,
         run_id: str,
         states: Collection[str],
         poll_interval: float,
-        budget: ErrorBudget,
+        error_budget: float,
         on_change: Callable[[Run], None] | None,
-        done: asyncio.Future[Run],
         last_state: str | None = None,
     ) -> None:
         self.run_id = run_id
         self.states = states
         self.poll_interval = poll_interval
-        self.budget = budget
+        self.error_budget = error_budget
         self.on_change = on_change
-        self.done = done
         self.last_state = last_state
+        #: Its result is the run in a target state, or at its end.
+        self.done: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
+        #: The budget, from an error until the next response.
+        self.errors: ErrorBudget | None = None
         # The callback logs to the task log of its own trigger, which the context selects.
         self.context = contextvars.copy_context() if on_change else None
 
     def update(self, run: Run) -> None:
         """Report a change of state, and finish if the run is in a target state or has ended."""
-        self.budget.success()
+        self.errors = None
         if run.state != self.last_state:
             self.last_state = _interned(run.state)
             if self.on_change and self.context:
@@ -65,58 +74,41 @@ class Subscription:
 
     def fail(self, error: ServiceError, now: float) -> None:
         """Count an error of the service; give up when the error budget is used up."""
-        if self.budget.failure(error, now):
-            self._lose(str(error), error.opc_request_id)
-        elif (error.retry_after or 0.0) > (left := self.budget.left(error, now)):
+        if self.errors is None:
+            self.errors = ErrorBudget(self.error_budget)
+        if self.errors.failure(error, now):
+            self.lose(str(error), error.opc_request_id)
+        elif (error.retry_after or 0.0) > (left := self.errors.left(error, now)):
             # The budget ends before the next request is allowed.
             asyncio.get_running_loop().call_later(left, self._fail_if_still_failing, error)
 
     def _fail_if_still_failing(self, error: ServiceError) -> None:
-        if self.budget.failing and not self.done.done():
+        if self.errors and not self.done.done():
             # Another error may have come since, with a longer budget.
             self.fail(error, asyncio.get_running_loop().time())
 
-    def abort(self, error: BaseException) -> None:
-        """Give up because polling the run raised an internal error."""
-        self._lose(f"polling run {self.run_id} failed with {type(error).__name__}: {error}")
-
-    def _lose(self, note: str, opc_request_id: str | None = None) -> None:
+    def lose(self, note: str, opc_request_id: str | None = None) -> None:
+        """Give up."""
         if not self.done.done():
             self.done.set_exception(
                 RunLost(run_id=self.run_id, state=self.last_state, opc_request_id=opc_request_id, note=note)
             )
 
 
-class PolledRun:
-    """Job that polls one run, with all its subscriptions."""
+class PolledRun(Job):
+    """Job that polls one run, with all its subscriptions. It is idle while its compartment is listed."""
 
-    __slots__ = (
-        "compartment",
-        "created",
-        "due",
-        "failing",
-        "in_progress",
-        "missed_at",
-        "run_id",
-        "state",
-        "subscriptions",
-    )
+    __slots__ = ("compartment", "created", "run_id", "state", "subscriptions")
 
     def __init__(self, run_id: str) -> None:
+        super().__init__()
         self.run_id = run_id
         #: Set by the registry only.
         self.compartment: Compartment | None = None
-        self.subscriptions: list[Subscription] = []
+        self.subscriptions: tuple[Subscription, ...] = ()
         self.state: str | None = None
         #: In seconds since 1970.
         self.created: float | None = None
-        #: Time of the next GetRun; infinite while the compartment is listed.
-        self.due = math.inf
-        self.in_progress = False
-        #: True after an error, until the next response.
-        self.failing = False
-        #: Begin of the poll round that did not find the run, until a GetRun has confirmed its state.
-        self.missed_at: float | None = None
 
     def __repr__(self) -> str:
         return f"run {self.run_id}"
@@ -125,6 +117,11 @@ class PolledRun:
     def is_listable(self) -> bool:
         """True if ListRuns can show the run."""
         return self.state is None or self.state in LISTED_STATES
+
+    @property
+    def is_listed(self) -> bool:
+        """True if the run is polled together with its compartment."""
+        return self.compartment is not None and self.compartment.is_listed and self.is_listable
 
     @property
     def is_awaited(self) -> bool:
@@ -136,67 +133,55 @@ class PolledRun:
         return min((subscription.poll_interval for subscription in self.subscriptions), default=math.inf)
 
     def unchanged(self) -> None:
-        if self.failing:
-            self.failing = False
-            for subscription in self.subscriptions:
-                subscription.budget.success()
+        for subscription in self.subscriptions:
+            subscription.errors = None
 
     def update(self, run: Run) -> None:
         self.state = _interned(run.state)
         self.created = run.time_created.timestamp() if run.time_created else None
-        self.failing = False
         self._for_each(lambda subscription: subscription.update(run))
 
     def fail(self, error: ServiceError, now: float) -> None:
-        self.failing = True
         self._for_each(lambda subscription: subscription.fail(error, now))
 
     def abort(self, error: BaseException) -> None:
-        """Abort all subscriptions because polling this run raised an internal error."""
-        for subscription in list(self.subscriptions):
-            subscription.abort(error)
+        """Give up all subscriptions because polling this run raised an internal error."""
+        for subscription in self.subscriptions:
+            subscription.lose(_internal_error(self.run_id, error))
 
     def _for_each(self, notify: Callable[[Subscription], None]) -> None:
-        """Notify every subscription. One that raises an error is aborted; the others are still notified."""
-        for subscription in list(self.subscriptions):
+        """Notify every subscription. One that raises an error is given up; the others are still notified."""
+        for subscription in self.subscriptions:
             try:
                 notify(subscription)
             except BaseException as error:
                 log.exception("Run %s: a subscription ends with an error; others continue", self.run_id)
-                subscription.abort(job_error(error))
+                subscription.lose(_internal_error(self.run_id, job_error(error)))
 
 
-class Compartment:
+class Compartment(Job):
     """Job that polls the runs of a compartment together, by ListRuns, while there are enough of them.
 
     :param id: OCID.
     """
 
     def __init__(self, id: str) -> None:
+        super().__init__()
         self.id = id
         self.runs: dict[str, PolledRun] = {}
-        #: Time of the next poll round; infinite while each run is polled by GetRun.
-        self.due = math.inf
-        self.in_progress = False
         #: True while its runs are polled by ListRuns, False while each is polled by GetRun.
         self.is_listed = False
         #: Poll rounds in a row in which ListRuns has failed.
         self.failed_rounds = 0
         #: ListRuns is not used before this time of the loop's clock.
         self.list_not_before = -math.inf
-        #: Seconds from the begin of a round until the last of its missing runs was confirmed by GetRun.
-        self.confirm_seconds = 0.0
 
     def __repr__(self) -> str:
         return f"the runs of compartment {self.id}"
 
-    def polls(self, run: PolledRun) -> bool:
-        """Return whether a poll round is scheduled or in progress that lists the run."""
-        return self.is_listed and run.is_listable and (self.in_progress or self.due < math.inf)
-
     @property
     def listable_runs(self) -> list[PolledRun]:
-        return [run for run in self.runs.values() if run.is_listable and run.subscriptions]
+        return [run for run in self.runs.values() if run.is_listable]
 
 
 class RunRegistry:
@@ -218,16 +203,16 @@ class RunRegistry:
         elif run.is_listable:
             # The new subscription has not seen this state, and ListRuns reports a known state as unchanged.
             run.state = None
-        run.subscriptions.append(subscription)
+        run.subscriptions += (subscription,)
         return run
 
     def remove(self, subscription: Subscription) -> None:
         """Remove a subscription, and its run when it was the last one."""
         run = self.runs.get(subscription.run_id)
         if run and subscription in run.subscriptions:
-            run.subscriptions.remove(subscription)
+            run.subscriptions = tuple(each for each in run.subscriptions if each is not subscription)
             if not run.subscriptions:
-                run.due = math.inf
+                run.unschedule()
                 del self.runs[run.run_id]
                 self._leave_compartment(run)
 
@@ -252,10 +237,14 @@ class RunRegistry:
         if compartment is not None:
             del compartment.runs[run.run_id]
             if not compartment.runs:
-                compartment.due = math.inf
+                compartment.unschedule()
                 del self.compartments[compartment.id]
 
 
 def _interned(text: str) -> str:
     """Return the one copy of a string that thousands of runs share, such as a state."""
     return sys.intern(str(text))
+
+
+def _internal_error(run_id: str, error: BaseException) -> str:
+    return f"polling run {run_id} failed with {type(error).__name__}: {error}"

@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from airflow_provider_dataflow.client import rate_limit
+from airflow_provider_dataflow.client.poller.request_sender import RequestSender
 from airflow_provider_dataflow.client.rate_limit import RateLimit, shared_rate_limit
-from airflow_provider_dataflow.polling import MIN_REQUESTS_PER_SECOND, RATE_RECOVERY_SECONDS
+from airflow_provider_dataflow.polling import MAX_OTHERS_AHEAD, MIN_REQUESTS_PER_SECOND, RATE_RECOVERY_SECONDS
 
 
 def send(limit: RateLimit, now: float, count: int) -> float:
     """Send as fast as the limit allows; return the time of the last request."""
     for _ in range(count):
-        while (delay := limit.acquire(now)) > 0:
-            now += delay
+        now += limit.reserve(now)
     return now
 
 
@@ -22,13 +28,23 @@ def test_requests_are_evenly_spaced():
 def test_request_after_idle_time_is_not_delayed():
     limit = RateLimit(10)
     send(limit, 0, 50)
-    assert limit.acquire(100) == 0
+    assert limit.reserve(100) == 0
 
 
 def test_retry_after_pauses_all_requests_then_halves_the_rate():
     limit = RateLimit(10)
     limit.record_throttle(now=5, sent_at=4.9, retry_after=30)
-    assert limit.acquire(5) == 30
+    assert limit.reserve(5) == 30
+    assert limit.rate(35) == pytest.approx(5)
+
+
+def test_reserved_request_waits_for_a_pause_that_began_since():
+    limit = RateLimit(10)
+    assert [limit.reserve(5), limit.reserve(5)] == [0, pytest.approx(0.1)]
+    limit.record_throttle(now=5.05, sent_at=5, retry_after=30)
+    assert limit.recheck(5.1) == pytest.approx(29.95)
+    assert limit.reserve(5.1) > 30
+    assert limit.recheck(35.05) == 0
     assert limit.rate(35) == pytest.approx(5)
 
 
@@ -93,12 +109,50 @@ def test_thread_waits_a_minute_at_most(clock):
     assert clock.now == pytest.approx(1060)
 
 
-def test_others_give_way_to_urgent_requests(clock):
+def test_requests_give_way_to_few_urgent_ones(clock):
+    """A thousand tasks can be killed together."""
     limit = RateLimit(10)
-    for _ in range(20):
+    limit.record_urgent()
+    limit.record_urgent()
+    assert limit.reserve(clock.now) == pytest.approx(0.2)
+    for _ in range(1000):
         limit.record_urgent()
+    assert limit.reserve(clock.now) == pytest.approx(MAX_OTHERS_AHEAD / 10)
     assert clock.now == 1000
-    assert limit.acquire(clock.now) == pytest.approx(2)
+
+
+def test_threads_leave_every_second_request_to_the_event_loop():
+    """The poller is on the loop, and submits are in threads."""
+    limit = RateLimit(100)
+    running = True
+
+    def submit() -> int:
+        sent = 0
+        while running:
+            limit.wait()
+            sent += 1
+        return sent
+
+    async def poll() -> int:
+        sender = RequestSender(make_client)
+        until, sent = time.monotonic() + 1, 0
+        while time.monotonic() < until:
+            await sender.send(no_request, is_poll=True)
+            sent += 1
+        return sent
+
+    async def make_client() -> Any:
+        return SimpleNamespace(rate_limit=limit)
+
+    async def no_request(client: Any) -> None:
+        pass
+
+    with ThreadPoolExecutor(8) as threads:
+        submits = [threads.submit(submit) for _ in range(8)]
+        polls = asyncio.run(poll())
+        running = False
+    # Each thread sends one more at the end.
+    assert polls > 0.35 * (polls + sum(submit.result() for submit in submits))
 
 
 def test_rate_limit_is_shared_by_the_clients_of_a_connection():

@@ -188,7 +188,7 @@ def test_requests_in_a_triggerer_count_for_the_rate_limit_of_its_connection(clie
     with pytest.raises(ServiceError):
         limited.get_run(RUN_ID)
     # The pause that the service has asked for delays the poller, too, and other submits ...
-    assert 15 < limit.acquire(time.monotonic()) <= 20
+    assert 15 < limit.reserve(time.monotonic()) <= 20
     # ... but no cancel.
     service.answers[:] = [(204, None)]
     DataFlowClient(client.access, "triggerer", limit, urgent=True).cancel_run(RUN_ID)

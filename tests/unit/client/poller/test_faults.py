@@ -235,18 +235,6 @@ def test_job_that_ignores_its_cancellation_is_given_up(caplog):
     assert len([record for record in lines if record.levelno >= logging.WARNING]) == 1
 
 
-def test_scheduler_that_has_lost_its_timer_continues():
-    async def main(poller: RunPoller, client: Client) -> Any:
-        waits = asyncio.gather(*(wait(poller, run_id) for run_id in GOOD))
-        for _ in range(3):
-            await asyncio.sleep(70)
-            assert poller._scheduler._due_timer
-            poller._scheduler._due_timer.cancel()
-        return await waits
-
-    assert {run.state for run in run_in_virtual_time(main)} == {"SUCCEEDED"}
-
-
 def test_cancelled_jobs_are_run_again():
     async def main(poller: RunPoller, client: Client) -> Any:
         async def cancel_jobs(run_id: str) -> Run:

@@ -74,6 +74,32 @@ def test_beyond_the_rate_limit_all_slow_down_evenly_and_the_log_says_so_once(cap
     assert len([record for record in caplog.records if "exceed the rate limit" in record.message]) == 1
 
 
+def test_other_requests_of_the_connection_delay_no_poll():
+    """Five hundred statements, or readers of logs, that would take 25 seconds at 20 requests per second."""
+    service = SimulatedService()
+    run, other = service.add(300), service.add(10**6)
+
+    async def main() -> float:
+        poller = RunPoller(service.make)
+
+        async def request_again_and_again() -> None:
+            while True:
+                await poller.request(lambda client: client.get_run(other.id))
+
+        others = [asyncio.create_task(request_again_and_again()) for _ in range(500)]
+        await poller.wait_for(run.id, states=SUCCESS_STATES, poll_interval=5)
+        at = asyncio.get_running_loop().time()
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await poller.close()
+        return at
+
+    assert virtual_time.run(main()) <= run.ended + 5 + 1
+    # None of them is starved either.
+    assert service.polls[other.id] > 0.9 * run.ended * MAX_REQUESTS_PER_SECOND
+
+
 def test_requests_within_the_rate_limit_log_nothing(caplog):
     workload = Workload("", waits=100, runs=1, longest=300, compartments=100, poll_interval=10)
     with_poller(workload, workload.durations(random.Random(5)))

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import asyncio
-
 from airflow_provider_dataflow.client.poller.subscriptions import RunRegistry, Subscription
-from airflow_provider_dataflow.polling import ErrorBudget
 
 
 def subscription(run_id: str = "a") -> Subscription:
-    return Subscription(run_id, ["SUCCEEDED"], 30, ErrorBudget(), None, asyncio.Future())
+    return Subscription(run_id, ["SUCCEEDED"], 30, 60, None)
 
 
 async def test_subscriptions_of_a_run_share_it():

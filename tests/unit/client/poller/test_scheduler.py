@@ -8,25 +8,18 @@ import math
 from airflow_provider_dataflow.client.poller.poller import RunPoller
 from airflow_provider_dataflow.client.poller.request_dispatcher import RequestDispatcher
 from airflow_provider_dataflow.client.poller.request_sender import RequestSender
-from airflow_provider_dataflow.client.poller.scheduler import Scheduler
+from airflow_provider_dataflow.client.poller.scheduler import Job, Scheduler
 from airflow_provider_dataflow.client.poller.subscriptions import RunRegistry, Subscription
 from airflow_provider_dataflow.models.run import SUCCESS_STATES
-from airflow_provider_dataflow.polling import ErrorBudget
 from benchmarks.polling import virtual_time
 from benchmarks.polling.simulated_service import SimulatedService
-
-
-class Job:
-    def __init__(self) -> None:
-        self.due = math.inf
-        self.in_progress = False
 
 
 def run_with(returned: float | None) -> int:
     """Return how often a job runs that becomes due again during its first run, which returns ``returned``."""
     runs = []
 
-    async def run_job(job: Job, late: float) -> float | None:
+    async def run_job(job: Job) -> float | None:
         runs.append(asyncio.get_running_loop().time())
         if len(runs) > 1:
             return None
@@ -39,7 +32,7 @@ def run_with(returned: float | None) -> int:
         await asyncio.sleep(100)
         await scheduler.stop()
 
-    scheduler: Scheduler[Job] = Scheduler(run_job, lambda job, error: None)
+    scheduler = Scheduler(run_job, lambda job, error: None)
     virtual_time.run(main())
     return len(runs)
 
@@ -58,10 +51,8 @@ def test_end_of_listing_schedules_runs_whose_polls_are_ending():
     async def main() -> None:
         registry = RunRegistry()
         dispatcher = RequestDispatcher(registry, RequestSender(lambda: asyncio.sleep(0)))
-        done = asyncio.get_running_loop().create_future()
-        subscription = Subscription("a", {"SUCCEEDED"}, 30.0, ErrorBudget(), None, done)
-        run = registry.add(subscription, "c")
-        run.in_progress, compartment = True, run.compartment
+        run = registry.add(Subscription("a", {"SUCCEEDED"}, 30.0, 60.0, None), "c")
+        run.active_since, compartment = 0.0, run.compartment
         assert compartment is not None
         dispatcher._stop_listing(compartment, 60.0)
         assert run.due < math.inf
@@ -81,7 +72,7 @@ def test_run_that_was_forgotten_is_polled_again(caplog):
         await asyncio.sleep(10)
         run = poller._registry.runs[run_id]
         assert run.due < math.inf
-        run.due = math.inf
+        run.unschedule()
         found = await asyncio.wait_for(waiting, 600)
         await poller.close()
         return found.state
