@@ -183,7 +183,7 @@ def _config() -> dict[str, Any]:
 def _option(description: str, example: str, *, type: str = "string", default: str = "") -> dict[str, Any]:
     return {
         "description": description,
-        "version_added": "0.1.0",
+        "version_added": "1.0.0",
         "type": type,
         "example": example,
         "default": default,
