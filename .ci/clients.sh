@@ -3,13 +3,20 @@
 # Prints what cannot be installed in time; never fails.
 
 clients=.cache/clients
+programs=.cache/programs
 
-# Compiled while pip downloads; the test builds the program again, from Go's caches. The cache survives this clone.
+# Compiled while pip downloads. The tests build the programs again, from the caches of Go and Maven, which survive
+# this clone.
 export GOCACHE=${GOCACHE:-$HOME/.cache/go-build}
-mkdir -p .cache
+mkdir -p $programs
 if command -v go >/dev/null; then
-    (cd tests/clients/go && timeout 400 go build -o /dev/null .) >.cache/go-client.log 2>&1 &
+    (cd tests/clients/go && timeout 400 go build -o /dev/null .) >$programs/go.log 2>&1 &
     go_build=$!
+fi
+if command -v mvn >/dev/null; then
+    rm -rf $programs/java && cp -r tests/clients/java $programs/java
+    timeout 400 mvn -q -B -f $programs/java/pom.xml package >$programs/java.log 2>&1 &
+    java_build=$!
 fi
 
 install_client() {  # variable that the tests read, name of the executable, package
@@ -31,6 +38,9 @@ install_chromium() {
 command -v chromium >/dev/null || install_chromium </dev/null >/dev/null 2>&1 \
     || echo "Chromium cannot be installed: the tests in tests/browser are skipped."
 
-if [ -n "${go_build:-}" ]; then
-    wait "$go_build" || echo "The Go client cannot be built: $(tail -1 .cache/go-client.log)"
-fi
+for client in go java; do
+    job=${client}_build
+    if [ -n "${!job:-}" ] && ! wait "${!job}"; then
+        echo "The client in tests/clients/$client cannot be built: $(tail -n 1 $programs/$client.log)"
+    fi
+done
