@@ -151,6 +151,7 @@ class SessionLifecycle:
         return record
 
     def cancel(self, record: Record) -> None:
+        """Cancel a statement. One that has ended stays as it is, as Oracle's test of Terraform expects."""
         state = record.body["lifecycleState"]
         if state == StatementLifecycleState.ACCEPTED:
             self._end(record, StatementLifecycleState.CANCELLED)
@@ -158,8 +159,6 @@ class SessionLifecycle:
             record.body["lifecycleState"] = StatementLifecycleState.CANCELLING
             self._store.update(STATEMENTS, record)
             self._engine.cancel_statement(record.body["runId"], record.internal["number"])
-        elif state in (StatementLifecycleState.SUCCEEDED, StatementLifecycleState.FAILED):
-            raise ApiError(409, "Conflict", f"The statement has ended already: it is {state}.")
 
     def finished(self, run_id: str, number: int, outcome: StatementOutcome) -> None:
         """Called by the engine when a statement has ended."""
