@@ -91,8 +91,9 @@ format: setup  ## fix and format the code with ruff
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
+# With -a, since an update of some pages would lose what others have added to the search index with {index}.
 docs: setup  ## build the documentation in docs/_build/html
-	@$(PY) -m sphinx -q -W -b html docs docs/_build/html
+	@$(PY) -m sphinx -q -W -a -b html docs docs/_build/html
 
 lock: setup  ## update constraints.txt (LOCK= keeps the pinned versions where possible)
 	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --all-extras \

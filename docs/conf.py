@@ -39,6 +39,8 @@ add_module_names = True
 
 html_theme = "furo"
 html_title = f"Airflow provider for OCI Data Flow {release}"
+html_static_path = ["static"]
+html_css_files = ["custom.css"]
 html_copy_source = False
 
 

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ import uvicorn
 
 from airflow_provider_dataflow.local.engines.base import RunOutcome
 from airflow_provider_dataflow.local.http.asgi import asgi_app
+from tests.browser.devtools import Page, new_page, running_browser
 from tests.unit.local.support import Local
 
 # Prevents requests to hosts of the vendor, for example for updates and fonts.
@@ -30,14 +31,18 @@ _FLAGS = (
 )
 
 
+def path_of_chromium() -> str:
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("Chromium is not installed")
+    return path
+
+
 class Chromium:
     """:param folder: for a new profile of each page load."""
 
     def __init__(self, folder: Path) -> None:
-        path = shutil.which("chromium")
-        if path is None:
-            pytest.skip("Chromium is not installed")
-        self._command = path
+        self._command = path_of_chromium()
         self._folder = folder
         self._number = 0
 
@@ -65,6 +70,20 @@ def _look(size: str, dark: bool) -> list[str]:
 @pytest.fixture
 def chromium(tmp_path) -> Chromium:
     return Chromium(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator[str]:
+    """Start a browser for the tests of a file; the URL of its debugging protocol."""
+    profile = tmp_path_factory.mktemp("chromium") / "profile"
+    with running_browser([path_of_chromium(), *_FLAGS], profile) as url:
+        yield url
+
+
+@pytest.fixture
+async def page(browser) -> AsyncIterator[Page]:
+    async with new_page(browser) as page:
+        yield page
 
 
 class ConsoleServer:

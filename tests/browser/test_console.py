@@ -7,8 +7,10 @@ import re
 import pytest
 
 from airflow_provider_dataflow.local.engines.base import RunOutcome
-from airflow_provider_dataflow.local.http.messages import Response
+from tests.browser.devtools import PHONE_WIDTH, problems_in_all_looks
+from tests.unit.local.api.test_pools import POOL
 from tests.unit.local.api.test_sql_endpoints import SQL_ENDPOINT
+from tests.unit.local.support import COMPARTMENT
 
 pytestmark = pytest.mark.browser
 
@@ -116,33 +118,50 @@ def test_sql_endpoint_page_updates_when_its_state_changes(server, chromium):
     assert "<code>jdbc:" in dom
 
 
-#: Writes the width of the framed page, and of the narrowest name of a run, into the title.
-MEASURE = """<script>onload = () => {
-const page = phone.contentDocument;
-const names = [...page.querySelectorAll(".runs td:first-child")].map(e => e.offsetWidth);
-document.title = `width ${page.documentElement.scrollWidth}, names ${Math.min(...names)}`;
-}</script>"""
+@pytest.fixture
+def addresses(server, runs) -> dict[str, str]:
+    """Return the path of a page of each kind."""
+    local = server.local
+    local.call("GET", f"/runs/{runs['backfill 2011']}")
+    [application] = local.json("GET", f"/applications?compartmentId={COMPARTMENT}")
+    endpoint = local.json("POST", "/sqlEndpoints", SQL_ENDPOINT)["id"]
+    pool = local.json("POST", "/pools", POOL)["id"]
+    return {
+        "runs": "",
+        "failed runs": "?show=failed",
+        "active run": f"runs/{runs['monthly 2013-03']}",
+        "failed run": f"runs/{runs['monthly 2013-13']}",
+        "applications": "applications",
+        "application": f"applications/{application['id']}",
+        "pools": "pools",
+        "pool": f"pools/{pool}",
+        "SQL endpoints": "sql-endpoints",
+        "SQL endpoint": f"sql-endpoints/{endpoint}",
+        "requests": "requests",
+        "unknown page": "foo",
+    }
 
 
-@pytest.mark.parametrize("path", ["", "runs/{run_id}", "applications", "requests"])
-def test_page_fits_on_a_phone(server, runs, chromium, path):
-    """The page is in a frame as wide as a phone, since the window of a browser cannot be that narrow."""
-    server.local.call("GET", f"/runs/{runs['backfill 2011']}")
-    path = "/console/" + path.format(run_id=runs["monthly 2013-03"])
-    frame = f'<iframe id="phone" width="390" height="800" src="{path}"></iframe>{MEASURE}'
-    handle = server.local.service.handle
+PAGES = (
+    "runs", "failed runs", "active run", "failed run", "applications", "application", "pools", "pool",
+    "SQL endpoints", "SQL endpoint", "requests", "unknown page",
+)  # fmt: skip
 
-    def serve_frame(request):
-        if request.path == "/phone":
-            return Response(200, {"content-type": "text/html"}, frame.encode())
-        response = handle(request)
-        # The console refuses to be framed.
-        response.headers.pop("content-security-policy", None)
-        return response
 
-    server.local.service.handle = serve_frame
-    dom = chromium.dom(f"{server.endpoint}/phone", milliseconds=1_000)
-    width, names = re.findall(r"<title>width (\d+), names (\w+)</title>", dom)[0]
-    assert int(width) <= 390
-    # Names are not broken letter by letter.
-    assert names == "Infinity" or int(names) >= 150
+@pytest.mark.parametrize("name", PAGES)
+async def test_page_is_readable_on_phone_and_laptop_in_light_and_dark(server, addresses, page, name):
+    url = f"{server.endpoint}/console/{addresses[name]}"
+    problems = await problems_in_all_looks(page, url, server.endpoint)
+    assert not problems, "\n".join(problems)
+
+
+@pytest.mark.parametrize("name", ["", "applications", "pools", "sql-endpoints", "requests"])
+async def test_empty_page_is_readable(server, page, name):
+    problems = await problems_in_all_looks(page, f"{server.endpoint}/console/{name}", server.endpoint)
+    assert not problems, "\n".join(problems)
+
+
+async def test_names_are_not_broken_letter_by_letter(server, runs, page):
+    await page.open(f"{server.endpoint}/console/", PHONE_WIDTH)
+    cells = '[...document.querySelectorAll(".runs td:first-child")].map(e => e.offsetWidth)'
+    assert min(await page.evaluate(cells)) >= 150

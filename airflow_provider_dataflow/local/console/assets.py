@@ -2,7 +2,7 @@
 
 STYLE = """
 :root{color-scheme:light dark;--bg:#f6f7f9;--card:#fff;--ink:#1a1f26;--soft:#5c6773;--line:#e2e6eb;
---code:#f3f5f7;--link:#0b5cad;--head:#202a35;--ok:#1a7f4b;--bad:#c2352b;--run:#1f6feb;--stop:#a86500;
+--code:#f3f5f7;--link:#0b5cad;--head:#202a35;--ok:#1a7f4b;--bad:#c2352b;--run:#1a66e0;--stop:#9a5c00;
 --wait:#9aa5b1;--badbg:#fdecea}
 @media (prefers-color-scheme:dark){:root{--bg:#11161c;--card:#182029;--ink:#e4e9ee;--soft:#96a2af;
 --line:#2a3440;--code:#0e1318;--link:#72b1f5;--head:#0b0f14;--ok:#3fb27a;--bad:#f0736a;--run:#5b9cf5;
