@@ -6,10 +6,12 @@ import importlib
 import importlib.util
 import json
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
@@ -64,6 +66,90 @@ def test_workflow_has_least_permissions_and_time_limits(path: Path):
     workflow = yaml.safe_load(path.read_text())
     assert workflow["permissions"] == {"contents": "read"}
     assert all("timeout-minutes" in job for job in workflow["jobs"].values())
+
+
+def steps_of(path: Path) -> list[dict[str, Any]]:
+    return [step for job in yaml.safe_load(path.read_text())["jobs"].values() for step in job["steps"]]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=relative)
+def test_actions_are_pinned_by_commit_with_their_version(path: Path):
+    """A tag can be moved to other code, which would get the identity of the release."""
+    used = re.findall(r"^ *(?:- )?uses: (.*)$", path.read_text(), re.MULTILINE)
+    assert len(used) == sum("uses" in step for step in steps_of(path))
+    for action in used:
+        assert action == "./" or re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", action)
+
+
+def test_each_action_has_one_version():
+    text = "".join(path.read_text() for path in WORKFLOWS)
+    versions: dict[str, set[str]] = {}
+    for name, version in re.findall(r"uses: ([\w-]+/[\w-]+)@(.*)", text):
+        versions.setdefault(name, set()).add(version)
+    assert {name: found for name, found in versions.items() if len(found) > 1} == {}
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=relative)
+def test_workflow_keeps_no_credentials_and_expands_nothing_in_scripts(path: Path):
+    """What is expanded in a script is executed, whoever has written it. Variables are only values."""
+    assert "secrets." not in path.read_text()
+    for step in steps_of(path):
+        assert "${{" not in step.get("run", "")
+        if "/checkout@" in step.get("uses", ""):
+            assert step["with"]["persist-credentials"] is False
+
+
+def test_only_a_tag_is_released_and_only_after_all_checks():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())
+    # YAML 1.1 reads the key "on" as true.
+    [pattern] = workflow[True]["push"]["tags"]
+    assert workflow[True].keys() == {"push"}
+    # Not by the tag of a major version, which the workflow itself moves.
+    assert re.fullmatch(pattern.replace(".", r"\.").replace("*", ".*"), f"v{__version__}")
+    assert not re.fullmatch(pattern.replace(".", r"\.").replace("*", ".*"), "v1")
+    jobs = workflow["jobs"]
+    assert [jobs[name].get("needs") for name in ("build", "attest", "publish", "release")] == [
+        None,
+        "build",
+        "attest",
+        "publish",
+    ]
+    assert any("make package" in step.get("run", "") for step in jobs["build"]["steps"])
+
+
+def test_release_is_attested_and_published_without_a_password():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]
+    used = {
+        name: [step["uses"].partition("@")[0] for step in job["steps"] if "uses" in step]
+        for name, job in jobs.items()
+    }
+    assert {"actions/attest-build-provenance", "actions/attest-sbom"} <= set(used["attest"])
+    assert jobs["attest"]["permissions"] == {"id-token": "write", "attestations": "write"}
+    [publish] = [step for step in jobs["publish"]["steps"] if "pypi-publish" in step["uses"]]
+    assert "with" not in publish
+    assert jobs["publish"]["permissions"] == {"id-token": "write"}
+    assert jobs["publish"]["environment"] == "release"
+    # Code of the project runs in a job that can neither sign nor publish.
+    assert "permissions" not in jobs["build"]
+    for name in ("attest", "publish"):
+        assert not any("run" in step for step in jobs[name]["steps"])
+
+
+def test_changelog_has_the_notes_of_this_version():
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    script = "awk -v version=\"$version\" '/^## /{found = $2 == version} found' CHANGELOG.md"
+    assert script in (ROOT / ".github/workflows/release.yml").read_text()
+    notes = subprocess.run(
+        ["sh", "-c", script],
+        env={"version": __version__},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert re.match(rf"## {re.escape(__version__)} - 20\d\d-\d\d-\d\d\n", notes)
+    assert notes in changelog
+    assert notes.count("\n## ") == 0
 
 
 def test_every_python_of_the_classifiers_is_tested():
