@@ -17,6 +17,7 @@ import inspect
 import io
 import itertools
 import json
+import linecache
 import re
 import shlex
 import subprocess
@@ -312,6 +313,8 @@ def check_option(section: str, option: str) -> None:
 
 
 def check_python_code(text: str) -> None:
+    # Functions that run in Spark are shipped as the source that Python has of them.
+    linecache.cache["<documentation>"] = (len(text), None, text.splitlines(keepends=True), "<documentation>")
     tree = ast.parse(text if not text.lstrip().startswith("@") else text + "def test(): ...\n")
     namespace: dict[str, Any] = {
         "DataFlowHook": DataFlowHook,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import re
 from contextlib import nullcontext
 from pathlib import Path
@@ -132,16 +133,24 @@ def test_howto_index_lists_every_page():
     index = (ROOT / "docs" / "howto" / "index.md").read_text()
     listed = set(re.findall(r"^([a-z-]+)$", index, re.MULTILINE))
     assert listed == {page.stem for page in HOWTO_PAGES} - {"index"}
+    # The table says for which task each page is.
+    linked_pages = set(re.findall(r"\]\(([a-z-]+)\.md", index))
+    assert linked_pages == listed
+    assert len(re.findall(r"^\| .* \| \[", index, re.MULTILINE)) >= 20
 
 
 @pytest.mark.parametrize("page", HOWTO_PAGES, ids=lambda page: page.name)
-def test_snippet_of_howto_page_is_complete(page: Path):
+def test_snippet_of_howto_page_is_complete(page: Path, tmp_path):
     """It runs as a file of its own, without a name that the page does not import."""
+    file = tmp_path / "snippet.py"
     for snippet in re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL):
         is_too_new = "DataFlowRetryPolicy(" in snippet and retry_policies() is None
         refused = pytest.raises(InvalidArgument, match=r"needs Airflow 3\.3") if is_too_new else nullcontext()
+        # Functions that run in Spark are shipped as the source in their file.
+        file.write_text(snippet)
+        linecache.checkcache(str(file))
         with refused:
-            exec(compile(snippet, str(page), "exec"), {})
+            exec(compile(snippet, str(file), "exec"), {})
 
 
 def test_migration_page_has_every_argument_of_terraform():
