@@ -229,9 +229,11 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
             "oci",
             "sleep",
             "source",
+            "terraform",
         ),
         accept_any,
     ),
+    "build_provider.sh": accept_any,
 }
 
 
