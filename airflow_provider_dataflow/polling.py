@@ -43,7 +43,7 @@ HEARTBEAT_SECONDS = 600.0
 
 #: A poll follows the one before after a random part of its interval: at least this share, never more than 1.
 #: So waits do not poll in step, and an event is never later than the interval.
-MIN_JITTER = 0.8
+MIN_JITTER = 0.75
 #: From this many runs on, a compartment is polled by ListRuns instead of one GetRun per run. A round takes
 #: one or two pages: of IN_PROGRESS, and of ACCEPTED if there are more than ``GETS_PER_PAGE``.
 LIST_THRESHOLD = 10
@@ -83,7 +83,7 @@ longest_pause = math.inf
 
 
 def jittered(interval: float) -> float:
-    """Return the interval minus up to 20 %, so that waits do not poll in step, and never too late."""
+    """Return the interval minus up to 25 %, so that waits do not poll in step, and never too late."""
     return limited(interval) * random.uniform(MIN_JITTER, 1.0)  # noqa: S311
 
 
