@@ -42,6 +42,7 @@ html_title = f"Airflow provider for OCI Data Flow {release}"
 html_static_path = ["static"]
 html_css_files = ["custom.css"]
 html_copy_source = False
+html_logo = html_favicon = "images/logo.svg"
 
 
 def hide_signature_of_class(app: Sphinx, kind: str, *_: object) -> tuple[str, None] | None:

@@ -169,18 +169,32 @@ def test_all_files_name_the_same_repository():
     """Whoever moves the repository has to change all of them."""
     name = REPOSITORY.removeprefix("https://github.com/")
     assert REGISTRY["source-url"] == REPOSITORY
+    assert REGISTRY["docs-url"] == PROJECT["urls"]["Documentation"]
+    logo = REGISTRY["logo-url"].removeprefix(f"{REPOSITORY}/raw/main/")
+    assert (ROOT / logo).is_file()
     assert all(url.startswith(REPOSITORY) for url in PROJECT["urls"].values())
     [link] = yaml.safe_load((ROOT / ".github/ISSUE_TEMPLATE/config.yml").read_text())["contact_links"]
     assert link["url"].startswith(f"{REPOSITORY}/")
     assert f"uses: {name}@v" in (ROOT / "docs" / "ci.md").read_text()
 
 
+def test_registry_agrees_with_the_metadata():
+    assert REGISTRY["license"] == PROJECT["license"]
+    assert REGISTRY["python"] == PROJECT["requires-python"]
+    assert f"apache-airflow{REGISTRY['airflow']}" in PROJECT["dependencies"]
+    is_stable = "Development Status :: 5 - Production/Stable" in PROJECT["classifiers"]
+    assert is_stable == (REGISTRY["lifecycle"] == "production")
+
+
 def test_registry_lists_all_public_classes():
     info = get_provider_info()
     assert REGISTRY["package-name"] == info["package-name"]
+    decorators = [entry["module"] for entry in REGISTRY["decorators"]]
+    assert decorators == [entry["class-name"] for entry in info["task-decorators"]]
     kinds = ("operators", "sensors", "hooks")
     modules = {module for kind in kinds for entry in info[kind] for module in entry["python-modules"]}
-    listed = [entry["module"] for kind in (*kinds, "triggers", "other") for entry in REGISTRY[kind]]
+    sections = (*kinds, "triggers", "decorators", "other")
+    listed = [entry["module"] for section in sections for entry in REGISTRY[section]]
     for name in listed:
         module, _, class_name = name.rpartition(".")
         assert hasattr(importlib.import_module(module), class_name), name
