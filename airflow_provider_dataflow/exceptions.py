@@ -5,6 +5,7 @@ They can be pickled and hold no secrets.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from airflow_provider_dataflow.help_links import see
@@ -20,6 +21,9 @@ MAX_TEXT_CHARACTERS = 2000
 
 _END_MARKS = (".", "!", "?", "…")
 
+#: A full stop after a link to the documentation would be taken for a part of it.
+_ENDS_WITH_LINK = re.compile(r"\bSee https?://\S+#[\w-]+$")
+
 
 def sentences(*texts: object) -> str:
     """Join texts to one line of sentences. Empty texts are left out.
@@ -33,6 +37,8 @@ def _sentence(text: object) -> str:
     line = _one_line(text).rstrip(" ,;:")
     if not line:
         return ""
+    if _ENDS_WITH_LINK.search(line):
+        return line
     # The end mark may stand before a closing quote or bracket.
     return line if line.rstrip("\"')]»”").endswith(_END_MARKS) else f"{line}."
 

@@ -30,6 +30,7 @@ from airflow_provider_dataflow.exceptions import (
     SubmitRejected,
     UnexpectedResponse,
 )
+from airflow_provider_dataflow.help_links import see
 from airflow_provider_dataflow.operators.retries import NotRetried
 
 ERRORS = [
@@ -193,7 +194,8 @@ def test_every_message_consists_of_sentences(kind: type[DataFlowError], text: st
     headline, *labelled = message.split("\n")
     lines = [headline, *(line for line in labelled if line.startswith(("  hint:", "  note:")))]
     for line in lines:
-        assert not line or line.rstrip("\"')")[-1] in ".?!…", line
+        is_linked = re.search(r" See https://\S+#[\w-]+$", line)
+        assert not line or is_linked or line.rstrip("\"')")[-1] in ".?!…", line
         assert not re.search(r"\.\.|[:;,?!]\.|\.;| \.| {3}|\(\)|None", line.strip()), line
         # A full stop separates the message of the network from our own sentences.
         assert not re.search(r"refused(?!again)[ ]+[A-Z]", line), line
@@ -205,15 +207,14 @@ def test_service_error_separates_message_and_hint():
     error = ServiceError(operation="GetRun", message="Connection refused", endpoint="http://127.0.0.1:1")
     assert str(error) == (
         "GetRun at http://127.0.0.1:1 got no response: Connection refused. Nothing listens there: check "
-        "service_endpoint, and that the service is started. See docs/troubleshooting.md#connection-refused."
+        f"service_endpoint, and that the service is started. {see('Connection refused')}"
     )
 
 
 def test_unexpected_response_is_not_reported_as_missing_response():
     error = UnexpectedResponse(operation="GetRun", message="expected a list, got str")
     assert str(error) == (
-        "GetRun got an unexpected response: expected a list, got str. See "
-        "docs/troubleshooting.md#unexpectedresponse."
+        f"GetRun got an unexpected response: expected a list, got str. {see('UnexpectedResponse')}"
     )
     assert error.is_transient
 
