@@ -1,8 +1,8 @@
 // Put, get, list and delete objects with the npm package oci-objectstorage; prints the results as JSON.
 // Arguments: endpoint, profile (JSON), name of a bucket to create, file to upload in parts.
-const fs = require("fs");
-const common = require("oci-common");
-const os = require("oci-objectstorage");
+import * as fs from "fs";
+import * as common from "oci-common";
+import * as os from "oci-objectstorage";
 
 const [endpoint, profile, bucketName, file] = process.argv.slice(2);
 const p = JSON.parse(profile);
@@ -11,8 +11,8 @@ const provider = new common.SimpleAuthenticationDetailsProvider(
 const client = new os.ObjectStorageClient({ authenticationDetailsProvider: provider });
 client.endpoint = endpoint;
 
-const text = async (value) => {
-  const chunks = [];
+const text = async (value: AsyncIterable<Uint8Array>) => {
+  const chunks: Buffer[] = [];
   for await (const chunk of value) chunks.push(Buffer.from(chunk));
   return Buffer.concat(chunks).toString();
 };
@@ -26,11 +26,16 @@ const text = async (value) => {
   const put = await client.putObject({ ...bucket, objectName: name, putObjectBody: "grüße", opcMeta: { key: "v" } });
   const head = await client.headObject({ ...bucket, objectName: name });
   const got = await client.getObject({ ...bucket, objectName: name });
-  const part = await client.getObject({ ...bucket, objectName: name, range: common.Range.parse("bytes 0-1/*") });
-  let refused = null;
+  // npm may install another oci-common for each package, whose classes are different types.
+  const range = common.Range.parse("bytes 0-1/*") as unknown as os.requests.GetObjectRequest["range"];
+  const part = await client.getObject({ ...bucket, objectName: name, range });
+  let refused: unknown = null;
   try {
     await client.putObject({ ...bucket, objectName: name, putObjectBody: "x", ifNoneMatch: "*" });
-  } catch (error) { refused = [error.statusCode, error.serviceCode]; }
+  } catch (error) {
+    const { statusCode, serviceCode } = error as common.OciError;
+    refused = [statusCode, serviceCode];
+  }
   await new os.UploadManager(client, { enforceMD5: true }).upload({
     requestDetails: { ...bucket, objectName: "stream" },
     content: { stream: fs.createReadStream(file) },

@@ -1,7 +1,7 @@
 // Submit, watch, log, list and cancel with the npm package oci-dataflow; prints the results as JSON.
 // Arguments: endpoint, profile (JSON), OCID of an application that succeeds, OCID of one to cancel.
-const common = require("oci-common");
-const dataflow = require("oci-dataflow");
+import * as common from "oci-common";
+import * as dataflow from "oci-dataflow";
 
 const [endpoint, profile, application, sleeper] = process.argv.slice(2);
 const p = JSON.parse(profile);
@@ -10,23 +10,23 @@ const provider = new common.SimpleAuthenticationDetailsProvider(
 const client = new dataflow.DataFlowClient({ authenticationDetailsProvider: provider });
 client.endpoint = endpoint;
 
-const watch = async (runId) => {
+const watch = async (runId: string) => {
   for (let i = 0; i < 300; i++) {
     const { run } = await client.getRun({ runId });
-    if (["SUCCEEDED", "FAILED", "CANCELED"].includes(run.lifecycleState)) return run.lifecycleState;
+    if (["SUCCEEDED", "FAILED", "CANCELED"].includes(String(run.lifecycleState))) return run.lifecycleState;
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
   throw new Error(`run ${runId} has not ended within a minute`);
 };
 
-const text = async (value) => {
-  const chunks = [];
+const text = async (value: AsyncIterable<Uint8Array>) => {
+  const chunks: Buffer[] = [];
   for await (const chunk of value) chunks.push(Buffer.from(chunk));
   return Buffer.concat(chunks).toString();
 };
 
 (async () => {
-  const submit = (applicationId) => client.createRun({
+  const submit = (applicationId: string) => client.createRun({
     createRunDetails: { compartmentId: p.compartment, applicationId, displayName: "by npm", freeformTags: { a: "ä" } },
   });
   const { run, etag } = await submit(application);
