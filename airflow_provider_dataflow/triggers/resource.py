@@ -36,7 +36,7 @@ class ResourceTrigger(PollingTrigger):
             deadline=self.deadline,
             error_budget=self.error_budget,
         )
-        poller_module = await import_in_thread("airflow_provider_dataflow.client.poller.shared")
+        poller_module = await import_in_thread("airflow_provider_dataflow.client.poller.poller")
         hook = self.hook
         async with poller_module.shared_poller(hook.connection_key, hook.async_client) as poller:
             try:

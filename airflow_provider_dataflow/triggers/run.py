@@ -37,8 +37,7 @@ from airflow_provider_dataflow.triggers.live_log import LiveLog
 from airflow_provider_dataflow.xcom_keys import LIFECYCLE_STATE, RUN_ID, RUN_IDS
 
 if TYPE_CHECKING:
-    from airflow_provider_dataflow.client.poller.poller import RunPoller
-    from airflow_provider_dataflow.client.poller.shared import shared_poller
+    from airflow_provider_dataflow.client.poller.poller import RunPoller, shared_poller
     from airflow_provider_dataflow.client.poller.subscriptions import Subscription
     from airflow_provider_dataflow.client.sync_client import DataFlowClient
     from airflow_provider_dataflow.models.durations import Duration
@@ -108,18 +107,19 @@ class RunTrigger(PollingTrigger):
 
     async def wait(self) -> RunEvent:
         # Spread, so that thousands of tasks deferred at the same moment do not block the event loop.
-        first_pause = self.NO_EVENT_BEFORE_SECONDS * random.uniform(1.0, 1.1)  # noqa: S311
-        await asyncio.sleep(polling.limited(first_pause))
-        poller_module = await import_in_thread("airflow_provider_dataflow.client.poller.shared")
+        # Local variables and coroutines are memory of each waiting trigger, so there are few of them.
+        await asyncio.sleep(polling.limited(self.NO_EVENT_BEFORE_SECONDS * random.uniform(1.0, 1.1)))  # noqa: S311
+        poller_module = await import_in_thread("airflow_provider_dataflow.client.poller.poller")
         async with self._connection_poller(poller_module.shared_poller) as poller:
             self._poller = poller
             if self.run_ids:
                 self._followed = self._followed_run()
                 await self._followed.load()
             while True:
-                # Each coroutine costs memory in every waiting trigger.
-                wait = self._wait_with_log if self.follow_logs else self._wait_for_run
-                event, ended = await wait(poller)
+                if self.follow_logs:
+                    event, ended = await self._wait_with_log(poller)
+                else:
+                    event, ended = await self._wait_for_run(poller)
                 if ended is None or not self._follows(ended):
                     return event
                 if (end := await self._follow_successor(poller, ended)) is not None:

@@ -211,7 +211,7 @@ class RunEventTrigger(DataFlowTrigger, BaseEventTrigger):
     @asynccontextmanager
     async def _poller(self) -> AsyncIterator[tuple[RunPoller, Scope]]:
         """Enter the poller of the connection. Also yield the scope of the runs that are watched."""
-        poller_module = await import_in_thread("airflow_provider_dataflow.client.poller.shared")
+        poller_module = await import_in_thread("airflow_provider_dataflow.client.poller.poller")
         stream_module = await import_in_thread("airflow_provider_dataflow.client.run_events.stream")
         hook = self.hook
         async with poller_module.shared_poller(hook.connection_key, hook.async_client) as poller:

@@ -137,7 +137,7 @@ def test_parsing_a_dag_imports_only_what_it_needs(modules, forbidden):
         ),
         (
             [
-                *("client.sync_client", "client.poller.shared", "client.wait"),
+                *("client.sync_client", "client.poller.poller", "client.wait"),
                 "client.console_links",
             ],
             {"airflow", "oci"},

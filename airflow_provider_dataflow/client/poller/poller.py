@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from airflow_provider_dataflow.client.poller.request_dispatcher import RequestDispatcher
 from airflow_provider_dataflow.client.poller.request_sender import ClientFactory, RequestSender
@@ -32,6 +35,9 @@ class RunPoller:
         self._registry = RunRegistry()
         self._dispatcher = RequestDispatcher(self._registry, self._sender)
         self._scheduler = self._dispatcher.scheduler
+        #: See :class:`shared_poller`.
+        self.key: Hashable = None
+        self.users = 0
 
     async def wait_for(self, run_id: str, **kwargs: Any) -> Run:
         """Wait until the run is in one of the states or has ended. Arguments as of :meth:`subscribe`.
@@ -119,3 +125,41 @@ class RunPoller:
             for subscription in self._registry.subscriptions:
                 subscription.done.cancel()
             await self._sender.close()
+
+
+_pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, RunPoller]] = WeakKeyDictionary()
+
+
+class shared_poller:
+    """Context manager of the running loop's poller for a key: created for the first user, closed by the last.
+
+    :param key: identifies the connection: connection id, region, endpoint.
+    :param client_factory: builds the client if the poller is new.
+    """
+
+    # A class, since a generator-based context manager needs three times the memory, for each waiting trigger.
+    __slots__ = ("_client_factory", "_key")
+
+    def __init__(self, key: Hashable, client_factory: ClientFactory) -> None:
+        # A forked process must neither use nor close its parent's sockets.
+        self._key: Hashable = (os.getpid(), key)
+        self._client_factory: ClientFactory | None = client_factory
+
+    async def __aenter__(self) -> RunPoller:
+        pollers = _pollers.setdefault(asyncio.get_running_loop(), {})
+        if (poller := pollers.get(self._key)) is None:
+            assert self._client_factory is not None, "shared_poller can be entered only once"  # noqa: S101
+            poller = pollers[self._key] = RunPoller(self._client_factory)
+            poller.key = self._key
+        poller.users += 1
+        # Frees the hook that the factory refers to, and the copy of the key.
+        self._client_factory, self._key = None, poller.key
+        return poller
+
+    async def __aexit__(self, *_: object) -> None:
+        pollers = _pollers[asyncio.get_running_loop()]
+        poller = pollers[self._key]
+        poller.users -= 1
+        if poller.users == 0:
+            del pollers[self._key]
+            await poller.close()

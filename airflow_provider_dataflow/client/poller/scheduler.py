@@ -8,6 +8,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_dataflow.polling import CHECK_SECONDS, MAX_CONNECTIONS, STOP_SECONDS, STUCK_SECONDS
@@ -15,16 +16,17 @@ from airflow_provider_dataflow.polling import CHECK_SECONDS, MAX_CONNECTIONS, ST
 log = logging.getLogger(__name__)
 
 
+@dataclass(slots=True, eq=False)
 class Job:
-    """Work that is repeated, with a timer for the next time."""
+    """Work that is repeated.
 
-    __slots__ = ("active_since", "timer")
+    :ivar timer: for the next run, if one is scheduled.
+    :ivar active_since: time at which the job became due, started, or last made progress; None while it is
+        neither waiting for its task nor running.
+    """
 
-    def __init__(self) -> None:
-        self.timer: asyncio.TimerHandle | None = None
-        #: Time at which the job became due, started, or last made progress; None while it is neither waiting
-        #: for its task nor running.
-        self.active_since: float | None = None
+    timer: asyncio.TimerHandle | None = field(init=False, default=None)
+    active_since: float | None = field(init=False, default=None)
 
     @property
     def due(self) -> float:

@@ -8,6 +8,7 @@ import logging
 import math
 import sys
 from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 
 from airflow_provider_dataflow.client.poller.event_loop import job_error
 from airflow_provider_dataflow.client.poller.scheduler import Job
@@ -21,38 +22,30 @@ log = logging.getLogger(__name__)
 LISTED_STATES = (LifecycleState.ACCEPTED, LifecycleState.IN_PROGRESS)
 
 
+@dataclass(slots=True, eq=False)
 class Subscription:
     """A trigger's wait for one run. There can be ten thousand, so it has few objects.
 
     :param error_budget: seconds for which errors of the service are tolerated.
+    :ivar done: future of the run in a target state, or at its end.
+    :ivar errors: the error budget, from an error until the next response.
+    :ivar context: of the callback, which logs to the task log of its own trigger.
     """
 
-    __slots__ = (
-        *("context", "done", "error_budget", "errors", "last_state", "on_change", "poll_interval", "run_id"),
-        "states",
-    )
+    run_id: str
+    states: Collection[str]
+    poll_interval: float
+    error_budget: float
+    on_change: Callable[[Run], None] | None
+    last_state: str | None = None
+    done: asyncio.Future[Run] = field(init=False)
+    errors: ErrorBudget | None = field(init=False, default=None)
+    context: contextvars.Context | None = field(init=False, default=None)
 
-    def __init__(
-        self,
-        run_id: str,
-        states: Collection[str],
-        poll_interval: float,
-        error_budget: float,
-        on_change: Callable[[Run], None] | None,
-        last_state: str | None = None,
-    ) -> None:
-        self.run_id = run_id
-        self.states = states
-        self.poll_interval = poll_interval
-        self.error_budget = error_budget
-        self.on_change = on_change
-        self.last_state = last_state
-        #: Its result is the run in a target state, or at its end.
-        self.done: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
-        #: The budget, from an error until the next response.
-        self.errors: ErrorBudget | None = None
-        # The callback logs to the task log of its own trigger, which the context selects.
-        self.context = contextvars.copy_context() if on_change else None
+    def __post_init__(self) -> None:
+        self.done = asyncio.get_running_loop().create_future()
+        if self.on_change:
+            self.context = contextvars.copy_context()
 
     def update(self, run: Run) -> None:
         """Report a change of state, and finish if the run is in a target state or has ended."""
@@ -95,20 +88,19 @@ class Subscription:
             )
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class PolledRun(Job):
-    """Job that polls one run, with all its subscriptions. It is idle while its compartment is listed."""
+    """Job that polls one run, with all its subscriptions. It is idle while its compartment is listed.
 
-    __slots__ = ("compartment", "created", "run_id", "state", "subscriptions")
+    :ivar compartment: set by the registry only.
+    :ivar created: in seconds since 1970.
+    """
 
-    def __init__(self, run_id: str) -> None:
-        super().__init__()
-        self.run_id = run_id
-        #: Set by the registry only.
-        self.compartment: Compartment | None = None
-        self.subscriptions: tuple[Subscription, ...] = ()
-        self.state: str | None = None
-        #: In seconds since 1970.
-        self.created: float | None = None
+    run_id: str
+    compartment: Compartment | None = None
+    subscriptions: tuple[Subscription, ...] = ()
+    state: str | None = None
+    created: float | None = None
 
     def __repr__(self) -> str:
         return f"run {self.run_id}"
@@ -159,22 +151,21 @@ class PolledRun(Job):
                 subscription.lose(_internal_error(self.run_id, job_error(error)))
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Compartment(Job):
     """Job that polls the runs of a compartment together, by ListRuns, while there are enough of them.
 
     :param id: OCID.
+    :ivar is_listed: True while its runs are polled by ListRuns, False while each is polled by GetRun.
+    :ivar failed_rounds: poll rounds in a row in which ListRuns has failed.
+    :ivar list_not_before: ListRuns is not used before this time of the loop's clock.
     """
 
-    def __init__(self, id: str) -> None:
-        super().__init__()
-        self.id = id
-        self.runs: dict[str, PolledRun] = {}
-        #: True while its runs are polled by ListRuns, False while each is polled by GetRun.
-        self.is_listed = False
-        #: Poll rounds in a row in which ListRuns has failed.
-        self.failed_rounds = 0
-        #: ListRuns is not used before this time of the loop's clock.
-        self.list_not_before = -math.inf
+    id: str
+    runs: dict[str, PolledRun] = field(default_factory=dict)
+    is_listed: bool = False
+    failed_rounds: int = 0
+    list_not_before: float = -math.inf
 
     def __repr__(self) -> str:
         return f"the runs of compartment {self.id}"

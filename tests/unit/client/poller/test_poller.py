@@ -6,8 +6,7 @@ import gc
 
 import pytest
 
-from airflow_provider_dataflow.client.poller.poller import RunPoller
-from airflow_provider_dataflow.client.poller.shared import shared_poller
+from airflow_provider_dataflow.client.poller.poller import RunPoller, shared_poller
 from airflow_provider_dataflow.client.poller.subscriptions import PolledRun
 from airflow_provider_dataflow.client.rate_limit import RateLimit
 from airflow_provider_dataflow.exceptions import InvalidConnection, RunLost, ServiceError
