@@ -35,7 +35,7 @@ def applications(scripted: DataFlowFixture) -> list[str]:
             subnet_id="ocid1.subnet.oc1.iad.x",
         )
         endpoint = target.client.create_private_endpoint(details).data
-        while target.client.get_private_endpoint(endpoint.id).data.lifecycle_state != "ACTIVE":
+        while target.client.get_private_endpoint(endpoint.id).data.lifecycle_state == "CREATING":
             time.sleep(0.05)
         found.append(target.create_application("hello.py", private_endpoint_id=endpoint.id).id)
     return found
