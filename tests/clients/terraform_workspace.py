@@ -18,6 +18,7 @@ _TIMEOUT_SECONDS = 300
 #: OCIDs of resources that other services have.
 OTHER_RESOURCES = {
     "metastore_id": "ocid1.datacatalogmetastore.oc1..metastore",
+    "log_compartment_id": "ocid1.compartment.oc1..logs",
     "log_group_id": "ocid1.loggroup.oc1..group",
     "log_id": "ocid1.log.oc1..log",
     "subnet_id": "ocid1.subnet.oc1..subnet",
@@ -84,8 +85,6 @@ class Workspace:
             environment[f"TF_VAR_{name}"] = value if isinstance(value, str) else json.dumps(value)
         environment["TF_CLI_CONFIG_FILE"] = str(self.folder / "terraform.rc")
         environment["CHECKPOINT_DISABLE"] = "1"
-        # The provider repeats a request for minutes that gets 409.
-        environment["disable_409_retry"] = "true"
         done = subprocess.run(
             [self.terraform.binary, command, *arguments],
             cwd=self.folder,

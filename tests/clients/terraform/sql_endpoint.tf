@@ -8,6 +8,7 @@ terraform {
 
 variable "compartment_id" { type = string }
 variable "metastore_id" { type = string }
+variable "log_compartment_id" { type = string }
 variable "log_group_id" { type = string }
 variable "subnet_id" { type = string }
 variable "vcn_id" { type = string }
@@ -33,7 +34,7 @@ resource "oci_dataflow_sql_endpoint" "public" {
   min_executor_count            = local.number
   max_executor_count            = 2 * local.number
   metastore_id                  = var.metastore_id
-  log_compartment_id            = var.compartment_id
+  log_compartment_id            = var.log_compartment_id
   log_display_name              = "log"
   log_group_id                  = var.log_group_id
   log_retention_duration        = 30
