@@ -59,10 +59,13 @@ LIST_RETRY_SECONDS = 600.0
 MAX_FAILED_ROUNDS = 2
 #: Polls that are later than this are logged, once: the requests exceed the rate limit.
 LATE_SECONDS = 10.0
-#: Pause before a run or compartment is polled again whose job was stuck or failed.
-FAULT_PAUSE_SECONDS = 30.0
-#: A job without progress for ``STUCK_SECONDS`` is given up. Each of its requests has a shorter timeout.
+#: A job without progress for ``STUCK_SECONDS`` is given up. Each of its requests has a shorter timeout. A run
+#: whose job was given up or has failed is polled again after ``CHECK_SECONDS``.
 CHECK_SECONDS, STUCK_SECONDS = 30.0, 900.0
+#: Seconds for which a loop over many runs may hold the event loop.
+MAX_BLOCK_SECONDS = 0.005
+#: Triggers that begin to poll in one iteration of the event loop, each in about 30 microseconds.
+MAX_STARTS_PER_ITERATION = 100
 #: The end of a poller waits this long for its requests to end.
 STOP_SECONDS = 10.0
 #: Last resort against a request that hangs. The client's own timeouts are shorter.

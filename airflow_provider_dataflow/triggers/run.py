@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_dataflow import polling
 from airflow_provider_dataflow.client.cancel import cancel_run
+from airflow_provider_dataflow.client.poller.event_loop import wait_for_start
 from airflow_provider_dataflow.client.threads import import_in_thread, in_thread
 from airflow_provider_dataflow.exceptions import DataFlowError, RunLost, ServiceError
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
@@ -109,6 +110,7 @@ class RunTrigger(PollingTrigger):
         # Spread, so that thousands of tasks deferred at the same moment do not block the event loop.
         # Local variables and coroutines are memory of each waiting trigger, so there are few of them.
         await asyncio.sleep(polling.limited(self.NO_EVENT_BEFORE_SECONDS * random.uniform(1.0, 1.1)))  # noqa: S311
+        await wait_for_start()
         poller_module = await import_in_thread("airflow_provider_dataflow.client.poller.poller")
         async with self._connection_poller(poller_module.shared_poller) as poller:
             self._poller = poller

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
+from weakref import WeakKeyDictionary
 
-MAX_BLOCK_SECONDS = 0.005
+from airflow_provider_dataflow.polling import MAX_BLOCK_SECONDS, MAX_STARTS_PER_ITERATION
 
 
 class LoopYielder:
@@ -19,6 +21,42 @@ class LoopYielder:
         if time.perf_counter() - self._since > MAX_BLOCK_SECONDS:
             await asyncio.sleep(0)
             self._since = time.perf_counter()
+
+
+class _Starts:
+    """Lets a limited number of coroutines continue in each iteration of an event loop."""
+
+    def __init__(self) -> None:
+        self._started = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def wait(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._started == MAX_STARTS_PER_ITERATION:
+            self._waiting.append(loop.create_future())
+            await self._waiting[-1]
+            return
+        if self._started == 0:
+            loop.call_soon(self._continue)
+        self._started += 1
+
+    def _continue(self) -> None:
+        self._started = 0
+        while self._waiting and self._started < MAX_STARTS_PER_ITERATION:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(None)
+                self._started += 1
+        if self._started:
+            asyncio.get_running_loop().call_soon(self._continue)
+
+
+_starts: WeakKeyDictionary[asyncio.AbstractEventLoop, _Starts] = WeakKeyDictionary()
+
+
+async def wait_for_start() -> None:
+    """Wait for a share of an iteration, so that thousands that wake together do not block the loop."""
+    await _starts.setdefault(asyncio.get_running_loop(), _Starts()).wait()
 
 
 def job_error(error: BaseException) -> BaseException:

@@ -21,9 +21,9 @@ from airflow_provider_dataflow.exceptions import (
     UnexpectedResponse,
 )
 from airflow_provider_dataflow.polling import (
+    CHECK_SECONDS,
     COLLECT_SECONDS,
     FALLBACK_PAGE_SIZE,
-    FAULT_PAUSE_SECONDS,
     HEARTBEAT_SECONDS,
     LATE_SECONDS,
     LIST_PAGE_SIZE,
@@ -99,7 +99,7 @@ class RequestDispatcher:
             job.fail(_as_service_error(error, "GetRun"), now)
         else:
             job.abort(error)
-        return now + FAULT_PAUSE_SECONDS if job.is_awaited else None
+        return now + CHECK_SECONDS if job.is_awaited else None
 
     def _forgotten_jobs(self) -> Iterator[Job]:
         """Yield the jobs that should be scheduled, but are not: none, unless the poller has a fault."""
@@ -184,8 +184,9 @@ class RequestDispatcher:
                 "ListRuns",
                 is_poll=True,
             )
-            # A round of many pages is not stuck.
-            compartment.active_since = loop.time()
+            if compartment.active_since is not None:
+                # A round of many pages is not stuck.
+                compartment.active_since = loop.time()
             self._record_response()
             return page
 
@@ -214,7 +215,8 @@ class RequestDispatcher:
                     self.scheduler.schedule(run, loop.time())
                     await yielder.yield_if_due()
             # The end of a run is known when GetRun confirms it, so begin the next round that much earlier.
-            confirm_seconds = len(missing) / self._sender.rate_limit.rate(loop.time())
+            now = loop.time()
+            confirm_seconds = now - started + len(missing) / self._sender.rate_limit.rate(now)
         interval = jittered(min((run.interval() for run in compartment.listable_runs), default=0.0))
         return started + max(interval - confirm_seconds, interval / 2)
 
