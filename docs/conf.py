@@ -21,7 +21,7 @@ from airflow_provider_dataflow import __version__  # noqa: E402
 project = "airflow-provider-dataflow"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "class_reference"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "class_reference", "sequence_diagrams"]
 exclude_patterns = ["_build"]
 source_suffix = {".md": "markdown"}
 

@@ -40,6 +40,7 @@ from airflow_provider_dataflow.local.cli.command_line import make_parser
 from airflow_provider_dataflow.local.state.options import Options
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.provider_info import get_provider_info
+from tests.unit.docs.extension import load_extension
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "airflow_provider_dataflow"
@@ -385,6 +386,10 @@ def check_yaml(text: str) -> None:
     check_script("\n".join(scripts))
 
 
+def check_mermaid(text: str) -> None:
+    load_extension("sequence_diagrams").parse(text)
+
+
 LANGUAGES: dict[str, Callable[[str], None]] = {
     "sh": check_script,
     "console": check_console,
@@ -392,6 +397,7 @@ LANGUAGES: dict[str, Callable[[str], None]] = {
     "json": json.loads,  # type: ignore[dict-item]
     "toml": tomllib.loads,  # type: ignore[dict-item]
     "yaml": check_yaml,
+    "mermaid": check_mermaid,
     "python": check_python_code,
     "text": check_text,
     "{eval-rst}": check_rst,
