@@ -7,7 +7,7 @@ TO ?= 2013-03-01
 LOCK ?= --upgrade
 # Release of Airflow for airflow-tests, matrix and smoke: one of dev/releases, or that of constraints.txt.
 AIRFLOW ?=
-# Set, "package" also runs the tests of examples/project.
+# Set, "package" also runs the tests of examples/project, which run a DAG on Local Data Flow.
 EXAMPLE ?=
 RELEASES := 3.0.6 3.1.8 3.2.2
 # Of the next release, if there is one yet.
@@ -99,6 +99,7 @@ lock: setup  ## update constraints.txt (LOCK= keeps the pinned versions where po
 	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --all-extras \
 		--no-header --no-annotate $(LOCK) -o constraints.txt pyproject.toml
 	@! grep -nE '://|^ *-|@ ' constraints.txt
+	@date -u +%Y-%m-%d >dev/package_date.txt
 
 lock-releases: setup  ## update dev/releases (LOCK= keeps the pinned versions where possible)
 	@for release in $(RELEASES) $(PRERELEASE); do \
@@ -113,5 +114,5 @@ clean:  ## remove all generated files, including .venv and what is cached in the
 	@rm -rf .venv .demo .mypy_cache .pytest_cache .ruff_cache docs/_build build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-package: setup  ## build wheel and sdist, check them, and install the wheel alone (AIRFLOW=3.1.8, EXAMPLE=1)
+package: setup  ## build wheel and sdist, check them, and install the wheel alone (AIRFLOW="newest 3.0.6", EXAMPLE=1)
 	@AIRFLOW="$(AIRFLOW)" EXAMPLE="$(EXAMPLE)" sh dev/package_check.sh

@@ -28,6 +28,8 @@ ROOT = Path(__file__).parents[1]
 
 #: Needs the extra ``local``.
 LOCAL = f"{PACKAGE}.local"
+#: Imported only by OpenLineage's provider.
+LINEAGE = f"{PACKAGE}.lineage.facets"
 
 
 def expect(what: str, found: Iterable[str], wanted: Iterable[str]) -> None:
@@ -82,7 +84,7 @@ def check_metadata(metadata: Message, project: dict[str, dict[str, str]]) -> Non
 def check_installed(with_local: bool) -> None:
     """Check the installed wheel: entry points, provider metadata, and that each module can be imported.
 
-    :param with_local: also import Local Data Flow, which needs the extra ``local``.
+    :param with_local: also import what needs the extra ``local`` or the provider of OpenLineage.
     """
     import airflow
 
@@ -97,7 +99,9 @@ def check_installed(with_local: bool) -> None:
     modules = [found.name for found in pkgutil.walk_packages(package.__path__, f"{PACKAGE}.")]
     # A module __main__ would run its program.
     modules = [name for name in modules if not name.endswith(".__main__")]
-    chosen = [name for name in modules if with_local or not f"{name}.".startswith(f"{LOCAL}.")]
+    chosen = [
+        name for name in modules if with_local or not f"{name}.".startswith((f"{LOCAL}.", f"{LINEAGE}."))
+    ]
     for name in chosen:
         importlib.import_module(name)
 
@@ -111,7 +115,7 @@ def check_installed(with_local: bool) -> None:
         f"{len(chosen)} modules imported beside Airflow {airflow.__version__}; provider {info.version} found."
     )
     if with_local:
-        jsonschema = importlib.import_module("jsonschema")
+        jsonschema = importlib.import_module("jsonschema")  # Airflow needs it, too
         schema = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())
         jsonschema.validate(info.data, schema)
 
@@ -122,4 +126,5 @@ if __name__ == "__main__":
     else:
         with tempfile.TemporaryDirectory() as home:
             os.environ["AIRFLOW_HOME"] = home
+            os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "WARNING"
             check_installed(with_local=sys.argv[2:] == ["local"])

@@ -152,6 +152,16 @@ def test_changelog_has_the_notes_of_this_version():
     assert notes.count("\n## ") == 0
 
 
+def test_package_is_checked_on_the_newest_and_the_oldest_airflow():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())["jobs"]
+    oldest = min(p.stem.removeprefix("airflow-") for p in (ROOT / "dev" / "releases").glob("*.txt"))
+    assert jobs["package"]["strategy"]["matrix"]["airflow"] == ["newest", oldest]
+    for path in (".ci/run", ".github/workflows/release.yml"):
+        assert f'make package AIRFLOW="newest {oldest}" EXAMPLE=1' in (ROOT / path).read_text()
+    [minimum] = [d for d in PROJECT["dependencies"] if d.startswith("apache-airflow>")]
+    assert oldest.startswith(f"{minimum.partition('>=')[2]}.")
+
+
 def test_every_python_of_the_classifiers_is_tested():
     jobs = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())["jobs"]
     tested = {"3.11", *jobs["pythons"]["strategy"]["matrix"]["python"]}
