@@ -43,7 +43,8 @@ def _more_often_around_the_usual_end(deviation: float) -> Iterator[None]:
 
 
 def main() -> None:
-    rows = [("waits at a time", "deviation", "polls", "requests per run", "p50", "p99", "longest")]
+    header = ("waits at a time", "deviation", "polls", "requests per run", "p50", "p99", "longest")
+    rows: list[tuple[str, ...]] = [header]
     for workload, deviation in itertools.product(WORKLOADS, DEVIATIONS_SECONDS):
         rng = random.Random(7)
         durations = [
