@@ -23,7 +23,7 @@ unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down backfill test test-fast airflow-tests matrix smoke releases ci-full release-table \
-	pythons lowest lint format docs lock lock-releases clean package
+	pythons lowest lint lint-files format docs lock lock-releases clean package
 
 help:  ## show this help
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## */  make \1|/' | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -86,6 +86,9 @@ lint: setup  ## check with ruff and mypy
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+
+lint-files: setup  ## check shell scripts, the Dockerfile and workflows, with the tools that can be installed
+	@sh dev/lint_files.sh
 
 format: setup  ## fix and format the code with ruff
 	@$(PY) -m ruff check --fix .

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Functions for scripts that make environments. To be sourced in the root of the repository.
 
 unset PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME || true

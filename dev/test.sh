@@ -1,7 +1,7 @@
 #!/bin/sh
 # Run all tests except the matrix, each part with as many processes as it can use. A failed part ends none of the
 # others. Arguments are passed to pytest.
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 failed=0
 
 part() { .venv/bin/python -m pytest "$@" || failed=1; }
