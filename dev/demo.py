@@ -1,7 +1,8 @@
 """Demo: a DAG in a real Airflow runs a Spark application on Local Data Flow.
 
-It starts both servers, triggers ``example_invoke_run``, shows its progress and its result, and stops both
-servers. The exit code is 0 if all of that succeeded.
+It starts both servers, triggers ``example_invoke_run``, shows its progress and its result, and the DAG
+``example_run_event``, which the asset of the result has started. Then it stops both servers. The exit code
+is 0 if all of that succeeded.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
+from dev.airflow_rest import wait_until
 from dev.processes import StackError, tail
 from dev.progress import Progress, table
 from dev.workbench import STATE, Workbench, interrupt_on_terminate
 
 DAG_ID, TASK_ID, RUN_ID, MONTH = "example_invoke_run", "monthly_weather", "demo", "2013-01"
+EVENT_DAG_ID, EVENT_TASK_ID = "example_run_event", "report"
 TIMEOUT_SECONDS = 240.0
 LOG_TIMEOUT_SECONDS = 20.0
 
@@ -35,7 +38,8 @@ class Demo:
 
     def trigger(self) -> None:
         """Start the DAG run as soon as the DAG has been parsed."""
-        self.rest.wait_for_dags({DAG_ID})
+        # The asset starts only DAGs that have been parsed.
+        self.rest.wait_for_dags({DAG_ID, EVENT_DAG_ID})
         self.rest.trigger(DAG_ID, RUN_ID, conf={"month": MONTH})
         self.progress.line(f"DAG run {RUN_ID!r} of {DAG_ID} triggered")
 
@@ -97,8 +101,25 @@ class Demo:
                 return output
             time.sleep(0.3)
 
+    def asset_event(self) -> tuple[str, str]:
+        """Return the DAG run that the asset event of the task has started, and what it says about the run."""
+
+        def probe() -> tuple[str, str] | None:
+            for dag_run in self.rest.dag_runs(EVENT_DAG_ID):
+                started = str(dag_run["dag_run_id"])
+                if dag_run["state"] == "failed":
+                    raise StackError(f"the DAG run {started!r} of {EVENT_DAG_ID} has failed")
+                if dag_run["state"] == "success":
+                    for entry in self.rest.log(EVENT_DAG_ID, started, EVENT_TASK_ID):
+                        event = str(entry.get("event", ""))
+                        if self.run_id and self.run_id in event:
+                            return started, event
+            return None
+
+        return wait_until(probe, f"a DAG run of {EVENT_DAG_ID}", timeout=TIMEOUT_SECONDS, interval=0.5)
+
     def summary(self) -> None:
-        """Print run id, states, rows and driver output."""
+        """Print run id, states, rows, driver output and the DAG run that the asset event has started."""
         rows, log = self.result(), self.driver_log()
         print(f"\nRun id (from XCom)\n  {self.run_id}")
         print(f"\nStates of the run\n{table(self.run_states())}")
@@ -108,6 +129,8 @@ class Demo:
         print("\n".join(f"  {line}" for line in log))
         if len(rows) < 2 or not shows_result(log):
             raise StackError("the DAG run succeeded, but its rows or its driver output are missing")
+        started, report = self.asset_event()
+        print(f"\nDAG run of {EVENT_DAG_ID}, started by the asset event of the task\n  {started}\n  {report}")
 
 
 def driver_output(events: Iterable[str]) -> list[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import pendulum
 from airflow.sdk import DAG, Param
 
+from airflow_provider_dataflow.assets.oci import create_asset
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
 
 # The default is the demo's local bucket.
@@ -41,5 +42,7 @@ with DAG(
         spark_version="3.5.0",
         deferrable=True,
         poll_interval=10,
+        # Each success starts the DAGs that are scheduled on this asset, here example_run_event.
+        outlets=[create_asset(bucket="weather", namespace="local", name="monthly")],
     )
 # [END howto_operator_invoke_run]

@@ -4,13 +4,16 @@ A watcher in the triggerer follows the runs of one application, started by Airfl
 person. Each successful run becomes an event of the asset, which schedules the DAG. No task waits, and no
 worker slot is used.
 
-The DAG also runs after each task that has the other asset among its outlets, for example
-``InvokeRunOperator(..., outlets=[monthly])`` in another DAG.
+The DAG also runs after each task that has the other asset among its outlets, as in ``example_invoke_run``.
+
+With ``make up``, the application is that of ``example_backfill``, so that ``make backfill`` causes events.
+For OCI, set the environment variable of the DAG processor to the OCID of your application.
 """
 
 from __future__ import annotations
 
 # [START howto_run_event]
+import os
 from typing import Any
 
 import pendulum
@@ -19,6 +22,11 @@ from airflow.sdk import DAG, Asset, AssetWatcher, task
 from airflow_provider_dataflow.assets.oci import create_asset
 from airflow_provider_dataflow.triggers.run_event import RunEventTrigger
 
+# A watcher's arguments are no templates, so the DAG's file has to know the application.
+APPLICATION = os.environ.get(
+    "AIRFLOW_VAR_MONTHLY_WEATHER_APPLICATION", "ocid1.dataflowapplication.oc1.iad.ingest"
+)
+
 # oci://weather@local/monthly, on every release of Airflow 3.
 monthly = create_asset(bucket="weather", namespace="local", name="monthly")
 ingested = Asset(
@@ -26,7 +34,7 @@ ingested = Asset(
     watchers=[
         AssetWatcher(
             name="nightly_ingest_runs",
-            trigger=RunEventTrigger(application_id="ocid1.dataflowapplication.oc1.iad.ingest"),
+            trigger=RunEventTrigger(application_id=APPLICATION),
         )
     ],
 )

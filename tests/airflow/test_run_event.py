@@ -51,8 +51,8 @@ class Ingest:
         """Add the example's DAG to Airflow and wait until its watcher polls."""
         code = EXAMPLE.read_text(encoding="utf-8")
         for old, new in {
-            '"ocid1.dataflowapplication.oc1.iad.ingest"': (
-                f'"{self.application_id}", poll_interval={POLL_INTERVAL}'
+            "application_id=APPLICATION": (
+                f'application_id="{self.application_id}", poll_interval={POLL_INTERVAL}'
             ),
             '"example_run_event"': f'"{DAG_ID}"',
             '"nightly_ingest"': '"watched_ingest"',

@@ -68,3 +68,36 @@ def test_demo_waits_for_the_end_of_the_log(late: Demo):
 def test_demo_waits_for_the_log_only_for_a_limited_time(late: Demo, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(demo, "LOG_TIMEOUT_SECONDS", -1.0)
     assert late.driver_log() == [HEADING, "reading", "Trigger fired event"]
+
+
+class EventDags:
+    """REST API of an Airflow in which an asset event starts a DAG run at the second request."""
+
+    def __init__(self, state: str) -> None:
+        self.state = state
+        self.requests = 0
+
+    def dag_runs(self, dag_id: str) -> list[dict[str, Any]]:
+        self.requests += 1
+        return [{"dag_run_id": "asset_triggered__1", "state": self.state}] if self.requests >= 2 else []
+
+    def log(self, *_: str) -> list[dict[str, Any]]:
+        return [{"event": "Task started"}, {"event": "monthly (ocid1.run.oc1..a) is SUCCEEDED"}]
+
+
+def demo_with_event(state: str) -> Demo:
+    bench: Any = SimpleNamespace(airflow=SimpleNamespace(rest=EventDags(state)))
+    progress: Any = None
+    waiting = Demo(bench, progress)
+    waiting.run_id = "ocid1.run.oc1..a"
+    return waiting
+
+
+def test_demo_shows_the_dag_run_that_the_asset_event_has_started():
+    shown = demo_with_event("success").asset_event()
+    assert shown == ("asset_triggered__1", "monthly (ocid1.run.oc1..a) is SUCCEEDED")
+
+
+def test_demo_fails_if_the_dag_of_the_asset_event_fails():
+    with pytest.raises(demo.StackError, match="asset_triggered__1"):
+        demo_with_event("failed").asset_event()
