@@ -82,10 +82,11 @@ pythons: setup  ## run unit tests, contract tests and the demo on other Pythons 
 lowest: setup  ## run unit and contract tests with the lowest versions of all dependencies
 	@sh dev/lowest.sh
 
-lint: setup  ## check with ruff and mypy
+lint: setup  ## check with ruff, mypy and codespell
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+	@$(PY) -m codespell_lib *.md docs airflow_provider_dataflow dev example_dags examples
 
 lint-files: setup  ## check shell scripts, the Dockerfile and workflows, with the tools that can be installed
 	@sh dev/lint_files.sh
