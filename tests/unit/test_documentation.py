@@ -21,6 +21,7 @@ import linecache
 import re
 import shlex
 import subprocess
+import textwrap
 import tomllib
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -37,7 +38,6 @@ from airflow.sdk import DAG
 from airflow_provider_dataflow.cli.command_line import parser as parser_of_commands
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.local.cli.command_line import make_parser
-from airflow_provider_dataflow.local.state.options import Options
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
 from airflow_provider_dataflow.provider_info import get_provider_info
 from tests.unit.docs.extension import load_extension
@@ -66,7 +66,7 @@ def fenced_blocks(page: Path) -> Iterator[Snippet]:
     for match in re.finditer(r"^( *)```([^\n]*)\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL):
         line = text.count("\n", 0, match.start()) + 1
         where = f"{page.relative_to(ROOT)}:{line}"
-        yield Snippet(where, match[2].strip(), inspect.cleandoc(match[3]) + "\n")
+        yield Snippet(where, match[2].strip(), textwrap.dedent(match[3]))
 
 
 def docstrings() -> Iterator[Snippet]:
@@ -318,18 +318,17 @@ def check_option(section: str, option: str) -> None:
 def check_python_code(text: str) -> None:
     # Functions that run in Spark are shipped as the source that Python has of them.
     linecache.cache["<documentation>"] = (len(text), None, text.splitlines(keepends=True), "<documentation>")
-    tree = ast.parse(text if not text.lstrip().startswith("@") else text + "def test(): ...\n")
-    namespace: dict[str, Any] = {
-        "DataFlowHook": DataFlowHook,
-        "Options": Options,
-        "local": create_autospec(DataFlowFixture, instance=True),
-        "pytest": pytest,
-    }
+    tree = ast.parse(text)
+    namespace: dict[str, Any] = {}
     if "with LocalDataFlow(" in text:
         # It would start Spark. tests/contract/test_documentation.py runs it; check only the imports here.
         tree.body = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
     with collect_dags() as dags:
         exec(compile(tree, "<documentation>", "exec"), namespace)
+    for name, test in namespace.items():
+        # Tests with the fixture call only methods that it has, with arguments that they take.
+        if name.startswith("test_") and list(inspect.signature(test).parameters) == ["dataflow_local"]:
+            test(create_autospec(DataFlowFixture, instance=True))
     assert "DAG(" not in text or dags
     assert all(dag.tasks for dag in dags)
 
@@ -629,7 +628,11 @@ def test_checks_reject_broken_text():
     with pytest.raises(AssertionError):
         check_ini("[oci_data_flow]\nalowed_endpoints = a\n")
     with pytest.raises(Exception, match="keyword argument 'conn'"):
-        check_python_code("DataFlowHook(conn=1)\n")
+        check_python_code(f"from {DataFlowHook.__module__} import DataFlowHook\nDataFlowHook(conn=1)\n")
+    with pytest.raises(NameError):
+        check_python_code("DataFlowHook()\n")
+    with pytest.raises(AttributeError, match="nothing"):
+        check_python_code("def test_a(dataflow_local):\n    dataflow_local.nothing()\n")
     with pytest.raises(AssertionError):
         check_connections('AIRFLOW_CONN_X=\'{"conn_type": "oci", "extra": {"tenacy": "t"}}\'')
     with pytest.raises(AttributeError):
