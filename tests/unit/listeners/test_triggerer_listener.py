@@ -6,6 +6,7 @@ import pytest
 from airflow.jobs.job import Job
 from airflow.plugins_manager import AirflowPlugin
 
+from airflow_provider_dataflow import polling
 from airflow_provider_dataflow.listeners import plugin, sweep, triggerer_listener
 
 
@@ -35,7 +36,7 @@ def test_plugin_has_the_listener():
 def test_triggerer_starts_one_sweep_and_stops_it(sweeper, in_triggerer, job):
     triggerer_listener.on_starting(job)
     triggerer_listener.on_starting(job)
-    sweeper.assert_called_once_with(20.0)
+    sweeper.assert_called_once_with(polling.DEFAULT_SWEEP_INTERVAL_SECONDS)
     sweeper.return_value.start.assert_called_once_with()
     triggerer_listener.before_stopping(job)
     sweeper.return_value.stop.assert_called_once_with()

@@ -19,6 +19,7 @@ from airflow_provider_dataflow.exceptions import (
     SubmitRejected,
 )
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
+from airflow_provider_dataflow.polling import MIN_JITTER
 from airflow_provider_dataflow.retries import policy as policy_module
 from airflow_provider_dataflow.retries.policy import DataFlowRetryPolicy
 from tests.unit.support import APPLICATION_ID
@@ -48,7 +49,7 @@ def test_every_cause_gets_its_decision(cause):
     if delay is None:
         assert made.retry_delay is None
     else:
-        assert 0.8 * delay <= made.retry_delay.total_seconds() <= delay
+        assert MIN_JITTER * delay <= made.retry_delay.total_seconds() <= delay
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_pauses_grow_to_a_limit_and_start_again_after_a_clear():
         return policy.evaluate(error, try_number, max_tries, context).retry_delay.total_seconds()
 
     for number, longest in enumerate((10, 20, 40, 80, 120, 120), start=1):
-        assert 0.8 * longest <= pause(number) <= longest
+        assert MIN_JITTER * longest <= pause(number) <= longest
     # Six tries, then a clear.
     assert pause(7, max_tries=11) <= 10
     assert 16 <= pause(8, max_tries=11) <= 20

@@ -109,7 +109,8 @@ def test_rounds_are_at_most_a_poll_interval_apart():
     Subscribers(service, poll_interval=60).run(until=3000)
     rounds = [at for at in service.sent_at if at > 100]
     gaps = [later - earlier for earlier, later in itertools.pairwise(rounds)]
-    assert all(60 * MIN_JITTER <= gap <= 60 for gap in gaps)
+    # A round begins earlier by the time that its page takes.
+    assert all(60 * MIN_JITTER - 0.2 <= gap <= 60 for gap in gaps)
     assert max(gaps) - min(gaps) > 5
 
 
