@@ -11,11 +11,13 @@ export GOCACHE=${GOCACHE:-$HOME/.cache/go-build}
 mkdir -p $programs
 if command -v go >/dev/null; then
     (cd tests/clients/go && timeout 400 go build -o /dev/null .) >$programs/go.log 2>&1 &
+    # shellcheck disable=SC2034  # read by its name below
     go_build=$!
 fi
 if command -v mvn >/dev/null; then
     rm -rf $programs/java && cp -r tests/clients/java $programs/java
     timeout 400 mvn -q -B -f $programs/java/pom.xml package >$programs/java.log 2>&1 &
+    # shellcheck disable=SC2034  # read by its name below
     java_build=$!
 fi
 
