@@ -4,6 +4,7 @@ import pytest
 
 from airflow_provider_dataflow.exceptions import ServiceError, SubmitRejected
 from airflow_provider_dataflow.ownership.capacity import seconds_until_next_submit
+from airflow_provider_dataflow.polling import MIN_JITTER
 
 
 def pause(error, waited, *, failing=None, submit_timeout=1000.0, error_budget=100.0):
@@ -27,7 +28,7 @@ def service_error(status, **fields) -> ServiceError:
 
 @pytest.mark.parametrize("code", ["LimitExceeded", "QuotaExceeded"])
 def test_capacity_wait_ends_at_the_submit_timeout(code):
-    assert 24 <= pause(refused(code), 0) <= 30
+    assert MIN_JITTER * 30 <= pause(refused(code), 0) <= 30
     assert pause(refused(code), 990) == 10
     assert pause(refused(code), 1000) is None
 
