@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 #: Major and minor number of the installed release.
 AIRFLOW = tuple(int(number) for number in version("apache-airflow").split(".")[:2])
 
+#: Column of the table ``task_instance`` with the map index, which Airflow 3.4 has renamed.
+MAP_INDEX_COLUMN = "region_index" if AIRFLOW >= (3, 4) else "map_index"
+
 #: The submission record is stored (3.3 and newer). Without it, a retry first searches the run by its tags.
 SUBMITS_ARE_RECORDED = NEVER_EXPIRE is not None
 
