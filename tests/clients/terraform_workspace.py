@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,8 @@ class Terraform:
         :param variables: values of variables; those that most documents declare have one.
         """
         folder.mkdir(parents=True)
-        (folder / "main.tf").write_text((DOCUMENTS / f"{document}.tf").read_text())
+        shutil.copyfile(DOCUMENTS / f"{document}.tf", folder / "main.tf")
+        shutil.copyfile(DOCUMENTS / "common.tf", folder / "common.tf")
         identity = self.local.home / "identity"
         (folder / "provider.tf").write_text(
             terraform_lines(self.local.identity, self.local.endpoint, identity)

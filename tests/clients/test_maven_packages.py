@@ -10,6 +10,7 @@ import oci
 import pytest
 
 from airflow_provider_dataflow.local.engines.spark.installation import find_spark
+from tests.clients.applications import create_application
 
 pytestmark = [pytest.mark.spark, pytest.mark.clients, pytest.mark.slow]
 PROGRAMS = Path(__file__).with_name("spark")
@@ -34,24 +35,12 @@ def package(versions: dict[str, str]) -> str:
 def run_program(service, name: str, arguments: list[str], configuration: dict[str, str]) -> str:
     """Run a program of the folder ``spark``. Return its standard output."""
     local = service.local
-    (local.create_bucket("data", "ns") / name).write_text((PROGRAMS / name).read_text())
     client = oci.data_flow.DataFlowClient(local.sdk_config, service_endpoint=local.endpoint)
-    application = client.create_application(
-        oci.data_flow.models.CreateApplicationDetails(
-            compartment_id=local.compartment_id,
-            display_name=name,
-            driver_shape="VM.Standard2.1",
-            executor_shape="VM.Standard2.1",
-            language="PYTHON",
-            num_executors=1,
-            spark_version="3.5.0",
-            file_uri=f"{BUCKET}{name}",
-            arguments=arguments,
-            configuration=configuration,
-        )
-    ).data
+    application_id = create_application(
+        local, name, (PROGRAMS / name).read_text(), arguments=arguments, configuration=configuration
+    )
     details = oci.data_flow.models.CreateRunDetails(
-        compartment_id=local.compartment_id, application_id=application.id
+        compartment_id=local.compartment_id, application_id=application_id
     )
     run = client.create_run(details).data
     deadline = time.monotonic() + TIMEOUT_SECONDS

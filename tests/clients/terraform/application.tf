@@ -1,12 +1,5 @@
 # An application with every argument. Each variable changes one group of updatable arguments.
 
-terraform {
-  required_providers {
-    oci = { source = "oracle/oci" }
-  }
-}
-
-variable "compartment_id" { type = string }
 variable "metastore_id" { type = string }
 variable "log_group_id" { type = string }
 variable "log_id" { type = string }

@@ -1,13 +1,5 @@
 # A pool with schedules, which stays SCHEDULED, and one without, which becomes ACTIVE.
 
-terraform {
-  required_providers {
-    oci = { source = "oracle/oci" }
-  }
-}
-
-variable "compartment_id" { type = string }
-
 variable "changed" {
   type    = bool
   default = false

@@ -1,12 +1,5 @@
 # A private endpoint with every argument.
 
-terraform {
-  required_providers {
-    oci = { source = "oracle/oci" }
-  }
-}
-
-variable "compartment_id" { type = string }
 variable "subnet_id" { type = string }
 variable "nsg_id" { type = string }
 

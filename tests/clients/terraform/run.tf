@@ -1,12 +1,5 @@
 # Runs with every argument, asynchronous and not.
 
-terraform {
-  required_providers {
-    oci = { source = "oracle/oci" }
-  }
-}
-
-variable "compartment_id" { type = string }
 variable "metastore_id" { type = string }
 variable "log_group_id" { type = string }
 variable "log_id" { type = string }

@@ -1,13 +1,5 @@
 # A run that Terraform waits for, and its output.
 
-terraform {
-  required_providers {
-    oci = { source = "oracle/oci" }
-  }
-}
-
-variable "compartment_id" { type = string }
-
 resource "oci_dataflow_application" "report" {
   compartment_id = var.compartment_id
   display_name   = "report"

@@ -1,12 +1,5 @@
 # SQL endpoints with every argument, one for each kind of network.
 
-terraform {
-  required_providers {
-    oci = { source = "oracle/oci" }
-  }
-}
-
-variable "compartment_id" { type = string }
 variable "metastore_id" { type = string }
 variable "log_compartment_id" { type = string }
 variable "log_group_id" { type = string }

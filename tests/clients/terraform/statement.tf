@@ -1,12 +1,5 @@
 # A statement in a session.
 
-terraform {
-  required_providers {
-    oci = { source = "oracle/oci" }
-  }
-}
-
-variable "compartment_id" { type = string }
 variable "run_id" { type = string }
 
 variable "code" {
