@@ -27,7 +27,6 @@ from airflow_provider_dataflow.local.engines.spark.installation import (
     python_version,
 )
 from airflow_provider_dataflow.local.engines.spark.java_command import driver_variables
-from airflow_provider_dataflow.local.engines.spark.maven_packages import MavenSettingsError
 from airflow_provider_dataflow.local.engines.spark.outcome import has_failed, outcome_of
 from airflow_provider_dataflow.local.engines.spark.preparation import CannotStart, check_storage, prepare
 from airflow_provider_dataflow.local.engines.spark.runtime import Runtime
@@ -200,7 +199,7 @@ class SparkEngine:
             self._maker.run_started()
         try:
             outcome = self._run_to_its_end(job)
-        except (CannotStart, MavenSettingsError, NotInstalled) as e:
+        except (CannotStart, NotInstalled) as e:
             outcome = RunOutcome(False, str(e))
         except Exception as e:
             log.exception("Run %s becomes FAILED because of an error in Local Data Flow.", job.run_id)

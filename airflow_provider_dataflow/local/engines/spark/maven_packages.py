@@ -16,6 +16,7 @@ from xml.sax.saxutils import quoteattr
 
 from airflow_provider_dataflow.local.engines.spark.class_data_archive import cache_folder
 from airflow_provider_dataflow.local.engines.spark.java_command import java_home_folder
+from airflow_provider_dataflow.local.engines.spark.preparation import CannotStart
 
 PACKAGES = "spark.jars.packages"
 _IVY_FOLDER = "spark.jars.ivy"
@@ -53,7 +54,7 @@ class MavenSettings:
     local_repository: Path
 
 
-class MavenSettingsError(Exception):
+class MavenSettingsError(CannotStart):
     """The user's Maven settings cannot be read. The message names the file and the cause."""
 
 

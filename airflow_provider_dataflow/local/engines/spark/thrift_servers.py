@@ -25,7 +25,6 @@ from airflow_provider_dataflow.local.engines.spark.failure_details import failur
 from airflow_provider_dataflow.local.engines.spark.heap_monitor import heap_monitor
 from airflow_provider_dataflow.local.engines.spark.installation import NotInstalled, python_executable
 from airflow_provider_dataflow.local.engines.spark.java_command import driver_variables
-from airflow_provider_dataflow.local.engines.spark.maven_packages import MavenSettingsError
 from airflow_provider_dataflow.local.engines.spark.preparation import CannotStart, check_buckets
 from airflow_provider_dataflow.local.engines.spark.properties import run_properties
 from airflow_provider_dataflow.local.engines.spark.runtime import Runtime
@@ -116,7 +115,7 @@ class ThriftServers:
         id_ = endpoint["id"]
         try:
             details = self._serve(endpoint, port)
-        except (CannotStart, MavenSettingsError, NotInstalled) as e:
+        except (CannotStart, NotInstalled) as e:
             details = str(e)
         except Exception as e:
             log.exception("The Thrift server of the SQL endpoint %s ended because of an error.", id_)
