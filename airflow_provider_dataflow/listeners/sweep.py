@@ -23,7 +23,7 @@ from airflow_provider_dataflow.listeners.ended_tasks import (
     forget,
     has_still_ended,
 )
-from airflow_provider_dataflow.triggers.base import TaskTrigger
+from airflow_provider_dataflow.triggers.cancel_on_kill import CancelResourceTrigger
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ def cancel_leftover(task: EndedTask) -> str | None:
     return trigger.cancel_leftover(hook.client, task.identity, deployment_id())
 
 
-def _trigger_of(task: EndedTask) -> TaskTrigger | None:
+def _trigger_of(task: EndedTask) -> CancelResourceTrigger | None:
     """Return the trigger that the task waited with; ``None`` if its XCom holds something else.
 
     Anyone who writes a DAG can write XComs, so nothing but the triggers of this package is created or called.
@@ -163,7 +163,7 @@ def _trigger_of(task: EndedTask) -> TaskTrigger | None:
     if not module.startswith(f"{__package__.rpartition('.')[0]}.triggers."):
         return None
     found = getattr(import_module(module), name, None)
-    if not isinstance(found, type) or not issubclass(found, TaskTrigger):
+    if not isinstance(found, type) or not issubclass(found, CancelResourceTrigger):
         return None
-    trigger: TaskTrigger = found(**stored.get("kwargs", {}))
+    trigger: CancelResourceTrigger = found(**stored.get("kwargs", {}))
     return trigger

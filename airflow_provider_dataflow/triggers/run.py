@@ -31,7 +31,7 @@ from airflow_provider_dataflow.ownership.tags import TaskTags
 from airflow_provider_dataflow.polling import (
     DEFAULT_CANCEL_TIMEOUT_SECONDS,
 )
-from airflow_provider_dataflow.triggers.base import PollingTrigger
+from airflow_provider_dataflow.triggers.cancel_on_kill import CancelResourceTrigger
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 from airflow_provider_dataflow.triggers.followed_run import FollowedRun
 from airflow_provider_dataflow.triggers.live_log import LiveLog
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.models.run import Run
 
 
-class RunTrigger(PollingTrigger):
+class RunTrigger(CancelResourceTrigger):
     """Waits until a run is in one of the target states, or has ended.
 
     After maintenance of a STREAMING run, goes on with its successor, whose OCID the event then has.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.models.statement import ENDED_STATES, STATEMENT, statement_name
+from airflow_provider_dataflow.triggers.cancel_on_kill import CancelResourceTrigger
 from airflow_provider_dataflow.triggers.events import Outcome, StatementEvent
 from airflow_provider_dataflow.triggers.resource import ResourceTrigger
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_dataflow.models.task_identity import TaskIdentity
 
 
-class StatementTrigger(ResourceTrigger):
+class StatementTrigger(CancelResourceTrigger, ResourceTrigger):
     """Waits until a statement, or the run that is its session, has ended.
 
     :param run_id: OCID of the SESSION run.

@@ -23,7 +23,7 @@ from airflow_provider_dataflow.models.task_identity import TaskIdentity
 from airflow_provider_dataflow.ownership.record_store import XComRecordStore
 from airflow_provider_dataflow.ownership.task_attempt import TaskAttempt
 from airflow_provider_dataflow.polling import MAX_CONCURRENT_SUBMITS
-from airflow_provider_dataflow.triggers.base import TaskTrigger
+from airflow_provider_dataflow.triggers.cancel_on_kill import CancelOnKillTrigger
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 from airflow_provider_dataflow.triggers.run import RunTrigger
 from airflow_provider_dataflow.xcom_keys import (
@@ -52,7 +52,7 @@ CONFLICT_PAUSE_SECONDS = 60.0
 FIRST_START_SECONDS = 120.0
 
 
-class SubmitRunTrigger(NestedTemplatesMixin, TaskTrigger):
+class SubmitRunTrigger(NestedTemplatesMixin, CancelOnKillTrigger):
     """Submits the run of a task that starts in the triggerer, and waits for it.
 
     Created by :class:`~airflow_provider_dataflow.operators.run.InvokeRunOperator` with

@@ -213,8 +213,8 @@ def test_failed_cancels_are_repeated_with_growing_pauses_and_disturb_no_other(
         "text",
         {},
         {"classpath": "os.system", "kwargs": {"command": "false"}},
-        {"classpath": "airflow_provider_dataflow.triggers.base.call_with_timeout", "kwargs": {}},
-        {"classpath": "airflow_provider_dataflow.triggers.base.no_such_class", "kwargs": {}},
+        {"classpath": "airflow_provider_dataflow.triggers.cancel_on_kill.call_with_timeout", "kwargs": {}},
+        {"classpath": "airflow_provider_dataflow.triggers.cancel_on_kill.no_such_class", "kwargs": {}},
     ],
 )
 def test_xcom_that_holds_no_trigger_is_removed(local, database, task, stored):
@@ -226,8 +226,11 @@ def test_xcom_that_holds_no_trigger_is_removed(local, database, task, stored):
 
 def test_function_that_an_xcom_names_is_not_called(database, task, mocker):
     """A DAG author writes XComs; this process has Airflow's database."""
-    function = mocker.patch("airflow_provider_dataflow.triggers.base.call_with_timeout")
-    stored = {"classpath": "airflow_provider_dataflow.triggers.base.call_with_timeout", "kwargs": {}}
+    function = mocker.patch("airflow_provider_dataflow.triggers.cancel_on_kill.call_with_timeout")
+    stored = {
+        "classpath": "airflow_provider_dataflow.triggers.cancel_on_kill.call_with_timeout",
+        "kwargs": {},
+    }
     database.tasks = [replace(task, trigger=stored)]
     sweep_twice(Sweeper(INTERVAL))
     function.assert_not_called()

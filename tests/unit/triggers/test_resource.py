@@ -15,7 +15,7 @@ from airflow_provider_dataflow.models.sql_endpoint import SqlEndpoint
 from airflow_provider_dataflow.models.statement import Statement
 from airflow_provider_dataflow.models.task_identity import TaskIdentity
 from airflow_provider_dataflow.ownership.task_state import TaskState
-from airflow_provider_dataflow.triggers import base
+from airflow_provider_dataflow.triggers import cancel_on_kill
 from airflow_provider_dataflow.triggers.base import PollingTrigger
 from airflow_provider_dataflow.triggers.events import Outcome, PoolEvent, SqlEndpointEvent, StatementEvent
 from airflow_provider_dataflow.triggers.pool import PoolTrigger
@@ -146,9 +146,9 @@ def cancelled(mocker):
     ],
 )
 async def test_kill_cancels_statement_unless_the_task_waits_for_it(mocker, cancelled, task, expected):
-    mocker.patch.object(base, "kill_looks_like_shutdown", return_value=False)
+    mocker.patch.object(cancel_on_kill, "kill_looks_like_shutdown", return_value=False)
     mocker.patch.object(
-        base,
+        cancel_on_kill,
         "read_task_state",
         side_effect=task if isinstance(task, Exception) else None,
         return_value=None if isinstance(task, Exception) else TaskState(True, *task),

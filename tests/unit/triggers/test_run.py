@@ -10,7 +10,7 @@ from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.run import Run
 from airflow_provider_dataflow.ownership.task_state import TaskState
-from airflow_provider_dataflow.triggers import base
+from airflow_provider_dataflow.triggers import cancel_on_kill
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 from airflow_provider_dataflow.triggers.run import RunTrigger
 from tests.unit.support import RUN_ID, FakeTaskInstance, run_body
@@ -118,9 +118,9 @@ def kill(mocker, client):
                 raise current
             return TaskState(True, current, {"run_id": xcom, "lifecycle_state": last_state}[key])
 
-        mocker.patch.object(base, "read_task_state", read_task_state)
-        mocker.patch.object(base.TaskTrigger, "STATE_TIMEOUT_SECONDS", 0.3)
-        mocker.patch.object(base.TaskTrigger, "STATE_PAUSE_SECONDS", 0.1)
+        mocker.patch.object(cancel_on_kill, "read_task_state", read_task_state)
+        mocker.patch.object(cancel_on_kill.CancelOnKillTrigger, "STATE_TIMEOUT_SECONDS", 0.3)
+        mocker.patch.object(cancel_on_kill.CancelOnKillTrigger, "STATE_PAUSE_SECONDS", 0.1)
         trigger.task_instance = FakeTaskInstance()
         task = asyncio.create_task(trigger.on_kill())
         while not task.done():
@@ -149,7 +149,7 @@ async def test_kill_cancels_run_unless_the_task_waits_for_it(kill, state, xcom, 
 
 
 async def test_kill_cancels_run_if_the_task_state_is_unknown(kill, mocker):
-    mocker.patch.object(base, "kill_looks_like_shutdown", return_value=False)
+    mocker.patch.object(cancel_on_kill, "kill_looks_like_shutdown", return_value=False)
     assert await kill(trigger(), state=RuntimeError("no such dag run")) == [RUN_ID]
 
 
@@ -157,7 +157,7 @@ async def test_run_is_kept_if_the_task_state_is_unknown_and_a_kill_looks_like_a_
     kill, mocker, capsys
 ):
     """So before Airflow 3.3, where the event loop of a stopping triggerer ends before Airflow responds."""
-    mocker.patch.object(base, "kill_looks_like_shutdown", return_value=True)
+    mocker.patch.object(cancel_on_kill, "kill_looks_like_shutdown", return_value=True)
     assert await kill(trigger(), state=RuntimeError("no such dag run")) == []
     log = capsys.readouterr().out
     assert "it is unknown whether the task was killed" in log

@@ -12,7 +12,7 @@ from airflow.jobs import triggerer_job_runner
 
 from airflow_provider_dataflow import compat
 from airflow_provider_dataflow.ownership import task_state
-from airflow_provider_dataflow.triggers.base import TaskTrigger
+from airflow_provider_dataflow.triggers.cancel_on_kill import CancelOnKillTrigger
 from tests.unit.support import FakeTaskInstance
 
 TRIGGER_ID = 7
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-class EndlessTrigger(TaskTrigger):
+class EndlessTrigger(CancelOnKillTrigger):
     """Waits forever. Its cancel takes 0.3 seconds."""
 
     cancel_on_kill = True
@@ -127,7 +127,7 @@ async def test_second_kill_joins_the_first():
 
 
 async def test_on_kill_ends_at_its_timeout(monkeypatch):
-    monkeypatch.setattr(TaskTrigger, "KILL_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(CancelOnKillTrigger, "KILL_TIMEOUT_SECONDS", 0.1)
     trigger, released = EndlessTrigger(), threading.Event()
     monkeypatch.setattr(time, "sleep", lambda _: released.wait(60))
     try:
@@ -151,7 +151,7 @@ async def started(trigger):
 
 async def test_airflow_is_asked_once_before_any_kill(mocker):
     """The first question imports much, for which a kill leaves too little time on a busy machine."""
-    mocker.patch.object(TaskTrigger, "_has_asked", False)
+    mocker.patch.object(CancelOnKillTrigger, "_has_asked", False)
     asked, threads = threading.Event(), []
 
     def read_task_state(identity):
@@ -167,6 +167,6 @@ async def test_airflow_is_asked_once_before_any_kill(mocker):
 
 
 async def test_failed_question_in_advance_harms_nothing(mocker):
-    mocker.patch.object(TaskTrigger, "_has_asked", False)
+    mocker.patch.object(CancelOnKillTrigger, "_has_asked", False)
     mocker.patch.object(task_state, "read_task_state", side_effect=RuntimeError("no supervisor"))
     await started(EndlessTrigger())
