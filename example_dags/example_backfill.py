@@ -2,7 +2,8 @@
 
 The data covers 2013, so start the DAG with a backfill:
 
-    airflow backfill create --dag-id example_backfill --from-date 2013-01-01 --to-date 2013-12-31
+    airflow backfill create --dag-id example_backfill --from-date 2013-01-01 --to-date 2013-12-31 \\
+        --max-active-runs 2
 
 There is one application, and each run has its own arguments. Its OCID is in the Airflow variable
 ``monthly_weather_application``; ``make up`` sets it to a local application.
@@ -30,7 +31,8 @@ with DAG(
     start_date=pendulum.datetime(2013, 1, 1, tz="UTC"),
     end_date=pendulum.datetime(2013, 12, 31, tz="UTC"),
     catchup=False,
-    # Deferred tasks take no worker slot, so only this limits the number of active runs on Data Flow.
+    # Deferred tasks take no worker slot, so only this limits the number of active runs on Data Flow. A
+    # backfill has a limit of its own: --max-active-runs.
     max_active_runs=2,
     doc_md=__doc__,
     tags=["example", "dataflow"],

@@ -31,6 +31,7 @@ USE_METASTORE = (
     "allow group <airflow> to {CATALOG_METASTORE_EXECUTE, CATALOG_METASTORE_INSPECT, CATALOG_METASTORE_READ} "
     "in compartment <compartment>"
 )
+USE_TAG_NAMESPACES = "allow group <airflow> to use tag-namespaces in tenancy"
 READ_PRIVATE_ENDPOINTS = (
     "allow group <airflow> to read dataflow-private-endpoint in compartment <compartment>"
 )
@@ -55,6 +56,7 @@ STATEMENTS = (
     SERVICE_READS_LOGS,
     RUNS_MANAGE_OBJECTS,
     USE_METASTORE,
+    USE_TAG_NAMESPACES,
     READ_PRIVATE_ENDPOINTS,
     ADMINS_USE_NETWORK,
     ADMINS_MANAGE_PRIVATE_ENDPOINTS,

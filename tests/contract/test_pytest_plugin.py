@@ -24,7 +24,7 @@ def monthly() -> InvokeRunOperator:
 
 @pytest.fixture
 def context():
-    """What the operator wants to know of its task instance."""
+    """A context with those attributes of a task instance that the operator reads."""
     ti = SimpleNamespace(
         dag_id="weather",
         run_id="manual__1",

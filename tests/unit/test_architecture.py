@@ -1,4 +1,4 @@
-"""The rings of the package: which room may import which, and no circles between modules."""
+"""The layers of the package: which may import which, and no circles between modules."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ MODULES = {
     for file in ROOT.rglob("*.py")
 }
 
-#: From the inside out. A room may import itself and the rooms before it.
-ROOMS = (
+#: From the inside out. A layer may import itself and the layers before it.
+LAYERS = (
     "",
     "models",
     "client",
@@ -45,7 +45,7 @@ ROOMS = (
 PURE = {f"{PACKAGE}.ownership.{name}" for name in ("capacity", "record", "successor", "tags")}
 #: What Local Data Flow may import besides itself.
 USED_BY_LOCAL = {f"{PACKAGE}.models.run", PACKAGE}
-#: Third-party packages that a room must not import, not even in a function.
+#: Third-party packages that a layer must not import, not even in a function.
 FORBIDDEN = {
     "": {"airflow", "oci", "aiohttp"},
     "models": {"airflow", "oci", "aiohttp"},
@@ -72,37 +72,37 @@ def imports(name: str) -> set[str]:
     return found
 
 
-def room(module: str) -> str:
-    """Return the room of a module; the plain modules of the package's root are the room ``""``."""
+def layer(module: str) -> str:
+    """Return the layer of a module; the plain modules of the package's root are the layer ``""``."""
     parts = module.removeprefix(PACKAGE).strip(".").split(".")
-    return parts[0] if len(parts) > 1 or parts[0] in ROOMS or (ROOT / parts[0]).is_dir() else ""
+    return parts[0] if len(parts) > 1 or parts[0] in LAYERS or (ROOT / parts[0]).is_dir() else ""
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_imports_point_inwards(name):
-    own = room(name)
+    own = layer(name)
     if name == f"{PACKAGE}.provider_info":
-        return  # describes all rooms
+        return  # describes all layers
     imported = {module for module in imports(name) if module in MODULES}
     if own == "local":
-        outside = {module for module in imported if room(module) != "local"}
+        outside = {module for module in imported if layer(module) != "local"}
         assert outside <= USED_BY_LOCAL
     else:
-        allowed = ROOMS[: ROOMS.index(own) + 1]
-        assert {room(module) for module in imported} <= set(allowed)
+        allowed = LAYERS[: LAYERS.index(own) + 1]
+        assert {layer(module) for module in imported} <= set(allowed)
 
 
 @pytest.mark.parametrize("name", sorted(PURE))
 def test_decisions_about_ownership_are_pure(name):
     outside = (imports(name) & MODULES.keys()) - PURE
-    assert {room(module) for module in outside} <= {"", "models"}
+    assert {layer(module) for module in outside} <= {"", "models"}
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
-def test_inner_rooms_know_no_airflow_and_no_sdk(name):
+def test_inner_layers_know_no_airflow_and_no_sdk(name):
     packages = {module.partition(".")[0] for module in imports(name)}
     if name != f"{PACKAGE}.provider_info" and name not in SPARK_SCRIPTS:
-        assert packages.isdisjoint(FORBIDDEN.get(room(name), set()))
+        assert packages.isdisjoint(FORBIDDEN.get(layer(name), set()))
 
 
 def test_no_circles_between_modules():
@@ -116,5 +116,5 @@ def test_no_circles_between_modules():
 
 
 def test_root_keeps_few_modules():
-    """A new module belongs in a room; see docs/development.md."""
+    """A new module belongs in a layer; see docs/development.md."""
     assert len(list(ROOT.glob("*.py"))) <= 10

@@ -551,7 +551,7 @@ def test_path_in_development_page_exists(path: str):
     assert (ROOT / path).exists() or (ROOT / PACKAGE / path).exists() or path == "docs/_build/html"
 
 
-def test_development_page_shows_every_room():
+def test_development_page_shows_every_layer():
     picture = next(block.text for block in fenced_blocks(DEVELOPMENT_PAGE) if block.language == "text")
     shown = set(re.findall(r"^[ |v]*([a-z_]+)/ ", picture, re.MULTILINE))
     rooms = {folder for folder in (ROOT / PACKAGE).iterdir() if (folder / "__init__.py").is_file()}

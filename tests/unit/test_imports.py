@@ -154,7 +154,7 @@ def test_parsing_a_dag_imports_only_what_it_needs(modules, forbidden):
     ],
     ids=["root", "models", "clients", "Local Data Flow"],
 )
-def test_inner_rooms_load_no_outer_packages(modules, unknown):
+def test_inner_layers_load_no_outer_packages(modules, unknown):
     assert packages_after_importing(*modules).isdisjoint(unknown)
 
 

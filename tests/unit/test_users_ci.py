@@ -198,7 +198,9 @@ def test_container_of_the_server_shares_the_network_of_its_client():
     kind, _, client = server["network_mode"].partition(":")
     assert kind == "service"
     [pinned] = re.findall(r"^apache-airflow==(\S+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
-    assert compose["services"][client]["image"] == f"apache/airflow:{pinned}"
+    image, install = compose["services"][client]["build"]["dockerfile_inline"].splitlines()
+    assert image == f"FROM apache/airflow:{pinned}"
+    assert install == f"RUN pip install {PROJECT['name']}"
     [volume] = server["volumes"]
     name, _, folder = volume.partition(":")
     assert name in compose["volumes"]

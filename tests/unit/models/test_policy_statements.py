@@ -22,7 +22,8 @@ COMPARTMENT = "ocid1.compartment.oc1..aaaa"
 
 def test_page_shows_the_same_statements():
     shown = re.findall(r"^allow .*$", PAGE.read_text(), re.MULTILINE)
-    assert sorted(set(shown)) == sorted(STATEMENTS)
+    with_two_conditions = statement_for(MANAGE_OBJECTS, workload_subject())
+    assert sorted(set(shown)) == sorted([*STATEMENTS, with_two_conditions])
 
 
 def test_every_statement_is_listed():
