@@ -7,24 +7,23 @@ import logging
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Container
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from airflow_provider_dataflow.client.poller.event_loop import LoopYielder
 from airflow_provider_dataflow.client.poller.poller import RunPoller
-from airflow_provider_dataflow.client.poller.subscriptions import LISTED_STATES
 from airflow_provider_dataflow.client.responses import Pages, reading
 from airflow_provider_dataflow.client.run_events.reported_runs import OVERLAP_SECONDS
 from airflow_provider_dataflow.exceptions import DataFlowError, ServiceError, UnexpectedResponse
-from airflow_provider_dataflow.models.run import TERMINAL_STATES, Run
+from airflow_provider_dataflow.models.run import TERMINAL_STATES, LifecycleState, Run
 from airflow_provider_dataflow.polling import jittered
 
 log = logging.getLogger(__name__)
 
 PAGE_SIZE = 100
-#: Error budget of a followed run: after a day of errors, the stream drops the run.
+#: After a day of errors, the stream drops a run that it follows.
 FOLLOW_ERROR_BUDGET_SECONDS = 24 * 3600.0
+ACTIVE_STATES = tuple(state for state in LifecycleState if state not in TERMINAL_STATES)
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Scope:
         :raises ServiceError: a request failed.
         """
         found: list[Run] = []
-        for state in LISTED_STATES:
+        for state in ACTIVE_STATES:
             found += await self._list(poller, 0.0, (), lifecycle_state=state)
         return found
 
@@ -142,6 +141,9 @@ class RunStream:
                         self._follow(run)
                     for run in await self._scope.created_since(self._poller, since):
                         self._known[run.id] = _created_or_inf(run)
+                        if not run.is_terminal:
+                            # It was created after its state was listed.
+                            self._follow(run)
                     started = True
                     self._changes.put_nowait(None)
                 else:
@@ -178,16 +180,37 @@ class RunStream:
             task.add_done_callback(lambda _: self._followers.pop(run.id, None))
 
     async def _wait_for(self, run: Run) -> None:
-        with suppress(DataFlowError):
-            await self._poller.wait_for(
-                run.id,
-                states=TERMINAL_STATES,
-                poll_interval=self._poll_interval,
-                error_budget=FOLLOW_ERROR_BUDGET_SECONDS,
-                on_change=self._changes.put_nowait,
-                compartment_id=run.compartment_id,
-                last_state=run.state,
-            )
+        """Yield the changes of a run until its end, or until it could not be read for a day."""
+        last, responded_at = run, self._now()
+
+        def on_change(changed: Run) -> None:
+            nonlocal last, responded_at
+            last, responded_at = changed, self._now()
+            self._changes.put_nowait(changed)
+
+        has_warned = False
+        while True:
+            try:
+                await self._poller.wait_for(
+                    run.id,
+                    states=TERMINAL_STATES,
+                    poll_interval=self._poll_interval,
+                    error_budget=FOLLOW_ERROR_BUDGET_SECONDS,
+                    on_change=on_change,
+                    compartment_id=run.compartment_id,
+                    last_state=last.state,
+                )
+                return
+            except DataFlowError as error:
+                # A wait gives up after five minutes of 401, 403 or 404.
+                is_dropped = self._now() - responded_at > FOLLOW_ERROR_BUDGET_SECONDS
+                if is_dropped or not has_warned:
+                    outcome = "it is not watched any more" if is_dropped else "trying again"
+                    log.warning("Watcher of %s: %s; %s", self._scope, error, outcome)
+                if is_dropped:
+                    return
+                has_warned = True
+            await asyncio.sleep(jittered(self._poll_interval))
 
 
 async def read_missed_changes(
