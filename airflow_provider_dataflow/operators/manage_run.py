@@ -335,7 +335,10 @@ class CancelRunOperator(WaitingOperator):
 
             self.defer(
                 trigger=RunTrigger(
-                    run_id=run.id, target_states=TERMINAL_STATES, **self._trigger_arguments(context)
+                    run_id=run.id,
+                    target_states=TERMINAL_STATES,
+                    compartment_id=run.compartment_id,
+                    **self._trigger_arguments(context),
                 ),
                 method_name=self.execute_complete.__name__,
                 timeout=self._deferral_timeout(context),

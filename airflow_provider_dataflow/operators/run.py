@@ -12,6 +12,7 @@ from airflow_provider_dataflow.arguments.run_arguments import ATTRIBUTES
 from airflow_provider_dataflow.arguments.settings import TASK_SETTINGS
 from airflow_provider_dataflow.arguments.timeouts import tightest
 from airflow_provider_dataflow.compat import (
+    NO_EVENT_BEFORE_SECONDS,
     TRIGGER_FAILED,
     TaskDeferralError,
     TaskDeferralTimeout,
@@ -527,13 +528,14 @@ class InvokeRunOperator(LocalCodeMixin, LineageMixin, RetryOnCauseOperator):
 
         self.log.warning("Submitting again in at most %.0f seconds: %s", later.seconds, later)
         until = time.time() + later.seconds
+        no_event_before = time.time() + NO_EVENT_BEFORE_SECONDS
         # If a conflicting run is the reason, wait for its end; otherwise only for the pause.
         if self.deferrable:
             states = LIVE_STATES if later.awaits_successor else TERMINAL_STATES
             trigger = (
                 self._trigger(later.run_id, until, states, is_own=False)
                 if later.run_id
-                else delay_trigger(datetime.fromtimestamp(until, UTC))
+                else delay_trigger(datetime.fromtimestamp(max(until, no_event_before), UTC))
             )
             self.defer(
                 trigger=trigger,

@@ -189,7 +189,10 @@ class RunStatementOperator(WaitingOperator):
 
         self.defer(
             trigger=RunTrigger(
-                run_id=run.id, target_states=SESSION_STATES, **self._trigger_arguments(context)
+                run_id=run.id,
+                target_states=SESSION_STATES,
+                compartment_id=run.compartment_id,
+                **self._trigger_arguments(context),
             ),
             method_name=self.execute_in_session.__name__,
             timeout=self._deferral_timeout(context),

@@ -134,6 +134,7 @@ class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
         self.successor_timeout: Any = successor_timeout
         self.read_settings_at_parse()
         self._last_state: str | None = None
+        self._compartment_id: str | None = None
 
     @cached_property
     def hook(self) -> DataFlowHook:
@@ -171,6 +172,7 @@ class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
                 error_budget=self.error_budget,
                 cancel_on_kill=False,
                 successor_timeout=self.successor_timeout,
+                compartment_id=self._compartment_id,
             ),
             method_name="execute_complete",
             timeout=backstop(deadline),
@@ -188,6 +190,7 @@ class RunSensor(TaskSettingsMixin, UsesHook, TemplatedTask, BaseSensorOperator):
             # In this mode each poke is a new process, which would not know since when reads fail.
             time.sleep(limited(min(self.poke_interval, DEFAULT_POLL_INTERVAL)))
         self._budget.success()
+        self._compartment_id = run.compartment_id
         if run.state != self._last_state:
             self._last_state = run.state
             self.log.info("Run %s is %s", run.id, run.state)

@@ -34,6 +34,8 @@ class LiveLog:
 
     #: Runs that one triggerer process follows at the same time.
     MAX_FOLLOWED: ClassVar[int] = 32
+    #: Longest wait for ``hide`` after the end of the run.
+    HIDE_TIMEOUT_SECONDS: ClassVar[float] = 60.0
 
     def __init__(
         self,
@@ -72,7 +74,9 @@ class LiveLog:
             cursor = self.cursor if self.cursor is not None else await self._saved_cursor()
             follower = AsyncLogFollower(self._source, self._run_id, self._log, cursor=cursor)
             if self._hide is not None:
-                follower.hide = await self._hide()
+                # By now, no subscription ends with the error budget.
+                async with asyncio.timeout(self.HIDE_TIMEOUT_SECONDS):
+                    follower.hide = await self._hide()
             await follower.copy_rest()
             self.cursor = follower.cursor
         except Exception:  # noqa: BLE001 - a log problem must not fail the task

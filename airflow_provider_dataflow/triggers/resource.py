@@ -12,12 +12,12 @@ from airflow_provider_dataflow.triggers.base import PollingTrigger
 from airflow_provider_dataflow.triggers.events import Event, Outcome
 
 if TYPE_CHECKING:
-    from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient
-    from airflow_provider_dataflow.models.resource import Resource
+    from airflow_provider_dataflow.client.poller.poller import RunPoller
+    from airflow_provider_dataflow.client.wait import HasState
 
 
 class ResourceTrigger(PollingTrigger):
-    """Base of the triggers that poll one resource with one request per poll.
+    """Base of the triggers that poll one resource.
 
     Unlike runs, these are few, so each trigger polls by itself, within the rate limit of the connection.
 
@@ -40,7 +40,7 @@ class ResourceTrigger(PollingTrigger):
         hook = self.hook
         async with poller_module.shared_poller(hook.connection_key, hook.async_client) as poller:
             try:
-                found = await wait.in_triggerer(lambda: poller.request(self.poll))
+                found = await wait.in_triggerer(lambda: self.poll(poller))
             except WaitTimedOut:
                 return self.event(Outcome.TIMEOUT, wait.state, None)
             except ErrorBudgetExceeded as error:
@@ -48,8 +48,8 @@ class ResourceTrigger(PollingTrigger):
         return self.event(Outcome.REACHED, found.state, None)
 
     @abstractmethod
-    async def poll(self, client: AsyncDataFlowClient) -> Resource:
-        """Read the resource from the service."""
+    async def poll(self, poller: RunPoller) -> HasState:
+        """Read the resource from the service, each request within the rate limit of the poller."""
 
     @abstractmethod
     def is_final(self, state: str) -> bool:

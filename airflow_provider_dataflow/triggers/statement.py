@@ -11,7 +11,7 @@ from airflow_provider_dataflow.triggers.events import Outcome, StatementEvent
 from airflow_provider_dataflow.triggers.resource import ResourceTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient
+    from airflow_provider_dataflow.client.poller.poller import RunPoller
     from airflow_provider_dataflow.client.sync_client import DataFlowClient
     from airflow_provider_dataflow.models.statement import Statement
     from airflow_provider_dataflow.models.task_identity import TaskIdentity
@@ -43,11 +43,12 @@ class StatementTrigger(CancelResourceTrigger, ResourceTrigger):
     def resource_name(self) -> str:
         return f"Statement {self.statement_id} of run {self.run_id}"
 
-    async def poll(self, client: AsyncDataFlowClient) -> Statement:
+    async def poll(self, poller: RunPoller) -> Statement:
         # The run first: if a statement ends together with its run, its last state is read.
-        ended = self._session_has_ended or (await client.get_run(self.run_id)).is_terminal
-        self._session_has_ended = ended
-        return await client.get_statement(self.run_id, self.statement_id)
+        if not self._session_has_ended:
+            run = await poller.request(lambda client: client.get_run(self.run_id))
+            self._session_has_ended = run.is_terminal
+        return await poller.request(lambda client: client.get_statement(self.run_id, self.statement_id))
 
     def is_final(self, state: str) -> bool:
         return state in ENDED_STATES or self._session_has_ended

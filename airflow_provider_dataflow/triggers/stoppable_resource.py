@@ -13,7 +13,8 @@ from airflow_provider_dataflow.triggers.resource import ResourceTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.client.async_client import AsyncDataFlowClient
-    from airflow_provider_dataflow.models.resource import Resource
+    from airflow_provider_dataflow.client.poller.poller import RunPoller
+    from airflow_provider_dataflow.client.wait import HasState
 
 TARGET_STATES = Setting(state_names, ["ACTIVE"])
 
@@ -52,15 +53,15 @@ class StoppableResourceTrigger(ResourceTrigger):
         """OCID of the resource."""
 
     @abstractmethod
-    async def read(self, client: AsyncDataFlowClient) -> Resource:
+    async def read(self, client: AsyncDataFlowClient) -> HasState:
         """Read the resource from the service."""
 
-    async def poll(self, client: AsyncDataFlowClient) -> Resource:
+    async def poll(self, poller: RunPoller) -> HasState:
         try:
-            return await self.read(client)
+            return await poller.request(self.read)
         except ServiceError as error:
             if error.status == 404 and self.missing_is_deleted:
-                deleted: Resource = self.resource_class(self.resource_id, "DELETED")
+                deleted: HasState = self.resource_class(self.resource_id, "DELETED")
                 return deleted
             raise
 

@@ -23,7 +23,8 @@ COMPARTMENT_ID = "ocid1.compartment.oc1..aaaa"
 
 
 def run_body(state: str = "ACCEPTED", **fields: Any) -> dict[str, Any]:
-    return {"id": RUN_ID, "lifecycleState": state, "displayName": "nightly", **fields}
+    body = {"id": RUN_ID, "lifecycleState": state, "displayName": "nightly", "compartmentId": COMPARTMENT_ID}
+    return body | fields
 
 
 def verify_signature(

@@ -4,7 +4,7 @@ import inspect
 import re
 import threading
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, TaskDeferred
@@ -28,6 +28,7 @@ from airflow_provider_dataflow.models.run_request import RunRequest
 from airflow_provider_dataflow.operators.run import InvokeRunOperator
 from airflow_provider_dataflow.ownership import task_state
 from airflow_provider_dataflow.ownership.task_state import TaskState
+from airflow_provider_dataflow.polling import DEFAULT_NO_EVENT_BEFORE
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 from airflow_provider_dataflow.triggers.run import RunTrigger
 from tests.unit.support import APPLICATION_ID, COMPARTMENT_ID, RUN_ID, FakeTaskInstance
@@ -491,6 +492,16 @@ def test_outage_after_a_capacity_wait_has_the_whole_error_budget(client, ti, moc
     assert second.value.kwargs["submit_failing_since"] == since
     with pytest.raises(ServiceError, match="down"):
         again.resume_execution("execute_again", {"submit_failing_since": since - hours}, {"ti": ti})
+
+
+def test_delay_at_the_end_of_the_submit_timeout_is_not_shorter_than_a_deferral_may_be(client, ti, mocker):
+    ti.start_date -= timedelta(hours=2)
+    down = ServiceError(operation="CreateRun", message="down", status=503)
+    mocker.patch.object(DataFlowHook, "create_run", side_effect=down)
+    with pytest.raises(TaskDeferred) as deferred:
+        operator(deferrable=True, submit_timeout=2 * 3600 + 5).execute({"ti": ti})
+    delay = deferred.value.trigger.moment - datetime.now(UTC)
+    assert delay.total_seconds() == pytest.approx(DEFAULT_NO_EVENT_BEFORE, abs=2)
 
 
 # --- Kill --------------------------------------------------------------------------------------------

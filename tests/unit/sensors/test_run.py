@@ -14,7 +14,7 @@ from airflow_provider_dataflow.exceptions import (
 from airflow_provider_dataflow.models.run import TERMINAL_STATES
 from airflow_provider_dataflow.sensors.run import RunSensor
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
-from tests.unit.support import RUN_ID, FakeTaskInstance
+from tests.unit.support import COMPARTMENT_ID, RUN_ID, FakeTaskInstance
 
 
 @pytest.fixture
@@ -72,6 +72,8 @@ def test_deferral_has_timeout_and_never_cancels(client, context):
         sensor(deferrable=True, poke_interval=7, timeout=100).execute(context)
     trigger = caught.value.trigger
     assert (trigger.run_id, trigger.poll_interval, trigger.cancel_on_kill) == (RUN_ID, 7, False)
+    # So that the poller lists it with others.
+    assert trigger.compartment_id == COMPARTMENT_ID
     assert caught.value.timeout.total_seconds() > 100
 
 

@@ -119,3 +119,13 @@ async def test_nothing_is_copied_before_secrets_are_masked(caplog, xcoms):
         assert source.shown == 0
         masked.set()
         await until(lambda: "one ***" in caplog.messages)
+
+
+async def test_rest_is_not_copied_while_secrets_cannot_be_hidden(xcoms, caplog, monkeypatch):
+    """The trigger has to go on: the run has ended, and nothing else would end the wait."""
+    monkeypatch.setattr(LiveLog, "HIDE_TIMEOUT_SECONDS", 0.05)
+    log = LiveLog(Source("a secret"), RUN_ID, logging.getLogger("task"), None, hide=asyncio.Event().wait)
+    async with asyncio.timeout(10):
+        await log.copy_rest()
+    assert "cannot copy the rest of its output" in caplog.text
+    assert "a secret" not in caplog.text

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from airflow_provider_dataflow import compat
+from airflow_provider_dataflow.client.rate_limit import RateLimit
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.models.pool import Pool
@@ -184,3 +185,10 @@ async def test_cancelled_trigger_cancels_its_statement_if_airflow_has_no_on_kill
     with pytest.raises(asyncio.CancelledError):
         await wait
     assert cancelled == [(RUN_ID, 0)]
+
+
+async def test_each_request_of_a_poll_counts_for_the_rate_limit(service, mocker):
+    service(statement="SUCCEEDED")
+    reserve = mocker.spy(RateLimit, "reserve")
+    assert (await event_of(StatementTrigger(RUN_ID, 0)))["state"] == "SUCCEEDED"
+    assert reserve.call_count == 2
