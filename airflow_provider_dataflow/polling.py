@@ -26,8 +26,9 @@ DEFAULT_CANCEL_TIMEOUT_SECONDS = 25.0
 TIMEOUT_MARGIN_SECONDS = 300
 #: Seconds. Airflow can fail a healthy task if its trigger fires before the worker has finished the deferral.
 DEFAULT_NO_EVENT_BEFORE = 10.0
-#: To the service, per connection and triggerer process.
-MAX_CONNECTIONS = 4
+#: To the service, per connection and triggerer process, opened when they are needed: enough for the default
+#: rate if a response takes half a second.
+MAX_CONNECTIONS = 10
 #: Per connection and triggerer process. OCI publishes no limit; a 429 lowers the rate for a while.
 MAX_REQUESTS_PER_SECOND = 20.0
 #: The last poll of a wait may take this long, even after the deadline.
@@ -53,9 +54,10 @@ GETS_PER_PAGE = 5
 LIST_PAGE_SIZE, FALLBACK_PAGE_SIZE = 1000, 100
 #: The first poll of a new subscription waits for others for this long, so that a thousand share one ListRuns.
 COLLECT_SECONDS = 1.0
-#: After ListRuns was refused or kept failing, each run is polled by GetRun for this long.
-LIST_RETRY_SECONDS = 600.0
-#: After this many failed rounds in a row, one run is polled by GetRun, to see if only ListRuns fails.
+#: If only ListRuns fails, each run is polled by GetRun for this long, and twice as long each further time.
+MIN_LIST_RETRY_SECONDS, MAX_LIST_RETRY_SECONDS = 60.0, 600.0
+#: After a refusal of ListRuns, or this many failed rounds in a row, one run is polled by GetRun, to see if
+#: only ListRuns fails.
 MAX_FAILED_ROUNDS = 2
 #: Polls that are later than this are logged, once: the requests exceed the rate limit.
 LATE_SECONDS = 10.0
@@ -77,7 +79,7 @@ RATE_RECOVERY_SECONDS, MIN_REQUESTS_PER_SECOND = 120.0, 0.2
 MAX_OTHERS_AHEAD = 4
 #: Submits of a triggerer at a time: enough for the rate limit if each of their requests takes a second.
 MAX_CONCURRENT_SUBMITS = 16
-#: Longest time for which a thread of the triggerer waits for the rate limit. A kill waits for the thread.
+#: Longest pause of the service that a thread of the triggerer waits for. A kill waits for the thread.
 MAX_RATE_LIMIT_WAIT_SECONDS = 60.0
 
 

@@ -59,14 +59,26 @@ class RateLimit:
         """Return the seconds that a request must wait beyond its reservation, because of a 429 since then."""
         return self.reserve(now) if now < self._paused_until else 0.0
 
-    def wait(self) -> None:
-        """Block until a request may be sent, a minute at most. For threads."""
-        until = time.monotonic() + MAX_RATE_LIMIT_WAIT_SECONDS
+    def wait(self, operation: str) -> None:
+        """Block until a request may be sent. For threads.
+
+        :param operation: name of the request.
+        :raises ServiceError: as the service has asked for a pause of more than a minute, the request is not
+            sent. A thread that waits for so long could not be killed.
+        """
         with self._thread_turn:
+            self._raise_if_paused_for_long(operation)
             delay = self.reserve(time.monotonic())
-            while delay > 0 and (now := time.monotonic()) < until:
-                time.sleep(min(delay, until - now))
+            while delay > 0:
+                time.sleep(delay)
+                self._raise_if_paused_for_long(operation)
                 delay = self.recheck(time.monotonic())
+
+    def _raise_if_paused_for_long(self, operation: str) -> None:
+        seconds = self._paused_until - time.monotonic()
+        if seconds > MAX_RATE_LIMIT_WAIT_SECONDS:
+            message = f"not sent, since the service has asked for a pause, of which {seconds:.0f} s are left"
+            raise ServiceError(operation=operation, status=429, message=message, retry_after=seconds)
 
     def record_urgent(self) -> None:
         """Count a request that is sent without waiting: others give way to a few of them."""

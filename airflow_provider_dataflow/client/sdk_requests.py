@@ -84,7 +84,7 @@ class SdkRequests:
 
         def attempt() -> T:
             request_progress.is_sent = False
-            sent_at = self._wait_for_rate_limit()
+            sent_at = self._wait_for_rate_limit(operation)
             try:
                 response = call()
             except DataFlowError:
@@ -103,10 +103,13 @@ class SdkRequests:
             retrying = retrying.copy(retry=retry_if_exception(_was_throttled))
         return retrying(self._retry_once_after_401, attempt)
 
-    def _wait_for_rate_limit(self) -> float:
+    def _wait_for_rate_limit(self, operation: str) -> float:
         """Wait until a request may be sent, and return the time on the monotonic clock."""
         if self._rate_limit is not None:
-            (self._rate_limit.record_urgent if self._urgent else self._rate_limit.wait)()
+            if self._urgent:
+                self._rate_limit.record_urgent()
+            else:
+                self._rate_limit.wait(operation)
         return time.monotonic()
 
     def _record_throttle(self, error: Exception, sent_at: float) -> None:

@@ -27,9 +27,10 @@ from airflow_provider_dataflow.polling import (
     HEARTBEAT_SECONDS,
     LATE_SECONDS,
     LIST_PAGE_SIZE,
-    LIST_RETRY_SECONDS,
     LIST_THRESHOLD,
     MAX_FAILED_ROUNDS,
+    MAX_LIST_RETRY_SECONDS,
+    MIN_LIST_RETRY_SECONDS,
     jittered,
 )
 
@@ -93,7 +94,7 @@ class RequestDispatcher:
         log.error("Polling %r failed; other runs are polled as before", job, exc_info=error)
         if isinstance(job, Compartment):
             # Polled by GetRun, each run has its own error or none.
-            self._stop_listing(job, LIST_RETRY_SECONDS)
+            self._stop_listing(job, MAX_LIST_RETRY_SECONDS)
             return None
         if isinstance(error, TimeoutError):
             job.fail(_as_service_error(error, "GetRun"), now)
@@ -115,6 +116,7 @@ class RequestDispatcher:
     async def _poll_run(self, run: PolledRun, started: float) -> float | None:
         if not run.is_awaited:
             return None
+        known_compartment = run.compartment
         try:
             found = await self._sender.send(lambda client: client.get_run(run.run_id), "GetRun", is_poll=True)
         except DataFlowError as error:
@@ -125,10 +127,19 @@ class RequestDispatcher:
             self._registry.assign(run, found.compartment_id)
             run.update(found)
             if (compartment := run.compartment) is not None:
-                if compartment.failed_rounds >= MAX_FAILED_ROUNDS:
-                    self._stop_listing(compartment, LIST_RETRY_SECONDS, "repeatedly, but GetRun works")
+                if compartment.is_probed:
+                    compartment.is_probed, compartment.get_run_works = False, True
+                    self.scheduler.schedule(compartment, asyncio.get_running_loop().time())
                 self._list_if_many(compartment)
-        return None if run.is_listed or not run.is_awaited else started + jittered(run.interval())
+        if not run.is_awaited:
+            return None
+        due = started + jittered(run.interval())
+        if (compartment := run.compartment) is None or not run.is_listed:
+            return due
+        if compartment is not known_compartment:
+            # Its next round may be for runs with longer intervals.
+            self.scheduler.schedule(compartment, due)
+        return None
 
     # --- ListRuns --------------------------------------------------------------------------------------
 
@@ -145,23 +156,29 @@ class RequestDispatcher:
                 run.unschedule()
             self.scheduler.schedule(compartment, min(first_due, now + COLLECT_SECONDS))
 
-    def _stop_listing(self, compartment: Compartment, seconds: float, reason: object = None) -> None:
-        """Poll each run of the compartment by GetRun, from now on and for this time.
-
-        :param reason: of the failure of ListRuns, for the log.
-        """
-        if reason is not None:
-            message = "Compartment %s: ListRuns fails (%s); each run is polled by GetRun for %.0f s"
-            log.warning(message, compartment.id, reason, seconds)
+    def _stop_listing(self, compartment: Compartment, seconds: float) -> None:
+        """Poll each run of the compartment by GetRun, from now on and for this time."""
         now = asyncio.get_running_loop().time()
         compartment.list_not_before = now + seconds
         compartment.is_listed = False
-        compartment.failed_rounds = 0
+        compartment.reset_failures()
         compartment.unschedule()
         for run in compartment.runs.values():
             # Also those in progress: their polls may have ended with the decision to be listed.
             if run.is_awaited:
                 self.scheduler.schedule(run, now)
+
+    def _poll_without_list(self, compartment: Compartment, reason: ServiceError) -> None:
+        """Stop listing because only ListRuns fails, each time for longer."""
+        seconds = compartment.list_retry_seconds
+        compartment.list_retry_seconds = min(2 * seconds, MAX_LIST_RETRY_SECONDS)
+        log.warning(
+            "Compartment %s: ListRuns fails (%s), but GetRun works; each run is polled by GetRun for %.0f s",
+            compartment.id,
+            reason,
+            seconds,
+        )
+        self._stop_listing(compartment, seconds)
 
     async def _poll_compartment(self, compartment: Compartment, started: float) -> float | None:
         """Run a poll round, and schedule a GetRun for each run that it does not find.
@@ -198,18 +215,21 @@ class RequestDispatcher:
             if failure.status == 400 and self._page_size > FALLBACK_PAGE_SIZE:
                 self._page_size = FALLBACK_PAGE_SIZE
                 return loop.time()
-            if not failure.is_transient or isinstance(failure, UnexpectedResponse):
-                # A policy may allow GetRun but not ListRuns.
-                self._stop_listing(compartment, LIST_RETRY_SECONDS, failure)
+            if compartment.get_run_works:
+                self._poll_without_list(compartment, failure)
                 return None
             compartment.failed_rounds += 1
-            if compartment.failed_rounds >= MAX_FAILED_ROUNDS:
-                # If the service responds to this, only ListRuns fails: see _poll_run.
+            is_refused = not failure.is_transient or isinstance(failure, UnexpectedResponse)
+            if is_refused or compartment.failed_rounds >= MAX_FAILED_ROUNDS:
+                # If the service responds to this, and ListRuns fails again, only ListRuns fails. A policy may
+                # allow GetRun but not ListRuns.
+                compartment.is_probed = True
                 self.scheduler.schedule(random.choice(list(missing.values())), loop.time())  # noqa: S311
             await self._handle_error(error, "ListRuns", list(missing.values()))
             started = loop.time()
         else:
-            compartment.failed_rounds = 0
+            compartment.reset_failures()
+            compartment.list_retry_seconds = MIN_LIST_RETRY_SECONDS
             for run in missing.values():
                 if run.is_idle and run.subscriptions:
                     self.scheduler.schedule(run, loop.time())
@@ -255,8 +275,8 @@ class RequestDispatcher:
         if now - self._late_at > HEARTBEAT_SECONDS:
             log.warning(
                 "Polling %d runs: polls are %.0f s late, since the requests exceed the rate limit, now "
-                "%.3g per second; all runs are polled less often. Consider a longer poll_interval, or "
-                "a higher [oci_data_flow] max_requests_per_second",
+                "%.3g per second, or their responses take long; all runs are polled less often. Consider a "
+                "longer poll_interval, or a higher [oci_data_flow] max_requests_per_second",
                 len(self._registry.runs),
                 late,
                 self._sender.rate_limit.rate(now),

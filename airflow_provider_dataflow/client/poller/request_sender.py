@@ -57,7 +57,12 @@ class RequestSender:
         :raises DataFlowError: the client cannot be built.
         """
         try:
-            async with self.limited_client(is_poll) as client, asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
+            # Others keep their place until the response, or slow ones would take all connections from polls.
+            async with (
+                nullcontext() if is_poll else self._others,
+                self.limited_client(has_place=True) as client,
+                asyncio.timeout(REQUEST_TIMEOUT_SECONDS),
+            ):
                 return await call(client)
         except DataFlowError:
             raise
@@ -69,13 +74,16 @@ class RequestSender:
             raise ServiceError(operation=operation, message=message) from cause
 
     @asynccontextmanager
-    async def limited_client(self, is_poll: bool = False) -> AsyncIterator[AsyncDataFlowClient]:
-        """Yield the client for one request, when the rate limit allows it. A 429 slows down all requests."""
+    async def limited_client(self, *, has_place: bool = False) -> AsyncIterator[AsyncDataFlowClient]:
+        """Yield the client for one request, when the rate limit allows it. A 429 slows down all requests.
+
+        :param has_place: True for a poll, and for another request that has its place among the few others.
+        """
         loop = asyncio.get_running_loop()
         if (client := self._client) is None:
             async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
                 client = await self._build_client()
-        async with nullcontext() if is_poll else self._others, self._turn:
+        async with nullcontext() if has_place else self._others, self._turn:
             # A request that is cancelled before takes no share.
             delay = self.rate_limit.reserve(loop.time())
             while delay > 0:

@@ -60,7 +60,8 @@ async def find_runs(
 
 
 def _update(run: PolledRun, row: dict[str, Any]) -> bool:
-    """Update a run from its row. Return False if the row cannot be read; GetRun is used instead."""
+    """Update a run from its row. Return False if GetRun has to be used: the row cannot be read, or shows a
+    state other than that of the filter, so that the run will be missing from the lists."""
     if row.get("lifecycleState") == run.state:
         run.unchanged()
         return True
@@ -70,7 +71,7 @@ def _update(run: PolledRun, row: dict[str, Any]) -> bool:
         log.debug("ListRuns: cannot read the row of %r; it is polled by GetRun: %s", run, error)
         return False
     run.update(found)
-    return True
+    return run.is_listable
 
 
 def _time_created(rows: list[dict[str, Any]]) -> float:

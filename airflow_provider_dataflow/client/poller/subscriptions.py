@@ -14,7 +14,7 @@ from airflow_provider_dataflow.client.poller.event_loop import job_error
 from airflow_provider_dataflow.client.poller.scheduler import Job
 from airflow_provider_dataflow.exceptions import RunLost, ServiceError
 from airflow_provider_dataflow.models.run import LifecycleState, Run, has_reached
-from airflow_provider_dataflow.polling import ErrorBudget
+from airflow_provider_dataflow.polling import MIN_LIST_RETRY_SECONDS, ErrorBudget
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Subscription:
         self.errors = None
         if run.state != self.last_state:
             self.last_state = _interned(run.state)
-            if self.on_change and self.context:
+            if self.on_change and self.context is not None:
                 try:
                     self.context.run(self.on_change, run)
                 except BaseException as error:
@@ -158,6 +158,9 @@ class Compartment(Job):
     :param id: OCID.
     :ivar is_listed: True while its runs are polled by ListRuns, False while each is polled by GetRun.
     :ivar failed_rounds: poll rounds in a row in which ListRuns has failed.
+    :ivar is_probed: True while GetRun of one run is to show whether only ListRuns fails.
+    :ivar get_run_works: True if it has shown that; the next failure of ListRuns ends the lists.
+    :ivar list_retry_seconds: how long ListRuns is not used the next time that only it fails.
     :ivar list_not_before: ListRuns is not used before this time of the loop's clock.
     """
 
@@ -165,10 +168,16 @@ class Compartment(Job):
     runs: dict[str, PolledRun] = field(default_factory=dict)
     is_listed: bool = False
     failed_rounds: int = 0
+    is_probed: bool = False
+    get_run_works: bool = False
+    list_retry_seconds: float = MIN_LIST_RETRY_SECONDS
     list_not_before: float = -math.inf
 
     def __repr__(self) -> str:
         return f"the runs of compartment {self.id}"
+
+    def reset_failures(self) -> None:
+        self.failed_rounds, self.is_probed, self.get_run_works = 0, False, False
 
     @property
     def listable_runs(self) -> list[PolledRun]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from airflow_provider_dataflow.client import rate_limit
 from airflow_provider_dataflow.client.poller.request_sender import RequestSender
 from airflow_provider_dataflow.client.rate_limit import RateLimit, shared_rate_limit
+from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.polling import MAX_OTHERS_AHEAD, MIN_REQUESTS_PER_SECOND, RATE_RECOVERY_SECONDS
 
 
@@ -97,16 +99,33 @@ def clock(monkeypatch):
 def test_threads_wait_for_the_same_limit(clock):
     limit = RateLimit(10)
     send(limit, clock.now, 11)
-    limit.wait()
+    limit.wait("CreateRun")
     assert clock.now == pytest.approx(1001.1)
 
 
-def test_thread_waits_a_minute_at_most(clock):
-    """A kill waits for the thread."""
+def test_threads_wait_for_a_pause_of_a_minute_and_keep_their_distance_after_it(clock):
+    limit = RateLimit(10)
+    limit.record_throttle(clock.now, clock.now, retry_after=60)
+    sent = []
+    for _ in range(3):
+        limit.wait("CreateRun")
+        sent.append(clock.now)
+    assert sent[0] == pytest.approx(1060)
+    assert min(later - earlier for earlier, later in pairwise(sent)) >= 1 / 10
+
+
+def test_thread_does_not_send_during_a_longer_pause(clock):
+    """It does not wait either, since a kill waits for the thread."""
     limit = RateLimit(10)
     limit.record_throttle(clock.now, clock.now, retry_after=600)
-    limit.wait()
-    assert clock.now == pytest.approx(1060)
+    for _ in range(16):
+        with pytest.raises(ServiceError, match="600 s are left") as raised:
+            limit.wait("CreateRun")
+    assert raised.value.retry_after == pytest.approx(600)
+    assert raised.value.is_transient
+    assert clock.now == 1000
+    # It has taken no share of the requests after the pause.
+    assert limit.reserve(1600) == 0
 
 
 def test_requests_give_way_to_few_urgent_ones(clock):
@@ -129,7 +148,7 @@ def test_threads_leave_every_second_request_to_the_event_loop():
     def submit() -> int:
         sent = 0
         while running:
-            limit.wait()
+            limit.wait("CreateRun")
             sent += 1
         return sent
 

@@ -12,6 +12,7 @@ from airflow_provider_dataflow.client.rate_limit import RateLimit
 from airflow_provider_dataflow.exceptions import InvalidConnection, RunLost, ServiceError
 from airflow_provider_dataflow.models.run import SUCCESS_STATES, Run
 from benchmarks.polling import virtual_time
+from benchmarks.polling.simulated_service import SimulatedService
 
 
 class FakeClient:
@@ -301,3 +302,19 @@ async def test_throttled_log_request_delays_polls():
     await poller.wait_for("a", states=SUCCESS_STATES, poll_interval=0.01)
     assert asyncio.get_running_loop().time() - started > 0.3
     await poller.close()
+
+
+def test_changes_are_reported_in_an_empty_context():
+    """An empty context is falsy."""
+    service = SimulatedService()
+    run, seen = service.add(100), []
+
+    async def main():
+        poller = RunPoller(service.make)
+        await poller.wait_for(
+            run.id, states=SUCCESS_STATES, poll_interval=30, on_change=lambda run: seen.append(run.state)
+        )
+        await poller.close()
+
+    contextvars.Context().run(virtual_time.run, main())
+    assert seen[-1] == "SUCCEEDED"

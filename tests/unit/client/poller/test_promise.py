@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_dataflow.client.poller.poller import RunPoller
 from airflow_provider_dataflow.models.run import SUCCESS_STATES
-from airflow_provider_dataflow.polling import LIST_THRESHOLD, MAX_REQUESTS_PER_SECOND
+from airflow_provider_dataflow.polling import LIST_THRESHOLD, MAX_CONNECTIONS, MAX_REQUESTS_PER_SECOND
 from benchmarks.polling import virtual_time
 from benchmarks.polling.delay import Workload, with_fixed_interval, with_poller
 from benchmarks.polling.simulated_service import COMPARTMENT, SimulatedService
@@ -122,3 +122,60 @@ def test_shorter_interval_of_a_new_subscription_counts_at_once():
         return at
 
     assert virtual_time.run(main()) <= 1000 + 6 + 1
+
+
+@pytest.mark.parametrize(("others", "interval"), [(600.0, 5.0), (60.0, 10.0), (600.0, 30.0)])
+def test_run_of_unknown_compartment_keeps_its_interval_among_listed_runs_with_longer_ones(others, interval):
+    service = SimulatedService()
+    ids = [service.add(10**6).id for _ in range(50)]
+    run = service.add(1000)
+
+    async def main() -> float:
+        poller = RunPoller(service.make)
+        for run_id in ids:
+            poller.subscribe(run_id, states=SUCCESS_STATES, poll_interval=others, compartment_id=COMPARTMENT)
+        await asyncio.sleep(990)
+        await poller.wait_for(run.id, states=SUCCESS_STATES, poll_interval=interval)
+        now = asyncio.get_running_loop().time()
+        await poller.close()
+        return now
+
+    assert virtual_time.run(main()) <= run.ended + interval + 1
+
+
+class ServiceWithConnections(SimulatedService):
+    """Sends as many requests at a time as the client has connections, first come, first served."""
+
+    def __init__(self, get_seconds: float) -> None:
+        super().__init__(get_seconds)
+        self._connections = asyncio.Semaphore(MAX_CONNECTIONS)
+
+    async def _send(self, operation: str, seconds: float) -> None:
+        async with self._connections:
+            await super()._send(operation, seconds)
+
+
+@pytest.mark.parametrize("latency", [0.3, 0.5])
+def test_slow_responses_to_other_requests_do_not_delay_polls(latency):
+    """Polls of statements, for example, of which 500 are due each 20 seconds."""
+    service = ServiceWithConnections(latency)
+    run, other = service.add(600), service.add(10**6)
+
+    async def main() -> float:
+        poller = RunPoller(service.make)
+
+        async def repeat() -> None:
+            while True:
+                await asyncio.sleep(random.uniform(0, 40))
+                await poller.request(lambda client: client.get_run(other.id))
+
+        tasks = [asyncio.create_task(repeat()) for _ in range(500)]
+        await poller.wait_for(run.id, states=SUCCESS_STATES, poll_interval=5.0)
+        now = asyncio.get_running_loop().time()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await poller.close()
+        return now
+
+    assert virtual_time.run(main()) <= run.ended + 5 + 1

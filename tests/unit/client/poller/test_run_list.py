@@ -11,9 +11,9 @@ import tracemalloc
 import pytest
 
 from airflow_provider_dataflow.client.poller.poller import RunPoller
-from airflow_provider_dataflow.exceptions import RunLost, ServiceError
+from airflow_provider_dataflow.exceptions import RunLost, ServiceError, UnexpectedResponse
 from airflow_provider_dataflow.models.run import SUCCESS_STATES
-from airflow_provider_dataflow.polling import LIST_THRESHOLD, MIN_JITTER
+from airflow_provider_dataflow.polling import LIST_THRESHOLD, MAX_CONNECTIONS, MIN_JITTER
 from benchmarks.polling import virtual_time
 from benchmarks.polling.simulated_service import COMPARTMENT, SimulatedService
 
@@ -202,8 +202,75 @@ def test_missing_permission_for_list_runs_falls_back_to_get_run(caplog):
     subscribers = Subscribers(service)
     subscribers.run()
     assert len(subscribers.ends) == 50
-    assert service.requests["ListRuns"] <= 3
-    assert "each run is polled by GetRun" in caplog.text
+    # Twice at first, and twice after a minute and two more.
+    assert service.requests["ListRuns"] <= 6
+    assert caplog.text.count("each run is polled by GetRun") <= 3
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ServiceError(operation="ListRuns", status=401, code="NotAuthenticated", message="stray"),
+        UnexpectedResponse(operation="ListRuns", message="a proxy's page"),
+    ],
+    ids=["refused", "malformed"],
+)
+def test_lists_go_on_after_a_single_bad_response(error):
+    """With GetRun alone, 2,000 runs would be polled every 100 seconds."""
+    service = SimulatedService()
+    for number in range(2000):
+        service.add(3000.0 + number)
+    service.errors["ListRuns"] = [error]
+    subscribers = Subscribers(service)
+    subscribers.run(until=600)
+    assert service.requests["ListRuns"] > 15
+    assert service.requests["GetRun"] < 10
+
+
+class HangingService(SimulatedService):
+    """Lets requests hang until their timeout, between two times."""
+
+    def __init__(self, begin: float, end: float) -> None:
+        super().__init__()
+        self.begin, self.end = begin, end
+
+    async def _send(self, operation: str, seconds: float) -> None:
+        if self.begin <= asyncio.get_running_loop().time() < self.end:
+            await asyncio.sleep(70)
+            raise ServiceError(operation=operation, message="timeout")
+        await super()._send(operation, seconds)
+
+
+@pytest.mark.parametrize("end", [250.0, 300.0, 320.0, 400.0])
+def test_lists_go_on_after_an_outage_in_which_requests_hang(end):
+    """The last ListRuns of the outage fails when GetRun works again."""
+    service = HangingService(100.0, end)
+    for _ in range(2000):
+        service.add(10**6)
+    last = service.add(end + 120)
+    subscribers = Subscribers(service)
+    subscribers.run(until=end + 300)
+    assert subscribers.ends[last.id][1] <= last.ended + 31
+
+
+def test_run_that_a_list_shows_in_another_state_than_its_filter_is_polled_by_get_run():
+    """An index can lag behind the row that it points to."""
+
+    class LaggingService(SimulatedService):
+        async def list_runs_page(self, *args, **kwargs):
+            page = await super().list_runs_page(*args, **kwargs)
+            for row in page.rows:
+                if row["id"] == stopping.id and asyncio.get_running_loop().time() >= 100:
+                    row["lifecycleState"] = "CANCELING"
+            return page
+
+    service = LaggingService()
+    for _ in range(20):
+        service.add(10**6)
+    stopping = service.add(110, end="CANCELED")
+    subscribers = Subscribers(service, poll_interval=4.0)
+    subscribers.run(until=300)
+    assert subscribers.ends[stopping.id] == ("CANCELED", pytest.approx(112.5, abs=2.6))
 
 
 def test_refused_page_size_falls_back_to_smaller_pages():
@@ -283,7 +350,7 @@ def test_connections_and_requests_per_second_are_limited():
     subscribers = Subscribers(service)
     subscribers.run()
     assert len(subscribers.ends) == 500
-    assert service.most_at_once == 4
+    assert service.most_at_once == MAX_CONNECTIONS
     assert all(
         later - earlier >= 1 / 20 - 1e-9
         for earlier, later in zip(service.sent_at, service.sent_at[1:], strict=False)
