@@ -28,8 +28,7 @@ from airflow_provider_dataflow.ownership import record_store
 from airflow_provider_dataflow.ownership.acquire import RunAcquirer
 from airflow_provider_dataflow.ownership.acquire_settings import AcquirePauses
 from airflow_provider_dataflow.ownership.task_state import TaskState
-from airflow_provider_dataflow.triggers import base as base_trigger
-from airflow_provider_dataflow.triggers import live_log
+from airflow_provider_dataflow.triggers import cancel_on_kill, live_log
 from airflow_provider_dataflow.triggers import submit as submit_trigger
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 from airflow_provider_dataflow.triggers.submit import SubmitRunTrigger
@@ -55,7 +54,7 @@ class Airflow:
             mocker.patch.object(module, "push_xcom", lambda task, key, value: self._push(key, value))
         mocker.patch.object(record_store, "pull_xcom", lambda task, key: self.xcoms.get(key))
         mocker.patch.object(
-            base_trigger,
+            cancel_on_kill,
             "read_task_state",
             lambda task, key: TaskState(True, self.state, self.xcoms.get(key)),
         )

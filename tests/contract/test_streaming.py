@@ -27,8 +27,7 @@ from airflow_provider_dataflow.ownership.record_store import RECORD_KEY
 from airflow_provider_dataflow.ownership.task_attempt import TaskAttempt
 from airflow_provider_dataflow.ownership.task_state import TaskState
 from airflow_provider_dataflow.sensors.run import RunSensor
-from airflow_provider_dataflow.triggers import base as base_trigger
-from airflow_provider_dataflow.triggers import followed_run
+from airflow_provider_dataflow.triggers import cancel_on_kill, followed_run
 from airflow_provider_dataflow.triggers.events import Outcome, RunEvent
 from airflow_provider_dataflow.triggers.run import RunTrigger
 from tests.contract.conftest import poll_at_once, target_of
@@ -54,7 +53,7 @@ class Stream:
         mocker.patch.object(followed_run, "push_xcom", lambda task, key, value: self._push(key, value))
         mocker.patch.object(followed_run, "pull_xcom", lambda task, key: self.ti.xcoms.get(key))
         mocker.patch.object(
-            base_trigger,
+            cancel_on_kill,
             "read_task_state",
             lambda task, key: TaskState(True, self.state, self.ti.xcoms.get(key)),
         )

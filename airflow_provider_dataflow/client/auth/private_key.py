@@ -164,7 +164,6 @@ def _decrypted(pem: str, pass_phrase: str) -> bytes | None:
     :return: the key in PEM form; ``None`` for all other keys.
     :raises ValueError: the passphrase is wrong.
     """
-    from cryptography.hazmat.decrepit.ciphers.algorithms import Camellia
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
     from cryptography.hazmat.primitives.padding import PKCS7
 
@@ -180,12 +179,20 @@ def _decrypted(pem: str, pass_phrase: str) -> bytes | None:
         given = digest + pass_phrase.encode() + vector[:8]
         digest = hashlib.md5(given, usedforsecurity=False).digest()
         secret += digest
-    algorithm = algorithms.AES if cipher[1] == "AES" else Camellia
+    algorithm = algorithms.AES if cipher[1] == "AES" else _camellia()
     decryptor = Cipher(algorithm(secret[:size]), modes.CBC(vector)).decryptor()
     padded = decryptor.update(base64.b64decode(PADDING.sub("", body))) + decryptor.finalize()
     unpadder = PKCS7(128).unpadder()
     der = base64.b64encode(unpadder.update(padded) + unpadder.finalize()).decode()
     return normalized_pem(f"-----BEGIN RSA PRIVATE KEY-----{der}-----END RSA PRIVATE KEY-----").encode()
+
+
+def _camellia() -> Any:
+    from cryptography.hazmat.decrepit.ciphers import algorithms as decrepit
+    from cryptography.hazmat.primitives.ciphers import algorithms
+
+    # cryptography has moved it, and warns of the old place.
+    return getattr(decrepit, "Camellia", None) or algorithms.Camellia
 
 
 def _is_encrypted(pem: str) -> bool:

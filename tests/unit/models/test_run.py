@@ -98,7 +98,7 @@ def test_time_is_read(text, expected):
 @pytest.mark.parametrize("text", ["0:02:00", "03:04", "03:04:05Z", "P1D", "2026-01-02/2026-01-03", "now", ""])
 def test_time_without_a_date_is_refused(text):
     """It would be one of today."""
-    with pytest.raises(ValueError, match=r"time|parse|ISO"):
+    with pytest.raises(ValueError, match=r"time|parse|ISO|year"):
         decode_time(text)
 
 
