@@ -74,6 +74,9 @@ class RunTrigger(CancelResourceTrigger):
         *("follow_logs", "compartment_id", "successor_timeout", "run_ids"),
     )
 
+    # On the class until it is needed, as in CancelOnKillTrigger.
+    _followed: FollowedRun | None = None
+
     #: Seconds between two log lines about a run whose state does not change.
     HEARTBEAT_SECONDS: ClassVar[float] = polling.HEARTBEAT_SECONDS
     #: Shortest time for the first poll, also after the deadline: a run that has ended by then is not late.
@@ -101,7 +104,6 @@ class RunTrigger(CancelResourceTrigger):
         self.compartment_id: str | None = self.read_setting("compartment_id", compartment_id)
         self.successor_timeout: float | None = self.read_setting("successor_timeout", successor_timeout)
         self.run_ids: list[str] | None = self.read_setting("run_ids", run_ids)
-        self._followed: FollowedRun | None = None
         self._state: str | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._poller: RunPoller | None = None

@@ -136,7 +136,7 @@ def test_submit_trigger_keeps_every_argument_of_the_run():
 
 
 @pytest.mark.parametrize("cls", CLASSES)
-def test_all_attributes_are_declared_in_a_constructor(cls):
+def test_all_attributes_are_declared_in_a_constructor_or_on_the_class(cls):
     declared, assigned = set(), set()
     for base in cls.__mro__:
         if base.__module__.startswith("airflow_provider_dataflow."):
@@ -151,6 +151,8 @@ def test_all_attributes_are_declared_in_a_constructor(cls):
                         and isinstance(node.ctx, ast.Store)
                         and ast.unparse(node.value) == "self"
                     }
+                elif isinstance(method, ast.AnnAssign):
+                    declared.add(ast.unparse(method.target))
     assert assigned <= declared
 
 
