@@ -100,6 +100,7 @@ __all__ = [
     "dag_run_start",
     "database_session",
     "delay_trigger",
+    "delete_xcom",
     "deployment_id",
     "is_triggerer",
     "is_younger_than",
@@ -304,6 +305,36 @@ def stored_xcom(row: Any) -> Any:
     from airflow.sdk.execution_time.xcom import XCom
 
     return XCom.deserialize_value(row)
+
+
+def delete_xcom(session: Session, identity: TaskIdentity, dag_run_id: int, key: str) -> None:
+    """Delete an XCom of a task.
+
+    :param dag_run_id: key of the DAG run in the database.
+    """
+    from airflow.models.xcom import XComModel
+    from sqlalchemy import delete, select
+
+    if hasattr(XComModel, "delete_for_attempts"):
+        # From Airflow 3.4 on, XComs belong to a try, and the model is a view.
+        from airflow.models.taskinstance import TaskInstance
+
+        tries = select(TaskInstance.id).where(
+            TaskInstance.dag_id == identity.dag_id,
+            TaskInstance.run_id == identity.run_id,
+            TaskInstance.task_id == identity.task_id,
+            TaskInstance.map_index == identity.map_index,
+        )
+        XComModel.delete_for_attempts(producer_ids=tries, key=key, session=session)
+        return
+    session.execute(
+        delete(XComModel).where(
+            XComModel.dag_run_id == dag_run_id,
+            XComModel.task_id == identity.task_id,
+            XComModel.map_index == identity.map_index,
+            XComModel.key == key,
+        )
+    )
 
 
 # --- Assets ---------------------------------------------------------------------------------------------

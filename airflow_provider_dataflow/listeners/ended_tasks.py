@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_dataflow.compat import database_session, stored_xcom
+from airflow_provider_dataflow.compat import database_session, delete_xcom, stored_xcom
 from airflow_provider_dataflow.models.task_identity import TaskIdentity
 from airflow_provider_dataflow.ownership.task_state import ENDED_TASK_STATES
 from airflow_provider_dataflow.xcom_keys import DEFERRED_TRIGGER, LIFECYCLE_STATE
@@ -119,15 +119,5 @@ def has_still_ended(task: EndedTask) -> bool:
 
 def forget(task: EndedTask) -> None:
     """Remove the XCom of the trigger, so that the task is not found again."""
-    from airflow.models.xcom import XComModel
-    from sqlalchemy import delete
-
     with database_session() as session:
-        session.execute(
-            delete(XComModel).where(
-                XComModel.dag_run_id == task.dag_run_id,
-                XComModel.task_id == task.identity.task_id,
-                XComModel.map_index == task.identity.map_index,
-                XComModel.key == DEFERRED_TRIGGER,
-            )
-        )
+        delete_xcom(session, task.identity, task.dag_run_id, DEFERRED_TRIGGER)

@@ -55,7 +55,7 @@ class TaskUnderTest:
 
     def _row(self) -> dict[str, Any]:
         statement = (
-            "SELECT state, try_number, max_tries, pid, trigger_id FROM task_instance "
+            f"SELECT state, try_number, max_tries, pid, trigger_id FROM {releases.CURRENT_TRIES} AS tries "
             f"WHERE dag_id = %s AND run_id = %s AND task_id = %s AND {releases.MAP_INDEX_COLUMN} = %s"
         )
         rows = self.harness.query(statement, self.dag_id, self.dag_run, self.task_id, self.map_index)

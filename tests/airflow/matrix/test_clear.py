@@ -38,6 +38,7 @@ def test_clear_in_worker_cancels_run_and_submits_new_one(task: TaskUnderTest) ->
     """(12): ``on_kill`` in the old worker cancels the old run; the new try only checks it."""
     task.start()
     task.wait_until_waiting("running")
+    releases.expect_scheduler_to_begin_tries(task)
     task.clear()
     releases.expect_restart_of_cleared_worker(task)
     second = task.wait_until_waiting("running", number=2)

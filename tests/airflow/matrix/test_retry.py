@@ -35,6 +35,7 @@ def test_retry_reattaches_to_active_run(task: TaskUnderTest) -> None:
     """(7): ``kill -9`` while the task waits in a worker. For deferrable tasks, see case (3)."""
     task.start()
     run_id = task.wait_until_waiting("running")
+    releases.expect_scheduler_to_begin_tries(task)
     task.kill_worker()
     releases.expect_retry_of_killed_worker(task)
     expect_reattached_retry(task, run_id)

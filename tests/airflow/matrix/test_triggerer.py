@@ -11,10 +11,12 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 
 import pytest
 
 from airflow_provider_dataflow.polling import DEFAULT_NO_EVENT_BEFORE
+from airflow_provider_dataflow.xcom_keys import DEFERRED_TRIGGER
 from matrix import log_lines, releases
 from matrix.matrix_harness import SCHEDULED_TESTS, MatrixHarness
 from matrix.task_under_test import TaskUnderTest
@@ -281,6 +283,6 @@ def test_run_of_trigger_killed_before_start_is_cancelled_later(
     started.end_run(started.run_ids()[0])
     started.wait_for_end("success", runs=["SUCCEEDED"])
     # Markers of ended tasks are removed, so that a sweep reads few rows.
-    query = "SELECT count(*) AS rows FROM xcom WHERE key = 'deferred_trigger' AND dag_id = %s"
     for each in (swept, started):
-        each.wait_until(lambda each=each: harness.query(query, each.dag_id)[0]["rows"] == 0, "its XCom to go")
+        counted = partial(harness.query, releases.COUNT_XCOMS, DEFERRED_TRIGGER, each.dag_id)
+        each.wait_until(lambda counted=counted: counted()[0]["rows"] == 0, "its XCom to go")
