@@ -22,7 +22,7 @@ from airflow_provider_dataflow.compat import (
     sensitive_names,
     task_state_store,
 )
-from airflow_provider_dataflow.exceptions import InvalidArgument, RunTimedOut
+from airflow_provider_dataflow.exceptions import InvalidArgument, RunError, RunTimedOut, SubmitRejected
 from airflow_provider_dataflow.hooks.arguments import HOOK_ARGUMENTS
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.lineage.operator import LINEAGE_ARGUMENTS, LineageMixin
@@ -489,24 +489,51 @@ class InvokeRunOperator(LocalCodeMixin, LineageMixin, RetryOnCauseOperator):
             request=request,
             upload=upload,
             add_lineage=self._spark_lineage(context),
-            settings=self._acquire_settings(),
+            # A run that is submitted after the task's limit would be cancelled at once.
+            settings=self._acquire_settings().limited(
+                self._timeout() if self.wait_for_completion else self.execution_timeout
+            ),
             log=self.log,
             raise_if_killed=self._raise_if_killed,
             failing_since=failing_since,
         )
-        while True:
-            try:
-                run = acquirer.acquire()
-            except SubmitLater as later:
-                self._wait_to_submit(later)
-                continue
-            self._owned_run_id = run.id
-            self._run_ids = acquirer.run_ids if run.type == STREAMING else []
-            if self._killed:
-                # The task was killed during the submit, when on_kill did not know this run yet.
-                self._cancel_owned_run()
-            self._raise_if_killed()
-            return run
+        try:
+            while True:
+                try:
+                    run = acquirer.acquire()
+                    break
+                except SubmitLater as later:
+                    self._wait_to_submit(later)
+        except Exception as error:
+            self._cancel_unconfirmed_run(acquirer, error)
+            raise
+        self._owned_run_id = run.id
+        self._run_ids = acquirer.run_ids if run.type == STREAMING else []
+        if self._killed:
+            # The task was killed during the submit, when on_kill did not know this run yet.
+            self._cancel_owned_run()
+        self._raise_if_killed()
+        return run
+
+    def _cancel_unconfirmed_run(self, acquirer: RunAcquirer, error: Exception) -> None:
+        """Cancel a run that may exist although :meth:`_acquire_run` has failed, if no try will look for it.
+
+        Its submit may have got no response, or the task may have been killed before it was recorded.
+        """
+        assert self._attempt is not None  # noqa: S101 - set by execute
+        is_final = self._attempt.is_last or not self._may_be_retried(error)
+        if isinstance(error, (RunError, SubmitRejected)) or not (is_final or self._killed):
+            return
+        try:
+            run = acquirer.find_unconfirmed_run()
+        except Exception as failure:  # noqa: BLE001 - must not hide the error
+            self.log.error("A run may have been submitted, and may still be running: %s", failure)
+            return
+        if run is None or run.is_terminal:
+            return
+        self._owned_run_id = run.id
+        if not self._killed or not self._next_try_reattaches():
+            self._cancel_owned_run()
 
     def _acquire_settings(self) -> AcquireSettings:
         return AcquireSettings(

@@ -29,7 +29,7 @@ from airflow_provider_dataflow.ownership.request import check_placeholders
 from airflow_provider_dataflow.ownership.streaming_guard import StreamingGuard, awaits_successor
 from airflow_provider_dataflow.ownership.successor import STREAMING, may_have_successor, seconds_left
 from airflow_provider_dataflow.ownership.successor_search import find_successors
-from airflow_provider_dataflow.ownership.tags import TaskTags
+from airflow_provider_dataflow.ownership.tags import TaskTags, token_of
 from airflow_provider_dataflow.polling import ErrorBudget, jittered
 from airflow_provider_dataflow.retries.failed_run import after_failure
 from airflow_provider_dataflow.retries.on_cause import with_settings
@@ -127,6 +127,7 @@ class RunAcquirer:
         self._streaming: StreamingGuard | None = None
         self._stored_token: str | None = "" if records is not None else None
         self._prepared = False
+        self._submitted: Run | None = None
         self.run_ids: list[str] = []
         """OCIDs of the acquired run and of those that it followed after maintenance, oldest first."""
 
@@ -168,6 +169,8 @@ class RunAcquirer:
 
         :raises ServiceError: the runs cannot be read.
         """
+        if self._submitted is not None:
+            return self._submitted
         record = self._records.load() if self._records is not None else None
         if record is None or self._is_before_clear(record):
             return None
@@ -200,6 +203,7 @@ class RunAcquirer:
             if decision is RunDecision.REPLACE:
                 self._log.info("Run %s of an earlier try is %s: submitting another run", run.id, run.state)
                 record = self._record_after_failure(record, run)
+                self._submitted = None
                 continue
             if decision is RunDecision.ADOPT:
                 self._log.info("Run %s of an earlier try has SUCCEEDED: adopting it", run.id)
@@ -250,7 +254,7 @@ class RunAcquirer:
         while True:
             self._raise_if_killed()
             try:
-                run = self._hook.create_run(request, record.token)
+                run = self._submitted = self._hook.create_run(request, record.token)
                 for warning in long_run_warnings(run):
                     self._log.warning("%s", warning)
                 return record, run
@@ -365,6 +369,7 @@ class RunAcquirer:
     def _cancel_run_of_earlier_epoch(self, record: SubmissionRecord) -> SubmissionRecord:
         """Cancel the recorded run or its live successor. Return the record of what was cancelled.
 
+        :raises ServiceError: it is unknown whether there is a run, or its cancel is not confirmed.
         :raises SubmitLater: it is a STREAMING run that has not ended, or whose successor may still start.
         """
         run_id = record.run_id
@@ -378,9 +383,10 @@ class RunAcquirer:
             record, run = self._current_run(replace(record, run_id=run_id), self._hook.get_run(run_id))
             run_id = run.id
         except ServiceError as error:
-            self._log.warning("Cannot read the run from before the task was cleared: %s", error)
             if run_id is None:
-                return record
+                # Whether there is a run decides whether one may be submitted.
+                raise
+            self._log.warning("Cannot read the run from before the task was cleared: %s", error)
         else:
             if run.is_ending:
                 if self._settings.cancel_on_kill and not (run.is_terminal and record.is_cancelled):
@@ -471,8 +477,7 @@ class RunAcquirer:
     def _find(self, token: str) -> Run | None:
         """Find a run by the retry token in its tags, among the recent runs of the compartment."""
         for run in self._recent_runs():
-            tags = TaskTags.of(run.freeform_tags)
-            if tags and tags.token == token:
+            if token_of(run.freeform_tags) == token:
                 return self._hook.get_run(run.id)
         return None
 
@@ -507,8 +512,8 @@ class RunAcquirer:
         left = self._attempt.started + self._settings.submit_timeout - time.time()
         if left <= 0:
             raise DataFlowError(
-                f"Nothing was submitted within {self._settings.submit_timeout:g} seconds (submit_timeout): "
-                f"{reason}"
+                f"Nothing was submitted within {self._settings.submit_timeout:g} seconds (submit_timeout, or "
+                f"a shorter limit of the task): {reason}"
             )
         self._failing_since = None
         return SubmitLater(reason, left, run_id=run_id)
@@ -583,12 +588,18 @@ class RunAcquirer:
     # --- Helpers ------------------------------------------------------------------------------------------
 
     def _cancel_if_wanted(self, run_id: str) -> Run | None:
-        """Return the run, ending or ended, if the service confirmed the cancel."""
+        """Cancel a run from before a clear, and return it, ending or ended.
+
+        :return: ``None`` if it is not to be cancelled, or if the connection's region has no such run.
+        :raises ServiceError: the cancel is not confirmed, so another run could be the second live one.
+        """
         if not self._settings.cancel_on_kill:
             return None
         result = self._cancel(run_id)
         (self._log.info if result.confirmed else self._log.error)("%s", result)
-        return result.run
+        if isinstance(result.error, ServiceError) and result.error.status == 404:
+            return None
+        return result.confirmed_run()
 
     def _cancel(self, run_id: str) -> CancelResult:
         return cancel_run(lambda: self._hook.client, run_id, timeout=self._settings.cancel_timeout)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from datetime import timedelta
 from typing import Any, Self
 
+from airflow_provider_dataflow.arguments.timeouts import tightest
 from airflow_provider_dataflow.models.run import TERMINAL_STATES
 from airflow_provider_dataflow.polling import (
     DEFAULT_CANCEL_TIMEOUT_SECONDS,
@@ -47,6 +49,11 @@ class AcquireSettings:
     if_already_running: str = "fail"
     successor_timeout: float = DEFAULT_SUCCESSOR_TIMEOUT_SECONDS
     on_cause: Mapping[str, Sequence[Mapping[str, Any]]] | None = None
+
+    def limited(self, *limits: float | timedelta | None) -> Self:
+        """Return the settings with a ``submit_timeout`` that is no longer than these limits of the task."""
+        shortest = tightest(self.submit_timeout, *limits)
+        return replace(self, submit_timeout=self.submit_timeout if shortest is None else shortest)
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.ownership.successor import STREAMING, may_have_successor, seconds_left
-from airflow_provider_dataflow.ownership.tags import TaskTags
+from airflow_provider_dataflow.ownership.tags import token_of
 
 if TYPE_CHECKING:
     from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
@@ -51,7 +51,7 @@ class StreamingGuard:
             return None
         listed = self._hook.list_runs(self._request.compartment_id, application_id=application_id)
         runs = [run for run in islice(listed, MAX_RUNS_SEARCHED) if run.type == STREAMING]
-        if any(tags and tags.token == token for tags in (TaskTags.of(run.freeform_tags) for run in runs)):
+        if any(token_of(run.freeform_tags) == token for run in runs):
             return None
         for run in runs:
             if not run.is_terminal:

@@ -94,6 +94,11 @@ class TaskTags:
             return None
 
 
+def token_of(tags: Mapping[str, str] | None) -> str | None:
+    """Return the retry token in a run's tags, also if there was no room for those that name the task."""
+    return (tags or {}).get(SUBMISSION)
+
+
 def fitted(value: str) -> str:
     """Cut a value that is too long for a tag. A digest keeps values that differ different."""
     if len(value) <= MAX_VALUE:

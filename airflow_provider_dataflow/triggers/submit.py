@@ -310,7 +310,8 @@ class SubmitRunTrigger(NestedTemplatesMixin, CancelOnKillTrigger):
 
         arguments = {name: getattr(self, attribute) for name, attribute in ATTRIBUTES.items()}
         mask_secrets(arguments, self.json)
-        settings = AcquireSettings.from_row(self.settings["submit"])
+        # A run that is submitted after the task's limit would be cancelled at once.
+        settings = AcquireSettings.from_row(self.settings["submit"]).limited(self.settings.get("timeout"))
         self._acquirer = RunAcquirer(
             hook=hook,
             attempt=TaskAttempt.in_trigger(self.task_instance, started),

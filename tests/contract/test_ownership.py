@@ -7,6 +7,7 @@ Airflow 3.3, nothing.
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,14 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_dataflow.client.retry import RetryPolicy
 from airflow_provider_dataflow.client.sdk_requests import SdkRequests
-from airflow_provider_dataflow.exceptions import RunCanceled, RunFailed, RunLost, ServiceError, SubmitRejected
+from airflow_provider_dataflow.exceptions import (
+    DataFlowError,
+    RunCanceled,
+    RunFailed,
+    RunLost,
+    ServiceError,
+    SubmitRejected,
+)
 from airflow_provider_dataflow.hooks.data_flow import DataFlowHook
 from airflow_provider_dataflow.local.engines.rules import RunScript
 from airflow_provider_dataflow.local.testing.fixture import DataFlowFixture
@@ -527,3 +535,91 @@ def test_retry_that_airflow_resumes_with_an_old_event_submits_another_run(task):
     task.local.end_run(second)
     task.resume(RunEvent(Outcome.REACHED, second, "SUCCEEDED"))
     assert len(task.local.runs_created) == 2
+
+
+# --- Runs of which the task knows no OCID, and cancels that are not confirmed -------------------------------
+
+
+@pytest.fixture
+def kill_in_pause(mocker):
+    """Kill the task with ``kill -9`` at its first pause."""
+    mocker.patch("airflow_provider_dataflow.client.wait.sleep", side_effect=Killed)
+
+
+def test_clear_submits_no_second_run_while_the_first_cannot_be_cancelled(recorded, kill_in_pause):
+    recorded.local.keeps_running()
+    recorded.killed_at("operators.run.InvokeRunOperator._wait_in_worker")
+    recorded.local.add_fault("status", status=409, operation="DeleteRun")
+    with pytest.raises(ServiceError, match="DeleteRun"):
+        recorded.clear(cancel_timeout=0.2)
+    assert recorded.states() == ["IN_PROGRESS"]
+    recorded.local.clear_faults()
+    with pytest.raises(Killed):
+        recorded.retry()
+    assert recorded.states() == ["CANCELED", "IN_PROGRESS"]
+
+
+def test_clear_submits_no_second_run_while_a_lost_one_cannot_be_searched(recorded, kill_in_pause, mocker):
+    mocker.patch.object(SdkRequests, "retry_policy", RetryPolicy(max_attempts=1))
+    recorded.local.keeps_running()
+    recorded.killed_at("ownership.acquire.decide")
+    recorded.local.add_fault("status", status=503, operation="ListRuns", count=1)
+    with pytest.raises(Killed):
+        recorded.clear()
+    assert recorded.states() == ["IN_PROGRESS"]
+
+
+@pytest.mark.parametrize("own_tags", [0, 7, 9])
+def test_lost_run_is_found_whatever_the_number_of_its_own_tags(recorded, kill_in_pause, own_tags):
+    """OCI allows ten tags, and those that name the task are dropped first."""
+    tags = {f"k{number}": "v" for number in range(own_tags)}
+    recorded.local.keeps_running()
+    recorded.killed_at("ownership.acquire.decide", freeform_tags=tags)
+    with pytest.raises(Killed):
+        recorded.clear(freeform_tags=tags)
+    assert recorded.states() == ["CANCELED", "IN_PROGRESS"]
+
+
+def test_run_is_cancelled_if_the_last_try_cannot_record_it(recorded, mocker):
+    recorded.local.keeps_running()
+    recorded.max_tries = 0
+    save, calls = recorded.store.set, []
+
+    def fail_after_the_submit(key, value, **kwargs):
+        calls.append(key)
+        if len(calls) == 2:
+            raise RuntimeError("no API server")
+        return save(key, value, **kwargs)
+
+    mocker.patch.object(recorded.store, "set", fail_after_the_submit)
+    with pytest.raises(RuntimeError, match="no API server"):
+        recorded.run()
+    assert recorded.states() == ["CANCELED"]
+
+
+def test_kill_in_the_pause_after_a_lost_response_cancels_the_run(recorded, mocker):
+    mocker.patch.object(SdkRequests, "retry_policy", RetryPolicy(max_attempts=1))
+    recorded.local.keeps_running()
+    recorded.max_tries = 0
+    recorded.local.add_fault("lost_response", operation="CreateRun", count=1)
+    task = recorded.operator(error_budget=1800)
+
+    def kill(seconds, raise_if_killed):
+        task.on_kill()
+        raise_if_killed()
+
+    mocker.patch("airflow_provider_dataflow.client.wait.sleep", kill)
+    with pytest.raises(DataFlowError, match="killed before it had a run"):
+        recorded.run(task)
+    assert recorded.states() == ["CANCELED"]
+
+
+@pytest.mark.parametrize("limit", ["completion_timeout", "execution_timeout"])
+def test_nothing_is_submitted_after_the_limit_of_the_task(recorded, mocker, limit):
+    """It would be cancelled at once."""
+    recorded.fields = {"start_date": datetime.now(UTC) - timedelta(hours=4)}
+    recorded.local.add_fault("limit_exceeded", limit=0)
+    mocker.patch("airflow_provider_dataflow.client.wait.sleep")
+    with pytest.raises(SubmitRejected, match="LimitExceeded"):
+        recorded.run(**{limit: timedelta(hours=1)})
+    assert recorded.local.runs_created == []
