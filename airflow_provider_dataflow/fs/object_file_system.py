@@ -437,18 +437,20 @@ class ObjectFileSystem(AbstractFileSystem):
 
     def _remove(self, path: str, recursive: bool) -> None:
         uri = self.uri(path)
-        if uri.name and self.client.delete(uri):
-            return
+        is_deleted = bool(uri.name) and self.client.delete(uri)
         if not recursive:
+            if is_deleted:
+                return
             if self.isdir(path):
                 raise IsADirectoryError(f"{uri} is a folder")
             raise self._not_found(path)
+        # An object and a folder may have the same name, so the folder is deleted in any case.
         folder = ObjectUri(uri.bucket, uri.namespace, f"{uri.name}/" if uri.name else "")
         with self._file_errors(path):
             stored = list(self.client.list(folder))
             for found in stored:
                 self.client.delete(found.uri)
-        if not stored and uri.name:
+        if not stored and not is_deleted and uri.name:
             raise self._not_found(path)
 
 

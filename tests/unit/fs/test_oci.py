@@ -13,6 +13,7 @@ from airflow.exceptions import AirflowNotFoundException
 from airflow.sdk.io import get_fs, has_fs
 from fsspec.compression import compr
 
+from airflow_provider_dataflow.client.object_storage.client import StoredObject
 from airflow_provider_dataflow.client.object_storage.uri import ObjectUri
 from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.fs import registered
@@ -85,6 +86,38 @@ def test_rename_with_lost_response_is_not_repeated(fs):
     fs.client.call.reset_mock()
     fs.mv("data/a", "data/a")
     fs.client.call.assert_not_called()
+
+
+@pytest.fixture
+def stored_names(fs) -> set[str]:
+    """Names of the objects of the bucket, which can be listed and deleted."""
+    names: set[str] = set()
+
+    def delete(uri: ObjectUri) -> bool:
+        is_stored = uri.name in names
+        names.discard(uri.name)
+        return is_stored
+
+    def list_(uri: ObjectUri, delimiter: str | None = None) -> list[StoredObject]:
+        found = sorted(name for name in names if name.startswith(uri.name))
+        return [StoredObject(ObjectUri(uri.bucket, uri.namespace, name), 1) for name in found]
+
+    fs.client.delete.side_effect = delete
+    fs.client.list.side_effect = list_
+    return names
+
+
+def test_recursive_rm_deletes_folder_and_object_of_the_same_name(fs, stored_names):
+    stored_names |= {"data", "data/a", "data/b", "data2"}
+    fs.rm("bucket/data")
+    assert stored_names == {"data/a", "data/b", "data2"}
+    stored_names.add("data")
+    fs.rm("bucket/data", recursive=True)
+    assert stored_names == {"data2"}
+    fs.rm("bucket/data2", recursive=True)
+    assert stored_names == set()
+    with pytest.raises(FileNotFoundError):
+        fs.rm("bucket/data", recursive=True)
 
 
 def test_failed_upload_raises_and_leaves_no_file(tmp_path, monkeypatch):
