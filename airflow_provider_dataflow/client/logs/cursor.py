@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from airflow_provider_dataflow.client.logs.read import logs_of_type
+from airflow_provider_dataflow.client.logs.read import MAX_LINE_BYTES, logs_of_type
 from airflow_provider_dataflow.models.run import RunLog
 
 
@@ -24,7 +24,7 @@ class LogLimits:
 
     head_bytes: int = 4 * 1024 * 1024
     tail_bytes: int = 1024 * 1024
-    max_line_bytes: int = 32 * 1024
+    max_line_bytes: int = MAX_LINE_BYTES
 
 
 class LogCursor:

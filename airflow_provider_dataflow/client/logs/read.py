@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from codecs import getincrementaldecoder
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -11,6 +12,8 @@ from airflow_provider_dataflow.models.run import RunLog
 
 GZIP_MAGIC = b"\x1f\x8b"
 MAX_PIECE_BYTES = 1024 * 1024
+#: Longest part of a line that is kept in memory, in a message and in a task's log.
+MAX_LINE_BYTES = 32 * 1024
 
 #: Sources of the stderr with the cause of a failure, best first. The application's has the traceback.
 STDERR_SOURCES = ("APPLICATION", "DRIVER")
@@ -68,14 +71,36 @@ def gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Yield lines of text. Bytes that are not UTF-8 become replacement characters."""
-    rest = b""
+    """Yield lines of text. Bytes that are not UTF-8 become replacement characters.
+
+    Of a line longer than ``MAX_LINE_BYTES``, the rest is omitted and counted: a log without newlines, such as
+    a progress bar's, must not fill the worker's memory.
+    """
+    line, omitted = bytearray(), 0
     for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
-            yield line.decode(errors="replace").rstrip("\r")
-    if rest:
-        yield rest.decode(errors="replace")
+        first, *others = chunk.split(b"\n")
+        omitted += _append(line, first)
+        for other in others:
+            yield _line_text(line, omitted)
+            line.clear()
+            omitted = _append(line, other)
+    if line:
+        yield _line_text(line, omitted)
+
+
+def _append(line: bytearray, piece: bytes) -> int:
+    """Append bytes to a line up to its limit, and return the number of bytes that were omitted."""
+    free = MAX_LINE_BYTES - len(line)
+    line += piece[:free]
+    return max(len(piece) - free, 0)
+
+
+def _line_text(line: bytearray, omitted: int) -> str:
+    if not omitted:
+        return line.decode(errors="replace").rstrip("\r")
+    # The incremental decoder leaves out a character that was cut at the limit.
+    text = getincrementaldecoder("utf-8")(errors="replace").decode(bytes(line))
+    return f"{text} ... {omitted} bytes of this line omitted ..."
 
 
 def tail(chunks: Iterable[bytes], count: int) -> list[str]:

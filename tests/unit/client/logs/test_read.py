@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 
 import pytest
 
@@ -42,6 +43,31 @@ def test_very_short_log_is_read(content):
 
 def test_lines_span_chunks_and_replace_invalid_bytes():
     assert list(lines([b"a\r\nb", b"c\n", b"\xff\n", b"end"])) == ["a", "bc", "\ufffd", "end"]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_rest_of_a_long_line_is_omitted(monkeypatch, size):
+    monkeypatch.setattr(logs_module, "MAX_LINE_BYTES", 10)
+    text = f"short\n{'x' * 10}\n{'x' * 11}\n123456789\u00fc!\n\n{'y' * 30}".encode()
+    assert list(lines(chunks(text, size))) == [
+        "short",
+        "x" * 10,
+        "xxxxxxxxxx ... 1 bytes of this line omitted ...",
+        "123456789 ... 2 bytes of this line omitted ...",
+        "",
+        "yyyyyyyyyy ... 20 bytes of this line omitted ...",
+    ]
+
+
+def test_log_without_newlines_does_not_fill_the_memory():
+    tracemalloc.start()
+    try:
+        (line,) = tail((b"x" * 2**16 for _ in range(400)), 50)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(line) < 2**16
+    assert peak < 2**20
 
 
 def test_tail_returns_the_last_lines():
