@@ -234,10 +234,12 @@ class ObjectFileSystem(AbstractFileSystem):
             access_type="ObjectRead",
             time_expires=datetime.now(UTC) + timedelta(seconds=expiration),
         )
+        # Not repeatable: after a lost response, a second request would leave a public URL that nobody knows.
         with self._file_errors(path):
             made = self.client.call(
                 "CreatePreauthenticatedRequest",
                 lambda: self.client.sdk.create_preauthenticated_request(uri.namespace, uri.bucket, details),
+                repeatable=False,
             ).data
         return f"{self.client.endpoint}{made.access_uri}"
 

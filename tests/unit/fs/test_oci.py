@@ -88,6 +88,15 @@ def test_rename_with_lost_response_is_not_repeated(fs):
     fs.client.call.assert_not_called()
 
 
+def test_sign_with_lost_response_is_not_repeated(fs):
+    fs.sign("data/a")
+    operation, _ = fs.client.call.call_args.args
+    assert (operation, fs.client.call.call_args.kwargs) == (
+        "CreatePreauthenticatedRequest",
+        {"repeatable": False},
+    )
+
+
 @pytest.fixture
 def stored_names(fs) -> set[str]:
     """Names of the objects of the bucket, which can be listed and deleted."""
