@@ -88,17 +88,34 @@ class ObjectStorageClient(SdkRequests):
         uri = _object(uri)
         content = _content(content)
         condition = {} if overwrite else {"if_none_match": "*"}
+        may_be_stored = False
+
+        def put_once() -> None:
+            nonlocal may_be_stored
+            try:
+                self._put_once(uri, content, condition)
+            except Exception as error:
+                status = getattr(error, "status", None) or 0
+                # A 4xx response means that nothing was stored. Otherwise the response may have been lost.
+                may_be_stored = may_be_stored or not 400 <= status < 500
+                raise
+
         with errors_naming(uri):
             try:
                 if len(content.md5s) > 1:
                     upload(self, uri, content, if_none_match=not overwrite)
                 else:
-                    self.call("PutObject", lambda: self._put_once(uri, content, condition))
+                    self.call("PutObject", put_once)
             except ServiceError as error:
                 if overwrite or error.status != 412:
                     raise
-                return False
+                # The existing object may be the one that an earlier attempt has stored.
+                return may_be_stored and self._has_content(uri, content)
         return True
+
+    def _has_content(self, uri: ObjectUri, content: Content) -> bool:
+        found = self.head(uri)
+        return found is not None and (found.size, found.md5) == (content.size, content.md5)
 
     def _put_once(self, uri: ObjectUri, content: Content, condition: dict[str, str]) -> None:
         content.check_unchanged()

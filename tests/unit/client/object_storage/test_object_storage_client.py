@@ -56,6 +56,24 @@ def test_put_without_overwrite_keeps_the_object(client, service):
     assert client.get(URI) == b"first"
 
 
+def test_put_without_overwrite_recognizes_its_own_object_after_lost_response(client, service):
+    service.faults["PutObject"] = ["lost"]
+    assert client.put(URI, b"mine", overwrite=False)
+    assert service.operations() == ["PutObject", "PutObject", "HeadObject"]
+    service.faults["PutObject"] = [(503, "ServiceUnavailable")]
+    assert not client.put(URI, b"else", overwrite=False)
+    assert service.objects[NAME] == b"mine"
+
+
+@pytest.mark.parametrize("fault", [(429, "TooManyRequests"), (409, "ConcurrentObjectUpdate")])
+def test_put_without_overwrite_does_not_claim_an_equal_object_of_others(client, service, fault):
+    """The first attempt has stored nothing, so the object is somebody else's, for example a lock."""
+    service.objects[NAME] = b"lock"
+    service.faults["PutObject"] = [fault]
+    assert not client.put(URI, b"lock", overwrite=False)
+    assert service.operations() == ["PutObject", "PutObject"]
+
+
 def test_put_is_retried_with_the_whole_file(client, service, tmp_path):
     (tmp_path / "app.py").write_bytes(b"x" * 100_000)
     service.faults["PutObject"] = [(503, "ServiceUnavailable"), "lost", (409, "ConcurrentObjectUpdate")]
