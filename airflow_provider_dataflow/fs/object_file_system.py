@@ -184,12 +184,17 @@ class ObjectFileSystem(AbstractFileSystem):
             found = {path: self._info(path, stored)}
         return found if detail else sorted(found)
 
-    def _objects_below(self, path: str) -> Iterator[tuple[str, StoredObject]]:
-        """Yield the paths and the objects of a folder, without the empty objects that stand for folders."""
+    def _objects_below(
+        self, path: str, skipped: list[str] | None = None
+    ) -> Iterator[tuple[str, StoredObject]]:
+        """Yield the paths and the objects of a folder, without the empty objects that stand for folders.
+
+        :param skipped: list to which the names of objects that cannot be addressed are appended
+        """
         uri = self.uri(path)
         folder = ObjectUri(uri.bucket, uri.namespace, f"{uri.name}/" if uri.name else "")
         with self._file_errors(path):
-            for stored in self.client.list(folder):
+            for stored in self.client.list(folder, skipped=skipped):
                 if not stored.uri.name.endswith("/"):
                     yield self._path(path, stored.uri), stored
 
@@ -366,7 +371,8 @@ class ObjectFileSystem(AbstractFileSystem):
 
         :raises OSError: it is not
         """
-        if next(self._objects_below(self._strip_protocol(path)), None) is not None:
+        skipped: list[str] = []
+        if next(self._objects_below(self._strip_protocol(path), skipped), None) is not None or skipped:
             raise OSError(f"{path} is not empty")
 
     def cp_file(self, path1: str, path2: str, **kwargs: Any) -> None:
@@ -387,16 +393,33 @@ class ObjectFileSystem(AbstractFileSystem):
         """Rename an object, or the objects of a folder. Between buckets: copy, then delete.
 
         :param recursive: move a folder
+        :raises OSError: objects were left, because their names cannot be addressed; the others were moved
         """
         path1, path2 = self._strip_protocol(path1), self._strip_protocol(path2)
         if not recursive:
             self._move(path1, path2)
             return
-        names = self.find(path1)
-        if not names:
-            raise self._not_found(path1)
+        skipped: list[str] = []
+        names = sorted(name for name, _ in self._objects_below(path1, skipped))
+        if not names and not skipped:
+            # It may be an object; otherwise there is nothing of this name.
+            names = self.find(path1)
+            if not names:
+                raise self._not_found(path1)
         for name in names:
             self._move(name, path2 + name.removeprefix(path1))
+        self._check_none_skipped(path1, skipped, "moved")
+
+    def _check_none_skipped(self, path: str, skipped: list[str], done: str) -> None:
+        """Raise an error if objects of a folder were left because their names cannot be addressed.
+
+        :param done: what was done with the others
+        """
+        if skipped:
+            raise OSError(
+                f"{self.uri(path)}: {len(skipped)} names cannot be addressed and were not {done}, the "
+                f"first is {skipped[0]!r}. All others were {done}. Rename or delete them with the OCI console"
+            )
 
     def _move(self, path1: str, path2: str) -> None:
         source, target = self.uri(path1), self.uri(path2)
@@ -432,6 +455,7 @@ class ObjectFileSystem(AbstractFileSystem):
         :param recursive: delete also the objects of folders
         :raises FileNotFoundError: there is no such object or folder
         :raises IsADirectoryError: it is a folder, and ``recursive`` is not set
+        :raises OSError: objects of the folder were left, because their names cannot be addressed
         """
         for one in [path] if isinstance(path, str) else path:
             for name in self.expand_path(one, maxdepth=maxdepth) if any(c in one for c in "*?[") else [one]:
@@ -448,10 +472,12 @@ class ObjectFileSystem(AbstractFileSystem):
             raise self._not_found(path)
         # An object and a folder may have the same name, so the folder is deleted in any case.
         folder = ObjectUri(uri.bucket, uri.namespace, f"{uri.name}/" if uri.name else "")
+        skipped: list[str] = []
         with self._file_errors(path):
-            stored = list(self.client.list(folder))
+            stored = list(self.client.list(folder, skipped=skipped))
             for found in stored:
                 self.client.delete(found.uri)
+        self._check_none_skipped(path, skipped, "deleted")
         if not stored and not is_deleted and uri.name:
             raise self._not_found(path)
 

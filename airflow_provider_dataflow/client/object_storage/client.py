@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableSequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,8 @@ from airflow_provider_dataflow.client.object_storage.multipart import upload
 from airflow_provider_dataflow.client.object_storage.uri import ObjectUri
 from airflow_provider_dataflow.client.sdk_requests import SdkRequests
 from airflow_provider_dataflow.exceptions import InvalidArgument, ObjectStorageError, ServiceError
+
+log = logging.getLogger(__name__)
 
 #: Objects per page of ListObjects, the maximum of the service.
 PAGE_SIZE = 1000
@@ -47,6 +50,9 @@ class StoredObject:
 
 #: Objects and folders of a page of ListObjects.
 _Page = tuple[list[StoredObject], list[ObjectUri]]
+
+#: Names in a page of ListObjects that cannot be addressed, each with the reason.
+_Refused = list[tuple[str, InvalidArgument]]
 
 
 class ObjectStorageClient(SdkRequests):
@@ -202,13 +208,23 @@ class ObjectStorageClient(SdkRequests):
     def _get_object(self, uri: ObjectUri, **options: str) -> Any:
         return self.sdk.get_object(uri.namespace, uri.bucket, uri.name, **options)
 
-    def list(self, uri: ObjectUri | str, *, delimiter: str | None = None) -> Iterator[StoredObject]:
+    def list(
+        self,
+        uri: ObjectUri | str,
+        *,
+        delimiter: str | None = None,
+        skipped: MutableSequence[str] | None = None,
+    ) -> Iterator[StoredObject]:
         """Yield the objects whose names start with the name of the URI, in order of names (ListObjects).
+
+        Other programs may store objects with names that an :class:`.ObjectUri` refuses, such as ``./x``. They
+        are left out, with one warning per list.
 
         :param uri: bucket or prefix.
         :param delimiter: ``/`` to leave out the objects of folders below the prefix. No other is allowed.
+        :param skipped: list to which the names of objects and folders that are left out are appended.
         """
-        for page in self._list_pages(_parsed(uri), delimiter):
+        for page in self._list_pages(_parsed(uri), delimiter, skipped):
             yield from page[0]
 
     def list_folders(self, uri: ObjectUri | str) -> Iterator[ObjectUri]:
@@ -216,35 +232,47 @@ class ObjectStorageClient(SdkRequests):
         for page in self._list_pages(_parsed(uri), "/"):
             yield from page[1]
 
-    def _list_pages(self, uri: ObjectUri, delimiter: str | None) -> Iterator[_Page]:
+    def _list_pages(
+        self, uri: ObjectUri, delimiter: str | None, skipped: MutableSequence[str] | None = None
+    ) -> Iterator[_Page]:
         options = {"prefix": uri.name, "delimiter": delimiter}
         given = {name: value for name, value in options.items() if value}
         start: str | None = None
+        has_warned = False
 
-        def read(response: Any) -> tuple[list[StoredObject], list[ObjectUri], str | None]:
+        def read(response: Any) -> tuple[_Page, _Refused, str | None]:
             found = response.data
-            objects = [_listed(uri, item) for item in found.objects or ()]
-            folders = [ObjectUri(uri.bucket, uri.namespace, name) for name in found.prefixes or ()]
+            page, refused = _read_page(uri, found)
             if start is not None and found.next_start_with is not None and found.next_start_with <= start:
                 raise ValueError(f"the page {start} was returned twice")
-            return objects, folders, found.next_start_with
+            return page, refused, found.next_start_with
 
         while True:
             with errors_naming(uri):
-                page = {"start": start} if start else {}
-                objects, folders, start = self._send(
+                following = {"start": start} if start else {}
+                page, refused, start = self._send(
                     "ListObjects",
-                    lambda page=page: self.sdk.list_objects(  # type: ignore[misc]
+                    lambda following=following: self.sdk.list_objects(  # type: ignore[misc]
                         uri.namespace,
                         uri.bucket,
                         fields="name,size,etag,md5,timeModified",
                         limit=PAGE_SIZE,
                         **given,
-                        **page,
+                        **following,
                     ),
                     read,
                 )
-            yield objects, folders
+            if refused and not has_warned:
+                has_warned = True
+                name, reason = refused[0]
+                log.warning(
+                    "Bucket %s@%s: the name %r cannot be addressed and is skipped, as are others "
+                    "like it (%s). Rename or delete them with the OCI console",
+                    *(uri.bucket, uri.namespace, name, reason.problem),
+                )
+            if skipped is not None:
+                skipped.extend(name for name, _ in refused)
+            yield page
             if not start:
                 return
 
@@ -346,9 +374,27 @@ def _content(content: Content | bytes | str | os.PathLike[str]) -> Content:
     return Content.of_bytes(content) if isinstance(content, bytes) else Content.of_file(content)
 
 
+def _read_page(uri: ObjectUri, found: Any) -> tuple[_Page, _Refused]:
+    """Return the objects and folders of a response of ListObjects, and the names that are refused."""
+    objects: list[StoredObject] = []
+    folders: list[ObjectUri] = []
+    refused: _Refused = []
+    for item in found.objects or ():
+        try:
+            objects.append(_listed(uri, item))
+        except InvalidArgument as error:
+            refused.append((item.name, error))
+    for name in found.prefixes or ():
+        try:
+            folders.append(ObjectUri(uri.bucket, uri.namespace, name))
+        except InvalidArgument as error:
+            refused.append((name, error))
+    return (objects, folders), refused
+
+
 def _listed(uri: ObjectUri, item: Any) -> StoredObject:
     time_modified = item.time_modified.isoformat() if item.time_modified is not None else None
-    name = ObjectUri(uri.bucket, uri.namespace, item.name)
+    name = _object(ObjectUri(uri.bucket, uri.namespace, item.name))
     return StoredObject(name, item.size or 0, item.etag, item.md5, time_modified)
 
 

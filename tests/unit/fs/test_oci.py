@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import io
+from collections.abc import Iterator
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
@@ -107,9 +108,12 @@ def stored_names(fs) -> set[str]:
         names.discard(uri.name)
         return is_stored
 
-    def list_(uri: ObjectUri, delimiter: str | None = None) -> list[StoredObject]:
-        found = sorted(name for name in names if name.startswith(uri.name))
-        return [StoredObject(ObjectUri(uri.bucket, uri.namespace, name), 1) for name in found]
+    def list_(uri: ObjectUri, skipped: list[str] | None = None) -> Iterator[StoredObject]:
+        for name in sorted(name for name in names if name.startswith(uri.name)):
+            if ".." not in name:
+                yield StoredObject(ObjectUri(uri.bucket, uri.namespace, name), 1)
+            elif skipped is not None:
+                skipped.append(name)
 
     fs.client.delete.side_effect = delete
     fs.client.list.side_effect = list_
@@ -127,6 +131,19 @@ def test_recursive_rm_deletes_folder_and_object_of_the_same_name(fs, stored_name
     assert stored_names == set()
     with pytest.raises(FileNotFoundError):
         fs.rm("bucket/data", recursive=True)
+
+
+def test_objects_that_cannot_be_addressed_are_not_reported_as_deleted_or_moved(fs, stored_names):
+    stored_names |= {"data/../x", "data/a", "data/b"}
+    with pytest.raises(OSError, match=r"1 names cannot be addressed .* 'data/\.\./x'.* others were moved"):
+        fs.mv("bucket/data", "bucket/new", recursive=True)
+    assert fs.client.sdk.rename_object.call_count == 2
+    for _ in range(2):
+        with pytest.raises(OSError, match=r"not deleted, the first is 'data/\.\./x'"):
+            fs.rm("bucket/data", recursive=True)
+        assert stored_names == {"data/../x"}
+    with pytest.raises(OSError, match="not empty"):
+        fs.rmdir("bucket/data")
 
 
 def test_failed_upload_raises_and_leaves_no_file(tmp_path, monkeypatch):

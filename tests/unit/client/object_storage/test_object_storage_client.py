@@ -191,6 +191,24 @@ def test_list_reads_all_pages_in_order(client, service):
     assert len(list(client.list("oci://bucket@namespace"))) == 5
 
 
+def test_names_that_cannot_be_addressed_are_skipped_with_one_warning(client, service, caplog):
+    service.page_size = 2
+    refused = ["./data/x.csv", "a/../b", "a\nb", "a/./b", " "]
+    service.objects |= dict.fromkeys(["good.csv", "a/1", *refused], b"x")
+    skipped: list[str] = []
+    found = client.list("oci://bucket@namespace/", skipped=skipped)
+    assert [stored.uri.name for stored in found] == ["a/1", "good.csv"]
+    assert skipped == sorted(refused)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage().startswith("Bucket bucket@namespace: the name ' ' cannot be addressed")
+    caplog.clear()
+    service.page_size = 1000
+    assert [f.name for f in client.list_folders("oci://bucket@namespace/")] == ["a/"]
+    assert [f.name for f in client.list_folders("oci://bucket@namespace/a/")] == []
+    assert len(caplog.records) == 2
+
+
 def test_delete_tells_whether_the_object_existed(client, service):
     client.put(URI, b"x")
     assert client.delete(URI)
