@@ -294,6 +294,11 @@ class ObjectFileSystem(AbstractFileSystem):
             return ObjectReader(self, path, mode, cache_options=cache_options, **options, **kwargs)
         if mode not in ("wb", "xb"):
             raise ValueError(f"mode {mode!r} is not possible: objects can be read and replaced only")
+        if not autocommit:
+            raise NotImplementedError(
+                f"{path}: transactions are not possible, since each file is uploaded when it is closed. Open it "
+                "outside of fs.transaction and without autocommit=False"
+            )
         uri = self.uri(path)
 
         def upload(file: Path) -> None:

@@ -196,6 +196,22 @@ def decompressed(content: bytes, compression: str | None) -> Any:
     return io.BytesIO(content) if compression is None else compr[compression](io.BytesIO(content), mode="r")
 
 
+def test_writes_within_a_transaction_are_refused(fs, uploads, tmp_path):
+    for mode in ("wb", "w"):
+        with pytest.raises(NotImplementedError, match="data/x: transactions are not possible"), fs.transaction:
+            fs.open("data/x", mode)
+    with pytest.raises(NotImplementedError, match="transactions are not possible"):
+        fs.open("data/x", "wb", autocommit=False)
+    fs.client.head.return_value = StoredObject(fs.uri("data/x"), 0)
+    with fs.transaction, fs.open("data/x", "rb") as file:
+        assert file.read() == b""
+    assert uploads == []
+    assert list(tmp_path.iterdir()) == []
+    with fs.open("data/x", "wb") as file:
+        file.write(b"after")
+    assert uploads == [b"after"]
+
+
 def test_text_has_the_given_encoding(fs, uploads, tmp_path):
     with fs.open("data/x", "w", encoding="latin-1", newline="\r\n") as file:
         file.write("ä\n")
