@@ -163,7 +163,7 @@ def checked_endpoint(url: str, allowed_hosts: Collection[str] = (), name: str = 
         raise InvalidConnection(f"{name}: {expected}, got {shown}: {error}") from None
     if parts.scheme not in ("http", "https") or not host:
         raise InvalidConnection(f"{name}: {expected}, got {shown}")
-    if parts.username or parts.query or parts.fragment or parts.path.strip("/"):
+    if "@" in parts.netloc or parts.query or parts.fragment or parts.path.strip("/"):
         raise InvalidConnection(f"{name}: expected scheme, host and port only")
     if ":" in host:
         raise InvalidConnection(f"{name}: expected a host name; the SDK supports no IPv6 addresses")

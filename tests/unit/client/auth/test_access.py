@@ -34,6 +34,11 @@ def test_loopback_and_oci_endpoints_are_allowed(url, expected):
         ("ftp://127.0.0.1", "expected a URL"),
         ("http://127.0.0.1:port", "expected a URL"),
         ("http://user@127.0.0.1:1", "scheme, host and port only"),
+        ("https://:hidden@dataflow.eu-frankfurt-1.oci.oraclecloud.com", "scheme, host and port only"),
+        ("https://:@dataflow.eu-frankfurt-1.oci.oraclecloud.com", "scheme, host and port only"),
+        ("https://@dataflow.eu-frankfurt-1.oci.oraclecloud.com", "scheme, host and port only"),
+        ("ftp://:hidden@dataflow.eu-frankfurt-1.oci.oraclecloud.com", "expected a URL"),
+        ("https://:hidden@dataflow.eu-frankfurt-1.oci.oraclecloud.com:port", "expected a URL"),
         ("http://127.0.0.1:1/20200129", "scheme, host and port only"),
         ("http://[::1]:1", "IPv6"),
         ("http://dataflow.eu-frankfurt-1.oci.oraclecloud.com", "expected https"),
@@ -46,6 +51,7 @@ def test_other_endpoints_are_refused(url, problem):
     with pytest.raises(InvalidConnection, match="service_endpoint") as caught:
         checked_endpoint(url)
     assert problem in str(caught.value)
+    assert "hidden" not in str(caught.value)
 
 
 def test_an_administrator_can_allow_a_host():
