@@ -296,8 +296,8 @@ class ObjectFileSystem(AbstractFileSystem):
             raise ValueError(f"mode {mode!r} is not possible: objects can be read and replaced only")
         if not autocommit:
             raise NotImplementedError(
-                f"{path}: transactions are not possible, since each file is uploaded when it is closed. Open it "
-                "outside of fs.transaction and without autocommit=False"
+                f"{path}: transactions are not possible, since each file is uploaded when it is closed. "
+                "Open it outside of fs.transaction and without autocommit=False"
             )
         uri = self.uri(path)
 

@@ -198,7 +198,10 @@ def decompressed(content: bytes, compression: str | None) -> Any:
 
 def test_writes_within_a_transaction_are_refused(fs, uploads, tmp_path):
     for mode in ("wb", "w"):
-        with pytest.raises(NotImplementedError, match="data/x: transactions are not possible"), fs.transaction:
+        with (
+            pytest.raises(NotImplementedError, match="data/x: transactions are not possible"),
+            fs.transaction,
+        ):
             fs.open("data/x", mode)
     with pytest.raises(NotImplementedError, match="transactions are not possible"):
         fs.open("data/x", "wb", autocommit=False)
