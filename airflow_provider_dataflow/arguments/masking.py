@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json as json_module
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -66,6 +66,17 @@ def mask_secrets_of_run(run: Run) -> set[str]:
         log to their own output, which the task's masker does not reach.
     """
     return mask_secrets({name: getattr(run, name) for name in MAY_HOLD_SECRETS})
+
+
+def details_without_secrets(run: Run, secrets: Set[str] = frozenset()) -> str | None:
+    """Return ``lifecycle_details`` of a run without its secrets. The service may quote the run's arguments.
+
+    :param run: from GetRun. A run from a list has no arguments, so the secrets in its details are unknown.
+    :param secrets: hidden in addition to those in the run's own fields.
+    """
+    if not run.lifecycle_details:
+        return None
+    return without_secrets(run.lifecycle_details, secrets | mask_secrets_of_run(run))
 
 
 def secrets_among(arguments: Mapping[str, Any]) -> set[str]:

@@ -18,7 +18,7 @@ from airflow.providers.common.compat.openlineage.facet import (
 from airflow.providers.common.compat.openlineage.utils.utils import translate_airflow_asset
 from airflow.providers.openlineage.extractors import OperatorLineage
 
-from airflow_provider_dataflow.arguments.masking import mask_secrets_of_run, without_secrets
+from airflow_provider_dataflow.arguments.masking import details_without_secrets
 from airflow_provider_dataflow.cost.settings import configured_prices
 from airflow_provider_dataflow.lineage.datasets import DataSet, RunDataSets
 from airflow_provider_dataflow.models.usage import Usage
@@ -96,7 +96,7 @@ def lineage_of(
         facets["externalQuery"] = ExternalQueryRunFacet(externalQueryId=run_id, source=SOURCE)
     if failed and run is not None and run.is_terminal and not run.succeeded:
         facets["errorMessage"] = ErrorMessageRunFacet(
-            message=f"Run {run.id} {run.state}: {_details(run) or 'no details'}",
+            message=f"Run {run.id} {run.state}: {details_without_secrets(run) or 'no details'}",
             programmingLanguage=run.language or "",
         )
     return OperatorLineage(inputs=_reported(sets.inputs), outputs=_reported(sets.outputs), run_facets=facets)
@@ -127,12 +127,8 @@ def _run_facet(run_id: str, run: Run | None, url: str | None, sets: RunDataSets)
         fileUri=run.file_uri,
         sparkVersion=run.spark_version,
         lifecycleState=run.state,
-        lifecycleDetails=_details(run),
+        lifecycleDetails=details_without_secrets(run),
         url=url,
         usage=Usage.of(run, configured_prices()).facet(),
         otherUris=others,
     )
-
-
-def _details(run: Run) -> str | None:
-    return without_secrets(run.lifecycle_details, mask_secrets_of_run(run)) if run.lifecycle_details else None

@@ -159,7 +159,8 @@ class Run(Resource):
     ) -> dict[str, Any]:
         """Return all attributes by name, except ``raw``.
 
-        :param hide_secrets: hide secrets in ``MAY_HOLD_SECRETS``, for logs and XComs.
+        :param hide_secrets: hide secrets in ``MAY_HOLD_SECRETS``, for logs and XComs. ``lifecycle_details``
+            may quote them, and are returned unchanged.
         :param sensitive_names: parts of names whose values are secrets.
         """
         result = Resource.attributes(self)

@@ -10,7 +10,11 @@ from functools import partial
 from logging import Logger
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dataflow.arguments.masking import mask_secrets_of_run, without_secrets
+from airflow_provider_dataflow.arguments.masking import (
+    details_without_secrets,
+    mask_secrets_of_run,
+    without_secrets,
+)
 from airflow_provider_dataflow.exceptions import (
     LOG_TAIL_LINES,
     RunCanceled,
@@ -81,12 +85,13 @@ def error_of_run(
 
     secrets = secrets | mask_secrets_of_run(run)
     stderr = [without_secrets(line, secrets) for line in stderr_tail(run, hook, log)]
-    found = find_cause(run.lifecycle_details, "\n".join(stderr))
-    decisive = found if has_cause_in_log(run) else find_cause(run.lifecycle_details)
+    details = details_without_secrets(run, secrets)
+    found = find_cause(details, "\n".join(stderr))
+    decisive = found if has_cause_in_log(run) else find_cause(details)
     return ERRORS.get(run.state, RunFailed)(
         run_id=run.id,
         state=run.state,
-        lifecycle_details=run.lifecycle_details,
+        lifecycle_details=details,
         hint=found.hint if found else None,
         cause=decisive.cause if decisive else None,
         opc_request_id=run.opc_request_id,

@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_dataflow.arguments.masking import details_without_secrets
 from airflow_provider_dataflow.client.cancel import cancel_run
 from airflow_provider_dataflow.client.conditional_update import update_if_different
 from airflow_provider_dataflow.compat import sensitive_names
@@ -49,11 +50,12 @@ def _time_filter(value: Any, path: str) -> str:
         ) from None
 
 
-#: Attributes of a run in a list (``RunSummary``).
+#: Attributes of a run in a list (``RunSummary``), without ``lifecycle_details``: they may quote a secret in
+#: the run's arguments. A list does not have the arguments, so the secret could not be hidden in the XCom.
 SUMMARY_ATTRIBUTES = (
     *("id", "application_id", "compartment_id", "data_read_in_bytes", "data_written_in_bytes"),
-    *("defined_tags", "display_name", "freeform_tags", "language", "lifecycle_details", "opc_request_id"),
-    *("owner_principal_id", "owner_user_name", "pool_id", "run_duration_in_milliseconds", "state"),
+    *("defined_tags", "display_name", "freeform_tags", "language", "opc_request_id", "owner_principal_id"),
+    *("owner_user_name", "pool_id", "run_duration_in_milliseconds", "state"),
     *("time_created", "time_updated", "total_ocpu", "type"),
 )
 
@@ -74,8 +76,8 @@ class GetRunOperator(DataFlowOperator):
 
     The result is a dict of all attributes of the run, by the names of Terraform's data source
     ``oci_dataflow_invoke_run``: ``state``, ``time_created``, ``total_ocpu``, ... Times are ISO 8601 text with
-    an offset; an attribute that the service omits is ``None``. Secrets in ``arguments``, ``parameters`` and
-    similar attributes are replaced by ``***``.
+    an offset; an attribute that the service omits is ``None``. Secrets in ``arguments``, ``parameters``,
+    ``lifecycle_details`` and similar attributes are replaced by ``***``.
 
     :param run_id: OCID of the run (``runId``); templated.
     :param oci_conn_id: Airflow connection of type ``oci``; templated. Default: ``oci_default``.
@@ -102,14 +104,15 @@ class GetRunOperator(DataFlowOperator):
         self._push_link(self.run_id, context)
         run = self.hook.get_run(self.run_id)
         self.log.info("Run %s (%s) is %s", run.id, run.display_name, run.state)
-        return as_json(run.attributes(hide_secrets=True, sensitive_names=sensitive_names()))
+        return as_json(_shown(run) | {"lifecycle_details": details_without_secrets(run)})
 
 
 class ListRunsOperator(DataFlowOperator):
     """Lists runs of a compartment, newest first (ListRuns).
 
     The result is a list of dicts with the attributes that the service lists, by the same names as in
-    :class:`GetRunOperator`. The service accepts one filter in addition to the compartment.
+    :class:`GetRunOperator`. It does not contain ``lifecycle_details``, which may quote secrets in the
+    arguments of a run. The service accepts one filter in addition to the compartment.
 
     :param compartment_id: OCID of the compartment (``compartmentId``); templated. Default: the connection's.
     :param application_id: only runs of this application, an OCID (``applicationId``); templated.
@@ -376,4 +379,9 @@ class CancelRunOperator(WaitingOperator):
 
 
 def _summary(run: Run) -> dict[str, Any]:
-    return as_json({name: getattr(run, name) for name in SUMMARY_ATTRIBUTES})
+    shown = _shown(run)
+    return as_json({name: shown[name] for name in SUMMARY_ATTRIBUTES})
+
+
+def _shown(run: Run) -> dict[str, Any]:
+    return run.attributes(hide_secrets=True, sensitive_names=sensitive_names())

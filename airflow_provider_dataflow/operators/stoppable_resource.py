@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
+from airflow_provider_dataflow.arguments.masking import secrets_among, without_secrets
 from airflow_provider_dataflow.exceptions import ServiceError, StoppableResourceError
 from airflow_provider_dataflow.models.pool import Pool
 from airflow_provider_dataflow.models.sql_endpoint import SqlEndpoint
@@ -215,11 +216,16 @@ class StoppableResourceOperator(WaitingOperator, Generic[R]):
 
     def _failed(self, resource: R, note: str) -> StoppableResourceError:
         """Return the error of a resource that cannot get into the wanted state."""
+        details = resource.lifecycle_details
+        if details:
+            # They may quote the Spark configuration of a SQL endpoint.
+            secrets = secrets_among(resource.raw) | secrets_among(self.templated_arguments())
+            details = without_secrets(details, secrets)
         return self._error(
             self.failed_error,
             resource.id,
             state=resource.state,
-            lifecycle_details=resource.lifecycle_details,
+            lifecycle_details=details,
             note=note,
         )
 

@@ -7,7 +7,12 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from airflow_provider_dataflow.exceptions import ServiceError
-from airflow_provider_dataflow.ownership.successor import STREAMING, may_have_successor, seconds_left
+from airflow_provider_dataflow.ownership.successor import (
+    STREAMING,
+    may_have_successor,
+    seconds_left,
+    stop_reason,
+)
 from airflow_provider_dataflow.ownership.tags import token_of
 
 if TYPE_CHECKING:
@@ -59,8 +64,8 @@ class StreamingGuard:
         for run in runs[:1]:
             if run.id != self.cancelled_run_id and awaits_successor(run, self._successor_timeout):
                 reason = (
-                    f"run {run.id} of the streaming application {application_id} is STOPPED "
-                    f"({run.lifecycle_details or 'no details'})"
+                    f"run {run.id} of the streaming application {application_id} was stopped "
+                    f"{stop_reason(run)}"
                 )
                 return run, reason
         return None

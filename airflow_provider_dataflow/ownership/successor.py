@@ -33,10 +33,15 @@ def may_have_successor(run: Run) -> bool:
     """
     if run.type != STREAMING or run.state != LifecycleState.STOPPED:
         return False
-    details = (run.lifecycle_details or "").lower()
-    if any(word in details for word in MAINTENANCE_WORDS):
-        return True
-    return not any(word in details for word in ON_PURPOSE_WORDS)
+    return _names_maintenance(run) or not any(word in _details(run) for word in ON_PURPOSE_WORDS)
+
+
+def stop_reason(run: Run) -> str:
+    """Return why a run that may have a successor was stopped, for logs.
+
+    The details themselves may quote a secret in the run's arguments, which a run from a list does not have.
+    """
+    return "for maintenance" if _names_maintenance(run) else "for an unknown reason"
 
 
 def seconds_left(stopped: Run, successor_timeout: float, now: float) -> float:
@@ -68,3 +73,11 @@ def successors_among(stopped: Run, listed: Iterable[Run]) -> list[Run]:
         if run.type == STREAMING and not is_of_other_submit:
             found.append(run)
     return found[::-1]
+
+
+def _names_maintenance(run: Run) -> bool:
+    return any(word in _details(run) for word in MAINTENANCE_WORDS)
+
+
+def _details(run: Run) -> str:
+    return (run.lifecycle_details or "").lower()

@@ -13,7 +13,12 @@ from airflow_provider_dataflow.client.cancel import CancelResult, cancel_run
 from airflow_provider_dataflow.client.wait import sleep
 from airflow_provider_dataflow.exceptions import ServiceError
 from airflow_provider_dataflow.models.run import LifecycleState, Run
-from airflow_provider_dataflow.ownership.successor import may_have_successor, seconds_left, successors_among
+from airflow_provider_dataflow.ownership.successor import (
+    may_have_successor,
+    seconds_left,
+    stop_reason,
+    successors_among,
+)
 from airflow_provider_dataflow.polling import DEFAULT_CANCEL_TIMEOUT_SECONDS, ErrorBudget, jittered
 
 if TYPE_CHECKING:
@@ -91,9 +96,9 @@ class SuccessorWait:
         left = max(seconds_left(stopped, timeout, time.time()), 0)
         self._until = time.monotonic() + left
         log.info(
-            "Run %s is STOPPED (%s); waiting up to %.0f s for its successor",
+            "Run %s was stopped %s; waiting up to %.0f s for its successor",
             stopped.id,
-            stopped.lifecycle_details or "no details",
+            stop_reason(stopped),
             left,
         )
 

@@ -20,7 +20,11 @@ MAX_OPEN_RUNS = 300
 
 
 def event_payload(run: Run) -> dict[str, Any]:
-    """Return the payload of an asset event. ``run_id`` and ``state`` together identify an event."""
+    """Return the payload of an asset event. ``run_id`` and ``state`` together identify an event.
+
+    It has no ``lifecycle_details``: Airflow stores the payload in its database, and the details may quote a
+    secret in the run's arguments, which a list of runs does not have.
+    """
     return {
         "version": VERSION,
         "run_id": run.id,
@@ -28,7 +32,6 @@ def event_payload(run: Run) -> dict[str, Any]:
         "display_name": run.display_name,
         "application_id": run.application_id,
         "compartment_id": run.compartment_id,
-        "lifecycle_details": run.lifecycle_details,
         "time_created": run.time_created.isoformat() if run.time_created else None,
         "time_updated": run.time_updated.isoformat() if run.time_updated else None,
     }

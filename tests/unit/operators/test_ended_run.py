@@ -84,3 +84,13 @@ def test_error_of_invalid_state_shows_no_secret():
     with pytest.raises(InvalidArgument) as e:
         TASK_SETTINGS["target_states"].read("--password MARKED-1", "target_states")
     assert "MARKED-1" not in str(e.value)
+
+
+def test_secrets_in_details_are_hidden_in_the_error(client, log):
+    details = "bad args [--password, hunter2secret] of s3cret-word: No module named 'hunter2secret'"
+    ended = run(lifecycleDetails=details, arguments=["--password", "hunter2secret"])
+    error = error_of_run(ended, DataFlowHook(), log, secrets={"s3cret-word"})
+    assert error.lifecycle_details == "bad args [--password, ***] of ***: No module named '***'"
+    for text in (str(error), repr(error)):
+        assert "hunter2secret" not in text
+        assert "s3cret-word" not in text

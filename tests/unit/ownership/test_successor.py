@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from airflow_provider_dataflow.models.run import Run
 from airflow_provider_dataflow.models.task_identity import TaskIdentity
+from airflow_provider_dataflow.ownership.streaming_guard import StreamingGuard
 from airflow_provider_dataflow.ownership.successor import may_have_successor, seconds_left, successors_among
+from airflow_provider_dataflow.ownership.successor_search import SuccessorWait
 from airflow_provider_dataflow.ownership.tags import TaskTags
-from tests.unit.support import run_body
+from tests.unit.support import APPLICATION_ID, run_body
 
 ENDED = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -77,3 +80,26 @@ def test_run_of_another_submit_is_no_successor(own, other, expected):
 
 def test_batch_run_is_no_successor():
     assert successors_among(run("1"), [run("2", 5, type="BATCH")]) == []
+
+
+@pytest.mark.parametrize(
+    ("details", "reason"),
+    [
+        ("planned maintenance of [--password, MARKED-1]", "for maintenance"),
+        ("[--password, MARKED-1]", "for an unknown reason"),
+    ],
+)
+def test_reason_of_a_stop_is_logged_without_the_details(mocker, caplog, details, reason):
+    caplog.set_level(logging.INFO)
+    ended = datetime.now(UTC).isoformat()
+    stopped = run(lifecycleDetails=details, applicationId=APPLICATION_ID, timeUpdated=ended)
+    log = logging.getLogger("task")
+    SuccessorWait(stopped, timeout=3600, poll_interval=30, error_budget=60, log=log)
+    assert f"Run {stopped.id} was stopped {reason}" in caplog.text
+    request = mocker.Mock(type="STREAMING", effective_application_id=APPLICATION_ID)
+    hook = mocker.Mock()
+    hook.list_runs.return_value = iter([stopped])
+    found = StreamingGuard(hook, request, 3600).find("token")
+    assert found is not None
+    assert found[1].endswith(f"was stopped {reason}")
+    assert "MARKED-1" not in caplog.text + found[1]

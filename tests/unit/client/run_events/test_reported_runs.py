@@ -120,3 +120,8 @@ def test_event_payload_is_json():
     payload = event_payload(run("a", "SUCCEEDED"))
     assert json.loads(json.dumps(payload)) == payload
     assert (payload["run_id"], payload["state"]) == ("a", "SUCCEEDED")
+
+
+def test_event_payload_has_no_details_which_may_quote_secrets():
+    details = "bad args [--password, hunter2secret]"
+    assert "hunter2secret" not in str(event_payload(Run(id="a", state="FAILED", lifecycle_details=details)))
