@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow_provider_dataflow.arguments.masking import secrets_among, without_secrets
+from airflow_provider_dataflow.arguments.masking import (
+    details_without_secrets,
+    secrets_among,
+    without_secrets,
+)
 from airflow_provider_dataflow.compat import TRIGGER_FAILED, own_xcom
 from airflow_provider_dataflow.exceptions import (
     InvalidArgument,
@@ -218,7 +222,7 @@ class RunStatementOperator(WaitingOperator):
             raise RunError(
                 run_id=run.id,
                 state=run.state,
-                lifecycle_details=run.lifecycle_details,
+                lifecycle_details=details_without_secrets(run, self._secrets),
                 url=self.hook.run_page_url(run.id),
                 note="a session accepts statements only while it is IN_PROGRESS",
             )
@@ -291,18 +295,21 @@ class RunStatementOperator(WaitingOperator):
         if not statement.has_ended:
             raise StatementLost(**context, note="its session has ended")
         if statement.state == StatementState.FAILED or (result is not None and result.status == "ERROR"):
+            if result is None:
+                raise StatementFailed(**context)
+            secrets = self._secrets
             raise StatementFailed(
                 **context,
-                error_name=result.error_name if result else None,
-                error_value=result.error_value if result else None,
-                traceback=result.traceback if result else (),
+                error_name=result.error_name,
+                error_value=without_secrets(result.error_value or "", secrets) or None,
+                traceback=tuple(without_secrets(line, secrets) for line in result.traceback),
             )
         if result is None or result.value is None:
             return None
         if result.type not in TEXT_TYPES:
             self.log.info("The output has type %s, which is not returned", result.type)
             return None
-        whole_output = without_secrets(result.value, secrets_among({"code": self.code}))
+        whole_output = without_secrets(result.value, self._secrets)
         output = whole_output[: self.max_output_length]
         for line in output.splitlines():
             self.log.info("%s", line)
@@ -314,6 +321,11 @@ class RunStatementOperator(WaitingOperator):
         if len(output) < len(whole_output):
             self.log.warning("Returning only %d of %d characters of output", len(output), len(whole_output))
         return output
+
+    @property
+    def _secrets(self) -> set[str]:
+        """Secrets in the code, which its output, its exception and the session's details may quote."""
+        return secrets_among({"code": self.code})
 
     def _records(self, table: StatementTable) -> list[dict[str, Any]]:
         records = table.records(self.max_output_length)

@@ -8,6 +8,7 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow_provider_dataflow.client import wait as waiting
 from airflow_provider_dataflow.exceptions import (
     DataFlowError,
+    RunError,
     ServiceError,
     StatementCanceled,
     StatementFailed,
@@ -209,3 +210,40 @@ def test_statement_is_lost_if_session_ended_while_deferred(statements, client, t
     event = {"outcome": "reached", "run_id": RUN_ID, "statement_id": 7, "state": "IN_PROGRESS"}
     with pytest.raises(StatementLost, match="its session has ended"):
         operator(deferrable=True).resume_execution(method, {"event": event}, {"ti": ti})
+
+
+@pytest.mark.parametrize("state", ["SUCCEEDED", "FAILED"])
+def test_secret_in_code_is_hidden_in_the_exception(statements, ti, state):
+    statements.states = [state]
+    statements.output = {
+        "status": "ERROR",
+        "errorName": "ValueError",
+        "errorValue": "refused: MARKED-1",
+        "traceback": ["----> 1 connect(password='MARKED-1')\n", "ValueError: refused: MARKED-1"],
+    }
+    with pytest.raises(StatementFailed) as caught:
+        operator(code="connect(password='MARKED-1')").execute({"ti": ti})
+    assert "MARKED-1" not in f"{caught.value} {vars(caught.value)}"
+    assert caught.value.error_value == "refused: ***"
+    assert caught.value.traceback[-1] == "ValueError: refused: ***"
+
+
+def test_failed_statement_without_output_fails_task(statements, ti):
+    statements.states, statements.output = ["FAILED"], None
+    with pytest.raises(StatementFailed):
+        operator().execute({"ti": ti})
+
+
+def test_secret_in_details_of_ended_session_is_hidden(statements, client, ti):
+    client.get_run = lambda run_id: Run.from_api(
+        run_body(
+            "STOPPED",
+            type="SESSION",
+            arguments=["--password", "MARKED-1"],
+            lifecycleDetails="bad args [--password, MARKED-1]",
+        )
+    )
+    with pytest.raises(RunError) as caught:
+        operator().execute({"ti": ti})
+    assert caught.value.lifecycle_details == "bad args [--password, ***]"
+    assert "MARKED-1" not in str(caught.value)
