@@ -24,6 +24,9 @@ from airflow_provider_dataflow.models.field_names import camel_case
 
 Coercion = Callable[[Any, str], Any]
 
+#: Largest 32-bit integer. The service's own limits are far below it, and ``islice`` takes no number above
+#: ``sys.maxsize``.
+MAX_WHOLE_NUMBER = 2**31 - 1
 #: Characters that need no quoting in a Spark command line, a list of URIs and a URL.
 STAGING_PREFIX = re.compile(r"[A-Za-z0-9_.+=/-]*", re.ASCII)
 OBJECT_URI = re.compile(r"oci://[^/@\s]+@[^/@\s]+(/.*)?")
@@ -104,15 +107,16 @@ def positive_number(value: Any, path: str) -> float:
     return result
 
 
-def whole_number(at_least: int, at_most: int | None = None) -> Coercion:
+def whole_number(at_least: int, at_most: int = MAX_WHOLE_NUMBER) -> Coercion:
     """Return a coercion to a whole number within limits."""
 
     def coerce(value: Any, path: str) -> int:
         result = number(value, path)
         if result != int(result):
             raise InvalidArgument(path, f"expected a whole number, got {redacted_repr(value)}")
-        if result < at_least or (at_most is not None and result > at_most):
-            limits = f"{at_least} or more" if at_most is None else f"{at_least} to {at_most}"
+        if not at_least <= result <= at_most:
+            is_small = result < at_least and at_most == MAX_WHOLE_NUMBER
+            limits = f"{at_least} or more" if is_small else f"{at_least} to {at_most}"
             raise InvalidArgument(path, f"expected {limits}, got {redacted_repr(value)}")
         return int(result)
 

@@ -258,6 +258,25 @@ def test_switch_must_be_true_or_false(kind, name, no_calls):
             task.execute({"ti": FakeTaskInstance()})
 
 
+@pytest.mark.parametrize("value", [1e30, "1e30", 2**31, "9223372036854775808"])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (kind, name)
+        for kind in TASKS
+        for name in kind.setting_names()
+        if name in ("limit", "max_output_length", "statement_id")
+    ],
+)
+def test_huge_whole_number_is_refused_by_name_before_any_request(kind, name, value, no_calls):
+    with pytest.raises(InvalidArgument, match=rf"^{name}: expected \d+ to 2147483647"):
+        made(kind, **{name: value})
+    task = made(kind)
+    setattr(task, name, value)  # like a rendered template
+    with pytest.raises(InvalidArgument, match=rf"^{name}: expected \d+ to 2147483647"):
+        task.execute({"ti": FakeTaskInstance()})
+
+
 @pytest.mark.parametrize("value", [None, 5, [["FAILED"]], {"FAILED": 1}, "DONE", [], "", object(), [None]])
 def test_odd_states_are_refused_by_name(value):
     for kind in TASKS:
