@@ -73,6 +73,19 @@ class SignIn:
         """Key id in the signature; contains the token, if there is one."""
         return str(self.signer.api_key)
 
+    def is_same_as(self, other: SignIn) -> bool:
+        """Return whether both sign requests alike, and have the same region.
+
+        The key id alone does not tell: a delegation token, a region and a key that was read while its files
+        were being rewritten may change without it.
+        """
+        return self._parts == other._parts
+
+    @property
+    def _parts(self) -> tuple[Any, ...]:
+        public_key = self.signer.private_key.public_key().public_numbers()
+        return self.key_id, public_key, self.delegation_token, self.region
+
     def sign(self, request: Any, enforce_content_headers: bool = True) -> None:
         """Sign a request with the attributes ``method``, ``url``, ``path_url``, ``headers`` and ``body``."""
         if self.delegation_token:

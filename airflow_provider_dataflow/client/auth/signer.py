@@ -166,8 +166,7 @@ class SharedSigner:
                 self._next_advisory = time.monotonic() + self._refresh_pause
             refresh.set_exception(error)
             return
-        # A key id contains the token.
-        changed = old is None or new.key_id != old.key_id
+        changed = old is None or not new.is_same_as(old)
         with self._lock:
             self._refresh = None
             if changed:

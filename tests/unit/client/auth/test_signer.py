@@ -159,6 +159,37 @@ def test_refresh_after_401_happens_once_for_many_callers():
     assert issuer.signed_in == 2
 
 
+KEYS = [new_key(1024), new_key(1024)]
+
+
+@pytest.mark.parametrize(
+    "change", [{"delegation_token": "new"}, {"region": "us-ashburn-1"}, {"private_key": KEYS[1]}]
+)
+def test_refresh_uses_what_changed_under_the_same_key_id(change):
+    """For example, a renewed delegation token of the connection."""
+    parts = {
+        "token": token_for(KEYS[0].public_key(), 1200),
+        "private_key": KEYS[0],
+        "region": "eu-frankfurt-1",
+        "delegation_token": "old",
+    }
+    signer = SharedSigner(SimpleNamespace(sign_in=lambda: sign_in_with_token(**parts)))
+    refused = signer.current()
+    assert not signer.refresh_after_401(refused)
+    assert signer.current() is refused
+    parts.update(change)
+    signer._next_after_401 = 0
+    assert signer.refresh_after_401(refused)
+    used = signer.current()
+    assert used is not refused
+    found = {
+        "delegation_token": used.delegation_token,
+        "region": used.region,
+        "private_key": used.signer.private_key,
+    }
+    assert {name: found[name] for name in change} == change
+
+
 def test_refresh_recovers_when_no_thread_can_start(monkeypatch):
     signer = SharedSigner(Issuer())
     with monkeypatch.context() as patch:
