@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_dataflow.exceptions import InvalidArgument
+from airflow_provider_dataflow.staging.url_passwords import without_passwords
 
 _PLACE = re.compile(
     r"(?P<name>-f|-i|--find-links|--index-url|--extra-index-url|--default-index|--index)(?:\s+|=|(?<=-[fi]))(?P<value>\S.*)"
@@ -67,12 +68,15 @@ def _local_path(value: str, folder: Path) -> Path | None:
 def _check(path: Path, root: Path | None, argument: str, line: str) -> None:
     if root is None:
         return
+    shown = without_passwords(repr(line))
     if "\0" in str(path):
-        raise InvalidArgument(argument, f"{line!r} has a character that no path may have")
+        raise InvalidArgument(argument, f"{shown} has a character that no path may have")
     real = os.path.realpath
     if not Path(real(path)).is_relative_to(real(root)):
         raise InvalidArgument(
-            argument, f"{path} (of {line!r}) is outside of the DAG's bundle ({root}), so it is not shipped"
+            argument,
+            f"{without_passwords(str(path))} (of {shown}) is outside of the DAG's bundle ({root}), "
+            "so it is not shipped",
         )
 
 

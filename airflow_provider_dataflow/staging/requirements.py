@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 from airflow_provider_dataflow.exceptions import InvalidArgument
 from airflow_provider_dataflow.staging.local_requirements import checked_line
+from airflow_provider_dataflow.staging.url_passwords import without_passwords
 
 #: Largest requirements file, so that a wrong path does not fill the memory.
 MAX_FILE_BYTES = 1024 * 1024
@@ -60,7 +61,8 @@ class Requirements:
             line = item.strip() if isinstance(item, str) else ""
             if not line or "\n" in line or _OTHER_FILE.match(line):
                 raise InvalidArgument(
-                    f"{argument}[{index}]", f"expected a requirement such as 'humanize>=4', got {item!r}"
+                    f"{argument}[{index}]",
+                    f"expected a requirement such as 'humanize>=4', got {without_passwords(repr(item))}",
                 )
             where = f"{argument}[{index}]"
             lines.append(checked_line(line, folder=base, file_folder=base, root=root, argument=where))
@@ -78,12 +80,13 @@ class Requirements:
 
         def read(path: Path) -> None:
             if "\0" in str(path):
-                raise InvalidArgument(argument, f"{str(path)!r} has a character that no path may have")
+                shown = without_passwords(repr(str(path)))
+                raise InvalidArgument(argument, f"{shown} has a character that no path may have")
             resolved = path.resolve()
             if resolved in seen:
                 return
             if root is not None and not resolved.is_relative_to(root.resolve()):
-                raise InvalidArgument(argument, f"{path} is outside of {root}")
+                raise InvalidArgument(argument, f"{without_passwords(str(path))} is outside of {root}")
             seen.add(resolved)
             if len(seen) > MAX_INCLUDED_FILES:
                 raise InvalidArgument(argument, f"{file} includes more than {MAX_INCLUDED_FILES} files")
@@ -91,7 +94,7 @@ class Requirements:
                 places = {"folder": file.resolve().parent, "file_folder": resolved.parent}
                 lines.append(checked_line(line, **places, root=root, argument=argument))
                 if included := _INCLUDE.match(line):
-                    read(path.parent / shlex.split(included["file"], comments=True)[0])
+                    read(path.parent / _included_file(included["file"], line, argument))
 
         read(file)
         return cls(_checked(lines, argument), file)
@@ -125,8 +128,23 @@ def _checked(lines: Sequence[str], argument: str) -> tuple[str, ...]:
         raise InvalidArgument(argument, "no requirement is given")
     for line in lines:
         if line.startswith("-e") or line.startswith("--editable"):
-            raise InvalidArgument(argument, f"{line!r} cannot be shipped: build a wheel, or use py_files")
+            raise InvalidArgument(
+                argument,
+                f"{without_passwords(repr(line))} cannot be shipped: build a wheel, or use py_files",
+            )
     return tuple(lines)
+
+
+def _included_file(text: str, line: str, argument: str) -> str:
+    try:
+        words = shlex.split(text, comments=True)
+    except ValueError:
+        words = []
+    if not words:
+        raise InvalidArgument(
+            argument, f"{without_passwords(repr(line))}: expected the path of a file, with balanced quotes"
+        )
+    return words[0]
 
 
 def _text(path: Path, argument: str) -> str:
@@ -134,9 +152,10 @@ def _text(path: Path, argument: str) -> str:
         with open(path, encoding="utf-8") as file:
             text = file.read(MAX_FILE_BYTES + 1)
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidArgument(argument, f"cannot read {path}: {error}") from None
+        raise InvalidArgument(argument, without_passwords(f"cannot read {path}: {error}")) from None
     if len(text) > MAX_FILE_BYTES:
-        raise InvalidArgument(argument, f"{path} is larger than {MAX_FILE_BYTES} bytes")
+        shown = without_passwords(str(path))
+        raise InvalidArgument(argument, f"{shown} is larger than {MAX_FILE_BYTES} bytes")
     return text
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from airflow_provider_dataflow.exceptions import DataFlowError, InvalidArgument
 from airflow_provider_dataflow.staging.python_target import PythonTarget
 from airflow_provider_dataflow.staging.requirements import Requirements
+from airflow_provider_dataflow.staging.url_passwords import without_passwords
 
 TIMEOUT_SECONDS = 1800.0
 
@@ -25,7 +26,6 @@ _NO_WHEEL = re.compile(
     r"\b(?:Because|because|and|that) (\S+?)(?:[<>=!~]\S*)? has no (?:usable )?wheels"
     r"|Wheels are (?:required|available) for `([^`]+)`"
 )
-_PASSWORD = re.compile(r"(?<=://)[^/@\s]+@")
 _MAX_MESSAGE = 4000
 
 
@@ -113,7 +113,8 @@ class Uv:
         raise self._error(result.stderr)
 
     def _error(self, stderr: str) -> DataFlowError:
-        message = _PASSWORD.sub("***@", stderr).strip()[:_MAX_MESSAGE]
+        stderr = without_passwords(stderr)
+        message = stderr.strip()[:_MAX_MESSAGE]
         names = dict.fromkeys(filter(None, (name for found in _NO_WHEEL.findall(stderr) for name in found)))
         if names:
             return InvalidArgument(

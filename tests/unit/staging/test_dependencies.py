@@ -17,6 +17,7 @@ from airflow_provider_dataflow.staging.archive_cache import LOCK_SECONDS, Archiv
 from airflow_provider_dataflow.staging.dependencies import DependencyArchive
 from airflow_provider_dataflow.staging.python_target import PythonTarget, target_of_run
 from airflow_provider_dataflow.staging.requirements import Requirements
+from airflow_provider_dataflow.staging.url_passwords import without_passwords
 from tests.wheels import write_wheel
 
 SITE_PACKAGES = "python/lib/python3.11/site-packages"
@@ -297,6 +298,60 @@ def test_password_of_an_index_is_not_in_the_error(cache):
     with pytest.raises(DataFlowError) as caught:
         DependencyArchive.resolve(Requirements.of_list(items), LINUX, cache)
     assert "hunter2" not in str(caught.value)
+
+
+PASSWORDS = (
+    "-e git+https://bob:hunter2@host/x/y",
+    "-r https://bob:hunter2@host/requirements.txt",
+    "-r ../https://bob:hunter2@host/requirements.txt",
+    "../../../https://bob:hunter2@host/x",
+    "-r 'https://bob:hunter2@host/requirements.txt",
+)
+
+
+@pytest.mark.parametrize("kind", ["list", "file"])
+@pytest.mark.parametrize("line", PASSWORDS)
+@pytest.mark.parametrize("password", ["hunter2", "p@hunter2", "hunter2@p", "p/hunter2", "hunter2/p", ""])
+def test_password_of_a_refused_requirement_is_not_in_the_error(tmp_path, line, kind, password):
+    line = line.replace("hunter2", password) if password else line.replace("bob:", "")
+    file = tmp_path / "requirements.txt"
+    file.write_text(f"humanize\n{line}\n")
+    read = {
+        "list": lambda: Requirements.of_list(["humanize", line], folder=tmp_path, root=tmp_path),
+        "file": lambda: Requirements.of_file(file, root=tmp_path),
+    }[kind]
+    with pytest.raises(InvalidArgument, match=r"^requirements") as caught:
+        read()
+    assert "hunter2" not in str(caught.value)
+    assert "bob" not in str(caught.value)
+    assert "host" in str(caught.value)
+
+
+def test_password_of_an_item_with_several_lines_is_not_in_the_error():
+    for item in ("a\n--index-url https://bob:hunter2@host/", ["https://bob:hunter2@host/"]):
+        with pytest.raises(InvalidArgument, match=r"^requirements\[0\]: .*https://\*\*\*@host/"):
+            Requirements.of_list([item])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://user:p@ss@host/x", "https://***@host/x"),
+        ("https://host/x@v1 http://host:80/y@v2", "https://host/x@v1 http://host:80/y@v2"),
+        ("git+ssh://git@host/x@v1, https://u:p@host/", "git+ssh://***@host/x@v1, https://***@host/"),
+        ("x @ file:///packages/x@1.whl", "x @ file:///packages/x@1.whl"),
+    ],
+)
+def test_only_users_and_passwords_of_urls_are_hidden(text, expected):
+    assert without_passwords(text) == expected
+
+
+@pytest.mark.parametrize("line", ["-r 'other.txt", '-c "a b', "-r#other.txt"])
+def test_malformed_path_of_an_included_file_is_refused(tmp_path, line):
+    file = tmp_path / "requirements.txt"
+    file.write_text(f"humanize\n{line}\n")
+    with pytest.raises(InvalidArgument, match=r"^requirements: .*: expected the path of a file"):
+        Requirements.of_file(file)
 
 
 # --- Cache ----------------------------------------------------------------------------------------
