@@ -85,5 +85,5 @@ def read_result(object_storage: ObjectStorageClient, run: Run) -> FunctionResult
             names = ("type", "message", "traceback")
             return FunctionResult(error={name: str(result["error"][name]) for name in names})
         return FunctionResult(function_runner.decode(result["value"]))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
         raise DataFlowError(f"{uri} is not the result of a function: {error!r}") from None

@@ -11,6 +11,7 @@ import datetime
 import decimal
 import json
 import linecache
+import math
 import traceback
 import urllib.parse
 from typing import Any
@@ -36,11 +37,11 @@ def encode(value: Any, path: str) -> Any:
     """
     if isinstance(value, str):
         return _encode_text(value, path)
-    if value is None or type(value) in _PLAIN:
+    if value is None:
         return value
     for plain in _PLAIN:
-        if isinstance(value, plain):  # of a subclass, such as numpy's float64 or an IntEnum
-            return plain(value)
+        if isinstance(value, plain):  # also of a subclass, such as numpy's float64 or an IntEnum
+            return _finite(plain(value), path) if plain is float else plain(value)
     if callable(getattr(value, "asDict", None)):  # a Row of Spark, which is a tuple
         return encode(value.asDict(), path)
     if isinstance(value, dict):
@@ -74,6 +75,14 @@ def decode(value: Any) -> Any:
     if value[TYPE] == "dict":
         return {decode(key): decode(item) for key, item in value["value"]}
     return _TYPES[value[TYPE]][2](value["value"])
+
+
+def _finite(value: Any, path: str) -> Any:
+    # Airflow cannot store NaN and Infinity as an XCom: the task would fail after a run that has succeeded.
+    is_finite = value.is_finite() if isinstance(value, decimal.Decimal) else math.isfinite(value)
+    if not is_finite:
+        raise TypeError(f"{path}: {value} cannot be passed between Airflow and Spark; use None")
+    return value
 
 
 def _encode_text(value: str, path: str) -> str:
@@ -114,7 +123,10 @@ def _encode_datetime(value: Any, path: str) -> Any:
     # In UTC, since Airflow cannot store every time zone.
     is_aware = value.utcoffset() is not None
     if is_aware:
-        value = value.astimezone(datetime.timezone.utc)
+        try:
+            value = value.astimezone(datetime.timezone.utc)
+        except (OverflowError, ValueError):
+            raise TypeError(f"{path}: {value} is outside of the years 1 to 9999 in UTC") from None
     parts = [value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond]
     return [parts, is_aware]
 
@@ -138,7 +150,7 @@ _TYPES: Any = {
         lambda value, path: [value.days, value.seconds, value.microseconds],
         lambda value: datetime.timedelta(*value),
     ),
-    "Decimal": (decimal.Decimal, lambda value, path: str(value), decimal.Decimal),
+    "Decimal": (decimal.Decimal, lambda value, path: str(_finite(value, path)), decimal.Decimal),
     "tuple": (tuple, _encode_items, lambda value: tuple(decode(value))),
     "set": (set, _encode_set, lambda value: set(decode(value))),
     "frozenset": (frozenset, _encode_set, lambda value: frozenset(decode(value))),

@@ -3,7 +3,7 @@ from __future__ import annotations
 import inspect
 import json
 import pickle
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from urllib.parse import unquote
 
 import pytest
@@ -285,9 +285,15 @@ def test_failed_run_without_a_readable_exception_is_a_failed_run(objects, error)
 def test_missing_or_malformed_result_is_an_error(objects):
     with pytest.raises(DataFlowError, match="stored no result"):
         finish(run_in("SUCCEEDED"))
-    objects.objects = {RESULT: b"not JSON"}
-    with pytest.raises(DataFlowError, match="not the result of a function"):
-        finish(run_in("SUCCEEDED"))
+    for content in (
+        b"not JSON",
+        b"[" * 100_000,
+        b'{"value": {"__type__": "Decimal", "value": "abc"}}',
+        b'{"value": {"__type__": "datetime", "value": [[100000000000000000000, 1, 1], false]}}',
+    ):
+        objects.objects = {RESULT: content}
+        with pytest.raises(DataFlowError, match="not the result of a function"):
+            finish(run_in("SUCCEEDED"))
 
 
 def test_run_that_goes_on_has_no_value(objects):
@@ -429,6 +435,18 @@ def test_arguments_are_hidden_as_a_whole(objects, mocker):
     mask = mocker.patch.object(data_flow, "mask_secret")
     word = words_of(request_of(operator(op_args=["of a connection, masked"])))["--arguments"]
     assert without_secrets(word, [call.args[0] for call in mask.call_args_list]) == "***"
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (float("inf"), "argument 1: inf cannot be passed"),
+        (datetime.max.replace(tzinfo=timezone(timedelta(hours=-1))), "argument 1: 9999-12-31 .* in UTC"),
+    ],
+)
+def test_argument_that_cannot_be_encoded_is_refused(value, problem):
+    with pytest.raises(InvalidArgument, match=rf"^@task\.oci_data_flow: {problem}"):
+        encoded_arguments([value], {})
 
 
 def test_argument_that_contains_itself_is_refused():

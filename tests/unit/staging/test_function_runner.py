@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 import datetime
 import json
+import re
 from collections import namedtuple
 from decimal import Decimal
 from enum import StrEnum
@@ -37,7 +38,7 @@ def round_trip(value):
     [
         *(None, True, 0, -1.5, "ü\n", [], {}, [1, [2, {"a": None}]], {"a": {"b": [1]}}),
         *({1: "a", None: 2}, {"__type__": "date", "value": 1}, {("a", 1): {"x"}}),
-        *((1, "a", (2,)), {1, 2}, frozenset({"a"}), Decimal("1.10")),
+        *((1, "a", (2,)), {1, 2}, frozenset({"a"}), Decimal("1.10"), Decimal("1e999")),
         datetime.date(2013, 1, 31),
         datetime.datetime(2013, 1, 31, 12, 30, 1, 500),
         datetime.datetime(2013, 1, 31, tzinfo=UTC),
@@ -101,6 +102,35 @@ def test_times_of_numpy_are_refused(value):
 def test_lone_surrogates_are_refused(value):
     with pytest.raises(TypeError, match="lone surrogates"):
         encode(value, "value")
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        (float("nan"), "value"),
+        (numpy.float64("nan"), "value"),
+        (numpy.float32("inf"), "value"),
+        (Decimal("NaN"), "value"),
+        (Decimal("-Infinity"), "value"),
+        (Decimal("sNaN"), "value"),
+        ([1.5, [float("-inf")]], "value[1][0]"),
+        ((1, float("nan")), "value[1]"),
+        ({"mean": float("nan")}, "value['mean']"),
+        ({float("inf"): 1}, "value: key inf"),
+        ({float("nan")}, "value: an item"),
+        (numpy.array([[1.0, float("nan")]]), "value[0][1]"),
+    ],
+)
+def test_numbers_that_airflow_cannot_store_are_refused(value, path):
+    expected = rf"^{re.escape(path)}: -?(nan|inf|s?NaN|Infinity) cannot be passed .*; use None$"
+    with pytest.raises(TypeError, match=expected):
+        encode(value, "value")
+
+
+def test_time_that_does_not_exist_in_utc_is_refused():
+    latest = datetime.datetime.max.replace(tzinfo=datetime.timezone(datetime.timedelta(hours=-1)))
+    with pytest.raises(TypeError, match=r"^value: 9999-12-31 .* is outside of the years 1 to 9999 in UTC"):
+        encode(latest, "value")
 
 
 def test_sets_are_encoded_in_one_order():

@@ -174,6 +174,19 @@ def test_characters_that_end_no_line_of_python(call, character):
     assert "in failing\n    raise ValueError(1)\n" in failed["traceback"]
 
 
+def test_result_that_airflow_cannot_store_is_an_error_of_the_function(call):
+    source = """
+def mean(spark):
+    import numpy
+    return {"delay": [numpy.float64("nan")]}
+"""
+    (failed,) = call(source, lambda module: [module.mean])
+    assert failed["type"] == "TypeError"
+    assert failed["message"] == (
+        "return value['delay'][0]: nan cannot be passed between Airflow and Spark; use None"
+    )
+
+
 def test_lone_surrogates(call):
     source = r"""
 def returned(spark):
