@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -82,7 +83,8 @@ def _records(text: str) -> list[dict[str, Any]] | None:
     if not text.startswith("["):
         return None
     try:
-        found = json.loads(text)
+        # XCom cannot store NaN and Infinity, which json reads and writes although JSON does not have them.
+        found = json.loads(text, parse_constant=str, parse_float=_float_or_text)
     except RecursionError:
         return None
     except ValueError:
@@ -94,6 +96,12 @@ def _records(text: str) -> list[dict[str, Any]] | None:
     if not isinstance(found, list) or not all(isinstance(item, dict) and item for item in found):
         return None
     return [{str(name): value for name, value in item.items()} for item in found]
+
+
+def _float_or_text(text: str) -> float | str:
+    """Return a number of JSON, as text if it is larger than any float."""
+    value = float(text)
+    return value if math.isfinite(value) else text
 
 
 def _value(node: ast.expr) -> Any:

@@ -45,6 +45,10 @@ def test_shown_table_without_rows_has_no_records():
         ("[Row(inner=Row(x=Decimal('1.5')))]", [{"inner": {"x": "Decimal('1.5')"}}]),
         ("[{'a': 1}, {'b': True}]", [{"a": 1, "b": None}, {"a": None, "b": True}]),
         ('[{"a": null}]', [{"a": None}]),
+        (
+            '[{"a": NaN, "b": [Infinity, -Infinity], "c": 1e999, "d": 1.5}]',
+            [{"a": "NaN", "b": ["Infinity", "-Infinity"], "c": "1e999", "d": 1.5}],
+        ),
         ("[{1: -2}]", [{"1": -2}]),
         ("[Row(x=float('nan'), y=b'z', z=nan)]", [{"x": "float('nan')", "y": "b'z'", "z": "nan"}]),
     ],
