@@ -7,6 +7,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from airflow_provider_dataflow.exceptions import InvalidArgument
@@ -29,7 +30,8 @@ def zip_package(folder: Path, target: Path, files: LocalFiles, path: str, argume
     :param files: files that may be uploaded.
     :param path: the folder as given, for error messages.
     :param argument: name of the argument, for error messages.
-    :raises InvalidArgument: the package has no files, is too large, or has a link that leaves the bundle.
+    :raises InvalidArgument: the package has no files, is too large, has a link that leaves the bundle, or a
+        file or folder that cannot be read.
     """
     members = sorted(_members(folder, files, path, argument))
     if not members:
@@ -48,7 +50,14 @@ def zip_package(folder: Path, target: Path, files: LocalFiles, path: str, argume
 
 def _members(folder: Path, files: LocalFiles, path: str, argument: str) -> Iterator[tuple[str, Path]]:
     """Yield the names in the folder, with ``/``, and the files."""
-    for parent, folders, names in os.walk(folder):
+
+    def refuse(error: OSError) -> NoReturn:
+        # Without it, os.walk leaves out the folder.
+        member = os.path.relpath(error.filename, folder)
+        shown = path if member == "." else f"{path}/{member}"
+        raise InvalidArgument(argument, f"{shown} cannot be read by the worker's user") from None
+
+    for parent, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if _is_wanted(name)]
         for name in (*folders, *names):
             place = Path(parent, name)
@@ -66,6 +75,8 @@ def _members(folder: Path, files: LocalFiles, path: str, argument: str) -> Itera
             files.check_inside(found, f"{path}/{member}", argument)
             if not found.is_file():
                 raise InvalidArgument(argument, f"{path}/{member} is no regular file, or a broken link")
+            if not os.access(found, os.R_OK):
+                raise InvalidArgument(argument, f"{path}/{member} cannot be read by the worker's user")
             yield member, found
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import subprocess
@@ -82,6 +83,29 @@ def test_unusable_link_is_refused(tmp_path, target, problem):
     (package / "link").symlink_to(target)
     with pytest.raises(InvalidArgument, match=f"py_files: {problem}"):
         zipped(bundle)
+
+
+@pytest.mark.parametrize("name", ["helpers", "helpers/sub"])
+def test_unreadable_folder_is_refused(tmp_path, monkeypatch, name):
+    """A zip without it would fail in Spark only. Root may read everything, so the refusal is simulated."""
+    make(tmp_path)
+    unreadable, scandir = str(tmp_path / name), os.scandir
+
+    def refusing(path):
+        if os.fspath(path) == unreadable:
+            raise PermissionError(errno.EACCES, "Permission denied", unreadable)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(InvalidArgument, match=f"py_files: {name} cannot be read by the worker's user"):
+        zipped(tmp_path)
+
+
+def test_unreadable_file_is_refused(tmp_path, monkeypatch):
+    package, access = make(tmp_path), os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != package / "a.py" and access(path, mode))
+    with pytest.raises(InvalidArgument, match=r"py_files: helpers/a\.py cannot be read by the worker's user"):
+        zipped(tmp_path)
 
 
 def test_link_to_a_file_of_the_bundle_is_followed(tmp_path):
