@@ -56,9 +56,9 @@ LIST_PAGE_SIZE, FALLBACK_PAGE_SIZE = 1000, 100
 COLLECT_SECONDS = 1.0
 #: If only ListRuns fails, each run is polled by GetRun for this long, and twice as long each further time.
 MIN_LIST_RETRY_SECONDS, MAX_LIST_RETRY_SECONDS = 60.0, 600.0
-#: After a refusal of ListRuns, or this many failed rounds in a row, one run is polled by GetRun, to see if
-#: only ListRuns fails.
-MAX_FAILED_ROUNDS = 2
+#: After a refusal of ListRuns, or this many failed rounds in a row, a few runs are polled by GetRun, to see
+#: if only ListRuns fails. One of them may be unreadable itself.
+MAX_FAILED_ROUNDS, PROBED_RUNS = 2, 5
 #: Polls that are later than this are logged, once: the requests exceed the rate limit.
 LATE_SECONDS = 10.0
 #: A job without progress for ``STUCK_SECONDS`` is given up. Each of its requests has a shorter timeout. A run

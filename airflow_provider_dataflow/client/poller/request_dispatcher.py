@@ -31,6 +31,7 @@ from airflow_provider_dataflow.polling import (
     MAX_FAILED_ROUNDS,
     MAX_LIST_RETRY_SECONDS,
     MIN_LIST_RETRY_SECONDS,
+    PROBED_RUNS,
     jittered,
 )
 
@@ -221,10 +222,11 @@ class RequestDispatcher:
             compartment.failed_rounds += 1
             is_refused = not failure.is_transient or isinstance(failure, UnexpectedResponse)
             if is_refused or compartment.failed_rounds >= MAX_FAILED_ROUNDS:
-                # If the service responds to this, and ListRuns fails again, only ListRuns fails. A policy may
-                # allow GetRun but not ListRuns.
+                # If the service responds to one of these, and ListRuns fails again, only ListRuns fails. A
+                # policy may allow GetRun but not ListRuns.
                 compartment.is_probed = True
-                self.scheduler.schedule(random.choice(list(missing.values())), loop.time())  # noqa: S311
+                for run in random.sample(list(missing.values()), min(PROBED_RUNS, len(missing))):
+                    self.scheduler.schedule(run, loop.time())
             await self._handle_error(error, "ListRuns", list(missing.values()))
             started = loop.time()
         else:

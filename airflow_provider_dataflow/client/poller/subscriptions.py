@@ -158,7 +158,7 @@ class Compartment(Job):
     :param id: OCID.
     :ivar is_listed: True while its runs are polled by ListRuns, False while each is polled by GetRun.
     :ivar failed_rounds: poll rounds in a row in which ListRuns has failed.
-    :ivar is_probed: True while GetRun of one run is to show whether only ListRuns fails.
+    :ivar is_probed: True while GetRun of a few runs is to show whether only ListRuns fails.
     :ivar get_run_works: True if it has shown that; the next failure of ListRuns ends the lists.
     :ivar list_retry_seconds: how long ListRuns is not used the next time that only it fails.
     :ivar list_not_before: ListRuns is not used before this time of the loop's clock.

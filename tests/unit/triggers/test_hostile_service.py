@@ -108,7 +108,7 @@ async def test_odd_fields_lose_only_their_runs(service, seed):
 
     service.respond = respond
     # A body that can be read at all is of a run in progress.
-    bad = {name: trigger_for(name, target_states=["IN_PROGRESS"]) for name in about}
+    bad = {name: trigger_for(name, target_states=["IN_PROGRESS"], error_budget=3.0) for name in about}
     events = await run_all(bad, {name: trigger_for(name, error_budget=1800) for name in HEALTHY})
     assert {events[name].outcome for name in HEALTHY} == {Outcome.REACHED}
     outcomes = {events[name].outcome for name in bad}
