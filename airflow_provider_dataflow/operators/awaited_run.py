@@ -176,6 +176,8 @@ class AwaitedRunOperator(OwnedRunOperator):
         """Wait for the run, and for its successors after maintenance. Return the last one."""
         while True:
             run = self._wait_for_run(run_id, last_state, context, self.target_states)
+            # A kill during the last poll has cancelled the run: that is not the cancel of somebody else.
+            self._raise_if_killed()
             if has_reached(run.state, self.target_states) or not self._follows(run):
                 return run
             successor = self._wait_for_successor(run, context)

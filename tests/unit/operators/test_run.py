@@ -524,6 +524,23 @@ def test_kill_cancels_run_and_ends_wait(client, ti, mocker):
     assert naps == [pytest.approx(1, abs=0.01)]
 
 
+def test_kill_during_a_poll_that_then_shows_the_canceled_run(client, ti, mocker):
+    task = operator(poll_interval=60)
+    client.states = ["IN_PROGRESS"]
+    read = client.get_run
+
+    def get_run(run_id):
+        if not client.cancelled:
+            client.states = ["CANCELED"]
+            task.on_kill()
+        return read(run_id)
+
+    mocker.patch.object(client, "get_run", get_run)
+    with pytest.raises(DataFlowError, match="killed while it waited"):
+        task.execute({"ti": ti})
+    assert client.cancelled == [RUN_ID]
+
+
 @pytest.mark.parametrize(
     ("state", "max_tries", "cancelled"),
     [
