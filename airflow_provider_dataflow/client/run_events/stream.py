@@ -181,16 +181,20 @@ class RunStream:
 
     async def _wait_for(self, run: Run) -> None:
         """Yield the changes of a run until its end, or until it could not be read for a day."""
-        last, responded_at = run, self._now()
+        last, responded, has_warned = run, False, False
+        failing_since = self._now()
 
         def on_change(changed: Run) -> None:
-            nonlocal last, responded_at
-            last, responded_at = changed, self._now()
-            self._changes.put_nowait(changed)
+            nonlocal last, responded
+            responded = True
+            if changed.state != last.state:
+                last = changed
+                self._changes.put_nowait(changed)
 
-        has_warned = False
         while True:
+            responded = False
             try:
+                # Without the last state, so that each wait reports its first response.
                 await self._poller.wait_for(
                     run.id,
                     states=TERMINAL_STATES,
@@ -198,12 +202,13 @@ class RunStream:
                     error_budget=FOLLOW_ERROR_BUDGET_SECONDS,
                     on_change=on_change,
                     compartment_id=run.compartment_id,
-                    last_state=last.state,
                 )
                 return
             except DataFlowError as error:
                 # A wait gives up after five minutes of 401, 403 or 404.
-                is_dropped = self._now() - responded_at > FOLLOW_ERROR_BUDGET_SECONDS
+                if responded:
+                    failing_since, has_warned = self._now(), False
+                is_dropped = self._now() - failing_since > FOLLOW_ERROR_BUDGET_SECONDS
                 if is_dropped or not has_warned:
                     outcome = "it is not watched any more" if is_dropped else "trying again"
                     log.warning("Watcher of %s: %s; %s", self._scope, error, outcome)

@@ -130,6 +130,21 @@ def test_runs_are_followed_after_their_service_refused_requests(minutes):
     assert len(watch.seen) == len(set(watch.seen))
 
 
+def test_run_of_more_than_a_day_is_followed_after_its_service_refused_requests():
+    """Its last change of state is then longer ago than the time for which errors are tolerated."""
+    hour = 3600
+
+    class RefusingService(SimulatedService):
+        async def _send(self, operation, seconds):
+            await super()._send(operation, seconds)
+            if 30 * hour <= asyncio.get_running_loop().time() < 30 * hour + 600:
+                raise ServiceError(operation=operation, status=401, code="NotAuthenticated", message="no")
+
+    service = RefusingService()
+    run = service.add(32 * hour, created=10.0)
+    assert Watch(service).run(33 * hour) == {run.id}
+
+
 def test_run_that_cannot_be_read_for_a_day_is_dropped(caplog):
     service = SimulatedService()
     for _ in range(2):
